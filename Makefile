@@ -1,0 +1,49 @@
+# Every target sets up .venv first, so each works as the first command in a fresh clone.
+#   make demo    train and use a small model on the data in the package
+#   make test    all tests                    make check   format, lint, types, layers, spelling
+#   make docs    links and snippets           make clean   remove .venv and caches
+
+PYTHON ?= python3
+CONSTRAINTS ?= --constraint constraints.txt
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "multihot needs Python 3.11 or newer, and '$(PYTHON)' is" \
+	    "$$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "Installing multihot and its tools into .venv (about 2 GB, some minutes, once) ..." >&2
+	@$(BIN)/python -m pip install --quiet $(CONSTRAINTS) torch
+	@$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/multihot demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+	$(BIN)/python -m pytest tests/contracts/test_changelog.py
+
+docs: $(STAMP)
+	$(BIN)/python -m pytest tests/docs
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

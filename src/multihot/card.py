@@ -1,0 +1,90 @@
+"""The model card: a README beside the model that says what it is, measured how, and how to use it."""
+
+from __future__ import annotations
+
+from multihot.artifact import Artifact
+from multihot.evaluate import Report
+from multihot.options import TrainOptions
+
+__all__ = ["model_card"]
+
+_SHOWN_METRICS = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "lrap")
+
+
+def model_card(
+    artifact: Artifact, result: Report, options: TrainOptions, num_training_rows: int, epoch: int
+) -> str:
+    """Return the card of a freshly trained model as Markdown with a hub header.
+
+    Parameters
+    ----------
+    artifact
+        The model that is being written.
+    result
+        Its report on the validation rows.
+    options
+        The options of the run.
+    num_training_rows
+        Rows that were trained on, validation excluded.
+    epoch
+        1-based epoch whose weights were kept.
+    """
+    decision = artifact.decision
+    form = {
+        "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
+        "does not know the thresholds.",
+        "encoder_and_head": "The encoder is in `encoder/` (`AutoModel` loads it), the head in "
+        "`head.safetensors`; `transformers` alone cannot run the classifier.",
+    }[artifact.form]
+    metrics = "\n".join(
+        f"| {name} | {_number(result.metrics.get(name))} |" for name in _SHOWN_METRICS
+    )
+    labels = "\n".join(
+        f"| {_cell(name)} | {row.support} | {_number(row.precision)} | {_number(row.recall)} | "
+        f"{_number(row.f1)} | {row.threshold:.3f} |"
+        for name, row in result.labels.items()
+    )
+    rule = {"global": "one fitted threshold", "per_label": "one fitted threshold per label"}.get(
+        decision.kind, "a fixed threshold"
+    )
+    return f"""---
+library_name: multihot
+pipeline_tag: text-classification
+tags:
+- multi-label
+---
+
+# Multi-label text classifier
+
+Encoder `{options.encoder}`, {artifact.pooling} pooling, {num_training_rows} training rows, epoch {epoch} of {options.epochs}, seed {options.seed}.
+Texts are cut to {artifact.max_length} tokens. {form}
+
+The decision is {rule} for the goal `{decision.goal}`, fitted on the validation rows; it is stored in `thresholds.json`.
+
+## Results on the {result.rows} validation rows
+
+These rows also chose the epoch and fitted the thresholds, so the figures are optimistic; score a test set with `multihot evaluate`.
+
+| metric | value |
+|---|---|
+{metrics}
+
+| label | support | precision | recall | f1 | threshold |
+|---|---|---|---|---|---|
+{labels}
+
+## Use
+
+```
+multihot predict {artifact.folder.name} "a text"
+```
+"""
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _cell(name: str) -> str:
+    """Escape what would break a Markdown table."""
+    return name.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

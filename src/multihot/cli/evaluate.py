@@ -1,0 +1,49 @@
+"""`multihot evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.console import say
+
+__all__ = ["run"]
+
+_EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
+--json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high"}}, "labels": {...}}.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb with the words behind it; return the exit code."""
+    parser = new_parser("evaluate", "Score a model on a labelled file.", _EPILOG)
+    parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
+    parser.add_argument("file", metavar="FILE", help="file of texts and labels")
+    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("assignments", nargs="*", metavar="data.key=value")
+    given = parse(parser, arguments)
+
+    from multihot.artifact import load_artifact
+    from multihot.config import to_plain
+    from multihot.data.records import read_examples
+    from multihot.evaluate import evaluate
+    from multihot.predictor import Predictor
+
+    artifact = load_artifact(given.model)
+    data = data_options(given.assignments, to_plain(artifact.data))
+    examples = read_examples(given.file, data, space=artifact.decision.space)
+    for note in examples.notes:
+        say(note)
+    predictor = Predictor.load(given.model, device=given.device)
+    report = evaluate(predictor, examples, threshold=given.threshold)
+    if given.json:
+        for remark in report.remarks():
+            say(remark)
+        print_json(report.to_json())
+    else:
+        import sys
+
+        sys.stdout.write(f"{report}\n")
+    return 0

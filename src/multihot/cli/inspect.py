@@ -1,0 +1,48 @@
+"""`multihot inspect`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.errors import OptionError
+
+__all__ = ["run"]
+
+_EPILOG = """examples:
+  multihot inspect train.csv dev.csv test.csv
+  multihot inspect reviews.tsv --encoder bert-base-uncased data.text_column=review
+  multihot inspect runs/ec
+
+Give the training file first: the others are compared with it (leaks, label shares, unseen labels).
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb with the words behind it; return the exit code."""
+    parser = new_parser("inspect", "Look at data files, or at a model folder.", _EPILOG)
+    parser.add_argument("targets", nargs="+", metavar="FILE|MODEL", help="files or one model")
+    parser.add_argument("--encoder", metavar="NAME|DIR", help="count tokens with this one's pieces")
+    parser.add_argument("--max-length", type=int, metavar="TOKENS", help="count texts cut at this")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    given = parse(parser, arguments)
+
+    from multihot.artifact import is_artifact
+    from multihot.inspect import inspect_artifact, inspect_files
+
+    pairs = [target for target in given.targets if target.startswith("data.") and "=" in target]
+    paths = [target for target in given.targets if target not in pairs]
+    if not paths:
+        raise OptionError("Give at least one file or model folder to inspect.")
+    if len(paths) == 1 and is_artifact(Path(paths[0])):
+        found: object = inspect_artifact(Path(paths[0]))
+    else:
+        data = data_options(pairs, {})
+        found = inspect_files(paths, data, encoder=given.encoder, max_length=given.max_length)
+    if given.json:
+        print_json(found.to_json())  # type: ignore[attr-defined]
+    else:
+        sys.stdout.write(f"{found}\n")
+    return 0

@@ -1,0 +1,78 @@
+"""`multihot VERB ...`: find the verb, run it, turn errors into sentences and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from multihot.errors import MultihotError
+
+__all__ = ["main"]
+
+_VERBS = {
+    "train": "train a classifier on a file of texts and labels",
+    "evaluate": "score a model on a labelled file",
+    "predict": "label texts",
+    "inspect": "look at data files or a model before trusting them",
+    "demo": "see it all work on the data set in the package",
+}
+
+_USAGE = """usage: multihot VERB ...
+
+verbs:
+{verbs}
+
+'multihot VERB --help' explains one. Exit codes: 0 done, 1 multihot failed, 2 the command or the
+input is wrong, 3 a stated gate was not met, 130 interrupted (resumable where it says so).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; no exception but `SystemExit` leaves it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        _tell(sys.stdout if given else sys.stderr, _usage())
+        return 0 if given else 2
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        _tell(sys.stdout, f"multihot {version('multihot')}\n")
+        return 0
+    verb, *rest = given
+    if verb not in _VERBS:
+        _tell(sys.stderr, f"multihot: there is no verb '{verb}'.\n\n{_usage()}")
+        return 2
+    try:
+        return int(importlib.import_module(f"multihot.cli.{verb}").run(rest))
+    except MultihotError as error:
+        _tell(sys.stderr, f"multihot {verb}: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _tell(sys.stderr, f"\nmultihot {verb}: interrupted.\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence, reported as our failure
+        if os.environ.get("MULTIHOT_TRACEBACK"):
+            raise
+        _tell(
+            sys.stderr,
+            f"multihot {verb}: this should not happen: {type(error).__name__}: {error}\n"
+            "Run it again with MULTIHOT_TRACEBACK=1 for details, and please report them.\n",
+        )
+        return 1
+
+
+def _usage() -> str:
+    width = max(map(len, _VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in _VERBS.items())
+    return _USAGE.format(verbs=verbs)
+
+
+def _tell(stream: object, text: str) -> None:
+    stream.write(text)  # type: ignore[attr-defined]
+    stream.flush()  # type: ignore[attr-defined]

@@ -1,0 +1,144 @@
+"""Read Parquet files and Excel workbooks."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from multihot.data.arrow import arrow_rows, class_names
+from multihot.data.rows import Row, Table, named_columns, nearest
+from multihot.errors import DataError, MissingExtraError
+
+__all__ = ["read_parquet", "read_workbook"]
+
+_BATCH_ROWS = 4096
+
+
+def read_parquet(path: Path) -> Table:
+    """Open a Parquet file; class names that Hugging Face stored in it replace class numbers.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    MissingExtraError
+        pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "train", "Reading Parquet files") from None
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(
+            f"The Parquet file cannot be read: {_first_line(error)}", path=path
+        ) from None
+    columns = named_columns(file.schema_arrow.names, path, None)
+    metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+    features = json.loads(metadata).get("info", {}).get("features", {})
+    rows = arrow_rows(file.iter_batches(batch_size=_BATCH_ROWS), class_names(features))
+    return Table(columns, rows)
+
+
+def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) -> Table:
+    """Read one sheet of an .xlsx workbook; every cell becomes text, an empty one an empty text.
+
+    The rows are the sheet's row numbers. Rows without any content are skipped and counted.
+
+    Raises
+    ------
+    DataError
+        The workbook is damaged, has no such sheet, or a row is longer than the header.
+    MissingExtraError
+        openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingExtraError("openpyxl", "excel", "Reading .xlsx workbooks") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about styles and validation rules, which are not read
+        try:
+            workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        except Exception as error:  # noqa: BLE001 - openpyxl raises whatever a damaged part causes
+            raise DataError(
+                f"The workbook cannot be read: {_first_line(error)}", path=path
+            ) from None
+        try:
+            chosen = _sheet_of(workbook.sheetnames, sheet, path)
+            cells = [
+                [_cell_text(cell) for cell in row]
+                for row in workbook[chosen].iter_rows(values_only=True)
+            ]
+        finally:
+            workbook.close()
+        names = list(workbook.sheetnames)
+    notes = [f"Sheet '{chosen}' of {len(names)}: {', '.join(names)}."] if len(names) > 1 else []
+    return _sheet_table(cells, header, path, notes)
+
+
+def _sheet_of(names: Sequence[str], sheet: str | None, path: Path) -> str:
+    if sheet is None:
+        return names[0]
+    if sheet not in names:
+        raise DataError(
+            f"There is no sheet '{sheet}' (data.sheet).{nearest(sheet, names)} The sheets are: "
+            f"{', '.join(names)}.",
+            path=path,
+        )
+    return sheet
+
+
+def _cell_text(cell: Any) -> str:
+    """Return a cell as text: 1.0, which is how Excel stores 1, as `1`; dates as ISO 8601."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
+def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[str]) -> Table:
+    filled = [(line, row) for line, row in enumerate(cells, start=1) if any(row)]
+    if not filled:
+        raise DataError("The sheet is empty: expected a table of texts.", path=path)
+    num_blank = len(cells) - len(filled)
+    if num_blank:
+        notes.append(f"{num_blank} blank rows were skipped.")
+    width = (
+        max(_width(row) for _, row in filled[:1])
+        if header
+        else max(_width(row) for _, row in filled)
+    )
+    first_line, first = filled[0]
+    if header:
+        columns = named_columns(first[:width], path, first_line)
+        filled = filled[1:]
+    else:
+        columns = tuple(str(number) for number in range(1, width + 1))
+    rows: list[Row] = []
+    for line, row in filled:
+        if _width(row) > width:
+            raise DataError(
+                f"This row has {_width(row)} cells, but the header names {width} ({', '.join(columns)}).",
+                path=path,
+                line=line,
+            )
+        rows.append((line, [*row[:width], *[""] * (width - len(row))]))
+    return Table(columns, iter(rows), notes)
+
+
+def _width(row: Sequence[str]) -> int:
+    """Return the number of cells up to the last one that has content."""
+    return max((place for place, cell in enumerate(row, start=1) if cell), default=0)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

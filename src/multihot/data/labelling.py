@@ -1,0 +1,79 @@
+"""Read the labels of a table, whichever of the three shapes they have.
+
+Letters: `N` rows, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from multihot.data.binary_cells import binary_values
+from multihot.data.columns import find_label_columns
+from multihot.data.name_cells import name_cells, read_label_names
+from multihot.data.rows import Row
+from multihot.errors import DataError, LabelError
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.options import DataOptions
+
+__all__ = ["read_labels"]
+
+
+def read_labels(
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    data: DataOptions,
+    space: LabelSpace | None,
+    source: str,
+) -> tuple[LabelMatrix, DataOptions, list[str]]:
+    """Return the labels, the options with the label shape filled in, and notes."""
+    indexed, notes = _label_names(data, space)
+    known = space.names if space is not None else indexed
+    taken = (data.text_column, data.id_column, data.group_by)
+    found = find_label_columns(columns, rows, data, source, taken, known)
+    ignored = tuple(dict.fromkeys((*data.ignore_columns, *found.unused)))
+    if found.unused:
+        notes.append(f"Columns not used: {', '.join(found.unused)}.")
+    try:
+        if found.names is None:
+            names = LabelSpace(known or found.binary)
+            places = [columns.index(name) for name in found.binary]
+            values = binary_values(rows, places, found.binary, source)
+            resolved = replace(data, label_columns=found.binary, ignore_columns=ignored)
+            notes.append(f"Labels: {len(names)} 0/1 columns: {', '.join(names.names)}.")
+            return LabelMatrix(names, values), resolved, notes
+        place = columns.index(found.names)
+        read = name_cells(
+            [cells[place] for _, cells in rows],
+            [line for line, _ in rows],
+            path=source,
+            column=found.names,
+            delimiter=data.label_delimiter,
+            known=known,
+            indexed=indexed,
+        )
+        if known is None and not any(read.names):
+            raise DataError(
+                "Not a single label occurs in this column.", path=source, column=found.names
+            )
+        matrix = LabelMatrix.from_names(read.names, LabelSpace(known) if known else None)
+    except LabelError as error:
+        raise DataError(str(error), path=source) from None
+    notes += [read.note, f"{len(matrix.space)} labels: {', '.join(matrix.space.names)}."]
+    resolved = replace(
+        data, label_column=found.names, label_delimiter=read.delimiter, ignore_columns=ignored
+    )
+    return matrix, resolved, notes
+
+
+def _label_names(
+    data: DataOptions, space: LabelSpace | None
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return the names of `data.label_names`; the known labels when the file did not travel along."""
+    if data.label_names is None:
+        return None, []
+    if space is not None and not Path(data.label_names).exists():
+        note = f"{data.label_names} is not here: its label names are taken from the known labels."
+        return space.names, [note]
+    return read_label_names(data.label_names), []

@@ -1,0 +1,200 @@
+"""Texts, labels and ids from a file: everything that is read here is accounted for in notes.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
+from multihot.data.labelling import read_labels
+from multihot.data.rows import Row, as_text
+from multihot.data.streams import TextRow, TextStream, stream_texts
+from multihot.data.tables import open_table
+from multihot.errors import DataError
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.options import DataOptions
+
+__all__ = ["Examples", "TextRow", "TextStream", "portable", "read_examples", "stream_texts"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts, their labels and their ids.
+
+    Attributes
+    ----------
+    texts
+        *Shape:* N.
+    labels
+        *Shape:* (N, L); `None` only when read with `labels="ignore"`.
+    ids
+        *Shape:* N: the id column as text, else the row numbers from 1.
+    source
+        The path as it was given.
+    data
+        The options as resolved: columns and label shape are filled in; what was detected about
+        this one file (encoding, delimiter) is not.
+    notes
+        Everything that was detected, merged or found missing, for people.
+    lines
+        *Shape:* N: the 1-based line (or row) of each text in the file.
+    """
+
+    texts: list[str]
+    labels: LabelMatrix | None
+    ids: list[str]
+    source: str
+    data: DataOptions
+    notes: tuple[str, ...]
+    lines: list[int]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: npt.ArrayLike) -> Examples:
+        """Return the given rows (indices or a boolean mask) in the given order."""
+        chosen = np.arange(len(self))[np.asarray(rows)].tolist()
+        return replace(
+            self,
+            texts=[self.texts[row] for row in chosen],
+            labels=None
+            if self.labels is None
+            else self.labels.take(np.asarray(chosen, dtype=np.int64)),
+            ids=[self.ids[row] for row in chosen],
+            lines=[self.lines[row] for row in chosen],
+        )
+
+
+def read_examples(
+    path: str | Path,
+    data: DataOptions | None = None,
+    *,
+    space: LabelSpace | None = None,
+    labels: Literal["required", "ignore"] = "required",
+) -> Examples:
+    """Read a whole file of texts and labels.
+
+    Parameters
+    ----------
+    path
+        A CSV, TSV, JSON lines, Parquet or .xlsx file, a saved Hugging Face data set, or with
+        `data.format="dataset"` a hub name.
+    data
+        How to read it. Pass `portable(train.data)` for the files that belong to a training file.
+    space
+        The known labels (validation, test): columns are matched by name and other labels refused.
+    labels
+        `ignore` reads the texts alone.
+
+    Raises
+    ------
+    DataError
+        The file, a line or a cell is wrong, or which column is what is ambiguous.
+    OptionError
+        An option is wrong.
+    MissingExtraError
+        The package that reads this format is not installed.
+    """
+    data = data or DataOptions()
+    source = str(path)
+    table = open_table(path, data)
+    text = find_text_column(table.columns, data, source)
+    row_id = find_id_column(table.columns, data, source, text)
+    rows = list(table.rows)
+    if not rows:
+        raise DataError("There is a header, but not a single row.", path=source)
+    notes = [*table.notes, *column_notes(text, row_id, data)]
+    place = table.columns.index(text)
+    texts = [text_of(cells[place], source, line, text) for line, cells in rows]
+    resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
+    matrix = None
+    if labels == "required":
+        matrix, resolved, said = read_labels(table.columns, rows, resolved, space, source)
+        notes += said
+    ids = _ids(table.columns, rows, row_id)
+    examples = Examples(texts, matrix, ids, source, resolved, (), [line for line, _ in rows])
+    if data.group_by is not None:
+        examples, said = _grouped(examples, table.columns, rows, data.group_by)
+        notes += said
+    notes += _count_notes(examples)
+    return replace(examples, notes=tuple(notes))
+
+
+def portable(data: DataOptions) -> DataOptions:
+    """Return the options that hold for later files too: without sheet and split, which name one part.
+
+    Encoding, delimiter, quoting and format stay only where the user set them: `Examples.data` never
+    holds what was detected about one file.
+    """
+    return replace(data, sheet=None, split=None)
+
+
+def _ids(columns: Sequence[str], rows: Sequence[Row], row_id: str | None) -> list[str]:
+    if row_id is None:
+        return [str(number) for number in range(1, len(rows) + 1)]
+    place = columns.index(row_id)
+    return [as_text(cells[place]) for _, cells in rows]
+
+
+def _grouped(
+    examples: Examples, columns: Sequence[str], rows: Sequence[Row], column: str
+) -> tuple[Examples, list[str]]:
+    """Make one text of the lines with equal values in `column`; their labels are united."""
+    if column not in columns:
+        raise DataError(
+            f"There is no column '{column}' (data.group_by). The columns are: {', '.join(columns)}. "
+            "Set data.group_by=none if every line is a text of its own.",
+            path=examples.source,
+        )
+    place = columns.index(column)
+    first_of: dict[str, int] = {}
+    group = np.empty(len(rows), dtype=np.int64)
+    for row, (line, cells) in enumerate(rows):
+        first = first_of.setdefault(as_text(cells[place]), row)
+        if examples.texts[first].strip() != examples.texts[row].strip():
+            raise DataError(
+                f"The texts of line {examples.lines[first]} and line {line} differ, although both have "
+                f"the value {as_text(cells[place])!r}. Make them equal, or correct data.group_by.",
+                path=examples.source,
+                line=line,
+                column=column,
+            )
+        group[row] = first
+    kept = np.array(sorted(first_of.values()), dtype=np.int64)
+    united = examples.take(kept)
+    if examples.labels is not None:
+        values = np.full((len(rows), len(examples.labels.space)), np.nan, dtype=np.float32)
+        np.fmax.at(values, group, examples.labels.values)  # 1 over 0 over unknown
+        united = replace(united, labels=LabelMatrix(examples.labels.space, values[kept]))
+    return united, [f"{len(rows)} lines with equal '{column}' were merged into {len(kept)} texts."]
+
+
+def _count_notes(examples: Examples) -> list[str]:
+    """Say how many texts are empty, unlabelled, partly labelled or without any label."""
+    num_empty = sum(not text.strip() for text in examples.texts)
+    notes = [f"{num_empty} of {len(examples)} texts are empty."] if num_empty else []
+    if examples.labels is None:
+        return notes
+    known = examples.labels.known
+    unlabelled = ~known.any(axis=1)
+    num_unknown = int((~known[~unlabelled]).sum())
+    num_without = int((known.all(axis=1) & (examples.labels.values == 0).all(axis=1)).sum())
+    if unlabelled.any():
+        notes.append(f"{int(unlabelled.sum())} of {len(examples)} texts are unlabelled.")
+    if num_unknown:
+        notes.append(f"{num_unknown} label cells are unknown (empty, null, NaN or -1).")
+    if num_without:
+        notes.append(f"{num_without} of {len(examples)} texts have no label.")
+    if not examples.labels.positives().any():
+        notes.append("Not a single text has a label.")
+    elif num_unknown and not (examples.labels.values == 0).any():
+        notes.append("No label cell is 0: if -1 means 'has it not', write 0; -1 means unknown.")
+    return notes

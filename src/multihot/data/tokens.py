@@ -1,0 +1,136 @@
+"""Texts to token ids, once, into two flat arrays.
+
+Letters: `N` texts, `T` tokens of all texts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.errors import ArtifactError, DataError, OptionError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["TokenizedTexts", "load_tokenizer", "plain_tokenizer", "tokenize"]
+
+_CHUNK_ROWS = 4096  # texts handed to the tokenizer at once; bounds the Python lists alive
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Token ids of N texts, special tokens included.
+
+    Attributes
+    ----------
+    ids
+        *Shape:* (T,), uint16 or uint32 by vocabulary size. All texts one after the other.
+    offsets
+        *Shape:* (N + 1,), int64. Text `n` is `ids[offsets[n]:offsets[n + 1]]`.
+    truncated
+        *Shape:* (N,), bool. Whether the text was longer than `max_length` tokens.
+    """
+
+    ids: npt.NDArray[np.unsignedinteger]
+    offsets: npt.NDArray[np.int64]
+    truncated: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.truncated)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens per text. *Shape:* (N,), int64."""
+        return np.diff(self.offsets)
+
+
+def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+    """Clear padding and truncation, which tokenizer files carry along, and return the tokenizer."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Load a `tokenizer.json` without torch or transformers, padding and truncation cleared."""
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise ArtifactError(f"{path}: there is no tokenizer; the folder is damaged or unfinished.")
+    try:
+        return plain_tokenizer(Tokenizer.from_file(str(path)))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ArtifactError(f"{path}: is not a readable tokenizer file: {error}") from None
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenizedTexts:
+    """Encode texts with their special tokens, cut to `max_length` tokens.
+
+    A longer text loses tokens from its end; its special tokens stay, as in
+    `transformers`' `truncation=True`.
+
+    Parameters
+    ----------
+    tokenizer
+        With padding and truncation cleared (see `plain_tokenizer`).
+    texts
+        N strings; empty ones are legal.
+    max_length
+        Tokens per text at most, special tokens included.
+    """
+    prefix, suffix = _special_tokens(tokenizer)
+    room = max_length - len(prefix) - len(suffix)
+    if room < 1:
+        raise OptionError(
+            f"max_length={max_length} leaves no room for text beside "
+            f"{len(prefix) + len(suffix)} special tokens; use a larger one."
+        )
+    dtype = np.uint16 if tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16 else np.uint32
+    pieces: list[npt.NDArray[np.unsignedinteger]] = []
+    lengths = np.zeros(len(texts) + 1, dtype=np.int64)
+    truncated = np.zeros(len(texts), dtype=np.bool_)
+    for start in range(0, len(texts), _CHUNK_ROWS):
+        chunk = list(texts[start : start + _CHUNK_ROWS])
+        for row, ids in enumerate(_encode(tokenizer, chunk, start), start=start):
+            if len(ids) > max_length:
+                truncated[row] = True
+                ids = prefix + ids[len(prefix) : len(prefix) + room] + suffix
+            pieces.append(np.array(ids, dtype=dtype))
+            lengths[row + 1] = len(ids)
+    ids_flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype)
+    return TokenizedTexts(ids_flat, np.cumsum(lengths), truncated)
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:
+    """Return the ids of each text; name the row that is not a proper string."""
+    try:
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+    except (TypeError, UnicodeEncodeError):
+        for row, text in enumerate(texts, start=first_row):
+            if not isinstance(text, str):
+                raise DataError(
+                    f"text {row} is {type(text).__name__} ({text!r}), expected a string."
+                ) from None
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                raise DataError(
+                    f"text {row} holds half a surrogate pair, which is not valid Unicode: {text!r}"
+                ) from None
+        raise
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text."""
+    ids = tokenizer.encode("a").ids
+    content = tokenizer.encode("a", add_special_tokens=False).ids
+    for start in range(len(ids) - len(content) + 1):
+        if ids[start : start + len(content)] == content:
+            return ids[:start], ids[start + len(content) :]
+    raise OptionError("This tokenizer changes the text when it adds special tokens; not supported.")

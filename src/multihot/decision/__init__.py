@@ -1,0 +1,1 @@
+"""Turn scores into labels: metrics, thresholds and the decision itself (numpy only)."""

@@ -1,0 +1,114 @@
+"""Which rows a decision was fitted on, in a form that recognises them again in another file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.errors import ArtifactError
+from multihot.files import required_value
+from multihot.labels import LabelMatrix
+
+__all__ = ["FittedOn", "row_hashes"]
+
+HashArray = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class FittedOn:
+    """The rows that thresholds were fitted on."""
+
+    source: str
+    """Where the rows came from, such as the path of the file."""
+    rows: int
+    """How many rows there were."""
+    sha256: str
+    """SHA-256 of the decoded `row_hashes`: the name of this set of rows, whatever their order."""
+    row_hashes: str
+    """Base64 of the sorted `row_hashes`, 8 bytes each, little endian."""
+    goal_value: float | None
+    """What the fitted thresholds reach on these rows; None when the goal is undefined there."""
+    goal_value_at_half: float | None
+    """What 0.5 for every label reaches on these rows."""
+
+    @classmethod
+    def of_rows(
+        cls,
+        texts: Sequence[str],
+        labels: LabelMatrix,
+        *,
+        source: str,
+        goal_value: float | None,
+        goal_value_at_half: float | None,
+    ) -> FittedOn:
+        """Describe the given rows."""
+        hashes = np.sort(row_hashes(texts, labels)).tobytes()
+        return cls(
+            source=source,
+            rows=len(texts),
+            sha256=hashlib.sha256(hashes).hexdigest(),
+            row_hashes=base64.b64encode(hashes).decode("ascii"),
+            goal_value=goal_value,
+            goal_value_at_half=goal_value_at_half,
+        )
+
+    def hashes(self) -> HashArray:
+        """Return the sorted hashes of the rows. *Shape:* (rows,), uint64."""
+        return np.frombuffer(base64.b64decode(self.row_hashes), dtype="<u8")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the key `fitted_on` of `thresholds.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FittedOn:
+        """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
+        try:
+            fitted_on = cls(
+                source=required_value(content, "source", str),
+                rows=required_value(content, "rows", int),
+                sha256=required_value(content, "sha256", str),
+                row_hashes=required_value(content, "row_hashes", str),
+                goal_value=required_value(content, "goal_value", float | int | None),
+                goal_value_at_half=required_value(
+                    content, "goal_value_at_half", float | int | None
+                ),
+            )
+            hashes = base64.b64decode(fitted_on.row_hashes, validate=True)
+        except ArtifactError as error:
+            raise ArtifactError(f"The key 'fitted_on' is invalid. {error}") from error
+        except ValueError as error:
+            raise ArtifactError("The key 'fitted_on.row_hashes' is not valid base64.") from error
+        if (
+            len(hashes) != 8 * fitted_on.rows
+            or hashlib.sha256(hashes).hexdigest() != fitted_on.sha256
+        ):
+            raise ArtifactError(
+                "The key 'fitted_on.row_hashes' does not fit 'fitted_on.rows' and 'fitted_on.sha256': "
+                "the file was changed after it was saved. Restore it, or train again."
+            )
+        return fitted_on
+
+
+def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> HashArray:
+    """Return a hash of each row: its text with the names of its labels and of its unknown labels.
+
+    The order of the label columns plays no part, so that the same row is recognised in another file.
+    It is the first 8 bytes of a SHA-256. *Shape:* (N,), uint64.
+    """
+    names = np.asarray(labels.space.names, dtype=object)
+    order = np.argsort(names)
+    names, values = names[order], labels.values[:, order]
+    hashes = np.empty(len(labels), dtype="<u8")
+    rows = zip(texts, values == 1, np.isnan(values), strict=True)
+    for row, (text, has, unknown) in enumerate(rows):
+        content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
+        hashes[row] = int.from_bytes(hashlib.sha256(content.encode("ascii")).digest()[:8], "little")
+    return hashes

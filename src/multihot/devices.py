@@ -1,0 +1,97 @@
+"""Where to compute and in which precision, each with the reason, for the user to read."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from multihot.errors import OptionError
+
+__all__ = ["Precision", "choose_device", "choose_precision", "run_environment", "set_threads"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision of matrix products and why it was chosen."""
+
+    name: str
+    """`fp32` or `bf16`."""
+    reason: str
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """Return the context in which forward passes run."""
+        if self.name == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` takes CUDA, then Apple's MPS, then the processor."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError(
+            f"device={name!r} is not a device; expected auto, cpu, cuda, cuda:1 or mps."
+        ) from None
+    available = {"cpu": True, "cuda": torch.cuda.is_available()}
+    available["mps"] = torch.backends.mps.is_available()
+    if not available.get(device.type, False):
+        raise OptionError(f"device={name!r} is not available on this machine; try device=cpu.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision called `name`; `auto` takes bf16 only where the hardware computes it.
+
+    A processor without bf16 instructions emulates them up to a hundred times slower, so its
+    instruction set is asked instead of torch, which accepts bf16 on any processor.
+    """
+    native, reason = _native_bf16(device)
+    if name == "auto":
+        return Precision("bf16" if native else "fp32", reason)
+    if name == "fp32":
+        return Precision("fp32", "asked for")
+    if name == "bf16":
+        return Precision("bf16", "asked for" if native else f"asked for, although {reason}: slow")
+    raise OptionError(f"precision={name!r}; expected auto, fp32 or bf16.")
+
+
+def _native_bf16(device: torch.device) -> tuple[bool, str]:
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        has = major >= 8
+        return has, f"the card's compute capability is {major}.{minor} ({'' if has else 'no '}bf16)"
+    if device.type == "mps":
+        return False, "bf16 is not used on MPS"
+    capabilities = torch.cpu.get_capabilities()
+    for instructions in ("amx_bf16", "avx512_bf16", "bf16"):
+        if capabilities.get(instructions):
+            return True, f"the processor has {instructions}"
+    return False, "the processor has no bf16 instructions"
+
+
+def set_threads(num_threads: int | None) -> int:
+    """Set the number of processor threads (when given) and return the number in force."""
+    if num_threads is not None:
+        if num_threads < 1:
+            raise OptionError(f"threads={num_threads}; expected at least 1.")
+        torch.set_num_threads(num_threads)
+    return torch.get_num_threads()
+
+
+def run_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
+    """Return what decides the last bits of a result besides code and data."""
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "processor",
+        "precision": precision.name,
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+    }

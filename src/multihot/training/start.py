@@ -1,0 +1,87 @@
+"""What a run starts from: an encoder with a new head, or a finished model with its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import nn
+
+from multihot.artifact import load_artifact
+from multihot.data.tokens import load_tokenizer
+from multihot.errors import OptionError
+from multihot.labels import LabelSpace
+from multihot.models.encoder import (
+    length_limit,
+    load_encoder_tokenizer,
+    locate_encoder,
+    read_config,
+    resolve_pooling,
+)
+from multihot.models.network import build_network, load_network
+
+__all__ = ["Start", "start_from_artifact", "start_from_encoder", "weights_fingerprint"]
+
+_DEFAULT_MAX_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network before its first step, and what belongs to it."""
+
+    network: nn.Module
+    tokenizer: Tokenizer
+    tokenizer_config: dict[str, Any]
+    space: LabelSpace
+    pooling: str
+    """`cls` or `mean`."""
+    max_length: int
+    """Tokens per text at most, special tokens included."""
+
+
+def start_from_encoder(
+    name: str, space: LabelSpace, *, pooling: str, max_length: int | None, seed: int
+) -> Start:
+    """Put a new head for `space` on the encoder called `name`.
+
+    `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
+    `OptionError`.
+    """
+    source = locate_encoder(name)
+    tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
+    limit = length_limit(read_config(source.folder), tokenizer_config)
+    if max_length is not None and limit is not None and max_length > limit:
+        raise OptionError(
+            f"max_length={max_length}, but the encoder {name} has positions for {limit} tokens."
+        )
+    length = max_length or min(_DEFAULT_MAX_LENGTH, limit or _DEFAULT_MAX_LENGTH)
+    resolved = resolve_pooling(pooling, source)
+    network = build_network(source.folder, space, resolved, seed)
+    return Start(network, tokenizer, tokenizer_config, space, resolved, length)
+
+
+def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
+    """Take network, head, tokenizer and labels of a finished model."""
+    artifact = load_artifact(folder)
+    space = artifact.decision.space
+    return Start(
+        network=load_network(folder, artifact.form, space),
+        tokenizer=load_tokenizer(folder / "tokenizer.json"),
+        tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),
+        space=space,
+        pooling=artifact.pooling,
+        max_length=max_length or artifact.max_length,
+    )
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """Return the SHA-256 of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,228 @@
+"""Thresholds: brute force as the oracle, on small inputs and for every goal."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from multihot.decision.thresholds import fit_global, fit_per_label, goal_value
+from multihot.errors import LabelError, OptionError
+from multihot.options import GOALS
+
+LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=80)
+EQUAL = 1e-12
+UNIT = st.floats(0, 1, width=32)
+COARSE = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+@st.composite
+def scores_and_truth(draw, cells=(0.0, 0.0, 1.0, np.nan)):
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 3)))
+    scores = draw(arrays(np.float32, shape, elements=draw(st.sampled_from([UNIT, COARSE]))))
+    return scores, draw(arrays(np.float32, shape, elements=st.sampled_from(cells)))
+
+
+def every_outcome(scores):
+    """One threshold for every different set of decisions that a threshold above 0 can make."""
+    return np.unique(np.append(scores[scores > 0].astype(np.float64), [0.5, 1.0]))
+
+
+def brute_force(scores, truth, goal):
+    values = [goal_value(scores, truth, value, goal) for value in every_outcome(scores)]
+    return max((value for value in values if value is not None), default=None)
+
+
+def random_case(generator, num_rows, num_labels):
+    truth = (generator.random((num_rows, num_labels)) < 0.1).astype(np.float32)
+    logits = generator.normal(size=truth.shape) * 1.5 - 2 + 2.5 * truth
+    return (1 / (1 + np.exp(-logits))).astype(np.float32), truth
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS))
+def test_no_single_threshold_is_better_than_the_fitted_one(case, goal):
+    scores, truth = case
+
+    threshold = fit_global(scores, truth, goal)
+
+    assert 0 < threshold <= 1
+    if (truth == 1).any():
+        reached = goal_value(scores, truth, threshold, goal)
+        assert reached == pytest.approx(brute_force(scores, truth, goal), abs=EQUAL)
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS))
+def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(case, goal):
+    scores, truth = case
+    threshold = fit_global(scores, truth, goal)
+    best = brute_force(scores, truth, goal)
+
+    def is_optimal(value):
+        reached = goal_value(scores, truth, value, goal)
+        return reached is not None and reached >= best - EQUAL
+
+    if not (truth == 1).any() or is_optimal(0.5):
+        assert threshold == 0.5
+    else:
+        # No other outcome that is optimal lies between 0.5 and the fitted threshold.
+        low, high = sorted((threshold, 0.5))
+        outcomes = every_outcome(scores)
+        fitted = scores >= threshold
+        for value in outcomes[(outcomes > low) & (outcomes < high)]:
+            assert not is_optimal(value) or np.array_equal(scores >= value, fitted)
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS))
+def test_the_decisions_are_the_same_in_single_and_double_precision(case, goal):
+    scores, truth = case
+
+    for threshold in {fit_global(scores, truth, goal), *fit_per_label(scores, truth, goal)}:
+        assert np.array_equal(
+            scores >= np.float32(threshold), scores.astype(np.float64) >= threshold
+        )
+
+
+@pytest.mark.parametrize("upper", [1.0, 0.25, np.float32(1e-45), 0.7])
+def test_neighbouring_numbers_are_still_told_apart(upper):
+    upper = np.float32(upper)
+    scores = np.array([[upper], [np.nextafter(upper, np.float32(0))]])
+    truth = np.array([[1], [0]], dtype=np.float32)
+
+    threshold = fit_global(scores, truth, "micro_f1")
+
+    assert (scores >= threshold).ravel().tolist() == [True, False]
+
+
+def test_double_precision_scores_closer_than_single_precision_are_told_apart():
+    scores = np.array([[0.7 + 1e-12], [0.7]])
+
+    threshold = fit_global(scores, np.array([[1.0], [0.0]]), "jaccard")
+
+    assert (scores >= threshold).ravel().tolist() == [True, False]
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS))
+def test_thresholds_per_label_are_never_worse_than_the_global_one(case, goal):
+    scores, truth = case
+    if not (truth == 1).any():
+        return
+
+    thresholds = fit_per_label(scores, truth, goal)
+
+    at_half = goal_value(scores, truth, 0.5, goal) or 0.0
+    at_global = goal_value(scores, truth, fit_global(scores, truth, goal), goal)
+    reached = goal_value(scores, truth, thresholds, goal)
+    assert reached >= at_global - EQUAL >= at_half - 2 * EQUAL
+
+
+@LAWS
+@given(scores_and_truth())
+def test_for_macro_f1_each_label_with_positives_reaches_its_own_optimum(case):
+    scores, truth = case
+
+    thresholds = fit_per_label(scores, truth, "macro_f1")
+
+    for column in np.flatnonzero((truth == 1).any(axis=0)):
+        alone = scores[:, [column]], truth[:, [column]]
+        reached = goal_value(*alone, thresholds[column], "macro_f1")
+        assert reached == pytest.approx(brute_force(*alone, "macro_f1"), abs=EQUAL)
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(("micro_f1", "jaccard", "subset_accuracy")))
+def test_no_change_of_one_label_alone_improves_the_thresholds_per_label(case, goal):
+    scores, truth = case
+    if not (truth == 1).any():
+        return
+    thresholds = fit_per_label(scores, truth, goal)
+    reached = goal_value(scores, truth, thresholds, goal)
+
+    for column in np.flatnonzero((truth == 1).any(axis=0)):
+        for value in every_outcome(scores[:, column]):
+            changed = thresholds.copy()
+            changed[column] = value
+            assert goal_value(scores, truth, changed, goal) <= reached + EQUAL
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS), st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_labels_does_not_matter(case, goal, random):
+    scores, truth = case
+    rows = random.sample(range(len(scores)), len(scores))
+    columns = random.sample(range(scores.shape[1]), scores.shape[1])
+
+    permuted = fit_global(scores[rows][:, columns], truth[rows][:, columns], goal)
+
+    assert fit_global(scores, truth, goal) == permuted
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(GOALS), UNIT)
+def test_the_scores_of_unknown_cells_do_not_matter(case, goal, other):
+    scores, truth = case
+    changed = np.where(np.isnan(truth), np.float32(other), scores)
+
+    assert fit_global(scores, truth, goal) == fit_global(changed, truth, goal)
+    assert np.array_equal(fit_per_label(scores, truth, goal), fit_per_label(changed, truth, goal))
+
+
+@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("empty", [0.0, np.nan])
+def test_without_any_positive_the_thresholds_stay_at_a_half(goal, empty):
+    scores, truth = np.full((3, 2), 0.9, np.float32), np.full((3, 2), empty, np.float32)
+
+    assert fit_global(scores, truth, goal) == 0.5
+    assert fit_per_label(scores, truth, goal).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_label_without_positives_keeps_the_global_threshold(goal):
+    scores = np.array([[0.3, 0.2], [0.1, 0.1], [0.05, 0.25]], np.float32)
+    truth = np.array([[1, 0], [1, 0], [0, 0]], np.float32)
+
+    thresholds = fit_per_label(scores, truth, goal)
+
+    assert thresholds[1] == fit_global(scores, truth, goal)
+
+
+def test_the_goal_decides_the_threshold():
+    generator = np.random.default_rng(5)
+    scores, truth = random_case(generator, 400, 6)
+    fitted = {goal: fit_global(scores, truth, goal) for goal in GOALS}
+
+    for goal in GOALS:
+        values = {other: goal_value(scores, truth, fitted[other], goal) for other in GOALS}
+        assert values[goal] >= max(values.values()) - EQUAL
+    assert fitted["subset_accuracy"] != fitted["macro_f1"]
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal):
+    scores, truth = random_case(np.random.default_rng(0), 5000, 28)
+    start = time.perf_counter()
+
+    fit_global(scores, truth, goal)
+    fit_per_label(scores, truth, goal)
+
+    assert time.perf_counter() - start < 5
+
+
+def test_wrong_arguments_are_named():
+    scores, truth = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
+
+    with pytest.raises(OptionError, match="Unknown goal 'f1'. The goals are: micro_f1, macro_f1"):
+        fit_global(scores, truth, "f1")
+    with pytest.raises(LabelError, match=r"scores have shape \(2, 2\) and the truth \(2, 1\)"):
+        fit_global(scores, truth[:, :1], "jaccard")
+    with pytest.raises(LabelError, match="pass probabilities, not logits"):
+        fit_global(scores + 2, truth, "jaccard")
+    with pytest.raises(LabelError, match="A score is not between 0 and 1"):
+        goal_value(scores * np.nan, truth, 0.5, "jaccard")
