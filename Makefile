@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml constraints.txt
 	    "$$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing multihot and its tools into .venv (about 2 GB, some minutes, once) ..." >&2
-	@$(BIN)/python -m pip install --quiet $(CONSTRAINTS) torch
-	@$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) torch
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)

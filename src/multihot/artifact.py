@@ -108,11 +108,20 @@ def save_artifact(
 def _install(staged: Path, target: Path) -> str:
     """Flush one staged file, rename it into place, and return its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    # safetensors creates files that only their owner may read; a model is meant to be shared.
+    staged.chmod(0o666 & ~_umask())
     flush_file(staged)
     digest = sha256_of(staged)
     os.replace(staged, target)
     flush_folder(target.parent)
     return digest
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:

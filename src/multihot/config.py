@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 
 from multihot.errors import OptionError
 
-__all__ = ["build_options", "option_types", "parse_assignments", "read_recipe", "to_plain", "updated"]
+__all__ = [
+    "build_options",
+    "option_types",
+    "parse_assignments",
+    "read_recipe",
+    "to_plain",
+    "updated",
+]
 
 T = TypeVar("T")
 
@@ -59,7 +66,7 @@ def updated(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     for key, value in changes.items():
         old = result.get(key)
         both = isinstance(value, Mapping) and isinstance(old, Mapping)
-        result[key] = updated(typing.cast(Mapping[str, Any], old), value) if both else value
+        result[key] = updated(typing.cast("Mapping[str, Any]", old), value) if both else value
     return result
 
 
@@ -87,7 +94,7 @@ def build_options(kind: type[T], values: Mapping[str, Any], *, prefix: str = "")
         if dataclasses.is_dataclass(known[key]):
             if not isinstance(value, Mapping):
                 raise OptionError(f"'{prefix}{key}' is a table; set '{prefix}{key}.NAME' instead.")
-            inner = typing.cast(type[Any], known[key])
+            inner = typing.cast("type[Any]", known[key])
             built[key] = build_options(inner, value, prefix=f"{prefix}{key}.")
         else:
             built[key] = _convert(value, known[key], f"{prefix}{key}")
@@ -140,22 +147,34 @@ def _describe(kind: Any) -> str:
 def _as(value: Any, kind: Any) -> Any:
     """Return `value` as `kind`, or `None` when it does not fit."""
     if kind is bool:
-        if isinstance(value, bool):
-            return value
-        word = value.strip().lower() if isinstance(value, str) else ""
-        return True if word in _TRUE else False if word in _FALSE else None
+        return _as_bool(value)
     if isinstance(value, bool):
         return None
-    if kind in (int, float) and isinstance(value, (int, float, str)):
-        try:
-            return kind(value) if not (kind is int and isinstance(value, float)) else None
-        except ValueError:
-            return None
+    if kind in (int, float):
+        return _as_number(value, kind)
     if kind is str:
         return value if isinstance(value, str) else None
-    if kind == tuple[str, ...]:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
-            return tuple(value)
-    return None
+    return _as_names(value) if kind == tuple[str, ...] else None
+
+
+def _as_bool(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _as_number(value: Any, kind: type[int] | type[float]) -> int | float | None:
+    if not isinstance(value, int | float | str) or (kind is int and isinstance(value, float)):
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        return None
+
+
+def _as_names(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    fits = isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
+    return tuple(value) if fits else None

@@ -89,9 +89,7 @@ class Report:
         return found
 
 
-def evaluate(
-    predictor: Predictor, examples: Examples, *, threshold: float | None = None
-) -> Report:
+def evaluate(predictor: Predictor, examples: Examples, *, threshold: float | None = None) -> Report:
     """Score a model on labelled examples; `threshold` overrides the stored ones for this call."""
     decision = predictor.decision
     if threshold is not None:
@@ -122,9 +120,7 @@ def report(
     scores = decision.scores(logits)
     counts = Counts(len(decision.space))
     counts.update(labels.values, decision.decide(scores))
-    per_label = zip(
-        decision.space.names, counts.per_label(), decision.thresholds, strict=True
-    )
+    per_label = zip(decision.space.names, counts.per_label(), decision.thresholds, strict=True)
     return Report(
         rows=counts.num_rows,
         rows_without_known_labels=counts.num_rows_excluded,

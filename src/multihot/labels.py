@@ -111,7 +111,9 @@ class LabelMatrix:
                 )
         if space is None:
             found = {
-                unicodedata.normalize("NFC", str(name)).strip() for row in listed for name in row or ()
+                unicodedata.normalize("NFC", str(name)).strip()
+                for row in listed
+                for name in row or ()
             }
             space = LabelSpace(tuple(sorted(found)))
         values = np.zeros((len(listed), len(space)), dtype=np.float32)

@@ -77,9 +77,7 @@ class Predictor:
         """The labels in class order."""
         return self.decision.space
 
-    def logits(
-        self, texts: Sequence[str]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def logits(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool."""
         tokenized = tokenize(self.tokenizer, texts, self.artifact.max_length)
         return self.backend.logits(tokenized), tokenized.truncated
@@ -88,9 +86,7 @@ class Predictor:
         """Return probabilities. *Shape:* (N, L), float32, 0 to 1."""
         return self.decision.scores(self.logits(texts)[0])
 
-    def predict(
-        self, texts: Sequence[str], *, threshold: float | None = None
-    ) -> list[Prediction]:
+    def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
         """Label N texts in their order; `threshold` overrides the stored ones for this call."""
         decision = self.decision
         if threshold is not None:
@@ -116,7 +112,10 @@ class Predictor:
 
 
 def _load_torch_backend(artifact: Artifact, device_name: str) -> Backend:
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+    if (
+        importlib.util.find_spec("torch") is None
+        or importlib.util.find_spec("transformers") is None
+    ):
         raise MissingExtraError("torch", "train", "Prediction")
     from multihot.backends.torch import TorchBackend
     from multihot.devices import choose_device, choose_precision

@@ -103,9 +103,7 @@ def train(
     train_set = _encode(training, start)
     held_out = _Validation(
         _encode(validation, start),
-        TorchBackend(
-            start.network, len(start.space), device, choose_precision("fp32", device)
-        ),
+        TorchBackend(start.network, len(start.space), device, choose_precision("fp32", device)),
         options,
     )
     _describe(train_set, held_out.data, start, listener)
@@ -118,7 +116,15 @@ def train(
     folder, notes = open_run(output, to_plain(options), facts, resume=resume)
     for note in notes:
         listener.say(note)
-    best = _optimise(start.network, train_set, held_out, options, precision, folder, listener)
+    best = _optimise(
+        start.network,
+        train_set,
+        held_out,
+        options,
+        precision=precision,
+        folder=folder,
+        listener=listener,
+    )
     checkpoint.load_weights(
         checkpoint.checkpoint_folder(folder.checkpoints, best.best_step), start.network
     )
@@ -269,6 +275,7 @@ def _optimise(
     train_set: _EncodedExamples,
     held_out: _Validation,
     options: TrainOptions,
+    *,
     precision: Precision,
     folder: RunFolder,
     listener: Listener,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,24 +15,25 @@ from hypothesis.extra.numpy import arrays
 from multihot.decision.metrics import Counts, LabelCounts
 from multihot.errors import LabelError
 
+Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 NAN = np.nan
 
 
 @st.composite
-def truth_and_prediction(draw):
+def truth_and_prediction(draw: st.DrawFn) -> tuple[Array, Array]:
     shape = draw(st.tuples(st.integers(0, 8), st.integers(1, 4)))
     truth = draw(arrays(np.float32, shape, elements=st.sampled_from([0.0, 1.0, NAN])))
     return truth, draw(arrays(np.bool_, shape))
 
 
-def counted(truth, predicted):
+def counted(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Counts:
     counts = Counts(np.shape(truth)[1])
     counts.update(np.asarray(truth, np.float32), np.asarray(predicted, bool))
     return counts
 
 
-def test_every_metric_of_a_small_table_is_what_one_computes_by_hand():
+def test_every_metric_of_a_small_table_is_what_one_computes_by_hand() -> None:
     truth = [[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
     predicted = [[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]]
 
@@ -50,20 +55,20 @@ def test_every_metric_of_a_small_table_is_what_one_computes_by_hand():
     )
 
 
-def test_a_label_that_is_never_true_nor_given_has_no_f1():
+def test_a_label_that_is_never_true_nor_given_has_no_f1() -> None:
     labels = counted([[1, 0], [0, 0]], [[1, 0], [1, 0]]).per_label()
 
     assert labels[0] == LabelCounts(support=1, precision=0.5, recall=1.0, f1=2 / 3)
     assert labels[1] == LabelCounts(support=0, precision=None, recall=None, f1=None)
 
 
-def test_with_no_rows_everything_is_undefined():
+def test_with_no_rows_everything_is_undefined() -> None:
     metrics = Counts(3).metrics()
 
     assert set(metrics.values()) == {None}
 
 
-def test_with_nothing_true_and_nothing_given_only_ratios_of_rows_and_cells_are_defined():
+def test_with_nothing_true_and_nothing_given_only_ratios_of_rows_and_cells_are_defined() -> None:
     metrics = counted(np.zeros((2, 2)), np.zeros((2, 2))).metrics()
 
     defined = {name: value for name, value in metrics.items() if value is not None}
@@ -76,7 +81,7 @@ def test_with_nothing_true_and_nothing_given_only_ratios_of_rows_and_cells_are_d
     }
 
 
-def test_rows_without_a_known_cell_are_excluded_and_counted():
+def test_rows_without_a_known_cell_are_excluded_and_counted() -> None:
     counts = counted([[NAN, NAN], [1, NAN]], [[1, 1], [1, 1]])
 
     assert (counts.num_rows, counts.num_rows_excluded) == (1, 1)
@@ -84,7 +89,7 @@ def test_rows_without_a_known_cell_are_excluded_and_counted():
     assert counts.metrics()["subset_accuracy"] == 1.0
 
 
-def test_shapes_that_do_not_fit_are_refused():
+def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(LabelError, match=r"Truth has shape \(2, 3\) and prediction \(2, 2\)"):
         Counts(3).update(np.zeros((2, 3)), np.zeros((2, 2), bool))
     with pytest.raises(LabelError, match=r"expected \(rows, 4\) for both"):
@@ -93,7 +98,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 @LAWS
 @given(truth_and_prediction())
-def test_what_is_predicted_for_unknown_cells_changes_nothing(case):
+def test_what_is_predicted_for_unknown_cells_changes_nothing(case: tuple[Array, Array]) -> None:
     truth, predicted = case
     flipped = np.where(np.isnan(truth), ~predicted, predicted)
 
@@ -102,7 +107,7 @@ def test_what_is_predicted_for_unknown_cells_changes_nothing(case):
 
 @LAWS
 @given(truth_and_prediction(), st.integers(1, 3))
-def test_chunks_count_exactly_as_all_rows_at_once(case, size):
+def test_chunks_count_exactly_as_all_rows_at_once(case: tuple[Array, Array], size: int) -> None:
     truth, predicted = case
     chunked = Counts(truth.shape[1])
     for start in range(0, len(truth), size):
@@ -114,10 +119,12 @@ def test_chunks_count_exactly_as_all_rows_at_once(case, size):
 
 @LAWS
 @given(truth_and_prediction(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_labels_does_not_matter(case, random):
+def test_the_order_of_rows_and_labels_does_not_matter(
+    case: tuple[Array, Array], shuffler: random.Random
+) -> None:
     truth, predicted = case
-    rows = random.sample(range(truth.shape[0]), truth.shape[0])
-    columns = random.sample(range(truth.shape[1]), truth.shape[1])
+    rows = shuffler.sample(range(truth.shape[0]), truth.shape[0])
+    columns = shuffler.sample(range(truth.shape[1]), truth.shape[1])
 
     permuted = counted(truth[rows][:, columns], predicted[rows][:, columns])
 
@@ -128,13 +135,13 @@ def test_the_order_of_rows_and_labels_does_not_matter(case, random):
 
 @LAWS
 @given(truth_and_prediction())
-def test_every_metric_lies_between_0_and_1(case):
+def test_every_metric_lies_between_0_and_1(case: tuple[Array, Array]) -> None:
     values = [value for value in counted(*case).metrics().values() if value is not None]
 
     assert all(0 <= value <= 1 for value in values)
 
 
-def vars_of(counts):
+def vars_of(counts: Counts) -> dict[str, object]:
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(counts).items()

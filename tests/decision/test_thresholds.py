@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from multihot.decision.thresholds import fit_global, fit_per_label, goal_value
 from multihot.errors import LabelError, OptionError
 from multihot.options import GOALS
 
+Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=80)
 EQUAL = 1e-12
 UNIT = st.floats(0, 1, width=32)
@@ -21,23 +25,27 @@ COARSE = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
 @st.composite
-def scores_and_truth(draw, cells=(0.0, 0.0, 1.0, np.nan)):
+def scores_and_truth(draw: st.DrawFn) -> tuple[Array, Array]:
     shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 3)))
     scores = draw(arrays(np.float32, shape, elements=draw(st.sampled_from([UNIT, COARSE]))))
-    return scores, draw(arrays(np.float32, shape, elements=st.sampled_from(cells)))
+    return scores, draw(
+        arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.0, 1.0, np.nan]))
+    )
 
 
-def every_outcome(scores):
+def every_outcome(scores: Array) -> Array:
     """One threshold for every different set of decisions that a threshold above 0 can make."""
     return np.unique(np.append(scores[scores > 0].astype(np.float64), [0.5, 1.0]))
 
 
-def brute_force(scores, truth, goal):
+def brute_force(scores: Array, truth: Array, goal: str) -> float | None:
     values = [goal_value(scores, truth, value, goal) for value in every_outcome(scores)]
     return max((value for value in values if value is not None), default=None)
 
 
-def random_case(generator, num_rows, num_labels):
+def random_case(
+    generator: np.random.Generator, num_rows: int, num_labels: int
+) -> tuple[Array, Array]:
     truth = (generator.random((num_rows, num_labels)) < 0.1).astype(np.float32)
     logits = generator.normal(size=truth.shape) * 1.5 - 2 + 2.5 * truth
     return (1 / (1 + np.exp(-logits))).astype(np.float32), truth
@@ -45,7 +53,9 @@ def random_case(generator, num_rows, num_labels):
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS))
-def test_no_single_threshold_is_better_than_the_fitted_one(case, goal):
+def test_no_single_threshold_is_better_than_the_fitted_one(
+    case: tuple[Array, Array], goal: str
+) -> None:
     scores, truth = case
 
     threshold = fit_global(scores, truth, goal)
@@ -58,12 +68,14 @@ def test_no_single_threshold_is_better_than_the_fitted_one(case, goal):
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS))
-def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(case, goal):
+def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(
+    case: tuple[Array, Array], goal: str
+) -> None:
     scores, truth = case
     threshold = fit_global(scores, truth, goal)
     best = brute_force(scores, truth, goal)
 
-    def is_optimal(value):
+    def is_optimal(value: float) -> bool:
         reached = goal_value(scores, truth, value, goal)
         return reached is not None and reached >= best - EQUAL
 
@@ -72,15 +84,18 @@ def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(case, goal):
     else:
         # No other outcome that is optimal lies between 0.5 and the fitted threshold.
         low, high = sorted((threshold, 0.5))
-        outcomes = every_outcome(scores)
-        fitted = scores >= threshold
+        known = scores[~np.isnan(truth)]
+        outcomes = every_outcome(known)
         for value in outcomes[(outcomes > low) & (outcomes < high)]:
-            assert not is_optimal(value) or np.array_equal(scores >= value, fitted)
+            is_other = not np.array_equal(known >= value, known >= threshold)
+            assert not (is_other and is_optimal(value))
 
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS))
-def test_the_decisions_are_the_same_in_single_and_double_precision(case, goal):
+def test_the_decisions_are_the_same_in_single_and_double_precision(
+    case: tuple[Array, Array], goal: str
+) -> None:
     scores, truth = case
 
     for threshold in {fit_global(scores, truth, goal), *fit_per_label(scores, truth, goal)}:
@@ -90,7 +105,7 @@ def test_the_decisions_are_the_same_in_single_and_double_precision(case, goal):
 
 
 @pytest.mark.parametrize("upper", [1.0, 0.25, np.float32(1e-45), 0.7])
-def test_neighbouring_numbers_are_still_told_apart(upper):
+def test_neighbouring_numbers_are_still_told_apart(upper: float) -> None:
     upper = np.float32(upper)
     scores = np.array([[upper], [np.nextafter(upper, np.float32(0))]])
     truth = np.array([[1], [0]], dtype=np.float32)
@@ -100,7 +115,7 @@ def test_neighbouring_numbers_are_still_told_apart(upper):
     assert (scores >= threshold).ravel().tolist() == [True, False]
 
 
-def test_double_precision_scores_closer_than_single_precision_are_told_apart():
+def test_double_precision_scores_closer_than_single_precision_are_told_apart() -> None:
     scores = np.array([[0.7 + 1e-12], [0.7]])
 
     threshold = fit_global(scores, np.array([[1.0], [0.0]]), "jaccard")
@@ -110,7 +125,9 @@ def test_double_precision_scores_closer_than_single_precision_are_told_apart():
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS))
-def test_thresholds_per_label_are_never_worse_than_the_global_one(case, goal):
+def test_thresholds_per_label_are_never_worse_than_the_global_one(
+    case: tuple[Array, Array], goal: str
+) -> None:
     scores, truth = case
     if not (truth == 1).any():
         return
@@ -123,9 +140,25 @@ def test_thresholds_per_label_are_never_worse_than_the_global_one(case, goal):
     assert reached >= at_global - EQUAL >= at_half - 2 * EQUAL
 
 
+@pytest.mark.parametrize("goal", ["micro_f1", "jaccard", "subset_accuracy"])
+def test_stopping_the_search_early_only_gives_up_some_of_the_gain(
+    goal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, truth = random_case(np.random.default_rng(2), 300, 6)
+    finished = goal_value(scores, truth, fit_per_label(scores, truth, goal), goal)
+    at_global = goal_value(scores, truth, fit_global(scores, truth, goal), goal)
+
+    monkeypatch.setattr("multihot.decision.thresholds._MAX_ROUNDS", 1)
+
+    stopped = goal_value(scores, truth, fit_per_label(scores, truth, goal), goal)
+    assert at_global < stopped <= finished + EQUAL
+
+
 @LAWS
 @given(scores_and_truth())
-def test_for_macro_f1_each_label_with_positives_reaches_its_own_optimum(case):
+def test_for_macro_f1_each_label_with_positives_reaches_its_own_optimum(
+    case: tuple[Array, Array],
+) -> None:
     scores, truth = case
 
     thresholds = fit_per_label(scores, truth, "macro_f1")
@@ -138,7 +171,9 @@ def test_for_macro_f1_each_label_with_positives_reaches_its_own_optimum(case):
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(("micro_f1", "jaccard", "subset_accuracy")))
-def test_no_change_of_one_label_alone_improves_the_thresholds_per_label(case, goal):
+def test_no_change_of_one_label_alone_improves_the_thresholds_per_label(
+    case: tuple[Array, Array], goal: str
+) -> None:
     scores, truth = case
     if not (truth == 1).any():
         return
@@ -154,10 +189,12 @@ def test_no_change_of_one_label_alone_improves_the_thresholds_per_label(case, go
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS), st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_labels_does_not_matter(case, goal, random):
+def test_the_order_of_rows_and_labels_does_not_matter(
+    case: tuple[Array, Array], goal: str, shuffler: random.Random
+) -> None:
     scores, truth = case
-    rows = random.sample(range(len(scores)), len(scores))
-    columns = random.sample(range(scores.shape[1]), scores.shape[1])
+    rows = shuffler.sample(range(len(scores)), len(scores))
+    columns = shuffler.sample(range(scores.shape[1]), scores.shape[1])
 
     permuted = fit_global(scores[rows][:, columns], truth[rows][:, columns], goal)
 
@@ -166,7 +203,9 @@ def test_the_order_of_rows_and_labels_does_not_matter(case, goal, random):
 
 @LAWS
 @given(scores_and_truth(), st.sampled_from(GOALS), UNIT)
-def test_the_scores_of_unknown_cells_do_not_matter(case, goal, other):
+def test_the_scores_of_unknown_cells_do_not_matter(
+    case: tuple[Array, Array], goal: str, other: float
+) -> None:
     scores, truth = case
     changed = np.where(np.isnan(truth), np.float32(other), scores)
 
@@ -176,7 +215,7 @@ def test_the_scores_of_unknown_cells_do_not_matter(case, goal, other):
 
 @pytest.mark.parametrize("goal", GOALS)
 @pytest.mark.parametrize("empty", [0.0, np.nan])
-def test_without_any_positive_the_thresholds_stay_at_a_half(goal, empty):
+def test_without_any_positive_the_thresholds_stay_at_a_half(goal: str, empty: float) -> None:
     scores, truth = np.full((3, 2), 0.9, np.float32), np.full((3, 2), empty, np.float32)
 
     assert fit_global(scores, truth, goal) == 0.5
@@ -184,7 +223,7 @@ def test_without_any_positive_the_thresholds_stay_at_a_half(goal, empty):
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_a_label_without_positives_keeps_the_global_threshold(goal):
+def test_a_label_without_positives_keeps_the_global_threshold(goal: str) -> None:
     scores = np.array([[0.3, 0.2], [0.1, 0.1], [0.05, 0.25]], np.float32)
     truth = np.array([[1, 0], [1, 0], [0, 0]], np.float32)
 
@@ -193,7 +232,7 @@ def test_a_label_without_positives_keeps_the_global_threshold(goal):
     assert thresholds[1] == fit_global(scores, truth, goal)
 
 
-def test_the_goal_decides_the_threshold():
+def test_the_goal_decides_the_threshold() -> None:
     generator = np.random.default_rng(5)
     scores, truth = random_case(generator, 400, 6)
     fitted = {goal: fit_global(scores, truth, goal) for goal in GOALS}
@@ -205,7 +244,7 @@ def test_the_goal_decides_the_threshold():
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal):
+def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal: str) -> None:
     scores, truth = random_case(np.random.default_rng(0), 5000, 28)
     start = time.perf_counter()
 
@@ -215,13 +254,15 @@ def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal):
     assert time.perf_counter() - start < 5
 
 
-def test_wrong_arguments_are_named():
+def test_wrong_arguments_are_named() -> None:
     scores, truth = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
 
-    with pytest.raises(OptionError, match="Unknown goal 'f1'. The goals are: micro_f1, macro_f1"):
+    with pytest.raises(OptionError, match=r"Unknown goal 'f1'\. The goals are: micro_f1, macro_f1"):
         fit_global(scores, truth, "f1")
     with pytest.raises(LabelError, match=r"scores have shape \(2, 2\) and the truth \(2, 1\)"):
         fit_global(scores, truth[:, :1], "jaccard")
+    with pytest.raises(LabelError, match=r"scores have shape \(2,\).*expected \(rows, labels\)"):
+        fit_per_label(scores[0], truth[0], "jaccard")
     with pytest.raises(LabelError, match="pass probabilities, not logits"):
         fit_global(scores + 2, truth, "jaccard")
     with pytest.raises(LabelError, match="A score is not between 0 and 1"):

@@ -28,6 +28,8 @@ verbs:
 input is wrong, 3 a stated gate was not met, 130 interrupted (resumable where it says so).
 """
 
+_REPORT = "Run it again with MULTIHOT_TRACEBACK=1 for details, and please report them."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; no exception but `SystemExit` leaves it."""
@@ -44,27 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in _VERBS:
         _tell(sys.stderr, f"multihot: there is no verb '{verb}'.\n\n{_usage()}")
         return 2
+    return _run(verb, rest)
+
+
+def _run(verb: str, arguments: Sequence[str]) -> int:
     try:
-        return int(importlib.import_module(f"multihot.cli.{verb}").run(rest))
+        return int(importlib.import_module(f"multihot.cli.{verb}").run(arguments))
     except MultihotError as error:
-        _tell(sys.stderr, f"multihot {verb}: {error}\n")
-        return error.exit_code
+        message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        _tell(sys.stderr, f"\nmultihot {verb}: interrupted.\n")
-        return 130
+        message, code = "interrupted.", 130
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence, reported as our failure
+    except Exception as error:
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
-        _tell(
-            sys.stderr,
-            f"multihot {verb}: this should not happen: {type(error).__name__}: {error}\n"
-            "Run it again with MULTIHOT_TRACEBACK=1 for details, and please report them.\n",
-        )
-        return 1
+        message, code = f"this should not happen: {type(error).__name__}: {error}\n{_REPORT}", 1
+    _tell(sys.stderr, f"multihot {verb}: {message}\n")
+    return code
 
 
 def _usage() -> str:

@@ -48,7 +48,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="JSON lines")
     given = parse(parser, arguments)
     if given.input is None and not given.texts:
-        raise OptionError("Nothing to label: give texts, or --input FILE (or - for standard input).")
+        raise OptionError(
+            "Nothing to label: give texts, or --input FILE (or - for standard input)."
+        )
 
     from multihot.predictor import Predictor
 
@@ -108,7 +110,10 @@ def _opened(output: str | None) -> Iterator[TextIO]:
     path = Path(output)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as handle,
+    ):
         yield handle
 
 

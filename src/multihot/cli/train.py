@@ -50,7 +50,8 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{output} is already finished; nothing to resume.")
         return 0
     start_from = Path(given.start_from) if given.start_from else None
-    return _train(given.train, given.validation, options, output, start_from, given.resume)
+    files = (given.train, given.validation)
+    return _train(files, options, output, start_from=start_from, resume=given.resume)
 
 
 def _values(given: argparse.Namespace) -> dict[str, Any]:
@@ -62,16 +63,15 @@ def _values(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(
-    train_path: str,
-    validation_path: str | None,
+    files: tuple[str, str | None],
     options: TrainOptions,
     output: Path,
+    *,
     start_from: Path | None,
     resume: bool,
 ) -> int:
-    from dataclasses import replace
-
-    from multihot.data.records import read_examples
+    train_path, validation_path = files
+    from multihot.data.records import portable, read_examples
 
     space = None
     if start_from is not None:
@@ -82,9 +82,8 @@ def _train(
     validation = None
     if validation_path is not None:
         assert training.labels is not None
-        validation = read_examples(
-            validation_path, replace(training.data), space=training.labels.space
-        )
+        data = portable(training.data)
+        validation = read_examples(validation_path, data, space=training.labels.space)
     for examples in (training, validation):
         for note in examples.notes if examples else ():
             say(note)

@@ -85,5 +85,5 @@ def _value(cell: Any) -> float | None:
     if isinstance(cell, (bool, int, float)):
         if cell in (0, 1):
             return float(cell)
-        return math.nan if cell == -1 or cell != cell else None
+        return math.nan if cell == -1 or math.isnan(cell) else None
     return None

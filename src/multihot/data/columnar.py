@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,18 @@ def read_parquet(path: Path) -> Table:
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"The Parquet file cannot be read: {_first_line(error)}", path=path
-        ) from None
+        raise _damaged(path, error) from None
     columns = named_columns(file.schema_arrow.names, path, None)
     metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(metadata).get("info", {}).get("features", {})
-    rows = arrow_rows(file.iter_batches(batch_size=_BATCH_ROWS), class_names(features))
-    return Table(columns, rows)
+    names = class_names(json.loads(metadata).get("info", {}).get("features", {}))
+
+    def rows() -> Iterator[Row]:
+        try:
+            yield from arrow_rows(file.iter_batches(batch_size=_BATCH_ROWS), names)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise _damaged(path, error) from None
+
+    return Table(columns, rows())
 
 
 def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) -> Table:
@@ -64,21 +68,18 @@ def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and validation rules, which are not read
         try:
-            workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            with path.open("rb") as handle:  # a path would have to end with .xlsx
+                workbook = openpyxl.load_workbook(handle, read_only=True, data_only=True)
+                names = [worksheet.title for worksheet in workbook.worksheets]
+                chosen = workbook[_sheet_of(names, sheet, path)]
+                chosen.reset_dimensions()  # the stored ones may be wrong and would hide rows
+                rows = chosen.iter_rows(values_only=True)
+                cells = [[_cell_text(cell) for cell in row] for row in rows]
+        except DataError:
+            raise
         except Exception as error:  # noqa: BLE001 - openpyxl raises whatever a damaged part causes
-            raise DataError(
-                f"The workbook cannot be read: {_first_line(error)}", path=path
-            ) from None
-        try:
-            chosen = _sheet_of(workbook.sheetnames, sheet, path)
-            cells = [
-                [_cell_text(cell) for cell in row]
-                for row in workbook[chosen].iter_rows(values_only=True)
-            ]
-        finally:
-            workbook.close()
-        names = list(workbook.sheetnames)
-    notes = [f"Sheet '{chosen}' of {len(names)}: {', '.join(names)}."] if len(names) > 1 else []
+            raise _damaged(path, error) from None
+    notes = [f"Sheet '{chosen.title}' of {', '.join(names)}."] if len(names) > 1 else []
     return _sheet_table(cells, header, path, notes)
 
 
@@ -112,11 +113,7 @@ def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[s
     num_blank = len(cells) - len(filled)
     if num_blank:
         notes.append(f"{num_blank} blank rows were skipped.")
-    width = (
-        max(_width(row) for _, row in filled[:1])
-        if header
-        else max(_width(row) for _, row in filled)
-    )
+    width = _width(filled[0][1]) if header else max(_width(row) for _, row in filled)
     first_line, first = filled[0]
     if header:
         columns = named_columns(first[:width], path, first_line)
@@ -140,5 +137,6 @@ def _width(row: Sequence[str]) -> int:
     return max((place for place, cell in enumerate(row, start=1) if cell), default=0)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def _damaged(path: Path, error: Exception) -> DataError:
+    said = str(error).partition("\n")[0] or type(error).__name__
+    return DataError(f"The file is damaged and cannot be read: {said}", path=path)

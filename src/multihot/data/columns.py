@@ -1,62 +1,70 @@
-"""Decide which column holds the text, the id and the labels; never guess when it is ambiguous."""
+"""Decide which column holds the text and which the id; never guess when it is ambiguous."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from multihot.data.binary_cells import binary_error, first_not_binary
-from multihot.data.name_cells import clean_name
-from multihot.data.rows import Row, nearest
-from multihot.errors import DataError, OptionError
+from multihot.data.rows import nearest
+from multihot.errors import DataError
 from multihot.options import DataOptions
 
 __all__ = [
     "ID_NAMES",
     "LABEL_NAMES",
     "TEXT_NAMES",
-    "LabelColumns",
     "column_notes",
     "find_id_column",
-    "find_label_columns",
     "find_text_column",
+    "required_column",
     "text_of",
 ]
 
 TEXT_NAMES = frozenset(
-    "text texts tweet content sentence comment comment_text message review body utterance document "
-    "文本 内容 正文 句子 评论 微博".split()
+    {
+        "text",
+        "texts",
+        "tweet",
+        "content",
+        "sentence",
+        "comment",
+        "comment_text",
+        "message",
+        "review",
+        "body",
+        "utterance",
+        "document",
+        "文本",
+        "内容",
+        "正文",
+        "句子",
+        "评论",
+        "微博",
+    }
 )
 """Column names that mean the text, in any case."""
 
-ID_NAMES = frozenset("id ids index idx guid uuid 编号 序号".split())
+ID_NAMES = frozenset({"id", "ids", "index", "idx", "guid", "uuid", "编号", "序号"})
 """Column names that mean the row id, in any case; so does every name that ends with `_id`."""
 
 LABEL_NAMES = frozenset(
-    "labels label tags tag categories category classes emotions emotion topics 标签 类别".split()
+    {
+        "labels",
+        "label",
+        "tags",
+        "tag",
+        "categories",
+        "category",
+        "classes",
+        "emotions",
+        "emotion",
+        "topics",
+        "标签",
+        "类别",
+    }
 )
 """Column names that mean all labels of a row, in any case."""
-
-
-@dataclass(frozen=True)
-class LabelColumns:
-    """Where the labels are: in several 0/1 columns or in one column of names, never both.
-
-    Attributes
-    ----------
-    binary
-        Names of the 0/1 columns, in the order of the labels.
-    names
-        Name of the column that holds all labels of a row.
-    unused
-        Columns that are neither text, id, group nor label.
-    """
-
-    binary: tuple[str, ...]
-    names: str | None
-    unused: tuple[str, ...]
 
 
 def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path) -> str:
@@ -65,7 +73,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     A candidate is a column that no option names and that is not named like an id or a label.
     """
     if data.text_column is not None:
-        return _required(data.text_column, columns, path, "data.text_column")
+        return required_column(data.text_column, columns, path, "data.text_column")
     taken = {data.id_column, data.label_column, data.group_by, *data.label_columns}
     taken.update(data.ignore_columns)
     free = [name for name in columns if name not in taken]
@@ -110,53 +118,6 @@ def find_id_column(
     return found[0] if found else None
 
 
-def find_label_columns(
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    data: DataOptions,
-    path: str,
-    taken: Sequence[str | None],
-    known: Sequence[str] | None = None,
-) -> LabelColumns:
-    """Decide how the labels are written, from options, known names, column names and cells.
-
-    Parameters
-    ----------
-    columns, rows
-        The table; all rows, because one cell that is not 0 or 1 changes what a column is.
-    taken
-        Columns that hold text, id and group.
-    known
-        Label names, when they are known: columns of these names are 0/1 columns.
-
-    Raises
-    ------
-    DataError
-        There is no label column, one is missing, one is not known, or it is ambiguous.
-    OptionError
-        `data.label_column` and `data.label_columns` are both set.
-    """
-    if data.label_column is not None and data.label_columns:
-        raise OptionError(
-            f"data.label_column={data.label_column} (names in one column) and data.label_columns="
-            f"{','.join(data.label_columns)} (0/1 columns) exclude each other. Empty one of them: "
-            "data.label_column=none or data.label_columns="
-        )
-    rest = [name for name in columns if name not in taken and name not in data.ignore_columns]
-    if data.label_column is not None:
-        _required(data.label_column, columns, path, "data.label_column")
-        return _by_name(data.label_column, rest)
-    if data.label_columns or (known and any(clean_name(name) in known for name in rest)):
-        return _binary(columns, rows, rest, known, data.label_columns, path)
-    if not rest:
-        raise DataError(
-            f"There is no label column. The columns are: {', '.join(columns)}. Labels are read from "
-            "0/1 columns, one per label, or from one column of label names (data.label_column=NAME).",
-            path=path,
-        )
-    return _detected(columns, rows, rest, data, path)
-
-
 def column_notes(text: str, row_id: str | None, data: DataOptions) -> list[str]:
     """Say which columns are used."""
     notes = [
@@ -180,96 +141,12 @@ def text_of(cell: Any, source: str, line: int, column: str) -> str:
     )
 
 
-def _detected(
-    columns: Sequence[str], rows: Sequence[Row], rest: list[str], data: DataOptions, path: str
-) -> LabelColumns:
-    places = {name: columns.index(name) for name in rest}
-    wrong = {name: found for name in rest if (found := first_not_binary(rows, places[name]))}
-    named = [name for name in rest if name.casefold() in LABEL_NAMES]
-    if not wrong and not (len(rest) == 1 and named):
-        return LabelColumns(tuple(rest), None, ())
-    if not wrong:
-        only = places[named[0]]
-        if data.label_names is None and any(cells[only] not in ("", None) for _, cells in rows):
-            raise DataError(
-                "All values are 0 or 1: these may be the values of one label, or names of labels. "
-                f"Set data.label_columns={named[0]} for the first, data.label_column={named[0]} for "
-                "the second.",
-                path=path,
-                column=named[0],
-            )
-        return _by_name(named[0], rest)
-    lists = [
-        name for name in named if any(isinstance(cells[places[name]], list) for _, cells in rows)
-    ]
-    candidates = lists or [name for name in named if name in wrong]
-    binary = [name for name in rest if name not in wrong]
-    if len(candidates) == 1 and (lists or not binary):
-        return _by_name(candidates[0], rest)
-    if candidates:
-        raise DataError(
-            f"The labels may be the names in {' or '.join(candidates)}"
-            + (f", or the 0/1 columns {', '.join(binary)}" if binary else "")
-            + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
-            "labels go to data.ignore_columns.",
-            path=path,
-        )
-    worst = min(wrong, key=lambda name: wrong[name][0])
-    line, cell = wrong[worst]
-    raise binary_error(
-        cell,
-        path,
-        line,
-        worst,
-        " Every column except text and id is taken as a 0/1 label column; these hold other values: "
-        f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
-        f"one holds all labels of a row, set data.label_column={worst}.",
-    )
-
-
-def _by_name(name: str, rest: Sequence[str]) -> LabelColumns:
-    return LabelColumns((), name, tuple(other for other in rest if other != name))
-
-
-def _binary(
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    rest: Sequence[str],
-    known: Sequence[str] | None,
-    wanted: Sequence[str],
-    path: str,
-) -> LabelColumns:
-    """Find the known or wanted 0/1 columns by name; refuse further ones when labels are known."""
-    by_name = {clean_name(name): name for name in columns}
-    labels = []
-    for name in known or wanted:
-        if clean_name(name) not in by_name:
-            raise DataError(
-                f"The label column '{name}' is missing. The columns are: {', '.join(columns)}. Add it; "
-                "empty cells mean unknown.",
-                path=path,
-            )
-        labels.append(by_name[clean_name(name)])
-    unused = [name for name in rest if name not in labels]
-    if known:
-        places = {name: columns.index(name) for name in unused}
-        extra = [name for name in unused if first_not_binary(rows, places[name]) is None]
-        if extra:
-            raise DataError(
-                f"These 0/1 columns are not among the known labels: {', '.join(extra)}. The known "
-                f"labels are: {', '.join(known)}. If they are not labels, set data.ignore_columns="
-                f"{','.join(extra)}; otherwise train with a file that has them.",
-                path=path,
-                column=extra[0],
-            )
-    return LabelColumns(tuple(labels), None, tuple(unused))
-
-
 def _is_id(name: str) -> bool:
     return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
 
 
-def _required(name: str, columns: Sequence[str], path: str | Path, option: str) -> str:
+def required_column(name: str, columns: Sequence[str], path: str | Path, option: str) -> str:
+    """Return `name`; raise `DataError` when there is no such column."""
     if name not in columns:
         raise DataError(
             f"There is no column '{name}' ({option}).{nearest(name, columns)} The columns are: "

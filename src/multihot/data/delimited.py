@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,12 +18,26 @@ from multihot.errors import DataError, OptionError
 __all__ = ["read_delimited"]
 
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar"}
-_NUM_SAMPLE_RECORDS = 50
+_NUM_SAMPLE_LINES = 50
 _MAX_SAMPLE_CHARACTERS = 1 << 20
 # The csv module refuses cells above 131072 characters by default; a C long may have 32 bits.
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
 Record = tuple[int, list[str]]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file and how its lines are cut; `first` is the line that the table begins in."""
+
+    path: Path
+    encoding: str
+    first: int
+    delimiter: str
+    quoted: bool
+
+    def lines(self) -> Iterator[str]:
+        return islice(read_lines(self.path, self.encoding), self.first - 1, None)
 
 
 def read_delimited(
@@ -34,7 +49,7 @@ def read_delimited(
     encoding: str | None = None,
     usual: str | None = None,
 ) -> Table:
-    r"""Open a table of delimited text.
+    """Open a table of delimited text.
 
     Parameters
     ----------
@@ -48,7 +63,7 @@ def read_delimited(
     encoding
         Character encoding; detected without it.
     usual
-        The delimiter that the file's ending promises; another one is said in the notes.
+        The delimiter that the file's ending promises; it is preferred, another one is noted.
 
     Raises
     ------
@@ -59,15 +74,15 @@ def read_delimited(
     """
     found = file_encoding(path, encoding)
     notes = [found.note] if found.note else []
-    first, declared = _separator_line(path, found.name)
-    chosen = _delimiter_of(delimiter) or declared
+    first, said = _separator_line(path, found.name)
+    chosen = _delimiter_of(delimiter) or said
     if chosen is None:
         chosen = _detect_delimiter(path, found.name, first, quoting, usual)
-    quoted = chosen != "\t" if quoting is None else quoting
+    source = _Source(path, found.name, first, chosen, _is_quoted(chosen, quoting))
     if delimiter is None and chosen != usual:
-        word = _DELIMITERS.get(chosen, chosen)
-        notes.append(f"Columns are separated by {word}, {'with' if quoted else 'without'} quoting.")
-    records = _records(path, found.name, first, chosen, quoted, notes)
+        how = "with" if source.quoted else "without"
+        notes.append(f"Columns are separated by {_word(chosen)}, {how} quoting.")
+    records = _records(source, notes)
     start = next(records, None)
     if start is None:
         raise DataError("The file has no content: expected a table of texts.", path=path)
@@ -77,7 +92,15 @@ def read_delimited(
     else:
         columns = tuple(str(number) for number in range(1, len(cells) + 1))
         records = chain([start], records)
-    return Table(columns, _checked(records, columns, path, chosen, quoted), notes)
+    return Table(columns, _checked(records, columns, source, notes), notes)
+
+
+def _word(delimiter: str) -> str:
+    return _DELIMITERS.get(delimiter, delimiter)
+
+
+def _is_quoted(delimiter: str, quoting: bool | None) -> bool:
+    return delimiter != "\t" if quoting is None else quoting
 
 
 def _delimiter_of(option: str | None) -> str | None:
@@ -91,14 +114,10 @@ def _delimiter_of(option: str | None) -> str | None:
 
 def _separator_line(path: Path, encoding: str) -> tuple[int, str | None]:
     """Return the line that the table begins in, and the delimiter of Excel's `sep=;` line."""
-    start = next(_lines(path, encoding, 1), "").strip("\r\n").strip('"')
+    start = next(read_lines(path, encoding), "").strip("\r\n").strip('"')
     if start[:4].lower() == "sep=" and len(start) == 5:
         return 2, start[4]
     return 1, None
-
-
-def _lines(path: Path, encoding: str, first: int) -> Iterator[str]:
-    return islice(read_lines(path, encoding), first - 1, None)
 
 
 def _detect_delimiter(
@@ -111,8 +130,8 @@ def _detect_delimiter(
     """
     first_width, equal_width = {}, {}
     for delimiter in _DELIMITERS:
-        quoted = delimiter != "\t" if quoting is None else quoting
-        widths = _sample_widths(_lines(path, encoding, first), delimiter, quoted)
+        source = _Source(path, encoding, first, delimiter, _is_quoted(delimiter, quoting))
+        widths = _sample_widths(source)
         if widths and widths[0] > 1:
             first_width[delimiter] = widths[0]
             if len(set(widths)) == 1:
@@ -123,67 +142,65 @@ def _detect_delimiter(
     widest = max(candidates.values())
     best = [delimiter for delimiter, width in candidates.items() if width == widest]
     if len(best) > 1:
-        words = " and ".join(_DELIMITERS[delimiter] for delimiter in best)
         raise DataError(
-            f"{words} cut the table into {widest} columns alike. Set data.delimiter.", path=path
+            f"A {' and a '.join(map(_word, best))} cut the table into {widest} columns alike. "
+            "Set data.delimiter to the one that separates columns.",
+            path=path,
         )
     return best[0]
 
 
-def _sample_widths(lines: Iterator[str], delimiter: str, quoted: bool) -> list[int]:
+def _sample_widths(source: _Source) -> list[int]:
     """Return the number of cells of the first records; none when they cannot be cut that way."""
     sample: list[str] = []
-    size = 0
-    for line in islice(lines, _NUM_SAMPLE_RECORDS):
-        size += len(line)
-        if size > _MAX_SAMPLE_CHARACTERS and sample:
-            break
+    for line in islice(source.lines(), _NUM_SAMPLE_LINES):
         sample.append(line)
+        if sum(map(len, sample)) > _MAX_SAMPLE_CHARACTERS:
+            break
+    widths = []
     try:
-        records = _cut(sample, 1, delimiter, quoted)
-        return [len(cells) for _, cells in records if cells]
-    except csv.Error:
-        return []
+        for _, cells in _cut(sample, source):
+            if cells:
+                widths.append(len(cells))
+    except csv.Error:  # the sample may end inside a quoted cell; what was cut before counts
+        pass
+    return widths
 
 
-def _cut(lines: Iterable[str], first: int, delimiter: str, quoted: bool) -> Iterator[Record]:
+def _cut(lines: Iterable[str], source: _Source) -> Iterator[Record]:
     """Cut lines into records of cells; a blank line is an empty record."""
-    if not quoted:
-        for number, line in enumerate(lines, start=first):
-            content = line.rstrip("\r\n")
-            yield number, content.split(delimiter) if content else []
+    if not source.quoted:
+        for number, text in enumerate(lines, start=source.first):
+            content = text.rstrip("\r\n")
+            yield number, content.split(source.delimiter) if content else []
         return
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_CHARACTERS))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    line = first
+    reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
+    line = source.first
     for cells in reader:
         yield line, cells
-        line = first + reader.line_num
+        line = source.first + reader.line_num
 
 
-def _records(
-    path: Path, encoding: str, first: int, delimiter: str, quoted: bool, notes: list[str]
-) -> Iterator[Record]:
+def _records(source: _Source, notes: list[str]) -> Iterator[Record]:
     """Yield the records that are not blank; turn a csv error into one that names the quote."""
     blank: list[int] = []
     try:
-        for line, cells in _cut(_lines(path, encoding, first), first, delimiter, quoted):
+        for line, cells in _cut(source.lines(), source):
             if cells:
                 yield line, cells
             else:
                 blank.append(line)
     except csv.Error as error:
-        raise _quote_error(path, encoding, first, delimiter, error) from None
+        raise _quote_error(source, error) from None
     if blank:
-        notes.append(f"{len(blank)} blank lines were skipped, the first is line {blank[0]}.")
+        notes.append(f"{len(blank)} blank lines were skipped; the first is line {blank[0]}.")
 
 
-def _quote_error(
-    path: Path, encoding: str, first: int, delimiter: str, error: csv.Error
-) -> DataError:
-    opened, broken = _bad_quote(_lines(path, encoding, first), first, delimiter)
+def _quote_error(source: _Source, error: csv.Error) -> DataError:
+    opened, broken = _bad_quote(source)
     if opened is None:
-        return DataError(f"Cannot be read as delimited text: {error}.", path=path)
+        return DataError(f"Cannot be read as delimited text: {error}.", path=source.path)
     what = (
         "A quote opens a cell in this line and is never closed."
         if broken is None
@@ -192,22 +209,22 @@ def _quote_error(
     return DataError(
         f'{what} Inside a quoted cell write a quote as ""; if this file uses no quoting, set '
         "data.quoting=false.",
-        path=path,
+        path=source.path,
         line=opened,
     )
 
 
-def _bad_quote(lines: Iterable[str], first: int, delimiter: str) -> tuple[int | None, int | None]:
+def _bad_quote(source: _Source) -> tuple[int | None, int | None]:
     """Return the line of the quote that is wrong, and the line of the text after its closing."""
     opened: int | None = None
-    for number, line in enumerate(lines, start=first):
+    for number, line in enumerate(source.lines(), start=source.first):
         position = 0
         while position >= 0:
             if opened is None:  # at the beginning of a cell
                 if line.startswith('"', position):
                     opened, position = number, position + 1
                 else:
-                    following = line.find(delimiter, position)
+                    following = line.find(source.delimiter, position)
                     position = following + 1 if following >= 0 else -1
                 continue
             closing = line.find('"', position)
@@ -216,29 +233,46 @@ def _bad_quote(lines: Iterable[str], first: int, delimiter: str) -> tuple[int | 
                 position = -1
             elif after == '"':
                 position = closing + 2
-            elif after in ("", "\r", "\n", delimiter):
-                opened, position = None, closing + 2 if after == delimiter else -1
+            elif after in ("", "\r", "\n", source.delimiter):
+                opened, position = None, closing + 2 if after == source.delimiter else -1
             else:
                 return opened, number
     return opened, None
 
 
 def _checked(
-    records: Iterable[Record], columns: Sequence[str], path: Path, delimiter: str, quoted: bool
+    records: Iterable[Record], columns: Sequence[str], source: _Source, notes: list[str]
 ) -> Iterator[Row]:
     """Yield the records; raise `DataError` for the first that has not one cell per column."""
+    quoted_lines: list[int] = []
     for line, cells in records:
         if len(cells) != len(columns):
-            advice = (
-                'Quote cells that contain the separator or a line break with ", or set '
-                "data.delimiter if the separator is another one."
-                if quoted
-                else "If cells are quoted, set data.quoting=true."
-            )
-            raise DataError(
-                f"This record has {len(cells)} cells, but {len(columns)} were expected "
-                f"({', '.join(columns)}), separated by {_DELIMITERS.get(delimiter, delimiter)}. {advice}",
-                path=path,
-                line=line,
-            )
+            raise _ragged_error(line, len(cells), columns, source)
+        if not source.quoted and any(_is_written_quoted(cell) for cell in cells):
+            quoted_lines.append(line)
         yield line, cells
+    if quoted_lines:
+        notes.append(
+            f"{len(quoted_lines)} lines (the first is {quoted_lines[0]}) have cells that look quoted; "
+            "they were read as they are. If the file uses quoting, set data.quoting=true."
+        )
+
+
+def _is_written_quoted(cell: str) -> bool:
+    """Whether a cell is in quotes and doubles the quotes inside, as a writer of quoted cells does."""
+    return cell[:1] == '"' == cell[-1:] and '""' in cell[1:-1]
+
+
+def _ragged_error(line: int, num_cells: int, columns: Sequence[str], source: _Source) -> DataError:
+    advice = (
+        'Put cells that contain the separator or a line break in quotes ("), or set data.delimiter if '
+        "the separator is another one."
+        if source.quoted
+        else "If the cells of this file are quoted, set data.quoting=true."
+    )
+    return DataError(
+        f"This record has {num_cells} cells, but {len(columns)} were expected "
+        f"({', '.join(columns)}), separated by {_word(source.delimiter)}. {advice}",
+        path=source.path,
+        line=line,
+    )

@@ -87,9 +87,9 @@ def detect_encoding(path: Path) -> Encoding:
         if head.startswith(mark):
             label = "UTF-8" if name == "utf-8-sig" else name.upper()
             return Encoding(name, f"Encoding: {label}, from the byte order mark.")
-    name = _utf16_without_mark(head)
-    if name and _undecodable(path, name) is None:
-        return Encoding(name, f"Encoding: {name.upper()}, from the places of the zero bytes.")
+    wide = _utf16_without_mark(head)
+    if wide is not None and _undecodable(path, wide) is None:
+        return Encoding(wide, f"Encoding: {wide.upper()}, from the places of the zero bytes.")
     place = _undecodable(path, "utf-8")
     if place is None:
         return Encoding("utf-8")
@@ -102,11 +102,11 @@ def detect_encoding(path: Path) -> Encoding:
             "cp1252",
             "Encoding: not UTF-8; taken as cp1252 (Western). If texts look wrong, set data.encoding.",
         )
-    raise _undecodable_error(path, "UTF-8", *place, also=" Neither GB18030 nor cp1252 fits.")
+    raise _undecodable_error(path, "UTF-8", place, also=" Neither GB18030 nor cp1252 fits.")
 
 
 def read_lines(path: Path, encoding: str) -> Iterator[str]:
-    """Yield the lines of a file with their line ends (`\\n`, `\\r\\n` or `\\r`).
+    r"""Yield the lines of a file with their line ends (`\n`, `\r\n` or `\r`).
 
     Raises
     ------
@@ -123,7 +123,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[str]:
             raise DataError(
                 f"Cannot be read as {encoding}: {error}. {_ADVICE}", path=path
             ) from None
-        raise _undecodable_error(path, encoding, *place) from None
+        raise _undecodable_error(path, encoding, place) from None
 
 
 def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
@@ -144,7 +144,8 @@ def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
                 line=number + 1,
             ) from None
         *lines, rest = rest.split("\n")
-        for number, line in enumerate(lines, start=number + 1):
+        for line in lines:
+            number += 1
             yield _without_nul(line + "\n", number, source)
         if not chunk:
             break
@@ -197,14 +198,15 @@ def _undecodable(path: Path, encoding: str) -> tuple[int, int, int] | None:
 
 
 def _line_ends(text: str, after_return: bool) -> int:
-    """Count line ends; a `\\n` at the beginning belongs to a `\\r` that was counted before."""
+    r"""Count line ends; a `\n` at the beginning belongs to a `\r` that was counted before."""
     num_both = text.count("\r\n") + (after_return and text.startswith("\n"))
     return text.count("\n") + text.count("\r") - num_both
 
 
 def _undecodable_error(
-    path: Path, encoding: str, offset: int, line: int, byte: int, also: str = ""
+    path: Path, encoding: str, place: tuple[int, int, int], also: str = ""
 ) -> DataError:
+    offset, line, byte = place
     return DataError(
         f"The byte 0x{byte:02X} at offset {offset} does not fit the encoding {encoding}.{also} {_ADVICE}",
         path=path,

@@ -20,7 +20,7 @@ _PARQUET_REVISION = "refs/convert/parquet"
 
 def is_saved_dataset(folder: Path) -> bool:
     """Whether `save_to_disk` of Hugging Face datasets wrote this folder."""
-    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
 def read_dataset(name: str, split: str | None = None) -> Table:
@@ -66,7 +66,7 @@ def _arguments(name: str) -> dict[str, Any]:
     """Return the arguments of `load_dataset` for `NAME[:CONFIGURATION][@REVISION]`."""
     if Path(name).is_dir():
         return {"path": name}
-    match = re.fullmatch(r"([^:@]+)(?::([^@]+))?(?:@(.+))?", name)
+    match = re.fullmatch(r"([^:@]+)(?::([^:@]+))?(?:@(.+))?", name)
     if match is None:
         raise ValueError("a hub name is NAME[:CONFIGURATION][@REVISION]")
     path, configuration, revision = match.groups()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from multihot.data.binary_cells import binary_values
-from multihot.data.columns import find_label_columns
+from multihot.data.label_columns import find_label_columns
 from multihot.data.name_cells import name_cells, read_label_names
 from multihot.data.rows import Row
 from multihot.errors import DataError, LabelError
@@ -18,6 +18,8 @@ from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions
 
 __all__ = ["read_labels"]
+
+_NUM_SHOWN = 30
 
 
 def read_labels(
@@ -31,7 +33,7 @@ def read_labels(
     indexed, notes = _label_names(data, space)
     known = space.names if space is not None else indexed
     taken = (data.text_column, data.id_column, data.group_by)
-    found = find_label_columns(columns, rows, data, source, taken, known)
+    found = find_label_columns(columns, rows, data, source, taken=taken, known=known)
     ignored = tuple(dict.fromkeys((*data.ignore_columns, *found.unused)))
     if found.unused:
         notes.append(f"Columns not used: {', '.join(found.unused)}.")
@@ -41,7 +43,7 @@ def read_labels(
             places = [columns.index(name) for name in found.binary]
             values = binary_values(rows, places, found.binary, source)
             resolved = replace(data, label_columns=found.binary, ignore_columns=ignored)
-            notes.append(f"Labels: {len(names)} 0/1 columns: {', '.join(names.names)}.")
+            notes.append(f"Labels: {len(names)} 0/1 columns: {_shortened(names.names)}.")
             return LabelMatrix(names, values), resolved, notes
         place = columns.index(found.names)
         read = name_cells(
@@ -60,7 +62,7 @@ def read_labels(
         matrix = LabelMatrix.from_names(read.names, LabelSpace(known) if known else None)
     except LabelError as error:
         raise DataError(str(error), path=source) from None
-    notes += [read.note, f"{len(matrix.space)} labels: {', '.join(matrix.space.names)}."]
+    notes += [read.note, f"{len(matrix.space)} labels: {_shortened(matrix.space.names)}."]
     resolved = replace(
         data, label_column=found.names, label_delimiter=read.delimiter, ignore_columns=ignored
     )
@@ -77,3 +79,8 @@ def _label_names(
         note = f"{data.label_names} is not here: its label names are taken from the known labels."
         return space.names, [note]
     return read_label_names(data.label_names), []
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NUM_SHOWN])
+    return shown if len(names) <= _NUM_SHOWN else f"{shown} ..."

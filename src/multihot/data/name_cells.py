@@ -121,9 +121,16 @@ def name_cells(
             note = f"Labels: names in column '{column}', " + (
                 f"separated by '{delimiter}'." if delimiter else "one a row."
             )
-    names = _named(rows, lines, known, indexed, fail)
-    if indexed is not None and names != rows:
+    if indexed is not None and _are_indices(rows, indexed):
+        rows = [
+            None if row is None else _from_indices(row, indexed, line, fail)
+            for row, line in zip(rows, lines, strict=True)
+        ]
         note += f" They are 0-based indices into {len(indexed)} label names."
+    names = [
+        None if row is None else _checked(row, known, line, fail)
+        for row, line in zip(rows, lines, strict=True)
+    ]
     return NameCells(names, delimiter, note)
 
 
@@ -190,27 +197,10 @@ def _detect_delimiter(
     )
 
 
-def _named(
-    rows: Rows,
-    lines: Sequence[int],
-    known: Sequence[str] | None,
-    indexed: Sequence[str] | None,
-    fail: Fail,
-) -> list[list[str] | None]:
-    """Return the names of every row, from names or indices, each of them known."""
+def _are_indices(rows: Rows, indexed: Sequence[str]) -> bool:
+    """Whether every part is a whole number and no name is one."""
     parts = [part for row in rows for part in row or ()]
-    by_index = (
-        indexed is not None
-        and bool(parts)
-        and all(_is_whole(part) for part in parts)
-        and not any(_is_whole(name) for name in indexed)
-    )
-    names: list[list[str] | None] = []
-    for row, line in zip(rows, lines, strict=True):
-        if row is not None and by_index and indexed is not None:
-            row = _from_indices(row, indexed, line, fail)
-        names.append(None if row is None else _checked(row, known, line, fail))
-    return names
+    return bool(parts) and all(map(_is_whole, parts)) and not any(map(_is_whole, indexed))
 
 
 def _is_whole(part: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from multihot.data import columnar, delimited, huggingface, jsonlines
@@ -50,19 +51,17 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
     if data.format not in FORMATS:
         raise OptionError(f"data.format={data.format} is unknown. Known: {', '.join(FORMATS)}.")
     file = Path(path)
-    if data.format == "dataset":
-        return huggingface.read_dataset(str(path), data.split)
-    if file.is_dir():
-        if huggingface.is_saved_dataset(file):
-            return huggingface.read_dataset(str(path), data.split)
-        raise DataError(
-            "This is a folder. Name a file in it; a folder of data files for Hugging Face datasets "
-            "is read with data.format=dataset.",
-            path=path,
-        )
-    if not file.exists():
-        raise _missing(file)
     try:
+        if data.format == "dataset" or huggingface.is_saved_dataset(file):
+            return huggingface.read_dataset(str(path), data.split)
+        if file.is_dir():
+            raise DataError(
+                "This is a folder. Name a file in it; a folder of data files as Hugging Face datasets "
+                "reads it needs data.format=dataset.",
+                path=path,
+            )
+        if not file.exists():
+            raise _missing(file)
         return _open(file, _format_of(file, data), data)
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
@@ -70,7 +69,7 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
 
 def _missing(file: Path) -> DataError:
     folder = file.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    names = os.listdir(folder) if folder.is_dir() else []
     near = difflib.get_close_matches(file.name, names, n=1)
     if near:
         advice = f" Did you mean {folder / near[0]}?"

@@ -65,7 +65,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ArtifactError(f"{path}: there is no tokenizer; the folder is damaged or unfinished.")
     try:
         return plain_tokenizer(Tokenizer.from_file(str(path)))
-    except Exception as error:  # tokenizers raises bare Exception
+    except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
         raise ArtifactError(f"{path}: is not a readable tokenizer file: {error}") from None
 
 
@@ -98,13 +98,13 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
     for start in range(0, len(texts), _CHUNK_ROWS):
         chunk = list(texts[start : start + _CHUNK_ROWS])
         for row, ids in enumerate(_encode(tokenizer, chunk, start), start=start):
-            if len(ids) > max_length:
-                truncated[row] = True
-                ids = prefix + ids[len(prefix) : len(prefix) + room] + suffix
-            pieces.append(np.array(ids, dtype=dtype))
-            lengths[row + 1] = len(ids)
-    ids_flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype)
-    return TokenizedTexts(ids_flat, np.cumsum(lengths), truncated)
+            truncated[row] = len(ids) > max_length
+            kept = prefix + ids[len(prefix) :][:room] + suffix if truncated[row] else ids
+            pieces.append(np.array(kept, dtype=dtype))
+            lengths[row + 1] = len(kept)
+    return TokenizedTexts(
+        np.concatenate([np.zeros(0, dtype), *pieces]), np.cumsum(lengths), truncated
+    )
 
 
 def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:

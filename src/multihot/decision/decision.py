@@ -192,10 +192,8 @@ def fit_decision(
         What the thresholds shall make large, one of `GOALS`.
     thresholds
         `global`, `per_label`, or a number between 0 and 1, with which nothing is fitted.
-    source
-        Where the rows came from, such as the path of the file.
-    texts
-        The texts of the rows; only hashes of them are kept.
+    source, texts
+        Where the rows came from, and their texts, of which only hashes are kept.
 
     Returns
     -------
@@ -219,21 +217,14 @@ def fit_decision(
     if not isinstance(thresholds, str):
         return half.with_threshold(thresholds)
     scores, truth = half.scores(logits), labels.values
-    if thresholds == "global":
-        fitted = (fit_global(scores, truth, goal),) * len(space)
-    elif thresholds == "per_label":
-        fitted = tuple(fit_per_label(scores, truth, goal).tolist())
-    else:
-        raise OptionError(
-            f"Unknown thresholds '{thresholds}'; expected global, per_label or a number from 0 to 1."
-        )
-    can_fit = bool((truth == 1).any())
+    fitted = _fit(scores, truth, goal, thresholds)
+    defined = bool((truth == 1).any())
     fitted_on = FittedOn.of_rows(
         texts,
         labels,
         source=source,
-        goal_value=goal_value(scores, truth, fitted, goal) if can_fit else None,
-        goal_value_at_half=goal_value(scores, truth, 0.5, goal) if can_fit else None,
+        goal_value=goal_value(scores, truth, fitted, goal) if defined else None,
+        goal_value_at_half=goal_value(scores, truth, 0.5, goal) if defined else None,
     )
     return replace(half, thresholds=fitted, kind=thresholds, fitted_on=fitted_on)
 
@@ -243,6 +234,16 @@ def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -
     if decision.fitted_on is None:
         return 0
     return int(np.isin(row_hashes(texts, labels), decision.fitted_on.hashes()).sum())
+
+
+def _fit(scores: FloatArray, truth: FloatArray, goal: str, thresholds: str) -> tuple[float, ...]:
+    if thresholds == "global":
+        return (fit_global(scores, truth, goal),) * int(scores.shape[1])
+    if thresholds == "per_label":
+        return tuple(float(value) for value in fit_per_label(scores, truth, goal))
+    raise OptionError(
+        f"Unknown thresholds '{thresholds}'; expected global, per_label or a number from 0 to 1."
+    )
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

@@ -137,7 +137,8 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str) -> DoubleArr
     thresholds
         *Shape:* (L,), float64, each above 0 and at most 1.
     """
-    thresholds = np.full(scores.shape[1], fit_global(scores, truth, goal))
+    start = fit_global(scores, truth, goal)
+    thresholds = np.full(scores.shape[1], start)
     fitted = np.flatnonzero((truth == 1).any(axis=0))
     if goal == "macro_f1":
         for column in fitted:

@@ -31,7 +31,12 @@ STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """SHA-256 of the starter's `model.safetensors`, equal to the official all-MiniLM-L6-v2."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
-_REFUSED_KEYS = ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation")
+_REFUSED_KEYS = (
+    "auto_map",
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+)
 _OFFSET_FAMILIES = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
 
 
@@ -151,7 +156,9 @@ def read_config(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, OSError, KeyError) as error:
-        raise EncoderError(f"{folder}: transformers cannot read its configuration: {error}") from None
+        raise EncoderError(
+            f"{folder}: transformers cannot read its configuration: {error}"
+        ) from None
 
 
 def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:

@@ -164,7 +164,8 @@ def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
 
     if form == "sequence_classification":
         model = _from_pretrained(AutoModelForSequenceClassification, folder, read_config(folder))
-        names = tuple(model.config.id2label[column] for column in range(model.config.num_labels))  # type: ignore[union-attr, index, arg-type]
+        config: Any = model.config
+        names = tuple(str(config.id2label[column]) for column in range(config.num_labels))
         if names != space.names:
             raise ArtifactError(
                 f"{folder}: config.json has the labels {', '.join(names)}, thresholds.json has "

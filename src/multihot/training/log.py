@@ -26,7 +26,9 @@ class MetricsLog:
         self.trackers = trackers
         kept = []
         if path.exists():
-            kept = [line for line in path.read_text("utf-8").splitlines() if _up_to(line, last_step)]
+            kept = [
+                line for line in path.read_text("utf-8").splitlines() if _up_to(line, last_step)
+            ]
         write_text(path, "".join(line + "\n" for line in kept))
 
     def write(self, entry: Mapping[str, Any]) -> None:

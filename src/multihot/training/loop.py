@@ -76,7 +76,7 @@ def run(
             if not math.isfinite(value := batch_loss.item()):
                 raise NonFiniteError(_stopped(step, f"the loss is {value}", [explain(batch)]))
             # backward
-            batch_loss.backward()
+            batch_loss.backward()  # type: ignore[no-untyped-call]
             total_loss += value
             total_weight += batch_weight.item()
         rate, norm = learning_rate(step.number), 0.0

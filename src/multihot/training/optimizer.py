@@ -41,7 +41,8 @@ def linear_schedule(step: int, total_steps: int, warmup_steps: int) -> float:
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Return the L2 norm of all gradients together, a float32 scalar."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
 
 
 def scale_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:

@@ -1,9 +1,9 @@
 """The `run/` folder: what a run is, so that `--resume` goes on with the same one or refuses.
 
-    run/recipe.toml        every option, also those left at their default
-    run/environment.json   data hashes and what decides the last bits of the result
-    run/metrics.jsonl      the log
-    run/checkpoints/       see training/checkpoint.py
+run/recipe.toml        every option, also those left at their default
+run/environment.json   data hashes and what decides the last bits of the result
+run/metrics.jsonl      the log
+run/checkpoints/       see training/checkpoint.py
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""How good: train settings over seeds, choose on the validation file, and, when told to, score test.
+
+    python benchmarks/quality.py screen.csv TRAIN VALIDATION batch_size=16 --seeds 0 1 2
+    python benchmarks/quality.py quality.csv TRAIN VALIDATION --test TEST --seeds 0 --recipe R.toml
+    python benchmarks/quality.py quality.csv TRAIN VALIDATION goal=jaccard --test TEST --baseline
+
+Each run adds one row to the named file in `results/`. Runs whose name and seed are already there
+are skipped, so the command can be repeated after an interruption. Without `--test` no test set is
+ever opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.data.records import Examples, read_examples
+from multihot.evaluate import Report, evaluate
+from multihot.listener import Listener
+from multihot.options import TrainOptions
+from multihot.predictor import Predictor
+from multihot.train import train
+from provenance import RESULTS, append_row, provenance
+
+SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "macro_roc_auc")
+
+
+def main() -> None:
+    """Read the command line and run every seed that has no row yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results")
+    parser.add_argument("train")
+    parser.add_argument("validation")
+    parser.add_argument("--test")
+    parser.add_argument("--recipe")
+    parser.add_argument("--baseline", action="store_true", help="TF-IDF + logistic regression")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("options", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args()
+    recipe = read_recipe(given.recipe) if given.recipe else {}
+    values = updated(recipe, parse_assignments(given.options))
+    setting = " ".join(given.options)
+    if given.recipe:
+        setting = f"{Path(given.recipe).name} {setting}".strip()
+    if given.baseline:
+        setting = f"TF-IDF + logistic regression {setting}"
+    for seed in given.seeds:
+        if not _done(given.results, given.train, setting, seed, given.test is not None):
+            _run(given, setting, updated(values, {"seed": seed}))
+
+
+def _done(results: str, train_path: str, setting: str, seed: int, with_test: bool) -> bool:
+    path = RESULTS / results
+    if not path.exists():
+        return False
+    with path.open(newline="", encoding="utf-8") as handle:
+        return any(
+            row["data"] == Path(train_path).name
+            and row["setting"] == setting
+            and row["seed"] == str(seed)
+            and (not with_test or row.get("test_micro_f1"))
+            for row in csv.DictReader(handle)
+        )
+
+
+def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> None:
+    options = build_options(TrainOptions, values)
+    training = read_examples(given.train, options.data)
+    assert training.labels is not None
+    space = training.labels.space
+    validation = read_examples(given.validation, training.data, space=space)
+    test = read_examples(given.test, training.data, space=space) if given.test else None
+    started = time.perf_counter()
+    if given.baseline:
+        on_validation, on_test = _baseline(training, validation, test, options)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            output = Path(scratch) / "model"
+            on_validation = train(training, validation, options, output, listener=_Printer())
+            seconds = time.perf_counter() - started
+            on_test = evaluate(Predictor.load(output), test) if test else None
+    seconds = seconds if not given.baseline else time.perf_counter() - started
+    row = {
+        "data": Path(given.train).name,
+        "setting": setting,
+        "seed": options.seed,
+        "train_minutes": f"{seconds / 60:.1f}",
+        **_columns("validation", on_validation),
+        **_columns("test", on_test),
+        **provenance(),
+    }
+    print(append_row(given.results, row), {k: v for k, v in row.items() if k != "command"})
+
+
+def _baseline(
+    training: Examples, validation: Examples, test: Examples | None, options: TrainOptions
+) -> tuple[Report, Report | None]:
+    from multihot.baseline import baseline_report
+
+    def score(examples: Examples) -> Report:
+        return baseline_report(
+            training, validation, examples, goal=options.goal, thresholds=options.thresholds
+        )
+
+    return score(validation), score(test) if test else None
+
+
+def _columns(part: str, report: Report | None) -> dict[str, str]:
+    if report is None:
+        return {}
+    return {f"{part}_{name}": f"{report.metrics[name] or 0:.4f}" for name in SHOWN}
+
+
+class _Printer(Listener):
+    def say(self, message: str) -> None:
+        print(message, flush=True)
+
+
+if __name__ == "__main__":
+    main()

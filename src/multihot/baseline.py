@@ -1,0 +1,144 @@
+"""The floor that every trained encoder has to clear: TF-IDF and one logistic regression per label.
+
+Letters: `N` texts, `L` labels, `V` n-grams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.data.records import Examples
+from multihot.decision.decision import fit_decision
+from multihot.errors import DataError, MissingExtraError
+from multihot.evaluate import Report, report
+from multihot.labels import LabelMatrix, LabelSpace
+
+__all__ = ["Baseline", "baseline_report", "train_baseline"]
+
+FloatArray = npt.NDArray[np.float32]
+
+_INVERSE_REGULARISATION = 4.0  # scikit-learn's C
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A fitted TF-IDF vectoriser and one linear model per label."""
+
+    space: LabelSpace
+    vectorizer: Any
+    """scikit-learn's; turns texts into (N, V) sparse rows."""
+    weights: FloatArray
+    """*Shape:* (V, L)."""
+    biases: FloatArray
+    """*Shape:* (L,)."""
+
+    def logits(self, texts: Sequence[str]) -> FloatArray:
+        """Return the log-odds of every label. *Shape:* (N, L), float32, columns as in `space`."""
+        features = self.vectorizer.transform(texts)
+        return np.asarray(features @ self.weights + self.biases, dtype=np.float32)
+
+
+def train_baseline(training: Examples, seed: int) -> Baseline:
+    """Fit the baseline; memory grows with n-grams times labels.
+
+    Features are n-grams of 1 to 2 words and of 2 to 5 characters inside word boundaries, each block
+    with sublinear term frequencies. Every label is fitted alone (liblinear, L2, C = 4) on the rows
+    where it is known. A label with a single value there gets a constant: the log-odds of its share,
+    with half a text added on either side.
+
+    Parameters
+    ----------
+    training
+        Labelled examples.
+    seed
+        Of liblinear, which visits the rows in random order.
+
+    Raises
+    ------
+    DataError
+        There are no labels or no words.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    labels = _labels(training)
+    vectorizer = _new_vectorizer()
+    try:
+        features = vectorizer.fit_transform(training.texts).tocsr()
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
+        raise DataError("holds no words to learn from.", path=training.source) from None
+    weights = np.zeros((features.shape[1], len(labels.space)), dtype=np.float32)
+    biases = np.zeros(len(labels.space), dtype=np.float32)
+    for column, truth in enumerate(labels.values.T):
+        known = np.flatnonzero(~np.isnan(truth))
+        if len(np.unique(truth[known])) < 2:
+            biases[column] = _constant(truth[known], len(truth))
+        else:
+            model = _new_classifier(seed).fit(features[known], truth[known] == 1)
+            weights[:, column], biases[column] = model.coef_[0], model.intercept_[0]
+    return Baseline(labels.space, vectorizer, weights, biases)
+
+
+def baseline_report(
+    training: Examples,
+    validation: Examples,
+    test: Examples,
+    *,
+    goal: str,
+    thresholds: str | float,
+    seed: int = 0,
+) -> Report:
+    """Fit the baseline on `training` and its decision on `validation`; report it on `test`.
+
+    `goal` and `thresholds` are those of `TrainOptions`. Labels are matched by name.
+    """
+    baseline = train_baseline(training, seed)
+    decision = fit_decision(
+        baseline.space,
+        baseline.logits(validation.texts),
+        _labels(validation),
+        goal=goal,
+        thresholds=thresholds,
+        source=validation.source,
+        texts=validation.texts,
+    )
+    return report(decision, baseline.logits(test.texts), test)
+
+
+def _labels(examples: Examples) -> LabelMatrix:
+    if examples.labels is None:
+        raise DataError("has no labels.", path=examples.source)
+    return examples.labels
+
+
+def _constant(values: npt.NDArray[np.floating], num_rows: int) -> float:
+    """Return the logit of a label whose known values are all equal; absent where none is known."""
+    if len(values) and values[0] == 1:
+        return math.log((len(values) + 0.5) / 0.5)
+    return -math.log(((len(values) or num_rows) + 0.5) / 0.5)
+
+
+def _new_vectorizer() -> Any:
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import FeatureUnion
+    except ImportError:
+        raise MissingExtraError("scikit-learn", "train", "The TF-IDF baseline") from None
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
+    characters = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, dtype=np.float32
+    )
+    return FeatureUnion([("words", words), ("characters", characters)])
+
+
+def _new_classifier(seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=_INVERSE_REGULARISATION, solver="liblinear", random_state=seed)

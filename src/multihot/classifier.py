@@ -1,0 +1,347 @@
+"""The scikit-learn shaped class: options in the constructor, verbs as methods.
+
+It works inside `GridSearchCV` and `Pipeline` by duck typing; nothing is inherited.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.artifact import load_artifact
+from multihot.data.records import Examples
+from multihot.errors import DataError, LabelError, MultihotError, OptionError
+from multihot.evaluate import Report, evaluate
+from multihot.extras import require_training
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.listener import Listener
+from multihot.options import DataOptions, TrainOptions
+from multihot.predictor import Predictor
+
+__all__ = ["MultiLabelClassifier"]
+
+
+class MultiLabelClassifier:
+    """A multi-label text classifier with fitted thresholds.
+
+    Parameters
+    ----------
+    encoder, goal, thresholds, epochs, ...
+        As in `TrainOptions`, under the same names and with the same defaults.
+    start_from
+        Folder of a finished model to go on training, instead of `encoder`.
+    listener
+        Receives sentences and progress; default: silence.
+
+    Attributes
+    ----------
+    classes_
+        *Shape:* (L,), str. Label names in column order; set by `fit` and `load`.
+    thresholds_
+        `{label name: threshold}`; fitted on validation rows, never on those given to `evaluate`.
+    validation_report_
+        `Report` on the validation rows; set by `fit`.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "starter",
+        *,
+        goal: str = "micro_f1",
+        thresholds: str | float = "global",
+        epochs: int = 5,
+        batch_size: int = 32,
+        accumulation_steps: int = 1,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.01,
+        warmup_fraction: float = 0.1,
+        max_gradient_norm: float = 1.0,
+        max_length: int | None = None,
+        pooling: str = "auto",
+        precision: str = "auto",
+        length_bucketing: bool = True,
+        early_stopping_epochs: int | None = None,
+        validation_fraction: float = 0.1,
+        seed: int = 0,
+        device: str = "auto",
+        threads: int | None = None,
+        checkpoint_steps: int = 500,
+        trackers: tuple[str, ...] = (),
+        start_from: str | os.PathLike[str] | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.goal = goal
+        self.thresholds = thresholds
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.accumulation_steps = accumulation_steps
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_fraction = warmup_fraction
+        self.max_gradient_norm = max_gradient_norm
+        self.max_length = max_length
+        self.pooling = pooling
+        self.precision = precision
+        self.length_bucketing = length_bucketing
+        self.early_stopping_epochs = early_stopping_epochs
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+        self.device = device
+        self.threads = threads
+        self.checkpoint_steps = checkpoint_steps
+        self.trackers = trackers
+        self.start_from = start_from
+        self.listener = listener
+
+    def fit(
+        self,
+        X: Iterable[str],
+        y: Any,
+        *,
+        validation: Examples | tuple[Iterable[str], Any] | None = None,
+        classes: Sequence[str] | None = None,
+        output: str | os.PathLike[str] | None = None,
+    ) -> MultiLabelClassifier:
+        """Train on N texts.
+
+        Parameters
+        ----------
+        X
+            N strings.
+        y
+            A `LabelMatrix`, N lists of label names (`None` = unlabelled), or an array of *shape*
+            (N, L) with 0, 1 and NaN (unknown) whose column names are `classes`.
+        validation
+            Rows that choose the epoch and fit the thresholds: `Examples` or (texts, labels).
+            Without it a stratified part of the N texts is set aside.
+        classes
+            Label names: of the array's columns, or the ones allowed in lists of names.
+        output
+            Folder for the model, also kept when the run is interrupted; default: temporary.
+
+        Returns
+        -------
+        MultiLabelClassifier
+            Itself.
+        """
+        require_training()
+        from multihot.train import train
+
+        space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
+        training = _examples(X, y, space, "the training data")
+        assert training.labels is not None
+        held_out = _validation_examples(validation, training.labels.space)
+        folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
+        if output is None:  # the files live as long as this object may save them
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        report = train(
+            training,
+            held_out,
+            self._options(),
+            folder,
+            start_from=Path(self.start_from) if self.start_from is not None else None,
+            listener=self.listener,
+        )
+        self._adopt(Predictor.load(folder, device=self.device))
+        self._predicts_matrix = not isinstance(y, LabelMatrix) and _is_matrix(y)
+        self.validation_report_ = report
+        return self
+
+    def predict(self, X: Iterable[str]) -> list[list[str]] | npt.NDArray[np.int64]:
+        """Return the labels of N texts, in the form that `fit` was given them.
+
+        Lists of names; after fitting on an array, an array of 0/1, *shape* (N, L), int64.
+        """
+        decision = self._predictor().decision
+        scores = self.predict_proba(X)
+        if self._predicts_matrix:
+            return decision.decide(scores).astype(np.int64)
+        return decision.names(scores)
+
+    def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float32]:
+        """Return the probability of every label on its own; rows do not sum to one.
+
+        *Shape:* (N, L), float32, columns in the order of `classes_`.
+        """
+        return self._predictor().scores(_texts(X))
+
+    def evaluate(self, X: Iterable[str], y: Any) -> Report:
+        """Return every metric and one row per label on N labelled texts."""
+        predictor = self._predictor()
+        return evaluate(predictor, _examples(X, y, predictor.space, "the given rows"))
+
+    def score(self, X: Iterable[str], y: Any) -> float:
+        """Return the metric named by the model's goal, NaN where it is undefined."""
+        value = self.evaluate(X, y).metrics[self._predictor().decision.goal]
+        return float("nan") if value is None else value
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model folder; it must be new or empty."""
+        source, target = self._predictor().artifact.folder, Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise OptionError(f"{target} exists and is not empty; choose another folder.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stage = target.with_name(f".{target.name}.writing")
+        shutil.rmtree(stage, ignore_errors=True)
+        try:
+            shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
+            if target.exists():
+                target.rmdir()
+            stage.rename(target)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
+        """Load a model folder; a later `fit` on the result goes on training that model."""
+        artifact = load_artifact(Path(folder))
+        loaded = cls(
+            goal=artifact.decision.goal,
+            max_length=artifact.max_length,
+            start_from=folder,
+            device=device,
+        )
+        loaded._adopt(Predictor.load(Path(folder), device=device))
+        return loaded
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> MultiLabelClassifier:
+        """Set constructor parameters by name."""
+        known = self._parameter_names()
+        for name, value in params.items():
+            if name not in known:
+                raise OptionError(
+                    f"Unknown parameter '{name}'; expected one of {', '.join(known)}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Say what this is to scikit-learn: a multi-label classifier of strings."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True, one_d_labels=False, two_d_labels=True),
+            classifier_tags=ClassifierTags(multi_class=False, multi_label=True),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __repr__(self) -> str:
+        changed = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+        }
+        words = [
+            f"{name}={getattr(self, name)!r}"
+            for name, default in changed.items()
+            if getattr(self, name) != default
+        ]
+        return f"MultiLabelClassifier({', '.join(words)})"
+
+    def _adopt(self, predictor: Predictor) -> None:
+        self._fitted = predictor
+        self._predicts_matrix = False
+        decision = predictor.decision
+        self.classes_ = np.array(decision.space.names)
+        self.thresholds_ = dict(zip(decision.space.names, decision.thresholds, strict=True))
+
+    def _predictor(self) -> Predictor:
+        if not hasattr(self, "_fitted"):
+            raise _not_fitted()
+        return self._fitted
+
+    def _starting_space(self) -> LabelSpace | None:
+        if self.start_from is None:
+            return None
+        return load_artifact(Path(self.start_from)).decision.space
+
+    def _options(self) -> TrainOptions:
+        own = {"start_from", "listener"}
+        values = {name: getattr(self, name) for name in self._parameter_names() if name not in own}
+        return TrainOptions(**values)
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return list(inspect.signature(cls).parameters)
+
+
+def _not_fitted() -> Exception:
+    """Return scikit-learn's NotFittedError where it is installed, our own error elsewhere."""
+    message = "This MultiLabelClassifier is not fitted yet; call fit(...) or load(...) first."
+    try:
+        from sklearn.exceptions import NotFittedError
+    except ImportError:
+        return MultihotError(message)
+    error: Exception = NotFittedError(message)
+    return error
+
+
+def _texts(X: Iterable[str]) -> list[str]:
+    if isinstance(X, str):
+        raise DataError(f"expected a list of texts, got one string: {X[:60]!r}. Put it in a list.")
+    return list(X)
+
+
+def _is_matrix(y: Any) -> bool:
+    """Return whether `y` is an array-like of numbers rather than lists of names."""
+    return hasattr(y, "shape") or hasattr(y, "to_numpy")
+
+
+def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
+    if isinstance(y, LabelMatrix):
+        return y.aligned_to(space) if space is not None else y
+    if not _is_matrix(y):
+        return LabelMatrix.from_names(y, space)
+    names = tuple(map(str, getattr(y, "columns", ()))) or (space.names if space else None)
+    if names is None:
+        raise LabelError(
+            "The labels are an array without column names: add classes=[...], one name per column."
+        )
+    matrix = LabelMatrix(LabelSpace(names), np.asarray(y, dtype=np.float32))
+    return matrix.aligned_to(space) if space is not None else matrix
+
+
+def _examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str) -> Examples:
+    """Return in-memory texts and labels as examples with row numbers for ids."""
+    texts = _texts(X)
+    labels = _labels(y, space)
+    if len(texts) != len(labels):
+        raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
+    numbers = list(range(1, len(texts) + 1))
+    return Examples(
+        texts=texts,
+        labels=labels,
+        ids=[str(number) for number in numbers],
+        source=source,
+        data=DataOptions(text_column="text", label_column="labels"),
+        notes=(),
+        lines=numbers,
+    )
+
+
+def _validation_examples(
+    validation: Examples | tuple[Iterable[str], Any] | None, space: LabelSpace
+) -> Examples | None:
+    if validation is None or isinstance(validation, Examples):
+        return validation
+    texts, labels = validation
+    return _examples(texts, labels, space, "the validation data")

@@ -1,0 +1,82 @@
+"""The whole path on the data set in the package: inspect, train, evaluate, predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from multihot.baseline import baseline_report
+from multihot.data.records import Examples, read_examples
+from multihot.evaluate import Report, evaluate
+from multihot.inspect import inspect_files
+from multihot.listener import Listener
+from multihot.options import DataOptions, TrainOptions
+from multihot.predictor import Prediction, Predictor
+from multihot.train import train
+
+__all__ = ["DEMO_OPTIONS", "DEMO_TEXTS", "DemoResult", "demo_data", "run_demo"]
+
+DEMO_OPTIONS = TrainOptions(
+    encoder="starter",
+    goal="micro_f1",
+    epochs=10,
+    batch_size=16,
+    learning_rate=2e-4,
+    seed=0,
+)
+"""Chosen on the validation part: see `results/` and `benchmarks/quality.py`."""
+
+DEMO_TEXTS = (
+    "I'm happy, the bert model is so good",
+    "I can't believe they cancelled the train again, I am so done with this",
+    "The parcel office opens at nine",
+)
+"""The tutorial's sentence and two more."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found; both reports are on the same test rows."""
+
+    classifier: Report
+    baseline: Report
+    predictions: tuple[Prediction, ...]
+
+
+def demo_data() -> dict[str, Path]:
+    """Return the paths of the `train`, `validation` and `test` part in the package."""
+    folder = Path(__file__).parent / "demo_data"
+    return {part: folder / f"{part}.jsonl" for part in ("train", "validation", "test")}
+
+
+def run_demo(
+    output: Path, listener: Listener, options: TrainOptions = DEMO_OPTIONS
+) -> DemoResult:
+    """Train on the data in the package and write the model to `output`.
+
+    Raises what `train` raises; `MissingExtraError` without the starter encoder.
+    """
+    paths = demo_data()
+    listener.say(f"{inspect_files([str(path) for path in paths.values()], DataOptions())}\n")
+    training = read_examples(paths["train"])
+    validation, test = (_read_like(training, paths[part]) for part in ("validation", "test"))
+    train(training, validation, options, output, listener=listener)
+    predictor = Predictor.load(output)
+    fitted = predictor.decision.fitted_on
+    if fitted is not None and fitted.goal_value is not None:
+        listener.say(
+            f"The threshold fitted on {fitted.rows} validation rows is "
+            f"{predictor.decision.thresholds[0]:.3f}: {options.goal} {fitted.goal_value:.3f} there, "
+            f"against {fitted.goal_value_at_half or 0:.3f} at 0.5."
+        )
+    baseline = baseline_report(
+        training, validation, test, goal=options.goal, thresholds=options.thresholds
+    )
+    return DemoResult(
+        evaluate(predictor, test), baseline, tuple(predictor.predict(DEMO_TEXTS))
+    )
+
+
+def _read_like(training: Examples, path: Path) -> Examples:
+    assert training.labels is not None
+    return read_examples(path, training.data, space=training.labels.space)

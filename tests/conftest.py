@@ -1,0 +1,92 @@
+"""What holds for every test: no network, fixed seeds, one thread, tiny real objects."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before anything imports these libraries, and inherited by every subprocess of a test.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("multihot", deadline=None, derandomize=True)
+settings.load_profile("multihot")
+
+TINY_WORDS = (
+    "the i and my a in to it i'm is on for with me of so at that this be love her will our you was "
+    "we he one all no never out but they are what every not first new happy him sad just from she "
+    "scared again day about has like can't trust today still people know believe last good angry "
+    "left year hate joy fear afraid wonderful terrible . , ! ? ' m t s"
+).split()
+"""The words that `tiny_encoder` knows; every other word becomes one unknown token."""
+
+
+def _local_only(original: Callable[..., Any]) -> Callable[..., Any]:
+    def connect(self: socket.socket, address: Any) -> Any:
+        host = address[0] if isinstance(address, tuple) else ""
+        if self.family != getattr(socket, "AF_UNIX", None) and host not in ("127.0.0.1", "::1"):
+            raise RuntimeError(f"Tests are offline, and this one wants to connect to {address!r}.")
+        return original(self, address)
+
+    return connect
+
+
+def _no_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError(f"Tests are offline, and this one wants to look up {host!r}.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", _local_only(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", _local_only(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", _no_lookup)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> None:
+    """Seed the global generators that third parties draw from; keep torch to one thread."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - scikit-learn and transformers still draw from it
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random BERT: 2 layers, width 16, 2 heads, 64 positions, a vocabulary of words.
+
+    It is written by transformers itself, as a user's checkpoint would be, without a task head.
+    """
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(TINY_WORDS)]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    BertTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder

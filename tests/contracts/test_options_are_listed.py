@@ -1,0 +1,58 @@
+"""Options are a frozen list, each with a sentence: new knobs are decisions.
+
+Before you add a name here: can the value be derived from the data or the encoder? Is it a plain
+argument of one function? Only what a user must be able to set belongs into the options.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+
+import pytest
+
+from contracts.sources import parsed
+from multihot.options import DataOptions, TrainOptions
+
+DATA_OPTIONS = (
+    "delimiter encoding format group_by header id_column ignore_columns label_column label_columns "
+    "label_delimiter label_names quoting sheet split text_column"
+).split()
+
+TRAIN_OPTIONS = (
+    "accumulation_steps batch_size checkpoint_steps data device early_stopping_epochs encoder epochs "
+    "goal learning_rate length_bucketing max_gradient_norm max_length pooling precision seed threads "
+    "thresholds trackers validation_fraction warmup_fraction weight_decay"
+).split()
+
+
+@pytest.mark.parametrize(
+    ("options", "names"), [(DataOptions, DATA_OPTIONS), (TrainOptions, TRAIN_OPTIONS)]
+)
+def test_the_options_are_exactly_these(options: type, names: list[str]) -> None:
+    assert sorted(field.name for field in dataclasses.fields(options)) == names
+
+
+@pytest.mark.parametrize("options", [DataOptions, TrainOptions])
+def test_options_are_frozen_and_have_defaults(options: type) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(options(), dataclasses.fields(options)[0].name, "anything")
+
+
+@pytest.mark.parametrize("options", ["DataOptions", "TrainOptions"])
+def test_every_option_is_followed_by_a_sentence(options: str) -> None:
+    (definition,) = (
+        node
+        for node in parsed()["multihot.options"].body
+        if isinstance(node, ast.ClassDef) and node.name == options
+    )
+    without = []
+    for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign):
+            continue
+        text = following.value if isinstance(following, ast.Expr) else None
+        sentence = text.value if isinstance(text, ast.Constant) else None
+        if not isinstance(sentence, str) or not sentence.endswith((".", "...", ":")):
+            without.append(ast.unparse(node.target))
+
+    assert without == []
