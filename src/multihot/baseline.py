@@ -31,8 +31,8 @@ class Baseline:
     """A fitted TF-IDF vectoriser and one linear model per label."""
 
     space: LabelSpace
-    vectorizer: Any
-    """scikit-learn's; turns texts into (N, V) sparse rows."""
+    vectorizers: tuple[Any, ...]
+    """scikit-learn's, of words and of characters; together they turn texts into (N, V) sparse rows."""
     weights: FloatArray
     """*Shape:* (V, L)."""
     biases: FloatArray
@@ -40,7 +40,7 @@ class Baseline:
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         """Return the log-odds of every label. *Shape:* (N, L), float32, columns as in `space`."""
-        features = self.vectorizer.transform(texts)
+        features = _joined([one.transform(texts) for one in self.vectorizers])
         return np.asarray(features @ self.weights + self.biases, dtype=np.float32)
 
 
@@ -48,7 +48,8 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
     """Fit the baseline; memory grows with n-grams times labels.
 
     Features are n-grams of 1 to 2 words and of 2 to 5 characters inside word boundaries, each block
-    with sublinear term frequencies. Every label is fitted alone (liblinear, L2, C = 4) on the rows
+    with sublinear term frequencies. From 500 rows on, n-grams of a single text are left out, from 1000
+    on also character n-grams of two. Every label is fitted alone (liblinear, L2, C = 4) on the rows
     where it is known. A label with a single value there gets a constant: the log-odds of its share,
     with half a text added on either side.
 
@@ -67,13 +68,7 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
         scikit-learn is not installed.
     """
     labels = _labels(training)
-    vectorizer = _new_vectorizer()
-    try:
-        features = vectorizer.fit_transform(training.texts).tocsr()
-    except ValueError as error:
-        if "empty vocabulary" not in str(error):
-            raise
-        raise DataError("holds no words to learn from.", path=training.source) from None
+    vectorizers, features = _fit_vectorizers(training)
     weights = np.zeros((features.shape[1], len(labels.space)), dtype=np.float32)
     biases = np.zeros(len(labels.space), dtype=np.float32)
     for column, truth in enumerate(labels.values.T):
@@ -83,7 +78,7 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
         else:
             model = _new_classifier(seed).fit(features[known], truth[known] == 1)
             weights[:, column], biases[column] = model.coef_[0], model.intercept_[0]
-    return Baseline(labels.space, vectorizer, weights, biases)
+    return Baseline(labels.space, vectorizers, weights, biases)
 
 
 def baseline_report(
@@ -114,7 +109,7 @@ def baseline_report(
 
 def _labels(examples: Examples) -> LabelMatrix:
     if examples.labels is None:
-        raise DataError("has no labels.", path=examples.source)
+        raise DataError("There are no labels in this file.", path=examples.source)
     return examples.labels
 
 
@@ -125,17 +120,36 @@ def _constant(values: npt.NDArray[np.floating], num_rows: int) -> float:
     return -math.log(((len(values) or num_rows) + 0.5) / 0.5)
 
 
-def _new_vectorizer() -> Any:
+def _fit_vectorizers(training: Examples) -> tuple[tuple[Any, ...], Any]:
+    """Return the vectorisers that found an n-gram, and the features of the texts, (N, V) sparse."""
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import FeatureUnion
     except ImportError:
         raise MissingExtraError("scikit-learn", "train", "The TF-IDF baseline") from None
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
+    rare = len(training) // 500
+    common = {"sublinear_tf": True, "dtype": np.float32}
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=min(2, 1 + rare), **common)
     characters = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, dtype=np.float32
+        analyzer="char_wb", ngram_range=(2, 5), min_df=min(3, 1 + rare), **common
     )
-    return FeatureUnion([("words", words), ("characters", characters)])
+    fitted, blocks = [], []
+    for vectorizer in (words, characters):
+        try:
+            blocks.append(vectorizer.fit_transform(training.texts))
+        except ValueError as error:
+            if "vocabulary" not in str(error) and "no terms remain" not in str(error):
+                raise
+        else:
+            fitted.append(vectorizer)
+    if not fitted:
+        raise DataError("The texts hold no words to learn from.", path=training.source)
+    return tuple(fitted), _joined(blocks)
+
+
+def _joined(blocks: list[Any]) -> Any:
+    from scipy.sparse import hstack  # type: ignore[import-untyped]
+
+    return hstack(blocks, format="csr")
 
 
 def _new_classifier(seed: int) -> Any:

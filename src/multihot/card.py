@@ -12,7 +12,13 @@ _SHOWN_METRICS = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming
 
 
 def model_card(
-    artifact: Artifact, result: Report, options: TrainOptions, num_training_rows: int, epoch: int
+    artifact: Artifact,
+    result: Report,
+    options: TrainOptions,
+    num_training_rows: int,
+    *,
+    epoch: int,
+    started_from: str | None = None,
 ) -> str:
     """Return the card of a freshly trained model as Markdown with a hub header.
 
@@ -28,7 +34,10 @@ def model_card(
         Rows that were trained on, validation excluded.
     epoch
         1-based epoch whose weights were kept.
+    started_from
+        Name of the finished model that training went on from, if any.
     """
+    origin = f"Model `{started_from}`" if started_from else f"Encoder `{options.encoder}`"
     decision = artifact.decision
     form = {
         "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
@@ -56,7 +65,7 @@ tags:
 
 # Multi-label text classifier
 
-Encoder `{options.encoder}`, {artifact.pooling} pooling, {num_training_rows} training rows, epoch {epoch} of {options.epochs}, seed {options.seed}.
+{origin}, {artifact.pooling} pooling, {num_training_rows} training rows, epoch {epoch} of {options.epochs}, seed {options.seed}.
 Texts are cut to {artifact.max_length} tokens. {form}
 
 The decision is {rule} for the goal `{decision.goal}`, fitted on the validation rows; it is stored in `thresholds.json`.

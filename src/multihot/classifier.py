@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.artifact import load_artifact
+from multihot.data.arrays import as_examples, as_texts, as_validation, is_matrix
 from multihot.data.records import Examples
-from multihot.errors import DataError, LabelError, MultihotError, OptionError
+from multihot.errors import MultihotError, OptionError
 from multihot.evaluate import Report, evaluate
 from multihot.extras import require_training
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.listener import Listener
-from multihot.options import DataOptions, TrainOptions
+from multihot.options import TrainOptions
 from multihot.predictor import Predictor
 
 __all__ = ["MultiLabelClassifier"]
@@ -140,9 +141,9 @@ class MultiLabelClassifier:
         from multihot.train import train
 
         space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
-        training = _examples(X, y, space, "the training data")
+        training = as_examples(X, y, space, "the training data")
         assert training.labels is not None
-        held_out = _validation_examples(validation, training.labels.space)
+        held_out = as_validation(validation, training.labels.space)
         folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
         if output is None:  # the files live as long as this object may save them
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -155,7 +156,7 @@ class MultiLabelClassifier:
             listener=self.listener,
         )
         self._adopt(Predictor.load(folder, device=self.device))
-        self._predicts_matrix = not isinstance(y, LabelMatrix) and _is_matrix(y)
+        self._predicts_matrix = not isinstance(y, LabelMatrix) and is_matrix(y)
         self.validation_report_ = report
         return self
 
@@ -175,12 +176,12 @@ class MultiLabelClassifier:
 
         *Shape:* (N, L), float32, columns in the order of `classes_`.
         """
-        return self._predictor().scores(_texts(X))
+        return self._predictor().scores(as_texts(X))
 
     def evaluate(self, X: Iterable[str], y: Any) -> Report:
         """Return every metric and one row per label on N labelled texts."""
         predictor = self._predictor()
-        return evaluate(predictor, _examples(X, y, predictor.space, "the given rows"))
+        return evaluate(predictor, as_examples(X, y, predictor.space, "the given rows"))
 
     def score(self, X: Iterable[str], y: Any) -> float:
         """Return the metric named by the model's goal, NaN where it is undefined."""
@@ -293,55 +294,3 @@ def _not_fitted() -> Exception:
         return MultihotError(message)
     error: Exception = NotFittedError(message)
     return error
-
-
-def _texts(X: Iterable[str]) -> list[str]:
-    if isinstance(X, str):
-        raise DataError(f"expected a list of texts, got one string: {X[:60]!r}. Put it in a list.")
-    return list(X)
-
-
-def _is_matrix(y: Any) -> bool:
-    """Return whether `y` is an array-like of numbers rather than lists of names."""
-    return hasattr(y, "shape") or hasattr(y, "to_numpy")
-
-
-def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
-    if isinstance(y, LabelMatrix):
-        return y.aligned_to(space) if space is not None else y
-    if not _is_matrix(y):
-        return LabelMatrix.from_names(y, space)
-    names = tuple(map(str, getattr(y, "columns", ()))) or (space.names if space else None)
-    if names is None:
-        raise LabelError(
-            "The labels are an array without column names: add classes=[...], one name per column."
-        )
-    matrix = LabelMatrix(LabelSpace(names), np.asarray(y, dtype=np.float32))
-    return matrix.aligned_to(space) if space is not None else matrix
-
-
-def _examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str) -> Examples:
-    """Return in-memory texts and labels as examples with row numbers for ids."""
-    texts = _texts(X)
-    labels = _labels(y, space)
-    if len(texts) != len(labels):
-        raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
-    numbers = list(range(1, len(texts) + 1))
-    return Examples(
-        texts=texts,
-        labels=labels,
-        ids=[str(number) for number in numbers],
-        source=source,
-        data=DataOptions(text_column="text", label_column="labels"),
-        notes=(),
-        lines=numbers,
-    )
-
-
-def _validation_examples(
-    validation: Examples | tuple[Iterable[str], Any] | None, space: LabelSpace
-) -> Examples | None:
-    if validation is None or isinstance(validation, Examples):
-        return validation
-    texts, labels = validation
-    return _examples(texts, labels, space, "the validation data")

@@ -1,31 +1,22 @@
-"""Examples in, model folder out: the story of one training run.
-
-Letters: `B` rows of a batch, `S` tokens of its longest row, `L` labels.
-"""
+"""Examples in, model folder out: the story of one training run."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from multihot.artifact import Artifact, is_artifact, save_artifact
 from multihot.backends.torch import TorchBackend, pad_id
 from multihot.card import model_card
 from multihot.config import to_plain
-from multihot.data.batches import Batch, epoch_batches, padded_batch
 from multihot.data.records import Examples, portable
-from multihot.data.splits import stratified_split
-from multihot.data.tokens import TokenizedTexts, tokenize
-from multihot.decision.decision import Decision, fit_decision, row_hashes
+from multihot.decision.decision import Decision, fit_decision
 from multihot.devices import (
     Precision,
     choose_device,
@@ -33,17 +24,17 @@ from multihot.devices import (
     run_environment,
     set_threads,
 )
-from multihot.errors import DataError, OptionError
+from multihot.errors import OptionError
 from multihot.evaluate import Report, report
-from multihot.labels import LabelMatrix
 from multihot.listener import Listener
-from multihot.models.losses import masked_binary_cross_entropy
 from multihot.models.network import save_network
 from multihot.options import TrainOptions
-from multihot.randomness import named_generator, named_seed
+from multihot.randomness import named_seed
 from multihot.training import checkpoint, loop
+from multihot.training.finetuning import explain_rows, loss_on, steps_after
 from multihot.training.log import MetricsLog, open_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
+from multihot.training.rows import EncodedExamples, describe_rows, encode, with_validation
 from multihot.training.run_folder import RunFolder, open_run, saved_threads
 from multihot.training.start import (
     Start,
@@ -98,15 +89,21 @@ def train(
     if resume and is_artifact(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
     device, precision = _choose_hardware(options, output, resume, listener)
-    training, validation = _split(training, validation, options, listener)
+    training, validation = with_validation(
+        training,
+        validation,
+        fraction=options.validation_fraction,
+        seed=options.seed,
+        listener=listener,
+    )
     start = _start(training, options, start_from)
-    train_set = _encode(training, start)
+    train_set = encode(training, start.space, start.tokenizer, start.max_length)
     held_out = _Validation(
-        _encode(validation, start),
+        encode(validation, start.space, start.tokenizer, start.max_length),
         TorchBackend(start.network, len(start.space), device, choose_precision("fp32", device)),
         options,
     )
-    _describe(train_set, held_out.data, start, listener)
+    describe_rows(train_set, held_out.data, start.max_length, listener)
     facts = {
         **run_environment(device, precision),
         "training_data": train_set.fingerprint(),
@@ -142,30 +139,24 @@ def train(
         write_network=lambda stage: save_network(start.network.to("cpu"), stage),
         tokenizer=start.tokenizer,
         tokenizer_config=start.tokenizer_config,
-        card=model_card(artifact, result, options, len(training), best.best_epoch),
+        card=model_card(
+            artifact,
+            result,
+            options,
+            len(training),
+            epoch=best.best_epoch,
+            started_from=start_from.name if start_from else None,
+        ),
     )
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result
 
 
 @dataclass(frozen=True)
-class _EncodedExamples:
-    """Examples with their tokens and their labels in the model's order."""
-
-    examples: Examples
-    labels: LabelMatrix
-    tokens: TokenizedTexts
-
-    def fingerprint(self) -> str:
-        """SHA-256 over all rows in their order."""
-        return hashlib.sha256(row_hashes(self.examples.texts, self.labels).tobytes()).hexdigest()
-
-
-@dataclass(frozen=True)
 class _Validation:
     """The rows that choose the epoch and fit the decision."""
 
-    data: _EncodedExamples
+    data: EncodedExamples
     backend: TorchBackend
     options: TrainOptions
 
@@ -203,23 +194,6 @@ def _choose_hardware(
     return device, precision
 
 
-def _split(
-    training: Examples, validation: Examples | None, options: TrainOptions, listener: Listener
-) -> tuple[Examples, Examples]:
-    """Return training and validation examples, setting a stratified part aside when needed."""
-    if training.labels is None:
-        raise DataError("has no labels to train on.", path=training.source)
-    if validation is not None:
-        return training, validation
-    generator = named_generator(options.seed, "validation split")
-    kept, held_out = stratified_split(training.labels, options.validation_fraction, generator)
-    listener.say(
-        f"No validation file: {len(held_out)} of {len(training)} rows are set aside, stratified by "
-        "label, to choose the epoch and fit the thresholds."
-    )
-    return training.take(kept), training.take(held_out)
-
-
 def _start(training: Examples, options: TrainOptions, start_from: Path | None) -> Start:
     if start_from is not None:
         return start_from_artifact(start_from, max_length=options.max_length)
@@ -233,46 +207,9 @@ def _start(training: Examples, options: TrainOptions, start_from: Path | None) -
     )
 
 
-def _encode(examples: Examples, start: Start) -> _EncodedExamples:
-    if examples.labels is None:
-        raise DataError("has no labels.", path=examples.source)
-    labels = examples.labels.aligned_to(start.space)
-    if not labels.known.any():
-        raise DataError("has no row with a known label.", path=examples.source)
-    tokens = tokenize(start.tokenizer, examples.texts, start.max_length)
-    return _EncodedExamples(replace(examples, labels=labels), labels, tokens)
-
-
-def _describe(
-    train_set: _EncodedExamples, held_out: _EncodedExamples, start: Start, listener: Listener
-) -> None:
-    num_parameters = sum(p.numel() for p in start.network.parameters())
-    listener.say(
-        f"{len(train_set.tokens)} training and {len(held_out.tokens)} validation rows, "
-        f"{len(start.space)} labels, {num_parameters / 1e6:.1f} million parameters, "
-        f"{start.pooling} pooling."
-    )
-    for part, name in ((train_set, "training"), (held_out, "validation")):
-        if cut := int(part.tokens.truncated.sum()):
-            listener.say(f"{cut} {name} texts are cut to max_length={start.max_length} tokens.")
-        if num_unknown := int((~part.labels.known).sum()):
-            listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
-    without = _without_positives(train_set.labels)
-    if without:
-        listener.say(f"No training row has these labels: {', '.join(without)}.")
-
-
-def _without_positives(labels: LabelMatrix) -> list[str]:
-    return [
-        name
-        for name, count in zip(labels.space.names, labels.positives(), strict=True)
-        if count == 0
-    ]
-
-
 def _optimise(
     network: nn.Module,
-    train_set: _EncodedExamples,
+    train_set: EncodedExamples,
     held_out: _Validation,
     options: TrainOptions,
     *,
@@ -281,8 +218,8 @@ def _optimise(
     listener: Listener,
 ) -> RunState:
     """Run all steps that are left, and return the state that names the best epoch."""
-    device = held_out.backend.device
-    peak = options.learning_rate or _default_learning_rate(network)
+    device, padding = held_out.backend.device, pad_id(network)
+    peak = options.learning_rate or _default_learning_rate(network, listener)
     total_steps = math.ceil(len(train_set.tokens) / options.batch_size) * options.epochs
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = build_optimizer(network, peak, options.weight_decay)
@@ -308,72 +245,25 @@ def _optimise(
     with stop_signals(watch):
         loop.run(
             network,
-            _steps_left(train_set, options, state, pad_id(network)),
-            _loss_on(device),
+            [] if state.stopped_early else steps_after(state.step, train_set, options, padding),
+            loss_on(device),
             optimizer,
             learning_rate=lambda step: peak * linear_schedule(step - 1, total_steps, warmup_steps),
             seed_of=lambda step: named_seed(options.seed, "dropout", step),
             autocast=lambda: precision.autocast(device),
             max_gradient_norm=options.max_gradient_norm,
-            explain=lambda batch: _explain(batch, network, device, train_set.examples),
+            explain=lambda batch: explain_rows(batch, network, device, train_set.examples),
             after_step=[watch.report_progress, watch.end_epoch, watch.save_when_due],
         )
     watch.log.close()
     return state
 
 
-def _default_learning_rate(network: nn.Module) -> float:
+def _default_learning_rate(network: nn.Module, listener: Listener) -> float:
     """Small encoders take (and on dev data want) a larger rate than BERT-base."""
     num_parameters = sum(p.numel() for p in network.parameters())
-    return 1e-4 if num_parameters < _SMALL_ENCODER_PARAMETERS else 3e-5
-
-
-def _steps_left(
-    train_set: _EncodedExamples, options: TrainOptions, state: RunState, padding: int
-) -> Iterator[loop.Step[Batch]]:
-    """Yield every step after `state.step`; a pure function of the data, the options and the step."""
-    if state.stopped_early:
-        return
-    number = 0
-    for epoch in range(1, options.epochs + 1):
-        batches = epoch_batches(
-            train_set.tokens.lengths,
-            options.batch_size,
-            seed=options.seed,
-            epoch=epoch,
-            length_bucketing=options.length_bucketing,
-        )
-        for position, rows in enumerate(batches):
-            number += 1
-            if number <= state.step:
-                continue
-            parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
-            micro = [
-                padded_batch(train_set.tokens, part, padding, train_set.labels.values)
-                for part in parts
-            ]
-            yield loop.Step(number, epoch, position == len(batches) - 1, micro)
-
-
-def _loss_on(device: torch.device) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
-    def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = network(*_to(device, batch))
-        return masked_binary_cross_entropy(logits, torch.from_numpy(batch.labels).to(device))
-
-    return loss
-
-
-def _to(device: torch.device, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return input ids and attention mask, *shapes* (B, S) each, on the device."""
-    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    return ids.to(device), mask.to(device)
-
-
-def _explain(batch: Batch, network: nn.Module, device: torch.device, examples: Examples) -> str:
-    """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
-    network.eval()
-    with torch.inference_mode():
-        finite = torch.isfinite(network(*_to(device, batch))).all(dim=1).cpu().numpy()
-    rows = batch.rows[~finite] if (~finite).any() else batch.rows
-    named = [f"{examples.ids[row]} (line {examples.lines[row]})" for row in rows[:8]]
-    return ", ".join(named) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
+    rate = 1e-4 if num_parameters < _SMALL_ENCODER_PARAMETERS else 3e-5
+    listener.say(
+        f"Peak learning rate {rate:g}, the default for {num_parameters / 1e6:.1f} million parameters."
+    )
+    return rate

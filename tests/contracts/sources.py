@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "multihot"
+FOLDERS = ("benchmarks", "docs", "recipes", "results", "src", "tests")
 
 
 def modules() -> dict[str, Path]:
@@ -56,6 +57,6 @@ def text_files() -> list[Path]:
         names = sorted({name.decode() for name in listing.stdout.split(b"\0") if name})
         paths = [ROOT / name for name in names]
     else:
-        top = (path for path in ROOT.iterdir() if path.name != ".venv")
-        paths = [file for path in top for file in ([path] if path.is_file() else path.rglob("*"))]
+        folders = (ROOT / name for name in (".ci", ".github", *FOLDERS))
+        paths = [*ROOT.glob("*"), *(path for folder in folders for path in folder.rglob("*"))]
     return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8192]]

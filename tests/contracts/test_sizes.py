@@ -8,9 +8,12 @@ from contracts.sources import modules, parsed
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
+MAX_STORY_LINES = 100
 
-LONGER_FUNCTIONS: dict[str, str] = {}
-"""Dotted name and reason; at most one per package, where a whole story is told on up to 100 lines."""
+LONGER_FUNCTIONS = {
+    "multihot.train.train": "the whole story of a run, one line for each part of it"
+}
+"""Dotted name and reason; at most one per package, where a whole story is told."""
 
 
 def _functions() -> dict[str, int]:
@@ -35,9 +38,13 @@ def test_no_file_is_longer_than_300_lines() -> None:
 
 
 def test_no_function_is_longer_than_60_lines() -> None:
-    longer = {name: size for name, size in _functions().items() if size > MAX_FUNCTION_LINES}
+    allowed = dict.fromkeys(LONGER_FUNCTIONS, MAX_STORY_LINES)
+    sizes = _functions()
 
-    assert {name: size for name, size in longer.items() if name not in LONGER_FUNCTIONS} == {}
+    assert {
+        name: size for name, size in sizes.items() if size > allowed.get(name, MAX_FUNCTION_LINES)
+    } == {}
+    assert set(LONGER_FUNCTIONS) <= set(sizes)
 
 
 def test_the_backward_pass_is_written_exactly_once() -> None:

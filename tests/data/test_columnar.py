@@ -47,13 +47,19 @@ def test_parquet_dictionaries_become_texts(tmp_path: Path) -> None:
     content = {"text": pyarrow.array(["a", "b", "a"]).dictionary_encode()}
     parquet.write_table(pyarrow.table(content), tmp_path / "t.parquet")
 
-    assert [cells for _, cells in read_parquet(tmp_path / "t.parquet").rows] == [["a"], ["b"], ["a"]]
+    assert [cells for _, cells in read_parquet(tmp_path / "t.parquet").rows] == [
+        ["a"],
+        ["b"],
+        ["a"],
+    ]
 
 
 def test_parquet_uses_the_class_names_that_a_data_set_stored(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     names = datasets.ClassLabel(names=["anger", "joy"])
-    features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.Sequence(names)})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "labels": datasets.Sequence(names)}
+    )
     content = {"text": ["a", "b"], "labels": [[1, 0], []]}
     datasets.Dataset.from_dict(content, features=features).to_parquet(str(tmp_path / "t.parquet"))
 
@@ -77,8 +83,10 @@ def test_damaged_parquet_is_explained(tmp_path: Path) -> None:
 
 
 def test_workbook_cells_become_texts(tmp_path: Path) -> None:
-    date = datetime.datetime(2020, 1, 2, 3, 4)  # noqa: DTZ001 - a workbook knows no time zone
-    path = workbook(tmp_path, ["id", "text", "joy"], [7, "a", 1.0], ["007", date, True], [0.5, "=A1", None])
+    date = datetime.datetime(2020, 1, 2, 3, 4)
+    path = workbook(
+        tmp_path, ["id", "text", "joy"], [7, "a", 1.0], ["007", date, True], [0.5, "=A1", None]
+    )
 
     table = read_workbook(path)
 
@@ -102,7 +110,9 @@ def test_blank_rows_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_cells_beyond_the_header_are_an_error(tmp_path: Path) -> None:
     path = workbook(tmp_path, ["id", "text"], [1, "a"], [2, "b", "c"])
 
-    with pytest.raises(DataError, match=r"table.xlsx:3: This row has 3 cells, but the header names 2"):
+    with pytest.raises(
+        DataError, match=r"table.xlsx:3: This row has 3 cells, but the header names 2"
+    ):
         read_workbook(path)
 
 
@@ -122,16 +132,19 @@ def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
     assert read_workbook(tmp_path / "t.xlsx", sheet="Tweets").columns == ("Tweet",)
     first = read_workbook(tmp_path / "t.xlsx")
     assert (first.columns, first.notes) == (("text",), ["Sheet 'Sheet' of Sheet, Tweets."])
-    with pytest.raises(DataError, match=r"no sheet 'tweet' \(data.sheet\). Did you mean 'Tweets'\?"):
+    with pytest.raises(
+        DataError, match=r"no sheet 'tweet' \(data.sheet\). Did you mean 'Tweets'\?"
+    ):
         read_workbook(tmp_path / "t.xlsx", sheet="tweet")
 
 
-def test_wrong_stored_dimensions_hide_nothing(tmp_path: Path) -> None:
+def test_wrong_stored_dimensions_hide_nothing_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
     path = workbook(tmp_path, ["id", "text"], [1, "a"])
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     sheet = "xl/worksheets/sheet1.xml"
     parts[sheet] = parts[sheet].replace(b'<dimension ref="A1:B2"', b'<dimension ref="A1:A1"')
+    parts[sheet] = parts[sheet].replace(b"<v>1</v>", b"<v>1.0</v>")
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
@@ -148,7 +161,8 @@ def test_empty_and_damaged_workbooks_are_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "extra", "read"), [("pyarrow", "train", read_parquet), ("openpyxl", "excel", read_workbook)]
+    ("package", "extra", "read"),
+    [("pyarrow", "train", read_parquet), ("openpyxl", "excel", read_workbook)],
 )
 def test_the_missing_package_is_named(
     package: str, extra: str, read: Any, monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,9 @@ def test_a_split_is_chosen_by_name(tmp_path: Path) -> None:
     folder = str(tmp_path / "saved")
 
     assert list(read_dataset(folder, "test").rows) == ROWS[:1]
-    with pytest.raises(DataError, match=r"Choose a split with data.split=NAME. The splits are: train, test\."):
+    with pytest.raises(
+        DataError, match=r"Choose a split with data.split=NAME. The splits are: train, test\."
+    ):
         read_dataset(folder)
     with pytest.raises(DataError, match=r"There is no split 'dev'. The splits are: train, test\."):
         read_dataset(folder, "dev")
@@ -76,13 +78,16 @@ def test_the_only_split_is_taken_and_said(tmp_path: Path) -> None:
     assert table.notes == ["Split: 'train', the only one."]
 
 
-def test_a_data_set_without_splits_knows_which_one_it_was(tmp_path: Path) -> None:
-    datasets.DatasetDict(train=example_set()).save_to_disk(str(tmp_path / "saved"))
-    folder = str(tmp_path / "saved" / "train")
-
-    assert len(list(read_dataset(folder, "train").rows)) == 3
+def test_a_split_of_an_undivided_data_set_is_checked(tmp_path: Path) -> None:
     example_set().save_to_disk(str(tmp_path / "plain"))
-    assert len(list(read_dataset(str(tmp_path / "plain"), "train").rows)) == 3
+    train = datasets.Dataset.from_dict({"text": ["a"]}, split=datasets.Split.TRAIN)
+    train.save_to_disk(str(tmp_path / "train"))
+
+    assert len(list(read_dataset(str(tmp_path / "train"), "train").rows)) == 1
+    with pytest.raises(DataError, match=r"no split 'test' .*: this data set is the split 'train' alone"):
+        read_dataset(str(tmp_path / "train"), "test")
+    with pytest.raises(DataError, match=r"no split 'test' .*: this data set is not divided"):
+        read_dataset(str(tmp_path / "plain"), "test")
 
 
 def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
 
-    with pytest.raises(DataError, match="The data set cannot be loaded: .*NAME"):
+    with pytest.raises(DataError, match=r"The data set cannot be loaded: .*NAME"):
         read_dataset(str(empty))
     with pytest.raises(DataError, match="a hub name is NAME"):
         read_dataset("a:b:c")

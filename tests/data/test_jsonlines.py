@@ -38,7 +38,9 @@ def test_other_encodings_are_detected_and_said(tmp_path: Path, codec: str) -> No
 
 
 def test_invalid_json_names_line_and_character(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r":2: Invalid JSON at character 11: .*one JSON object a line"):
+    with pytest.raises(
+        DataError, match=r":2: Invalid JSON at character 11: .*one JSON object a line"
+    ):
         read(tmp_path, '{"text": "a"}\n{"text": "\n')
 
 
@@ -49,7 +51,14 @@ def test_a_document_over_several_lines_is_recognised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "kind"),
-    [("[1]", "a list"), ('"a"', "a text"), ("3", "a number"), ("2.5", "a number"), ("null", "null"), ("true", "true or false")],
+    [
+        ("[1]", "a list"),
+        ('"a"', "a text"),
+        ("3", "a number"),
+        ("2.5", "a number"),
+        ("null", "null"),
+        ("true", "true or false"),
+    ],
 )
 def test_a_line_must_be_an_object(tmp_path: Path, line: str, kind: str) -> None:
     with pytest.raises(DataError, match=f":2: The line holds {kind}; one JSON object"):
@@ -57,7 +66,9 @@ def test_a_line_must_be_an_object(tmp_path: Path, line: str, kind: str) -> None:
 
 
 def test_a_repeated_key_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=":1: Cannot be read as JSON: the key 'text' occurs more than once"):
+    with pytest.raises(
+        DataError, match=":1: Cannot be read as JSON: the key 'text' occurs more than once"
+    ):
         read(tmp_path, '{"text": "a", "text": "b"}\n')
 
 
@@ -70,7 +81,9 @@ def test_deep_nesting_is_an_error(tmp_path: Path) -> None:
     "line", ['{"id": 1, "text": "bad \\ud800 x"}', '{"labels": ["\\uDC00"]}', '{"\\ud800": 1}']
 )
 def test_half_a_surrogate_pair_is_an_error(tmp_path: Path, line: str) -> None:
-    with pytest.raises(DataError, match=r":1, column '.*': The text holds \\ud.00, half of a surrogate"):
+    with pytest.raises(
+        DataError, match=r":1, column '.*': The text holds \\ud.00, half of a surrogate"
+    ):
         read(tmp_path, line + "\n")
 
 

@@ -42,7 +42,11 @@ def test_a_list_under_a_label_name_goes_before_numbers_that_look_like_labels() -
 @pytest.mark.parametrize(
     ("columns", "cells", "words"),
     [
-        (["text", "category", "anger"], ["a", "news", "1"], "names in category, or the 0/1 columns anger"),
+        (
+            ["text", "category", "anger"],
+            ["a", "news", "1"],
+            "names in category, or the 0/1 columns anger",
+        ),
         (["text", "tags", "label"], ["a", "x", "y"], "names in tags or label. Set"),
         (["text", "tags", "label"], ["a", ["x"], ["y"]], "names in tags or label. Set"),
     ],
@@ -53,7 +57,10 @@ def test_two_possible_shapes_are_an_error(columns: list[str], cells: list[Any], 
 
 
 def test_a_single_label_column_of_zeros_and_ones_is_an_error() -> None:
-    with pytest.raises(DataError, match="column 'label': All values are 0 or 1.*data.label_columns=label for the first"):
+    with pytest.raises(
+        DataError,
+        match=r"column 'label': All values are 0 or 1.*data.label_columns=label for the first",
+    ):
         find(["text", "label"], ["a", "1"], ["b", "0"])
     assert find(["text", "label"], ["a", "1"], label_names="names.txt").names == "label"
     assert find(["text", "label"], ["a", ""], ["b", None]).names == "label"
@@ -73,7 +80,9 @@ def test_a_value_that_is_no_label_names_line_column_value_and_options() -> None:
 
 
 def test_the_unlabelled_official_test_file_is_recognised() -> None:
-    with pytest.raises(DataError, match=r"f:2, column 'anger': .*unlabelled official test file.*gold"):
+    with pytest.raises(
+        DataError, match=r"f:2, column 'anger': .*unlabelled official test file.*gold"
+    ):
         find(["text", "anger"], ["a", "NONE"])
 
 
@@ -81,12 +90,20 @@ def test_given_columns_are_used_and_must_exist() -> None:
     columns = ["id", "text", "joy", "spam", "subject"]
     cells = ["1", "a", "1", "0", "x"]
 
-    assert find(columns, cells, label_columns=("joy",)) == LabelColumns(("joy",), None, ("spam", "subject"))
-    assert find(columns, cells, label_column="subject") == LabelColumns((), "subject", ("joy", "spam"))
+    assert find(columns, cells, label_columns=("joy",)) == LabelColumns(
+        ("joy",), None, ("spam", "subject")
+    )
+    assert find(columns, cells, label_column="subject") == LabelColumns(
+        (), "subject", ("joy", "spam")
+    )
     with pytest.raises(DataError, match="label column 'love' is missing"):
         find(columns, cells, label_columns=("love",))
-    with pytest.raises(DataError, match=r"no column 'subjects' \(data.label_column\). Did you mean 'subject'"):
+    with pytest.raises(
+        DataError, match=r"no column 'subjects' \(data.label_column\). Did you mean 'subject'"
+    ):
         find(columns, cells, label_column="subjects")
+    with pytest.raises(OptionError, match=r"data.label_column=text is the text column"):
+        find(columns, cells, text_column="text", label_column="text")
     with pytest.raises(OptionError, match="exclude each other"):
         find(columns, cells, label_column="subject", label_columns=("joy",))
 
@@ -100,7 +117,14 @@ def test_known_labels_are_found_by_name_and_in_their_order() -> None:
 def test_a_missing_or_further_column_is_an_error_when_labels_are_known() -> None:
     with pytest.raises(DataError, match="label column 'love' is missing"):
         find(["text", "joy"], ["a", "1"], known=["joy", "love"])
-    with pytest.raises(DataError, match="column 'fear': These 0/1 columns are not among the known labels: fear") as error:
+    with pytest.raises(
+        DataError, match="column 'fear': These 0/1 columns are not among the known labels: fear"
+    ) as error:
         find(["text", "joy", "fear"], ["a", "1", "0"], known=["joy"])
     assert "data.ignore_columns=fear" in str(error.value)
-    assert find(["text", "joy", "fear"], ["a", "1", "0"], known=["joy"], ignore_columns=("fear",)).unused == ()
+    assert (
+        find(
+            ["text", "joy", "fear"], ["a", "1", "0"], known=["joy"], ignore_columns=("fear",)
+        ).unused
+        == ()
+    )

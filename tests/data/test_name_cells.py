@@ -30,7 +30,9 @@ def test_without_a_delimiter_every_cell_is_one_label() -> None:
 
 
 def test_two_possible_delimiters_are_an_error() -> None:
-    with pytest.raises(DataError, match=r"column 'labels': .*\| ,.*'joy\|love, deep'.*data.label_delimiter"):
+    with pytest.raises(
+        DataError, match=r"column 'labels': .*\| ,.*'joy\|love, deep'.*data.label_delimiter"
+    ):
         read("joy", "joy|love, deep")
 
 
@@ -74,7 +76,9 @@ def test_unreadable_written_lists_are_errors(cell: str) -> None:
     if cell == "[1":
         assert read(cell).names == [["[1"]]
         return
-    with pytest.raises(DataError, match=r"f:2, column 'labels': .*looks like a list, but cannot be read"):
+    with pytest.raises(
+        DataError, match=r"f:2, column 'labels': .*looks like a list, but cannot be read"
+    ):
         read(cell)
 
 
@@ -95,7 +99,10 @@ def test_cells_of_other_kinds_are_errors(cells: tuple[Any, ...], words: str) -> 
 
 
 def test_an_unknown_name_is_named_with_its_line() -> None:
-    with pytest.raises(DataError, match=r"f:3, column 'labels': The label 'fear' is not among the known labels: joy, love"):
+    with pytest.raises(
+        DataError,
+        match=r"f:3, column 'labels': The label 'fear' is not among the known labels: joy, love",
+    ):
         read("joy", "love;fear", known=["joy", "love"])
 
 
@@ -107,7 +114,11 @@ def test_indices_are_recognised_when_names_are_given() -> None:
 
     assert found.names == [["love", "anger"], ["joy"], []]
     assert "0-based indices into 3 label names" in found.note
-    assert read([0, 1], None, 2 and [2], known=NAMES, indexed=NAMES).names == [["anger", "joy"], None, ["love"]]
+    assert read([0, 1], None, 2 and [2], known=NAMES, indexed=NAMES).names == [
+        ["anger", "joy"],
+        None,
+        ["love"],
+    ]
     assert read(1, 2, indexed=NAMES).names == [["joy"], ["love"]]
 
 
@@ -117,9 +128,11 @@ def test_names_that_are_numbers_are_never_indices() -> None:
 
 
 def test_indices_out_of_range_or_repeated_are_errors() -> None:
-    with pytest.raises(DataError, match="f:2, .*The index 3 is not one of the 3 label names"):
+    with pytest.raises(DataError, match=r"f:2, .*The index 3 is not one of the 3 label names"):
         read("3", known=NAMES, indexed=NAMES)
-    with pytest.raises(DataError, match=r"f:2, .*same index occurs twice in \[0, 1, 0\].*vector of 0 and 1"):
+    with pytest.raises(
+        DataError, match=r"f:2, .*same index occurs twice in \[0, 1, 0\].*vector of 0 and 1"
+    ):
         read([0, 1, 0], known=NAMES, indexed=NAMES)
 
 
@@ -134,7 +147,11 @@ def names_file(folder: Path, content: str) -> Path:
 
 
 def test_a_file_of_names_needs_no_newline_at_the_end(tmp_path: Path) -> None:
-    assert read_label_names(names_file(tmp_path, "anger\n joy \nvery happy")) == ("anger", "joy", "very happy")
+    assert read_label_names(names_file(tmp_path, "anger\n joy \nvery happy")) == (
+        "anger",
+        "joy",
+        "very happy",
+    )
     assert read_label_names(names_file(tmp_path, "anger\r\njoy\r\n\n")) == ("anger", "joy")
 
 

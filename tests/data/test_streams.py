@@ -32,7 +32,9 @@ def test_every_column_is_kept_as_text(tmp_path: Path) -> None:
 
 def test_json_values_become_text(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    path.write_text('{"text": "a", "n": 1.5, "ok": true, "l": ["é"]}\n{"text": "b"}\n', encoding="utf-8")
+    path.write_text(
+        '{"text": "a", "n": 1.5, "ok": true, "l": ["é"]}\n{"text": "b"}\n', encoding="utf-8"
+    )
 
     rows = list(stream_texts(path).rows)
 
@@ -60,23 +62,24 @@ def test_a_wrong_line_is_named_when_it_is_reached(tmp_path: Path) -> None:
     rows = stream_texts(path).rows
 
     assert next(rows).text == "a"
-    with pytest.raises(DataError, match="t.csv:3: This record has 3 cells"):
+    with pytest.raises(DataError, match=r"t.csv:3: This record has 3 cells"):
         next(rows)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"t.{ending}"
-    row = '1,"some words here"\n' if ending == "csv" else '{"id": 1, "text": "some words here"}\n'
-    path.write_text(("id,text\n" if ending == "csv" else "") + row * 100_000, encoding="utf-8")
+    text = "some words here " * 50
+    row = f'1,"{text}"\n' if ending == "csv" else f'{{"id": 1, "text": "{text}"}}\n'
+    path.write_text(("id,text\n" if ending == "csv" else "") + row * 10_000, encoding="utf-8")
 
     tracemalloc.start()
     num_rows = sum(1 for _ in stream_texts(path).rows)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert num_rows == 100_000
-    assert peak_bytes < 6_000_000
+    assert num_rows == 10_000
+    assert peak_bytes < path.stat().st_size / 5
 
 
 def test_standard_input_is_one_text_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,5 +151,5 @@ def test_bad_standard_input_is_explained(monkeypatch: pytest.MonkeyPatch) -> Non
     feed(monkeypatch, b'{"text": "a"}\nplain\n')
     with pytest.raises(DataError, match="standard input:2: Invalid JSON"):
         list(stream_texts("-").rows)
-    with pytest.raises(OptionError, match="data.format=csv cannot be read from standard input"):
+    with pytest.raises(OptionError, match=r"data.format=csv cannot be read from standard input"):
         stream_texts("-", DataOptions(format="csv"))

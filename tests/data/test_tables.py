@@ -93,7 +93,9 @@ def test_a_file_that_is_not_what_its_ending_says_is_refused(
         assert list(open_table(path, DataOptions()).rows)
         return
 
-    with pytest.raises(DataError, match=rf"By the ending .{ending} this should be .*, but it looks like") as error:
+    with pytest.raises(
+        DataError, match=rf"By the ending .{ending} this should be .*, but it looks like"
+    ) as error:
         open_table(path, DataOptions())
     assert f"data.format={right}" in str(error.value)
     assert list(open_table(path, DataOptions(format=right)).rows)
@@ -111,7 +113,10 @@ def test_a_declared_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     [
         (gzip.compress(CSV), "a gzip archive"),
         (b"%PDF-1.7\n", "a PDF document"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel or Word file (.xls, .doc), which cannot be read. Convert"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1",
+            "an old Excel or Word file (.xls, .doc), which cannot be read. Convert",
+        ),
         (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "an HTML page"),
         (b"<?xml version='1.0'?>", "an XML document"),
         (b'[{"text": "a"}]', "one JSON document, not JSON lines"),
@@ -185,7 +190,7 @@ def test_a_folder_is_an_error_unless_it_is_a_saved_data_set(tmp_path: Path) -> N
 
 
 def test_an_unknown_format_is_an_error() -> None:
-    with pytest.raises(OptionError, match="data.format=xml is unknown. Known: auto, csv"):
+    with pytest.raises(OptionError, match=r"data.format=xml is unknown. Known: auto, csv"):
         open_table("t.csv", DataOptions(format="xml"))
 
 

@@ -191,16 +191,14 @@ def _records(source: _Source, notes: list[str]) -> Iterator[Record]:
                 yield line, cells
             else:
                 blank.append(line)
-    except csv.Error as error:
-        raise _quote_error(source, error) from None
+    except csv.Error:  # strict parsing raises it for quotes only
+        raise _quote_error(source) from None
     if blank:
         notes.append(f"{len(blank)} blank lines were skipped; the first is line {blank[0]}.")
 
 
-def _quote_error(source: _Source, error: csv.Error) -> DataError:
+def _quote_error(source: _Source) -> DataError:
     opened, broken = _bad_quote(source)
-    if opened is None:
-        return DataError(f"Cannot be read as delimited text: {error}.", path=source.path)
     what = (
         "A quote opens a cell in this line and is never closed."
         if broken is None

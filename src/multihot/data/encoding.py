@@ -21,7 +21,7 @@ __all__ = [
     "stream_lines",
 ]
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with the one of UTF-16 LE
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -74,12 +74,13 @@ def file_encoding(path: Path, declared: str | None = None) -> Encoding:
 
 
 def detect_encoding(path: Path) -> Encoding:
-    """Detect the encoding of a whole file, in one pass and without holding it.
+    """Detect the encoding of a whole file, read in chunks.
 
     The rule, in this order: a byte order mark; UTF-16 without one, when nearly all zero bytes of
-    the beginning stand at even or at odd places; valid UTF-8; GB18030, when it is valid and at least four fifths of its
-    characters beyond ASCII are common Han characters (the first level of GB 2312) or Chinese
-    punctuation; cp1252, when no byte is undefined in it. Otherwise `DataError`.
+    the beginning stand at even or at odd places; valid UTF-8; GB18030, when it is valid, holds at
+    least four Han characters, and four fifths of its characters beyond ASCII are common Han
+    characters (the first level of GB 2312) or Chinese punctuation; cp1252, when it defines every
+    byte. Otherwise `DataError`.
     """
     with path.open("rb") as handle:
         head = handle.read(1 << 16)
@@ -95,7 +96,8 @@ def detect_encoding(path: Path) -> Encoding:
         return Encoding("utf-8")
     if _is_chinese(path):
         return Encoding(
-            "gb18030", "Encoding: not UTF-8; GB18030, because its common Han characters fit."
+            "gb18030",
+            "Encoding: not UTF-8; taken as GB18030 (Chinese). If texts look wrong, set data.encoding.",
         )
     if not any(byte in chunk for chunk in _chunks(path) for byte in _NOT_IN_CP1252):
         return Encoding(
@@ -119,7 +121,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[str]:
                 yield _without_nul(line, number, path)
     except UnicodeError as error:
         place = _undecodable(path, encoding)
-        if place is None:  # such as UTF-16 without its mark
+        if place is None:  # UTF-16 without its mark
             raise DataError(
                 f"Cannot be read as {encoding}: {error}. {_ADVICE}", path=path
             ) from None
@@ -238,4 +240,4 @@ def _is_chinese(path: Path) -> bool:
     num_han = sum(
         count for character, count in beyond_ascii.items() if "\u4e00" <= character <= "\u9fff"
     )
-    return num_han > 0 and num_common >= 0.8 * sum(beyond_ascii.values())
+    return num_han >= 4 and num_common >= 0.8 * sum(beyond_ascii.values())

@@ -96,10 +96,10 @@ def _load_error(name: str, error: Exception) -> DataError:
 def _split_of(loaded: Any, split: str | None, name: str) -> tuple[Any, list[str]]:
     """Return the wanted split of a data set, or its only one."""
     if not isinstance(loaded, Mapping):
-        if split is not None and loaded.split is not None and str(loaded.split) != split:
+        if split not in (None, str(loaded.split)):
+            only = f"the split '{loaded.split}' alone" if loaded.split else "not divided into splits"
             raise DataError(
-                f"There is no split '{split}' (data.split): this is the split '{loaded.split}'.",
-                path=name,
+                f"There is no split '{split}' (data.split): this data set is {only}.", path=name
             )
         return loaded, []
     names = list(loaded)

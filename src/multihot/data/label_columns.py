@@ -71,6 +71,8 @@ def find_label_columns(
     rest = [name for name in free if name.casefold() not in ID_NAMES]
     if data.label_column is not None:
         required_column(data.label_column, columns, path, "data.label_column")
+        if data.label_column == data.text_column:
+            raise OptionError(f"data.label_column={data.label_column} is the text column.")
         return _by_name(data.label_column, rest)
     if data.label_columns or (known and any(clean_name(name) in known for name in rest)):
         return _binary(columns, rows, rest, known=known, wanted=data.label_columns, path=path)

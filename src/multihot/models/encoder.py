@@ -37,7 +37,11 @@ _REFUSED_KEYS = (
     "_attn_implementation",
     "experts_implementation",
 )
-_OFFSET_FAMILIES = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+_OFFSET_FAMILIES = (
+    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "luke", "xmod"}
+    | {"data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "markuplm", "roberta-prelayernorm"}
+)
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,7 @@ def _check(folder: Path) -> None:
         if (folder / "thresholds.json").is_file():
             hint = " It is a multihot model: go on training it with --from instead of --encoder."
         raise EncoderError(f"{folder} holds no config.json, so it is no encoder.{hint}")
-    try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EncoderError(f"{config_path} is not valid JSON: {error}") from None
+    config = _read_table(config_path)
     for key in _REFUSED_KEYS:
         if config.get(key):
             raise EncoderError(
@@ -131,13 +132,32 @@ def _check(folder: Path) -> None:
             f"{folder} holds no safetensors weights.{found} Convert them with transformers' "
             "save_pretrained, or use a revision that has model.safetensors."
         )
+    # transformers would make up an empty vocabulary and call every word unknown.
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+        raise EncoderError(
+            f"{folder} holds no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). Save the "
+            "encoder's tokenizer into the same folder."
+        )
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise EncoderError(f"{path} holds a {type(content).__name__}, expected a JSON object.")
+    return content
 
 
 def _asks_for_mean_pooling(folder: Path) -> bool:
-    pooling = folder / "1_Pooling" / "config.json"
-    if not (folder / "modules.json").is_file() or not pooling.is_file():
+    """Read a sentence-transformers description; version 6 writes it in another form."""
+    path = folder / "1_Pooling" / "config.json"
+    if not (folder / "modules.json").is_file() or not path.is_file():
         return False
-    return bool(json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
+    pooling = _read_table(path)
+    mode = pooling.get("pooling_mode", "mean" if pooling.get("pooling_mode_mean_tokens") else "")
+    return mode in ("mean", ["mean"])
 
 
 def resolve_pooling(pooling: str, source: EncoderSource) -> str:

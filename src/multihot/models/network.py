@@ -101,8 +101,9 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
         model = _from_pretrained(AutoModelForSequenceClassification, folder, config)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
-    dropout = float(getattr(config, "hidden_dropout_prob", None) or 0.1)
-    return EncoderAndHead(encoder, MeanPoolingHead(config.hidden_size, len(space), dropout))
+    dropout = getattr(config, "hidden_dropout_prob", None)
+    head = MeanPoolingHead(config.hidden_size, len(space), 0.1 if dropout is None else dropout)
+    return EncoderAndHead(encoder, head)
 
 
 def _describe_labels(config: Any, space: LabelSpace) -> None:
@@ -112,8 +113,13 @@ def _describe_labels(config: Any, space: LabelSpace) -> None:
     config.problem_type = "multi_label_classification"
 
 
-def _from_pretrained(auto_class: Any, folder: Path, config: Any) -> nn.Module:
-    """Load safetensors weights in float32; refuse a checkpoint that lacks encoder weights."""
+def _from_pretrained(
+    auto_class: Any, folder: Path, config: Any, *, new_head: bool = True
+) -> nn.Module:
+    """Load safetensors weights in float32; refuse a checkpoint that lacks encoder weights.
+
+    With `new_head`, weights outside the encoder may be missing or made for other labels.
+    """
     try:
         with quiet_transformers():
             model, loading = auto_class.from_pretrained(
@@ -123,15 +129,17 @@ def _from_pretrained(auto_class: Any, folder: Path, config: Any) -> nn.Module:
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told apart below
             )
     except (ValueError, OSError, RuntimeError) as error:
         raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None
     network: nn.Module = model
-    lost = _missing_encoder_weights(network, loading["missing_keys"])
+    absent = [*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]
+    lost = _missing_encoder_weights(network, absent) if new_head else sorted(absent)
     if lost:
         raise EncoderError(
-            f"{folder}: {len(lost)} weights of the encoder are not in the checkpoint, for example "
-            f"{', '.join(lost[:3])}. Training would start from random numbers; use a complete one."
+            f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
+            f"example {', '.join(lost[:3])}. They would be random numbers; use a complete one."
         )
     return network
 
@@ -163,8 +171,10 @@ def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     if form == "sequence_classification":
-        model = _from_pretrained(AutoModelForSequenceClassification, folder, read_config(folder))
-        config: Any = model.config
+        config: Any = read_config(folder)
+        model = _from_pretrained(
+            AutoModelForSequenceClassification, folder, config, new_head=False
+        )
         names = tuple(str(config.id2label[column]) for column in range(config.num_labels))
         if names != space.names:
             raise ArtifactError(
@@ -173,7 +183,7 @@ def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
             )
         return SequenceClassification(model)
     config = read_config(folder / "encoder")
-    encoder = _from_pretrained(AutoModel, folder / "encoder", config)
+    encoder = _from_pretrained(AutoModel, folder / "encoder", config, new_head=False)
     head = MeanPoolingHead(config.hidden_size, len(space), 0.1)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     return EncoderAndHead(encoder, head)

@@ -68,7 +68,7 @@ def save_checkpoint(
     target = checkpoint_folder(root, step)
     temporary = root / f".writing-{target.name}"
     weights = _contiguous(network.state_dict())
-    moments = _named_moments(network, optimizer)
+    moments = _contiguous(_named_moments(network, optimizer))
     needed = sum(tensor.nbytes for tensor in [*weights.values(), *moments.values()]) + 2**20
     with storage_errors(target):
         root.mkdir(parents=True, exist_ok=True)
@@ -160,9 +160,9 @@ def load_checkpoint(
             if key.startswith(f"{name}:")
         }
         if entries:
+            # The fused optimiser wants its step counts beside the weights, too.
             optimizer.state[parameter] = {
-                key: tensor if key == "step" else tensor.to(parameter.device)
-                for key, tensor in entries.items()
+                key: tensor.to(parameter.device) for key, tensor in entries.items()
             }
     return read_state(folder)
 

@@ -1,0 +1,72 @@
+"""Texts and labels that are already in memory, in the shapes that scikit-learn users have them.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from multihot.data.records import Examples
+from multihot.errors import DataError, LabelError
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.options import DataOptions
+
+__all__ = ["as_examples", "as_texts", "as_validation", "is_matrix"]
+
+
+def as_texts(X: Iterable[str]) -> list[str]:
+    """Return the texts as a list; a single string is refused, since it would become its letters."""
+    if isinstance(X, str):
+        raise DataError(f"expected a list of texts, got one string: {X[:60]!r}. Put it in a list.")
+    return list(X)
+
+
+def is_matrix(y: Any) -> bool:
+    """Return whether `y` is an array-like of numbers rather than lists of names."""
+    return len(getattr(y, "shape", ())) == 2
+
+
+def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
+    if isinstance(y, LabelMatrix):
+        return y.aligned_to(space) if space is not None else y
+    if not is_matrix(y):
+        return LabelMatrix.from_names(y, space)
+    names = tuple(map(str, getattr(y, "columns", ()))) or (space.names if space else None)
+    if names is None:
+        raise LabelError(
+            "The labels are an array without column names: add classes=[...], one name per column."
+        )
+    matrix = LabelMatrix(LabelSpace(names), np.asarray(y, dtype=np.float32))
+    return matrix.aligned_to(space) if space is not None else matrix
+
+
+def as_examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str) -> Examples:
+    """Return in-memory texts and labels as examples with row numbers for ids."""
+    texts = as_texts(X)
+    labels = _labels(y, space)
+    if len(texts) != len(labels):
+        raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
+    numbers = list(range(1, len(texts) + 1))
+    return Examples(
+        texts=texts,
+        labels=labels,
+        ids=[str(number) for number in numbers],
+        source=source,
+        data=DataOptions(text_column="text", label_column="labels"),
+        notes=(),
+        lines=numbers,
+    )
+
+
+def as_validation(
+    validation: Examples | tuple[Iterable[str], Any] | None, space: LabelSpace
+) -> Examples | None:
+    """Return validation rows given as `Examples` or as (texts, labels) as examples."""
+    if validation is None or isinstance(validation, Examples):
+        return validation
+    texts, labels = validation
+    return as_examples(texts, labels, space, "the validation data")
