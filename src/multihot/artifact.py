@@ -20,6 +20,7 @@ from multihot.files import (
     flush_file,
     flush_folder,
     read_json,
+    required_value,
     sha256_of,
     storage_errors,
     write_json,
@@ -153,6 +154,8 @@ def load_artifact(folder: str | Path) -> Artifact:
         raise ArtifactError(f"{folder} has no thresholds.json, so it is no finished model.{hint}")
     try:
         content = read_json(path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
     except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
@@ -175,10 +178,12 @@ def _build(folder: Path, path: Path, content: Mapping[str, Any]) -> Artifact:
     if pooling not in ("cls", "mean"):
         raise ArtifactError(f"{path}: 'pooling' is {pooling!r}; expected cls or mean.")
     try:
-        data = build_options(DataOptions, content.get("data") or {}, prefix="data.")
-    except OptionError as error:
+        stored = required_value(content, "data", dict)
+        data = build_options(DataOptions, stored, prefix="data.")
+        decision = Decision.from_json(content)
+    except (ArtifactError, OptionError) as error:
         raise ArtifactError(f"{path}: {error}") from None
-    return Artifact(folder, Decision.from_json(dict(content)), data, max_length, pooling, form)
+    return Artifact(folder, decision, data, max_length, pooling, form)
 
 
 def _verify_files(folder: Path, files: Any) -> None:
@@ -186,8 +191,8 @@ def _verify_files(folder: Path, files: Any) -> None:
         raise ArtifactError(f"{folder / _DECISION_FILE} lists no files; it is damaged.")
     for name, expected in files.items():
         path = folder / name
-        inside = path.resolve().is_relative_to(folder.resolve())
-        if Path(name).is_absolute() or not inside:
+        # By name alone: a file may be a link elsewhere, as in the hub's cache.
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ArtifactError(f"{folder / _DECISION_FILE} lists '{name}', outside the folder.")
         if not path.is_file():
             raise ArtifactError(f"{folder} lacks {name}; copy the whole folder or retrain.")

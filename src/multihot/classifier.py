@@ -20,11 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.artifact import load_artifact
+from multihot.config import build_options, option_types
 from multihot.data.arrays import as_examples, as_texts, as_validation, is_matrix
 from multihot.data.records import Examples
 from multihot.errors import MultihotError, OptionError
 from multihot.evaluate import Report, evaluate
 from multihot.extras import require_training
+from multihot.files import storage_errors
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.listener import Listener
 from multihot.options import TrainOptions
@@ -57,7 +59,7 @@ class MultiLabelClassifier:
 
     def __init__(
         self,
-        encoder: str = "starter",
+        encoder: str | os.PathLike[str] = "starter",
         *,
         goal: str = "micro_f1",
         thresholds: str | float = "global",
@@ -193,14 +195,15 @@ class MultiLabelClassifier:
         source, target = self._predictor().artifact.folder, Path(folder)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise OptionError(f"{target} exists and is not empty; choose another folder.")
-        target.parent.mkdir(parents=True, exist_ok=True)
         stage = target.with_name(f".{target.name}.writing")
         shutil.rmtree(stage, ignore_errors=True)
         try:
-            shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
-            if target.exists():
-                target.rmdir()
-            stage.rename(target)
+            with storage_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
+                if target.exists():
+                    target.rmdir()
+                stage.rename(target)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
 
@@ -208,8 +211,10 @@ class MultiLabelClassifier:
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
         """Load a model folder; a later `fit` on the result goes on training that model."""
         artifact = load_artifact(Path(folder))
+        decision = artifact.decision
         loaded = cls(
-            goal=artifact.decision.goal,
+            goal=decision.goal,
+            thresholds=decision.thresholds[0] if decision.kind == "fixed" else decision.kind,
             max_length=artifact.max_length,
             start_from=folder,
             device=device,
@@ -247,14 +252,10 @@ class MultiLabelClassifier:
         return hasattr(self, "_fitted")
 
     def __repr__(self) -> str:
-        changed = {
-            name: parameter.default
-            for name, parameter in inspect.signature(type(self)).parameters.items()
-        }
         words = [
             f"{name}={getattr(self, name)!r}"
-            for name, default in changed.items()
-            if getattr(self, name) != default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if getattr(self, name) != parameter.default
         ]
         return f"MultiLabelClassifier({', '.join(words)})"
 
@@ -276,9 +277,13 @@ class MultiLabelClassifier:
         return load_artifact(Path(self.start_from)).decision.space
 
     def _options(self) -> TrainOptions:
-        own = {"start_from", "listener"}
-        values = {name: getattr(self, name) for name in self._parameter_names() if name not in own}
-        return TrainOptions(**values)
+        values = {
+            name: getattr(self, name) for name in option_types(TrainOptions) if name != "data"
+        }
+        values["encoder"] = os.fspath(self.encoder)
+        # A grid of parameters is often a numpy array, whose numbers are not Python's.
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+        return build_options(TrainOptions, {k: v for k, v in plain.items() if v is not None})
 
     @classmethod
     def _parameter_names(cls) -> list[str]:

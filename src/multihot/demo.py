@@ -12,7 +12,6 @@ from multihot.inspect import inspect_files
 from multihot.listener import Listener
 from multihot.options import DataOptions, TrainOptions
 from multihot.predictor import Prediction, Predictor
-from multihot.train import train
 
 __all__ = ["DEMO_OPTIONS", "DEMO_TEXTS", "DemoResult", "demo_data", "run_demo"]
 
@@ -49,13 +48,14 @@ def demo_data() -> dict[str, Path]:
     return {part: folder / f"{part}.jsonl" for part in ("train", "validation", "test")}
 
 
-def run_demo(
-    output: Path, listener: Listener, options: TrainOptions = DEMO_OPTIONS
-) -> DemoResult:
+def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTIONS) -> DemoResult:
     """Train on the data in the package and write the model to `output`.
 
     Raises what `train` raises; `MissingExtraError` without the starter encoder.
     """
+
+    from multihot.train import train
+
     paths = demo_data()
     listener.say(f"{inspect_files([str(path) for path in paths.values()], DataOptions())}\n")
     training = read_examples(paths["train"])
@@ -72,9 +72,7 @@ def run_demo(
     baseline = baseline_report(
         training, validation, test, goal=options.goal, thresholds=options.thresholds
     )
-    return DemoResult(
-        evaluate(predictor, test), baseline, tuple(predictor.predict(DEMO_TEXTS))
-    )
+    return DemoResult(evaluate(predictor, test), baseline, tuple(predictor.predict(DEMO_TEXTS)))
 
 
 def _read_like(training: Examples, path: Path) -> Examples:

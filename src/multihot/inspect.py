@@ -112,7 +112,12 @@ def _read_all(paths: Sequence[str | Path], data: DataOptions) -> tuple[list[Exam
         except DataError as error:
             # Training would refuse the file here. When new labels are the reason, they are a finding.
             alone = read_examples(
-                path, replace(portable(first.data), label_columns=data.label_columns)
+                path,
+                replace(
+                    portable(first.data),
+                    label_columns=data.label_columns,
+                    label_names=data.label_names,
+                ),
             )
             names = _labels(alone).space.names
             if set(names) <= set(known.names):

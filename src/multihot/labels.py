@@ -6,7 +6,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,7 @@ class LabelMatrix:
 
     @classmethod
     def from_names(
-        cls, rows: Iterable[Sequence[str] | None], space: LabelSpace | None = None
+        cls, rows: Iterable[Iterable[str] | None], space: LabelSpace | None = None
     ) -> LabelMatrix:
         """Build a matrix from one sequence of names per text.
 
@@ -103,17 +103,21 @@ class LabelMatrix:
         space
             The allowed names; without it, the sorted set of all names that occur.
         """
-        listed = list(rows)
+        listed = [row if row is None or isinstance(row, str) else list(row) for row in rows]
         for number, row in enumerate(listed):
             if isinstance(row, str):
                 raise LabelError(
                     f"Row {number} has the string {row!r} where a list of label names was expected."
                 )
+            for name in row or ():
+                if not isinstance(name, str):
+                    raise LabelError(
+                        f"Row {number} has the label {name!r}, which is not a text. Write names as "
+                        "texts; rows of 0 and 1 are given as an array with their label names."
+                    )
         if space is None:
             found = {
-                unicodedata.normalize("NFC", str(name)).strip()
-                for row in listed
-                for name in row or ()
+                unicodedata.normalize("NFC", name).strip() for row in listed for name in row or ()
             }
             space = LabelSpace(tuple(sorted(found)))
         values = np.zeros((len(listed), len(space)), dtype=np.float32)
@@ -123,7 +127,7 @@ class LabelMatrix:
                 values[number] = np.nan
                 continue
             for name in row:
-                column = columns.get(unicodedata.normalize("NFC", str(name)).strip())
+                column = columns.get(unicodedata.normalize("NFC", name).strip())
                 if column is None:
                     raise LabelError(
                         f"Row {number} has the label '{name}', which is not among the labels: "

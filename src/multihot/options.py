@@ -25,7 +25,7 @@ class DataOptions:
     text_column: str | None = None
     """Column that holds the text; default: the one named like a text, or the only candidate."""
     id_column: str | None = None
-    """Column that holds the row id; default: one named `id` in any case, else row numbers."""
+    """Column that holds the row id; default: one named like `id` or `..._id`, else row numbers."""
     label_column: str | None = None
     """Column that holds all labels of a row, as one delimited cell or as a list."""
     label_columns: tuple[str, ...] = ()
@@ -33,9 +33,9 @@ class DataOptions:
     ignore_columns: tuple[str, ...] = ()
     """Columns that are neither id, text nor label."""
     label_delimiter: str | None = None
-    """What separates the labels inside one cell, such as `|`; default: detected and said aloud."""
+    """What separates the labels inside one cell, such as `|`; empty: nothing does; default: detected."""
     label_names: str | None = None
-    """File with one label name a line; it fixes the order, and label cells may then hold its 0-based indices."""
+    """File with one label name a line; it fixes the order, and label cells may then hold its 0-based indices; in a model folder `@labels`, its own names."""
     delimiter: str | None = None
     """What separates the columns of a text table: a character or `tab`; default: detected."""
     quoting: bool | None = None

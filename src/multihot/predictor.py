@@ -112,11 +112,9 @@ class Predictor:
 
 
 def _load_torch_backend(artifact: Artifact, device_name: str) -> Backend:
-    if (
-        importlib.util.find_spec("torch") is None
-        or importlib.util.find_spec("transformers") is None
-    ):
-        raise MissingExtraError("torch", "train", "Prediction")
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "train", "Prediction")
     from multihot.backends.torch import TorchBackend
     from multihot.devices import choose_device, choose_precision
     from multihot.models.network import load_network

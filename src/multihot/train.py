@@ -32,7 +32,7 @@ from multihot.options import TrainOptions
 from multihot.randomness import named_seed
 from multihot.training import checkpoint, loop
 from multihot.training.finetuning import explain_rows, loss_on, steps_after
-from multihot.training.log import MetricsLog, open_trackers
+from multihot.training.log import MetricsLog, open_trackers, require_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from multihot.training.rows import EncodedExamples, describe_rows, encode, with_validation
 from multihot.training.run_folder import RunFolder, open_run, saved_threads
@@ -88,6 +88,7 @@ def train(
     listener = listener or Listener()
     if resume and is_artifact(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
+    require_trackers(options.trackers)
     device, precision = _choose_hardware(options, output, resume, listener)
     training, validation = with_validation(
         training,

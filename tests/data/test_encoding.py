@@ -51,7 +51,7 @@ def test_chinese_is_detected_in_every_encoding(
 def test_big_endian_utf16_with_a_mark_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, b"\xfe\xff" + CHINESE.encode("utf-16-be"))
 
-    assert "".join(read_lines(path, detect_encoding(path).name))
+    assert "".join(read_lines(path, detect_encoding(path).name)) == CHINESE
 
 
 @pytest.mark.parametrize("text", [FRENCH, "id,text\n1,“Straße”\n", "a,b\nGrüße,naïve café\n"])
@@ -117,7 +117,7 @@ def test_unknown_encoding_is_an_option_error(name: str) -> None:
 def test_declared_utf8_also_removes_a_mark(tmp_path: Path) -> None:
     path = written(tmp_path, CHINESE.encode("utf-8-sig"))
 
-    assert "".join(read_lines(path, file_encoding(path, "UTF8").name))
+    assert "".join(read_lines(path, file_encoding(path, "UTF8").name)) == CHINESE
 
 
 def test_nul_characters_are_refused_with_their_line(tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ def test_a_split_of_an_undivided_data_set_is_checked(tmp_path: Path) -> None:
     train.save_to_disk(str(tmp_path / "train"))
 
     assert len(list(read_dataset(str(tmp_path / "train"), "train").rows)) == 1
-    with pytest.raises(DataError, match=r"no split 'test' .*: this data set is the split 'train' alone"):
+    with pytest.raises(
+        DataError, match=r"no split 'test' .*: this data set is the split 'train' alone"
+    ):
         read_dataset(str(tmp_path / "train"), "test")
     with pytest.raises(DataError, match=r"no split 'test' .*: this data set is not divided"):
         read_dataset(str(tmp_path / "plain"), "test")

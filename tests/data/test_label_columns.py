@@ -20,7 +20,7 @@ def find(
 def test_every_other_column_is_a_label_column() -> None:
     found = find(["id", "anger", "text", "joy"], ["1", "0", "a", "1.0"], ["2", "TRUE", "b", ""])
 
-    assert found == LabelColumns(("anger", "joy"), None, ())
+    assert found == LabelColumns(("anger", "joy"))
 
 
 def test_an_index_column_is_never_a_label() -> None:
@@ -30,13 +30,13 @@ def test_an_index_column_is_never_a_label() -> None:
 def test_a_column_of_names_is_recognised_and_the_rest_is_unused() -> None:
     found = find(["id", "text", "Labels", "author"], ["1", "a", "joy|love", "me"])
 
-    assert found == LabelColumns((), "Labels", ("author",))
+    assert found == LabelColumns(names="Labels")
 
 
 def test_a_list_under_a_label_name_goes_before_numbers_that_look_like_labels() -> None:
     found = find(["text", "labels", "retweets"], ["a", ["joy"], 0])
 
-    assert found == LabelColumns((), "labels", ("retweets",))
+    assert found == LabelColumns(names="labels")
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,8 @@ def test_given_columns_are_used_and_must_exist() -> None:
     columns = ["id", "text", "joy", "spam", "subject"]
     cells = ["1", "a", "1", "0", "x"]
 
-    assert find(columns, cells, label_columns=("joy",)) == LabelColumns(
-        ("joy",), None, ("spam", "subject")
-    )
-    assert find(columns, cells, label_column="subject") == LabelColumns(
-        (), "subject", ("joy", "spam")
-    )
+    assert find(columns, cells, label_columns=("joy",)) == LabelColumns(("joy",))
+    assert find(columns, cells, label_column="subject") == LabelColumns(names="subject")
     with pytest.raises(DataError, match="label column 'love' is missing"):
         find(columns, cells, label_columns=("love",))
     with pytest.raises(
@@ -111,7 +107,7 @@ def test_given_columns_are_used_and_must_exist() -> None:
 def test_known_labels_are_found_by_name_and_in_their_order() -> None:
     found = find(["text", "love", "joy", "author"], ["a", "1", "0", "me"], known=["joy", "love"])
 
-    assert found == LabelColumns(("joy", "love"), None, ("author",))
+    assert found == LabelColumns(("joy", "love"))
 
 
 def test_a_missing_or_further_column_is_an_error_when_labels_are_known() -> None:
@@ -122,9 +118,7 @@ def test_a_missing_or_further_column_is_an_error_when_labels_are_known() -> None
     ) as error:
         find(["text", "joy", "fear"], ["a", "1", "0"], known=["joy"])
     assert "data.ignore_columns=fear" in str(error.value)
-    assert (
-        find(
-            ["text", "joy", "fear"], ["a", "1", "0"], known=["joy"], ignore_columns=("fear",)
-        ).unused
-        == ()
+    ignoring = find(
+        ["text", "joy", "fear"], ["a", "1", "0"], known=["joy"], ignore_columns=("fear",)
     )
+    assert ignoring.binary == ("joy",)

@@ -118,6 +118,13 @@ def test_delimited_cells_are_split_and_names_sorted(tmp_path: Path) -> None:
     assert "ids: row numbers." in said(examples)
 
 
+def test_a_second_id_is_unused_and_said(tmp_path: Path) -> None:
+    examples = read_examples(written(tmp_path, "t.csv", ",id,text,joy\n0,x,a,1\n1,y,b,0\n"))
+
+    assert examples.ids == ["x", "y"]
+    assert "Columns not used: index." in examples.notes
+
+
 def test_unknown_cells_of_label_columns_are_counted(tmp_path: Path) -> None:
     path = written(tmp_path, "t.csv", "text,joy,love\na,1,\nb,-1,null\nc,0,1\n")
 
@@ -172,17 +179,25 @@ def test_a_names_file_also_orders_columns_and_names(tmp_path: Path) -> None:
         assert examples.labels.to_names() == [["joy"]]
 
 
-def test_known_labels_stand_in_for_a_names_file_that_is_elsewhere(tmp_path: Path) -> None:
+def test_later_files_take_indices_from_the_known_labels_wherever_the_names_file_went(
+    tmp_path: Path,
+) -> None:
     path = written(tmp_path, "t.csv", "text,labels\na,1\n")
-    data = DataOptions(label_column="labels", label_names=str(tmp_path / "gone.txt"))
+    names = written(tmp_path, "names.txt", "joy\nanger\n")
+    train = read_examples(path, DataOptions(label_column="labels", label_names=str(names)))
+    assert train.labels is not None
+    names.write_text("love\nhate\n", "utf-8")
+    later = portable(train.data)
 
-    examples = read_examples(path, data, space=LabelSpace(("anger", "joy")))
+    again = read_examples(path, later, space=train.labels.space)
 
-    assert examples.labels is not None
-    assert examples.labels.to_names() == [["joy"]]
-    assert "gone.txt is not here" in said(examples)
+    assert again.labels is not None
+    assert again.labels.to_names() == train.labels.to_names() == [["anger"]]
+    with pytest.raises(OptionError, match="labels of a model, and there is none here"):
+        read_examples(path, later)
+    names.unlink()
     with pytest.raises(DataError, match="no such file of label names"):
-        read_examples(path, data)
+        read_examples(path, train.data, space=train.labels.space)
 
 
 GROUPED = "content_id,content,subject,word\n7,good car ,price,a\n8,bad,space,b\n7,good car,fuel,c\n"
@@ -210,6 +225,16 @@ def test_lines_of_one_text_with_different_texts_are_an_error(tmp_path: Path) -> 
     ) as error:
         read_examples(path, BY_CONTENT)
     assert error.value.line == 4
+
+
+def test_lines_may_be_grouped_by_the_text_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", "text,label\na,joy\nb,love\na,love\n")
+
+    examples = read_examples(path, DataOptions(group_by="text"))
+
+    assert examples.labels is not None
+    assert examples.labels.to_names() == [["joy", "love"], ["love"]]
+    assert examples.ids == ["1", "2"]
 
 
 def test_merging_unites_columns_of_values(tmp_path: Path) -> None:

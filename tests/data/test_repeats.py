@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_a_text_without_words_keeps_its_characters(text: str) -> None:
 
 
 @settings(derandomize=True, deadline=None, database=None)
-@given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=30))
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=30))
 def test_only_a_blank_text_is_normalised_to_nothing(text: str) -> None:
     assert bool(normalised(text)) == bool(text.strip())
 
@@ -68,6 +69,15 @@ def test_repeats_count_texts_and_their_further_rows() -> None:
 
     assert (equal.texts, equal.rows, equal.conflicting) == (2, 2, 0)
     assert (alike.texts, alike.rows, alike.conflicting) == (2, 3, 0)
+
+
+def test_without_labels_nothing_conflicts() -> None:
+    examples = replace(examples_of(["x", "x"], [[1, 0], [0, 1]]), labels=None)
+
+    found = find_repeats(examples, group_rows(examples.texts))
+
+    assert (found.texts, found.conflicting) == (1, 0)
+    assert found.examples[0].occurrences[0].labels == ()
 
 
 def test_blank_texts_are_no_repeats() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ NAN = float("nan")
 P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 
 
-def matrix(rows: list[list[float]]) -> LabelMatrix:
+def matrix(rows: Sequence[Sequence[float]]) -> LabelMatrix:
     names = tuple("abcdefgh"[: len(rows[0])])
     return LabelMatrix(LabelSpace(names), np.array(rows, dtype=np.float32))
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_EPILOG = "Takes about three minutes on two cores. Needs no network: the starter encoder is a package."
+_EPILOG = (
+    "Takes about three minutes on two cores. Needs no network: the starter encoder is a package."
+)
 _FOLDER = "runs/multihot-demo"
 _SHOWN = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "macro_roc_auc")
 

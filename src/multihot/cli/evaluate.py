@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("assignments", nargs="*", metavar="data.key=value")
+    parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     given = parse(parser, arguments)
 
     from multihot.artifact import load_artifact

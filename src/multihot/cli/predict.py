@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the verb with the words behind it; return the exit code."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to label")
+    parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
     parser.add_argument("--input", metavar="FILE|-", help="file of texts, or - for standard input")
     parser.add_argument("--output", metavar="FILE", help="write here instead of standard output")
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
@@ -108,6 +108,8 @@ def _opened(output: str | None) -> Iterator[TextIO]:
     from multihot.files import atomic_path, storage_errors
 
     path = Path(output)
+    if path.is_dir():
+        raise OptionError(f"--output {output} is a folder; name a file.")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -144,18 +146,24 @@ def _write_plain(handle: TextIO, row: TextRow, prediction: Prediction) -> None:
 
 
 def _csv_writer(handle: TextIO, columns: tuple[str, ...], names: tuple[str, ...]) -> Write:
-    """Write every input column, then `labels`, `truncated` and one `score_...` per label."""
+    """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label."""
     delimiter = next((mark for mark in "|;," if not any(mark in name for name in names)), "|")
     ours = ["predicted_labels", "truncated", *(f"score_{name}" for name in names)]
     while any(name in columns for name in ours):
         ours = [f"{name}_" for name in ours]
     table = csv.writer(handle, lineterminator="\n")
-    table.writerow([*columns, *ours])
+    quoted = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def put(cells: Sequence[str]) -> None:
+        # A lone carriage return breaks a line for readers, and csv does not quote it unasked.
+        (quoted if any("\r" in cell for cell in cells) else table).writerow(cells)
+
+    put([*columns, *ours])
 
     def write(row: TextRow, prediction: Prediction) -> None:
         scores = (f"{score:.6f}" for score in prediction.scores.values())
         flag = str(prediction.truncated).lower()
         kept = (row.values.get(column, "") for column in columns)
-        table.writerow([*kept, delimiter.join(prediction.labels), flag, *scores])
+        put([*kept, delimiter.join(prediction.labels), flag, *scores])
 
     return write

@@ -10,6 +10,7 @@ from typing import Any
 from multihot.cli.arguments import new_parser, parse
 from multihot.cli.console import ConsoleListener, say
 from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.errors import OptionError
 from multihot.options import TrainOptions
 
 __all__ = ["run"]
@@ -35,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="DIR", help="the model folder (default: runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
-    parser.add_argument("assignments", nargs="*", metavar="key=value", help="any other option")
+    parser.add_argument(
+        "assignments", nargs="*", default=[], metavar="key=value", help="any other option"
+    )
     return parser
 
 
@@ -49,6 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     if given.resume and is_artifact(output):
         say(f"{output} is already finished; nothing to resume.")
         return 0
+    if given.start_from and given.encoder:
+        raise OptionError("--from goes on with the encoder of that model; leave out --encoder.")
     start_from = Path(given.start_from) if given.start_from else None
     files = (given.train, given.validation)
     return _train(files, options, output, start_from=start_from, resume=given.resume)

@@ -40,7 +40,15 @@ def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
         raise LabelError(
             "The labels are an array without column names: add classes=[...], one name per column."
         )
-    matrix = LabelMatrix(LabelSpace(names), np.asarray(y, dtype=np.float32))
+    try:
+        # scipy's sparse matrices do not say their values to numpy unasked.
+        values = np.asarray(y.toarray() if hasattr(y, "toarray") else y, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise LabelError(
+            "The labels are an array with values that are not numbers; expected 0, 1 or NaN "
+            "(unknown). Give names as lists, one per text."
+        ) from None
+    matrix = LabelMatrix(LabelSpace(names), values)
     return matrix.aligned_to(space) if space is not None else matrix
 
 

@@ -74,8 +74,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     """
     if data.text_column is not None:
         return required_column(data.text_column, columns, path, "data.text_column")
-    taken = {data.id_column, data.label_column, data.group_by, *data.label_columns}
-    taken.update(data.ignore_columns)
+    taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
     free = [name for name in columns if name not in taken]
     named = [name for name in free if name.casefold() in TEXT_NAMES]
     if len(named) > 1:
@@ -84,7 +83,11 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
             "data.text_column=NAME.",
             path=path,
         )
-    plain = [name for name in free if not _is_id(name) and name.casefold() not in LABEL_NAMES]
+    plain = [
+        name
+        for name in free
+        if name != data.group_by and not _is_id(name) and name.casefold() not in LABEL_NAMES
+    ]
     if len(named or plain) == 1:
         return (named or plain)[0]
     raise DataError(
@@ -107,7 +110,7 @@ def find_id_column(
     taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
     found = [name for name in columns if _is_id(name) and name not in taken]
     for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
-        if preferred in columns:
+        if preferred in columns and preferred not in taken:
             return preferred
     if len(found) > 1:
         raise DataError(

@@ -97,7 +97,9 @@ def _split_of(loaded: Any, split: str | None, name: str) -> tuple[Any, list[str]
     """Return the wanted split of a data set, or its only one."""
     if not isinstance(loaded, Mapping):
         if split not in (None, str(loaded.split)):
-            only = f"the split '{loaded.split}' alone" if loaded.split else "not divided into splits"
+            only = (
+                f"the split '{loaded.split}' alone" if loaded.split else "not divided into splits"
+            )
             raise DataError(
                 f"There is no split '{split}' (data.split): this data set is {only}.", path=name
             )

@@ -25,13 +25,10 @@ class LabelColumns:
         Names of the 0/1 columns, in the order of the labels.
     names
         Name of the column that holds all labels of a row.
-    unused
-        Columns that are neither text, id, group nor label.
     """
 
-    binary: tuple[str, ...]
-    names: str | None
-    unused: tuple[str, ...]
+    binary: tuple[str, ...] = ()
+    names: str | None = None
 
 
 def find_label_columns(
@@ -67,13 +64,13 @@ def find_label_columns(
             f"{','.join(data.label_columns)} (0/1 columns) exclude each other. Empty one of them: "
             "data.label_column=none or data.label_columns="
         )
-    free = [name for name in columns if name not in taken and name not in data.ignore_columns]
-    rest = [name for name in free if name.casefold() not in ID_NAMES]
+    out = {*taken, *data.ignore_columns}
+    rest = [name for name in columns if name not in out and name.casefold() not in ID_NAMES]
     if data.label_column is not None:
         required_column(data.label_column, columns, path, "data.label_column")
         if data.label_column == data.text_column:
             raise OptionError(f"data.label_column={data.label_column} is the text column.")
-        return _by_name(data.label_column, rest)
+        return LabelColumns(names=data.label_column)
     if data.label_columns or (known and any(clean_name(name) in known for name in rest)):
         return _binary(columns, rows, rest, known=known, wanted=data.label_columns, path=path)
     if not rest:
@@ -92,7 +89,7 @@ def _detected(
     wrong = {name: found for name in rest if (found := first_not_binary(rows, places[name]))}
     named = [name for name in rest if name.casefold() in LABEL_NAMES]
     if not wrong and not (len(rest) == 1 and named):
-        return LabelColumns(tuple(rest), None, ())
+        return LabelColumns(tuple(rest))
     if not wrong:
         only = places[named[0]]
         if data.label_names is None and any(cells[only] not in ("", None) for _, cells in rows):
@@ -103,14 +100,14 @@ def _detected(
                 path=path,
                 column=named[0],
             )
-        return _by_name(named[0], rest)
+        return LabelColumns(names=named[0])
     lists = [
         name for name in named if any(isinstance(cells[places[name]], list) for _, cells in rows)
     ]
     candidates = lists or [name for name in named if name in wrong]
     binary = [name for name in rest if name not in wrong]
     if len(candidates) == 1 and (lists or not binary):
-        return _by_name(candidates[0], rest)
+        return LabelColumns(names=candidates[0])
     if candidates:
         raise DataError(
             f"The labels may be the names in {' or '.join(candidates)}"
@@ -130,10 +127,6 @@ def _detected(
         f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
         f"one holds all labels of a row, set data.label_column={worst}.",
     )
-
-
-def _by_name(name: str, rest: Sequence[str]) -> LabelColumns:
-    return LabelColumns((), name, tuple(other for other in rest if other != name))
 
 
 def _binary(
@@ -156,10 +149,9 @@ def _binary(
                 path=path,
             )
         labels.append(by_name[clean_name(name)])
-    unused = [name for name in rest if name not in labels]
     if known:
-        places = {name: columns.index(name) for name in unused}
-        extra = [name for name in unused if first_not_binary(rows, places[name]) is None]
+        places = {name: columns.index(name) for name in rest if name not in labels}
+        extra = [name for name in places if first_not_binary(rows, places[name]) is None]
         if extra:
             raise DataError(
                 f"These 0/1 columns are not among the known labels: {', '.join(extra)}. The known "
@@ -168,4 +160,4 @@ def _binary(
                 path=path,
                 column=extra[0],
             )
-    return LabelColumns(tuple(labels), None, tuple(unused))
+    return LabelColumns(tuple(labels))

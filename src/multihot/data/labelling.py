@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from multihot.data.binary_cells import binary_values
 from multihot.data.label_columns import find_label_columns
 from multihot.data.name_cells import name_cells, read_label_names
 from multihot.data.rows import Row
-from multihot.errors import DataError, LabelError
+from multihot.errors import DataError, LabelError, OptionError
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions
 
-__all__ = ["read_labels"]
+__all__ = ["KNOWN_LABELS", "read_labels"]
+
+KNOWN_LABELS = "@labels"
+"""What `data.label_names` is for files that belong to a training file: the labels known from it."""
 
 _NUM_SHOWN = 30
 
@@ -30,19 +32,21 @@ def read_labels(
     source: str,
 ) -> tuple[LabelMatrix, DataOptions, list[str]]:
     """Return the labels, the options with the label shape filled in, and notes."""
-    indexed, notes = _label_names(data, space)
-    known = space.names if space is not None else indexed
+    indexed = _label_names(data, space)
+    known, notes = space.names if space is not None else indexed, list[str]()
     taken = (data.text_column, data.id_column, data.group_by)
     found = find_label_columns(columns, rows, data, source, taken=taken, known=known)
-    ignored = tuple(dict.fromkeys((*data.ignore_columns, *found.unused)))
-    if found.unused:
-        notes.append(f"Columns not used: {', '.join(found.unused)}.")
+    used = {*taken, *found.binary, found.names, *data.ignore_columns}
+    unused = [name for name in columns if name not in used]
+    if unused:
+        notes.append(f"Columns not used: {', '.join(unused)}.")
+    data = replace(data, ignore_columns=(*data.ignore_columns, *unused))
     try:
         if found.names is None:
             names = LabelSpace(known or found.binary)
             places = [columns.index(name) for name in found.binary]
             values = binary_values(rows, places, found.binary, source)
-            resolved = replace(data, label_columns=found.binary, ignore_columns=ignored)
+            resolved = replace(data, label_columns=found.binary)
             notes.append(f"Labels: {len(names)} 0/1 columns: {_shortened(names.names)}.")
             return LabelMatrix(names, values), resolved, notes
         place = columns.index(found.names)
@@ -63,22 +67,20 @@ def read_labels(
     except LabelError as error:
         raise DataError(str(error), path=source) from None
     notes += [read.note, f"{len(matrix.space)} labels: {_shortened(matrix.space.names)}."]
-    resolved = replace(
-        data, label_column=found.names, label_delimiter=read.delimiter, ignore_columns=ignored
-    )
+    resolved = replace(data, label_column=found.names, label_delimiter=read.delimiter)
     return matrix, resolved, notes
 
 
-def _label_names(
-    data: DataOptions, space: LabelSpace | None
-) -> tuple[tuple[str, ...] | None, list[str]]:
-    """Return the names of `data.label_names`; the known labels when the file did not travel along."""
-    if data.label_names is None:
-        return None, []
-    if space is not None and not Path(data.label_names).exists():
-        note = f"{data.label_names} is not here: its label names are taken from the known labels."
-        return space.names, [note]
-    return read_label_names(data.label_names), []
+def _label_names(data: DataOptions, space: LabelSpace | None) -> tuple[str, ...] | None:
+    """Return the names that indices in label cells stand for, `None` when they stand for nothing."""
+    if data.label_names != KNOWN_LABELS:
+        return None if data.label_names is None else read_label_names(data.label_names)
+    if space is None:
+        raise OptionError(
+            f"data.label_names={KNOWN_LABELS} means the labels of a model, and there is none here. "
+            "Name a file with one label name a line."
+        )
+    return space.names
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -97,8 +97,7 @@ def name_cells(
     Raises
     ------
     DataError
-        A cell is neither a text nor a list, the delimiter is ambiguous, an index is out of range
-        or repeated, or a name is not known.
+        A cell, an index or a name is wrong, or the delimiter is ambiguous.
     """
 
     def fail(line: int, message: str) -> DataError:
@@ -109,18 +108,15 @@ def name_cells(
     else:
         texts = _texts(cells, lines, fail)
         if delimiter is None and _look_like_lists(texts):
-            rows = [
-                _written_list(text, line, fail) for text, line in zip(texts, lines, strict=True)
-            ]
+            pairs = zip(texts, lines, strict=True)
+            rows = [_written_list(text, line, fail) for text, line in pairs]
             note = f"Labels: lists written as text in column '{column}'."
         else:
             if delimiter is None:
                 delimiter = _detect_delimiter([text for text in texts if text], known, path, column)
-            word = {"tab": "\t", "space": " "}.get(delimiter or "", delimiter)
-            rows = [None if text is None else _split(text, word) for text in texts]
-            note = f"Labels: names in column '{column}', " + (
-                f"separated by '{delimiter}'." if delimiter else "one a row."
-            )
+            rows = [None if text is None else _split(text, delimiter) for text in texts]
+            how = f"separated by '{delimiter}'" if delimiter else "one a row"
+            note = f"Labels: names in column '{column}', {how}."
     if indexed is not None and _are_indices(rows, indexed):
         rows = [
             None if row is None else _from_indices(row, indexed, line, fail)
@@ -172,7 +168,8 @@ def _written_list(text: str | None, line: int, fail: Fail) -> list[Any] | None:
 
 
 def _split(text: str, delimiter: str | None) -> list[Any]:
-    parts = text.split(delimiter) if delimiter else [text]
+    mark = {"tab": "\t", "space": " "}.get(delimiter or "", delimiter)
+    parts = text.split(mark) if mark else [text]
     return [part.strip() for part in parts if part.strip()]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
-from multihot.data.labelling import read_labels
+from multihot.data.labelling import KNOWN_LABELS, read_labels
 from multihot.data.rows import Row, as_text
 from multihot.data.streams import TextRow, TextStream, stream_texts
 from multihot.data.tables import open_table
@@ -131,10 +131,14 @@ def read_examples(
 def portable(data: DataOptions) -> DataOptions:
     """Return the options that hold for later files too: without sheet and split, which name one part.
 
+    A file of label names becomes the labels known from it, so that indices in later files keep
+    their meaning wherever that file goes.
+
     Encoding, delimiter, quoting and format stay only where the user set them: `Examples.data` never
     holds what was detected about one file.
     """
-    return replace(data, sheet=None, split=None)
+    label_names = None if data.label_names is None else KNOWN_LABELS
+    return replace(data, sheet=None, split=None, label_names=label_names)
 
 
 def _ids(columns: Sequence[str], rows: Sequence[Row], row_id: str | None) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenizedTexts", "load_tokenizer", "plain_tokenizer", "tokenize"]
 
 _CHUNK_ROWS = 4096  # texts handed to the tokenizer at once; bounds the Python lists alive
+_PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Return the ids that the tokenizer puts before and after a text."""
-    ids = tokenizer.encode("a").ids
-    content = tokenizer.encode("a", add_special_tokens=False).ids
-    for start in range(len(ids) - len(content) + 1):
-        if ids[start : start + len(content)] == content:
-            return ids[:start], ids[start + len(content) :]
+    for probe in _PROBES:
+        content = tokenizer.encode(probe, add_special_tokens=False).ids
+        ids = tokenizer.encode(probe).ids
+        for start in range(len(ids) - len(content) + 1):
+            if content and ids[start : start + len(content)] == content:
+                return ids[:start], ids[start + len(content) :]
     raise OptionError("This tokenizer changes the text when it adds special tokens; not supported.")

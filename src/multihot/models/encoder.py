@@ -38,10 +38,16 @@ _REFUSED_KEYS = (
     "experts_implementation",
 )
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-_OFFSET_FAMILIES = (
-    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "luke", "xmod"}
-    | {"data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "markuplm", "roberta-prelayernorm"}
-)
+_OFFSET_FAMILIES = {
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "mpnet",
+    "longformer",
+    "luke",
+    "xmod",
+} | {"data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "markuplm", "roberta-prelayernorm"}
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ Letters: `B` rows, `S` tokens, `L` labels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -31,6 +33,8 @@ __all__ = [
     "load_network",
     "save_network",
 ]
+
+_LABELS = "labels"  # key in the head file's metadata
 
 
 class Network(Protocol):
@@ -61,14 +65,15 @@ class SequenceClassification(nn.Module):
 
 
 class EncoderAndHead(nn.Module):
-    """A bare encoder and the mean-pooling head."""
+    """A bare encoder and the mean-pooling head over the labels of `space`."""
 
     form = "encoder_and_head"
 
-    def __init__(self, encoder: nn.Module, head: MeanPoolingHead) -> None:
+    def __init__(self, encoder: nn.Module, head: MeanPoolingHead, space: LabelSpace) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.space = space
         self.config: Any = encoder.config
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -101,9 +106,12 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
         model = _from_pretrained(AutoModelForSequenceClassification, folder, config)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
+    return EncoderAndHead(encoder, _new_head(config, space), space)
+
+
+def _new_head(config: Any, space: LabelSpace) -> MeanPoolingHead:
     dropout = getattr(config, "hidden_dropout_prob", None)
-    head = MeanPoolingHead(config.hidden_size, len(space), 0.1 if dropout is None else dropout)
-    return EncoderAndHead(encoder, head)
+    return MeanPoolingHead(config.hidden_size, len(space), 0.1 if dropout is None else dropout)
 
 
 def _describe_labels(config: Any, space: LabelSpace) -> None:
@@ -162,28 +170,34 @@ def save_network(network: nn.Module, folder: Path) -> list[str]:
             folder / "encoder", max_shard_size="1TB"
         )
     head = {name: tensor.contiguous() for name, tensor in network.head.state_dict().items()}
-    save_file(head, folder / "head.safetensors")
+    labels = json.dumps(network.space.names, ensure_ascii=False)
+    save_file(head, folder / "head.safetensors", metadata={_LABELS: labels})
     return ["encoder/config.json", "encoder/model.safetensors", "head.safetensors"]
 
 
 def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
-    """Load what `save_network` wrote."""
+    """Load what `save_network` wrote; raise `ArtifactError` when it was for other labels."""
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     if form == "sequence_classification":
-        config: Any = read_config(folder)
-        model = _from_pretrained(
-            AutoModelForSequenceClassification, folder, config, new_head=False
-        )
-        names = tuple(str(config.id2label[column]) for column in range(config.num_labels))
-        if names != space.names:
-            raise ArtifactError(
-                f"{folder}: config.json has the labels {', '.join(names)}, thresholds.json has "
-                f"{', '.join(space.names)}. The folder was changed; restore or retrain it."
-            )
-        return SequenceClassification(model)
+        config = read_config(folder)
+        names = [str(config.id2label[column]) for column in range(config.num_labels)]
+        _require_labels(folder / "config.json", names, space)
+        auto_class = AutoModelForSequenceClassification
+        return SequenceClassification(_from_pretrained(auto_class, folder, config, new_head=False))
+    path = folder / "head.safetensors"
+    with safe_open(path, framework="pt") as file:
+        _require_labels(path, json.loads((file.metadata() or {}).get(_LABELS, "[]")), space)
     config = read_config(folder / "encoder")
     encoder = _from_pretrained(AutoModel, folder / "encoder", config, new_head=False)
-    head = MeanPoolingHead(config.hidden_size, len(space), 0.1)
-    head.load_state_dict(load_file(folder / "head.safetensors"))
-    return EncoderAndHead(encoder, head)
+    head = _new_head(config, space)
+    head.load_state_dict(load_file(path))
+    return EncoderAndHead(encoder, head, space)
+
+
+def _require_labels(path: Path, names: Sequence[str], space: LabelSpace) -> None:
+    if tuple(names) != space.names:
+        raise ArtifactError(
+            f"{path} has the labels {', '.join(names)}, thresholds.json has "
+            f"{', '.join(space.names)}. The folder was changed; restore or retrain it."
+        )

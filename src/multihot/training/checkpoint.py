@@ -6,7 +6,8 @@
         state.json              step, epoch, what was best so far
         manifest.json           size and SHA-256 of the files above; written last
 
-A folder counts only if its manifest verifies, so the newest good one is always well defined.
+A folder counts only if its manifest verifies and the weights of the best epoch that its state names
+are still there, so the newest good one is always well defined.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +120,31 @@ def _seal(folder: Path) -> None:
 
 
 def latest_checkpoint(root: Path) -> Path | None:
-    """Return the newest checkpoint whose manifest verifies, else the one before, else `None`."""
-    if not root.is_dir():
-        return None
-    for folder in sorted(root.glob("step-*"), reverse=True):
+    """Return the newest checkpoint that is complete, else the one before, else `None`."""
+    for folder in _newest_first(root):
         if _verifies(folder):
-            return folder
+            best = _best_folder(folder)
+            if best is None or best == folder or _verifies(best):
+                return folder
     return None
+
+
+def _newest_first(root: Path) -> list[Path]:
+    numbered = {
+        int(number): folder
+        for folder in root.glob("step-*")
+        if (number := folder.name.removeprefix("step-")).isdecimal()
+    }
+    return [numbered[step] for step in sorted(numbered, reverse=True)]
+
+
+def _best_folder(folder: Path) -> Path | None:
+    """Return the checkpoint of the best epoch so far, `None` when there was none yet."""
+    try:
+        best_step = read_state(folder).get("best_step")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return checkpoint_folder(folder.parent, best_step) if best_step else None
 
 
 def _verifies(folder: Path) -> bool:
@@ -168,7 +186,15 @@ def load_checkpoint(
 
 
 def load_weights(folder: Path, network: nn.Module) -> None:
-    """Put only the weights of a checkpoint into `network`."""
+    """Put only the weights of a checkpoint into `network`.
+
+    Raises `TrainingError` when the checkpoint is damaged or belongs to another network.
+    """
+    if not _verifies(folder):
+        raise TrainingError(
+            f"{folder} is damaged or missing. Run the same command with --resume: it goes back to "
+            "the newest complete checkpoint."
+        )
     try:
         network.load_state_dict(load_file(folder / _NETWORK))
     except RuntimeError as error:
@@ -178,10 +204,10 @@ def load_weights(folder: Path, network: nn.Module) -> None:
         ) from None
 
 
-def keep_checkpoints(root: Path, keep: Iterable[int], newest: int = 2) -> None:
-    """Delete all checkpoints but the `newest` ones and those after the steps in `keep`."""
-    folders = sorted(root.glob("step-*"), reverse=True)
-    wanted = {checkpoint_folder(root, step) for step in keep} | set(folders[:newest])
+def keep_checkpoints(root: Path, newest: int = 2) -> None:
+    """Delete all checkpoints but the `newest` ones and the best epochs that those name."""
+    folders = _newest_first(root)
+    wanted = {*folders[:newest], *map(_best_folder, folders[:newest])}
     for folder in folders:
         if folder not in wanted:
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import Any
 from multihot.errors import MissingExtraError, OptionError
 from multihot.files import storage_errors, write_text
 
-__all__ = ["MetricsLog", "Throughput", "open_trackers"]
+__all__ = ["MetricsLog", "Throughput", "open_trackers", "require_trackers"]
 
 
 class MetricsLog:
@@ -57,14 +57,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def open_trackers(names: tuple[str, ...], folder: Path, run_name: str) -> Any | None:
-    """Start accelerate's trackers (tensorboard, wandb, mlflow ...) that write below `folder`.
-
-    Returns the accelerator that owns them, or `None` when no name is given.
-    """
+def require_trackers(names: tuple[str, ...]) -> None:
+    """Raise `OptionError` for unknown trackers, `MissingExtraError` for those not installed."""
     if not names:
-        return None
-    from accelerate import Accelerator
+        return
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     available = {str(getattr(name, "value", name)) for name in get_available_trackers()}
@@ -74,6 +70,18 @@ def open_trackers(names: tuple[str, ...], folder: Path, run_name: str) -> Any | 
             raise OptionError(f"trackers: '{name}' is unknown; accelerate knows {known}.")
         if name not in available:
             raise MissingExtraError(name, "tracking", f"The tracker '{name}'")
+
+
+def open_trackers(names: tuple[str, ...], folder: Path, run_name: str) -> Any | None:
+    """Start accelerate's trackers (tensorboard, wandb, mlflow ...) that write below `folder`.
+
+    Returns the accelerator that owns them, or `None` when no name is given.
+    """
+    if not names:
+        return None
+    from accelerate import Accelerator
+
+    require_trackers(names)
     accelerator = Accelerator(log_with=list(names), project_dir=str(folder), cpu=True)
     accelerator.init_trackers(run_name)
     return accelerator

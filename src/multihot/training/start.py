@@ -13,7 +13,7 @@ from torch import nn
 
 from multihot.artifact import load_artifact
 from multihot.data.tokens import load_tokenizer
-from multihot.errors import OptionError
+from multihot.errors import EncoderError, OptionError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import (
     length_limit,
@@ -53,23 +53,44 @@ def start_from_encoder(
     """
     source = locate_encoder(name)
     tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
-    limit = length_limit(read_config(source.folder), tokenizer_config)
-    if max_length is not None and limit is not None and max_length > limit:
-        raise OptionError(
-            f"max_length={max_length}, but the encoder {name} has positions for {limit} tokens."
-        )
+    config = read_config(source.folder)
+    _check_vocabulary(tokenizer, config, name)
+    limit = length_limit(config, tokenizer_config)
+    _check_length(max_length, limit, name)
     length = max_length or min(_DEFAULT_MAX_LENGTH, limit or _DEFAULT_MAX_LENGTH)
     resolved = resolve_pooling(pooling, source)
     network = build_network(source.folder, space, resolved, seed)
     return Start(network, tokenizer, tokenizer_config, space, resolved, length)
 
 
+def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
+    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
+    if num_tokens > config.vocab_size:
+        raise EncoderError(
+            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has vectors for "
+            f"{config.vocab_size}: they do not belong together."
+        )
+
+
+def _check_length(max_length: int | None, limit: int | None, name: str | Path) -> None:
+    if max_length is not None and limit is not None and max_length > limit:
+        raise OptionError(
+            f"max_length={max_length}, but the encoder {name} has positions for {limit} tokens."
+        )
+
+
 def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
-    """Take network, head, tokenizer and labels of a finished model."""
+    """Take network, head, tokenizer and labels of a finished model.
+
+    Raises `OptionError` when `max_length` is more than its encoder has positions for.
+    """
     artifact = load_artifact(folder)
     space = artifact.decision.space
+    network = load_network(folder, artifact.form, space)
+    # Not the tokenizer's limit: in a finished model that is the length it was trained with.
+    _check_length(max_length, length_limit(network.config, {}), folder)
     return Start(
-        network=load_network(folder, artifact.form, space),
+        network=network,
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),
         space=space,

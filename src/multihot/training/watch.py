@@ -128,7 +128,8 @@ class Watch:
     def save_when_due(self, result: StepResult[Any]) -> None:
         """Save every `checkpoint_steps` steps, and when a signal asked to stop."""
         if self.stop_signal is not None:
-            self._save()
+            if not result.step.last_of_epoch:  # else `end_epoch` has just saved
+                self._save()
             name = signal.Signals(self.stop_signal).name
             raise InterruptedRunError(
                 f"Stopped by {name} after step {self.state.step}; a checkpoint is written. Run the "
@@ -141,7 +142,7 @@ class Watch:
         save_checkpoint(
             self.folder, self.state.step, self.network, self.optimizer, asdict(self.state)
         )
-        keep_checkpoints(self.folder, {self.state.best_step})
+        keep_checkpoints(self.folder)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,131 @@
+"""Batches: a pure function of seed and epoch, nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multihot.data.batches import epoch_batches, length_sorted_batches, padded_batch
+from multihot.data.tokens import TokenizedTexts
+
+LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda found: np.array(found, np.int64))
+
+
+def batches_of(
+    lengths: npt.NDArray[np.int64], batch_size: int, *, epoch: int = 1, bucketing: bool = True
+) -> list[list[int]]:
+    found = epoch_batches(lengths, batch_size, seed=3, epoch=epoch, length_bucketing=bucketing)
+    return [batch.tolist() for batch in found]
+
+
+def texts_of(rows: list[list[int]]) -> TokenizedTexts:
+    """Return texts with the given token ids."""
+    return TokenizedTexts(
+        np.array([number for row in rows for number in row], dtype=np.uint16),
+        np.cumsum([0, *map(len, rows)]),
+        np.zeros(len(rows), dtype=np.bool_),
+    )
+
+
+@given(LENGTHS, st.integers(1, 9), st.booleans())
+def test_every_row_occurs_once_in_an_epoch(
+    lengths: npt.NDArray[np.int64], batch_size: int, bucketing: bool
+) -> None:
+    found = batches_of(lengths, batch_size, bucketing=bucketing)
+
+    assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
+    # As many batches as the steps that the schedule was planned for.
+    assert len(found) == -(-len(lengths) // batch_size)
+    assert all(1 <= len(batch) <= batch_size for batch in found)
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_batches_are_a_pure_function_of_their_arguments(bucketing: bool) -> None:
+    lengths = np.arange(100) % 17
+    np.random.default_rng(0).random()  # whatever else was drawn
+
+    assert batches_of(lengths, 8, bucketing=bucketing) == batches_of(
+        lengths, 8, bucketing=bucketing
+    )
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_another_epoch_has_another_order(bucketing: bool) -> None:
+    lengths = np.arange(100) % 17
+
+    assert batches_of(lengths, 8, bucketing=bucketing) != batches_of(
+        lengths, 8, epoch=2, bucketing=bucketing
+    )
+
+
+def test_without_bucketing_the_order_is_numpys_permutation() -> None:
+    found = batches_of(np.ones(10, dtype=np.int64), 4, epoch=5, bucketing=False)
+
+    expected = np.random.default_rng([3, 5]).permutation(10).tolist()
+    assert [expected[:4], expected[4:8], expected[8:]] == found
+
+
+def test_bucketing_saves_most_of_the_padding() -> None:
+    lengths = np.random.default_rng(0).integers(2, 100, size=1000)
+
+    def padded(bucketing: bool) -> int:
+        found = batches_of(lengths, 10, bucketing=bucketing)
+        return sum(len(batch) * int(lengths[batch].max()) for batch in found)
+
+    assert padded(True) < 1.1 * lengths.sum()
+    assert padded(False) > 1.5 * lengths.sum()
+
+
+def test_bucketed_batches_do_not_come_in_the_order_of_length() -> None:
+    lengths = np.arange(200)
+    longest = [max(batch) for batch in batches_of(lengths, 10)]
+
+    assert longest != sorted(longest)
+    assert longest != sorted(longest, reverse=True)
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(1, 9))
+def test_prediction_batches_keep_to_their_budgets(
+    lengths: npt.NDArray[np.int64], token_budget: int, max_rows: int
+) -> None:
+    found = length_sorted_batches(lengths, token_budget, max_rows)
+
+    assert sorted(row for batch in found for row in batch.tolist()) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) <= max_rows
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= token_budget
+
+
+def test_prediction_starts_with_the_longest_texts() -> None:
+    found = length_sorted_batches(np.array([3, 9, 1, 9]), token_budget=18)
+
+    assert [batch.tolist() for batch in found] == [[1, 3], [0, 2]]
+
+
+@given(st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1), st.data())
+def test_a_padded_batch_holds_the_tokens_of_its_rows(
+    texts: list[list[int]], data: st.DataObject
+) -> None:
+    rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), np.int64)
+    labels = np.arange(len(texts), dtype=np.float32)[:, None]
+
+    batch = padded_batch(texts_of(texts), rows, 77, labels)
+
+    assert batch.labels is not None
+    width = max((len(texts[row]) for row in rows), default=0)
+    expected = [texts[row] + [77] * (width - len(texts[row])) for row in rows]
+    mask = [[1] * len(texts[row]) + [0] * (width - len(texts[row])) for row in rows]
+    assert expected == batch.input_ids.tolist()
+    assert mask == batch.attention_mask.tolist()
+    assert batch.rows.tolist() == rows.tolist()
+    assert batch.labels.ravel().tolist() == rows.tolist()
+
+
+def test_a_batch_for_prediction_has_no_labels() -> None:
+    batch = padded_batch(texts_of([[5, 6]]), np.array([0]), 0)
+
+    assert batch.labels is None
+    assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
