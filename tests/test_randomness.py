@@ -18,7 +18,7 @@ def test_the_same_address_gives_the_same_numbers() -> None:
 
 
 def test_seed_name_and_number_each_open_another_stream() -> None:
-    addresses = [(0, "head"), (1, "head"), (0, "split"), (0, "head", 0), (0, "head", 1)]
+    addresses = [(0, "head"), (1, "head"), (0, "split"), (0, "head", 1), (0, "head", 2)]
 
     assert len({named_seed(*address) for address in addresses}) == len(addresses)
 

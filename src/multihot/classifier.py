@@ -210,16 +210,16 @@ class MultiLabelClassifier:
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
         """Load a model folder; a later `fit` on the result goes on training that model."""
-        artifact = load_artifact(Path(folder))
-        decision = artifact.decision
+        predictor = Predictor.load(Path(folder), device=device)
+        decision = predictor.decision
         loaded = cls(
             goal=decision.goal,
             thresholds=decision.thresholds[0] if decision.kind == "fixed" else decision.kind,
-            max_length=artifact.max_length,
+            max_length=predictor.artifact.max_length,
             start_from=folder,
             device=device,
         )
-        loaded._adopt(Predictor.load(Path(folder), device=device))
+        loaded._adopt(predictor)
         return loaded
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -231,9 +231,7 @@ class MultiLabelClassifier:
         known = self._parameter_names()
         for name, value in params.items():
             if name not in known:
-                raise OptionError(
-                    f"Unknown parameter '{name}'; expected one of {', '.join(known)}."
-                )
+                raise OptionError(f"Unknown parameter '{name}'; known: {', '.join(known)}.")
             setattr(self, name, value)
         return self
 

@@ -53,7 +53,6 @@ def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTI
 
     Raises what `train` raises; `MissingExtraError` without the starter encoder.
     """
-
     from multihot.train import train
 
     paths = demo_data()

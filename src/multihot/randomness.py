@@ -10,7 +10,10 @@ __all__ = ["named_generator", "named_seed"]
 
 
 def named_generator(seed: int, name: str, *numbers: int) -> np.random.Generator:
-    """Return the generator of the stream `name` (with optional epoch or step numbers) of a run."""
+    """Return the generator of the stream `name` of a run.
+
+    `numbers` (epoch, step) count from 1: numpy takes a trailing 0 for no number at all.
+    """
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *numbers])
 
 
