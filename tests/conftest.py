@@ -90,3 +90,23 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a model that has learnt the sentences of `emotions`; read it, never change it."""
+    from emotions import QUICK, write_jsonl
+
+    from multihot.config import build_options
+    from multihot.data.records import read_examples
+    from multihot.options import TrainOptions
+    from multihot.train import train
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    training = read_examples(write_jsonl(folder / "train.jsonl"))
+    assert training.labels is not None
+    path = write_jsonl(folder / "validation.jsonl", slice(0, 24))
+    validation = read_examples(path, training.data, space=training.labels.space)
+    options = build_options(TrainOptions, {"encoder": str(tiny_encoder), **QUICK})
+    train(training, validation, options, folder / "model")
+    return folder / "model"

@@ -48,8 +48,8 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
     """Fit the baseline; memory grows with n-grams times labels.
 
     Features are n-grams of 1 to 2 words and of 2 to 5 characters inside word boundaries, each block
-    with sublinear term frequencies. From 500 rows on, n-grams of a single text are left out, from 1000
-    on also character n-grams of two. Every label is fitted alone (liblinear, L2, C = 4) on the rows
+    with sublinear term frequencies; rare n-grams stay in, which was better on dev data of SemEval E-c
+    (Jaccard .536 against .524 with one fitted threshold). Every label is fitted alone (liblinear, L2, C = 4) on the rows
     where it is known. A label with a single value there gets a constant: the log-odds of its share,
     with half a text added on either side.
 
@@ -126,12 +126,9 @@ def _fit_vectorizers(training: Examples) -> tuple[tuple[Any, ...], Any]:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError:
         raise MissingExtraError("scikit-learn", "train", "The TF-IDF baseline") from None
-    rare = len(training) // 500
     common = {"sublinear_tf": True, "dtype": np.float32}
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=min(2, 1 + rare), **common)
-    characters = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, 5), min_df=min(3, 1 + rare), **common
-    )
+    words = TfidfVectorizer(ngram_range=(1, 2), **common)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **common)
     fitted, blocks = [], []
     for vectorizer in (words, characters):
         try:
