@@ -73,7 +73,8 @@ class MultiLabelClassifier:
         max_length: int | None = None,
         pooling: str = "auto",
         precision: str = "auto",
-        length_bucketing: bool = True,
+        execution: str = "auto",
+        length_bucketing: bool | None = None,
         early_stopping_epochs: int | None = None,
         validation_fraction: float = 0.1,
         seed: int = 0,
@@ -97,6 +98,7 @@ class MultiLabelClassifier:
         self.max_length = max_length
         self.pooling = pooling
         self.precision = precision
+        self.execution = execution
         self.length_bucketing = length_bucketing
         self.early_stopping_epochs = early_stopping_epochs
         self.validation_fraction = validation_fraction
@@ -275,9 +277,8 @@ class MultiLabelClassifier:
         return load_artifact(Path(self.start_from)).decision.space
 
     def _options(self) -> TrainOptions:
-        values = {
-            name: getattr(self, name) for name in option_types(TrainOptions) if name != "data"
-        }
+        names = (name for name in option_types(TrainOptions) if name != "data")
+        values = {name: getattr(self, name) for name in names}
         values["encoder"] = os.fspath(self.encoder)
         # A grid of parameters is often a numpy array, whose numbers are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}

@@ -82,8 +82,10 @@ class TrainOptions:
     """How token vectors become one: `cls`, `mean`, or `auto` (what the encoder was made for)."""
     precision: str = "auto"
     """`fp32`, `bf16`, or `auto` (bf16 where the processor or card computes it natively)."""
-    length_bucketing: bool = True
-    """Whether texts of similar length share a batch; saves padding, changes the order."""
+    execution: str = "auto"
+    """`packed` (no padding is computed), `padded`, or `auto` (packed where a check finds it equal)."""
+    length_bucketing: bool | None = None
+    """Whether texts of similar length share a batch; default: only where padding is computed."""
     early_stopping_epochs: int | None = None
     """Stop after this many epochs without a better goal on validation; default: never."""
     validation_fraction: float = 0.1
@@ -107,6 +109,12 @@ class TrainOptions:
         named = self.thresholds in ("global", "per_label")
         expected = "global, per_label or a number between 0 and 1"
         _require(fixed or named, "thresholds", self.thresholds, expected)
+        _require(
+            self.execution in ("auto", "packed", "padded"),
+            "execution",
+            self.execution,
+            "auto, packed or padded",
+        )
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):

@@ -31,6 +31,7 @@ from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
 from multihot.training import checkpoint, loop
+from multihot.training.execution import choose_execution
 from multihot.training.finetuning import explain_rows, loss_on, steps_after
 from multihot.training.log import MetricsLog, open_trackers, require_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
@@ -104,9 +105,12 @@ def train(
         TorchBackend(start.network, len(start.space), device, choose_precision("fp32", device)),
         options,
     )
+    packed = choose_execution(options.execution, start.network, device, precision, listener)
+    held_out.backend.packed = packed
     describe_rows(train_set, held_out.data, start.max_length, listener)
     facts = {
         **run_environment(device, precision),
+        "execution": "packed" if packed else "padded",
         "training_data": train_set.fingerprint(),
         "validation_data": held_out.data.fingerprint(),
         "initial_weights": weights_fingerprint(start.network),
@@ -243,10 +247,12 @@ def _optimise(
         listener=listener,
         state=state,
     )
+    packed = bool(held_out.backend.packed)
+    steps = steps_after(state.step, train_set, options, padding, packed=packed)
     with stop_signals(watch):
         loop.run(
             network,
-            [] if state.stopped_early else steps_after(state.step, train_set, options, padding),
+            [] if state.stopped_early else steps,
             loss_on(device),
             optimizer,
             learning_rate=lambda step: peak * linear_schedule(step - 1, total_steps, warmup_steps),

@@ -21,7 +21,7 @@ DATA_OPTIONS = (
 
 TRAIN_OPTIONS = (
     "accumulation_steps batch_size checkpoint_steps data device early_stopping_epochs encoder epochs "
-    "goal learning_rate length_bucketing max_gradient_norm max_length pooling precision seed threads "
+    "execution goal learning_rate length_bucketing max_gradient_norm max_length pooling precision seed threads "
     "thresholds trackers validation_fraction warmup_fraction weight_decay"
 ).split()
 

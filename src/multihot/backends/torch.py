@@ -5,48 +5,70 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from multihot.data.batches import length_sorted_batches, padded_batch
+from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.devices import Precision
+from multihot.models.network import batch_tensors
+from multihot.models.packed_check import enable_packed
 
 __all__ = ["TorchBackend"]
 
 _TOKEN_BUDGET = 8192  # padded tokens in one forward pass; bounds memory
+_WORTH_CHECKING = 64  # texts in one call; fewer take less time than the check of packed execution
 
 
 class TorchBackend:
     """Token ids in, logits out, on one device."""
 
     def __init__(
-        self, network: nn.Module, num_labels: int, device: torch.device, precision: Precision
+        self,
+        network: nn.Module,
+        num_labels: int,
+        device: torch.device,
+        precision: Precision,
+        *,
+        packed: bool | None = None,
     ) -> None:
         self.network = network.to(device)
         self.num_labels = num_labels
         self.device = device
         self.precision = precision
+        self.packed = packed
+        """Whether batches are packed; `None` until a call is large enough to check that they can."""
 
     def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
         result = np.zeros((len(tokenized), self.num_labels), dtype=np.float32)
+        if self.packed is None and len(tokenized) >= _WORTH_CHECKING:
+            self.packed = self._can_pack()
         was_training = self.network.training
         self.network.eval()
         try:
             with torch.inference_mode(), self.precision.autocast(self.device):
                 for rows in length_sorted_batches(tokenized.lengths, _TOKEN_BUDGET):
-                    batch = padded_batch(tokenized, rows, pad_id(self.network))
-                    output = self.network(
-                        torch.from_numpy(batch.input_ids).to(self.device),
-                        torch.from_numpy(batch.attention_mask).to(self.device),
+                    batch = make_batch(
+                        tokenized, rows, pad_id(self.network), packed=bool(self.packed)
                     )
+                    output = self.network(*batch_tensors(batch, self.device))
                     result[rows] = output.float().cpu().numpy()
         finally:
             self.network.train(was_training)
         return result
+
+    def _can_pack(self) -> bool:
+        def autocast() -> contextlib.AbstractContextManager[object]:
+            return self.precision.autocast(self.device)
+
+        half = self.precision.name != "fp32" and self.device.type == "cuda"
+        reason = enable_packed(self.network, gradients=False, autocast=autocast if half else None)
+        return reason is None
 
 
 def pad_id(network: nn.Module) -> int:

@@ -1,6 +1,6 @@
-"""Which rows go together, and their padded arrays.
+"""Which rows go together, and their padded or packed arrays.
 
-Letters: `B` rows of a batch, `S` tokens of its longest row, `L` labels.
+Letters: `B` rows of a batch, `S` tokens of its longest row, `T` tokens of all its rows, `L` labels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from multihot.data.tokens import TokenizedTexts
 
-__all__ = ["Batch", "epoch_batches", "length_sorted_batches", "padded_batch"]
+__all__ = [
+    "Batch",
+    "PackedBatch",
+    "epoch_batches",
+    "length_sorted_batches",
+    "make_batch",
+    "packed_batch",
+    "padded_batch",
+]
 
 _BUCKET_BATCHES = 50  # batches whose rows are sorted by length together; the rest stays random
 
@@ -37,6 +45,38 @@ class Batch:
     input_ids: npt.NDArray[np.int64]
     attention_mask: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens without padding."""
+        return int(self.attention_mask.sum())
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Rows one after the other, without padding.
+
+    Attributes
+    ----------
+    rows
+        *Shape:* (B,), int64. Row numbers in the data.
+    input_ids
+        *Shape:* (T,), int64.
+    cu_seq_lens
+        *Shape:* (B + 1,), int64. Row `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
+    labels
+        *Shape:* (B, L), float32 with NaN = unknown; `None` for prediction.
+    """
+
+    rows: npt.NDArray[np.int64]
+    input_ids: npt.NDArray[np.int64]
+    cu_seq_lens: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.float32] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return len(self.input_ids)
 
 
 def epoch_batches(
@@ -103,6 +143,38 @@ def padded_batch(
         attention_mask.astype(np.int64),
         None if labels is None else labels[rows],
     )
+
+
+def packed_batch(
+    tokenized: TokenizedTexts,
+    rows: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.float32] | None = None,
+) -> PackedBatch:
+    """Gather `rows` one after the other."""
+    starts = tokenized.offsets[rows]
+    lengths = tokenized.offsets[rows + 1] - starts
+    cu_seq_lens = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(cu_seq_lens[-1]) + np.repeat(starts - cu_seq_lens[:-1], lengths)
+    return PackedBatch(
+        rows,
+        tokenized.ids[places].astype(np.int64),
+        cu_seq_lens,
+        None if labels is None else labels[rows],
+    )
+
+
+def make_batch(
+    tokenized: TokenizedTexts,
+    rows: npt.NDArray[np.int64],
+    pad_id: int,
+    labels: npt.NDArray[np.float32] | None = None,
+    *,
+    packed: bool,
+) -> Batch | PackedBatch:
+    """Gather `rows` packed or padded; rows without any token have no place in a packed batch."""
+    if packed and bool((tokenized.offsets[rows + 1] > tokenized.offsets[rows]).all()):
+        return packed_batch(tokenized, rows, labels)
+    return padded_batch(tokenized, rows, pad_id, labels)
 
 
 def _cut(rows: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:

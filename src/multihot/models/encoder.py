@@ -19,6 +19,7 @@ from multihot.errors import EncoderError, MissingExtraError, OptionError
 
 __all__ = [
     "EncoderSource",
+    "first_position",
     "length_limit",
     "load_encoder_tokenizer",
     "locate_encoder",
@@ -213,13 +214,16 @@ def length_limit(config: Any, tokenizer_config: dict[str, Any]) -> int | None:
     limits = []
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        # RoBERTa and its family number positions from padding_idx + 1.
-        offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_FAMILIES else 0
-        limits.append(positions - offset)
+        limits.append(positions - first_position(config))
     stated = tokenizer_config.get("model_max_length")
     if isinstance(stated, int | float) and 0 < stated < 1e6:  # transformers writes 1e30 for "none"
         limits.append(int(stated))
     return min(limits) if limits else None
+
+
+def first_position(config: Any) -> int:
+    """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family."""
+    return (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_FAMILIES else 0
 
 
 @contextlib.contextmanager

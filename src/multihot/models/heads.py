@@ -1,6 +1,6 @@
 """Heads of our own: token vectors in, one logit per label out.
 
-Letters: `B` rows, `S` tokens, `D` width, `L` labels.
+Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `D` width, `L` labels.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from multihot.models.packing import Packing
+
 __all__ = ["MeanPoolingHead", "mean_pool"]
 
 
-def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+def mean_pool(hidden: Tensor, layout: Tensor | Packing) -> Tensor:
     """Average the vectors of each row's tokens, special tokens included, padding excluded.
 
     As in Reimers and Gurevych 2019 (Sentence-BERT), section 3.
@@ -19,16 +21,19 @@ def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     Parameters
     ----------
     hidden
-        *Shape:* (B, S, D).
-    attention_mask
-        *Shape:* (B, S); 1 = token, 0 = padding.
+        *Shape:* (B, S, D), or (T, D) when packed.
+    layout
+        Attention mask, *shape* (B, S), 1 = token, 0 = padding; or the packing.
 
     Returns
     -------
     Tensor
         *Shape:* (B, D), float32.
     """
-    mask = attention_mask.unsqueeze(-1).to(torch.float32)
+    if isinstance(layout, Packing):
+        sums = hidden.new_zeros(len(layout.firsts), hidden.shape[-1], dtype=torch.float32)
+        return sums.index_add(0, layout.rows, hidden.float()) / layout.cu_seq_lens.diff()[:, None]
+    mask = layout.unsqueeze(-1).to(torch.float32)
     return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
 
 
@@ -42,7 +47,7 @@ class MeanPoolingHead(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.02)  # as BERT initialises its own heads
         nn.init.zeros_(self.classifier.bias)
 
-    def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits. *Shapes:* (B, S, D), (B, S) -> (B, L)."""
-        logits: Tensor = self.classifier(self.dropout(mean_pool(hidden, attention_mask)))
+    def forward(self, hidden: Tensor, layout: Tensor | Packing) -> Tensor:
+        """Return logits, (B, L); see `mean_pool` for the arguments."""
+        logits: Tensor = self.classifier(self.dropout(mean_pool(hidden, layout)))
         return logits

@@ -5,7 +5,9 @@
 * `encoder_and_head`: the bare encoder and a head of ours; saved as `encoder/` and
   `head.safetensors`.
 
-Letters: `B` rows, `S` tokens, `L` labels.
+Both take a padded batch, or a packed one once `models.packed_check.enable_packed` agreed.
+
+Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `L` labels.
 """
 
 from __future__ import annotations
@@ -20,15 +22,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from multihot.data.batches import Batch, PackedBatch
 from multihot.errors import ArtifactError, EncoderError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import MeanPoolingHead
+from multihot.models.packed import encoder_inputs, keep_first_tokens
+from multihot.models.packing import Packing, lay_out
 
 __all__ = [
     "EncoderAndHead",
     "Network",
     "SequenceClassification",
+    "batch_tensors",
     "build_network",
     "load_network",
     "save_network",
@@ -43,8 +49,21 @@ class Network(Protocol):
     form: str
     config: Any
 
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits. *Shapes:* (B, S) int64, (B, S) int64 -> (B, L)."""
+    @property
+    def transformer(self) -> Any:
+        """The encoder without a head, a transformers model."""
+        ...
+
+    def __call__(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+        """Return logits, (B, L).
+
+        Parameters
+        ----------
+        input_ids
+            *Shape:* (B, S), int64, or (T,) when packed.
+        layout
+            Attention mask, *shape* (B, S), int64, 1 = token; or the packing.
+        """
         ...
 
 
@@ -57,10 +76,20 @@ class SequenceClassification(nn.Module):
         super().__init__()
         self.model = model
         self.config: Any = model.config
+        self.transformer.register_forward_hook(keep_first_tokens, with_kwargs=True)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits. *Shapes:* (B, S), (B, S) -> (B, L)."""
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    @property
+    def transformer(self) -> Any:
+        """The encoder inside the family's model."""
+        return self.model.base_model
+
+    def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+        """Return logits, (B, L); see `Network`."""
+        if isinstance(layout, Packing):
+            inputs = encoder_inputs(self.transformer, input_ids, layout)
+        else:
+            inputs = {"input_ids": input_ids, "attention_mask": layout}
+        logits: Tensor = self.model(**inputs).logits
         return logits
 
 
@@ -76,11 +105,30 @@ class EncoderAndHead(nn.Module):
         self.space = space
         self.config: Any = encoder.config
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits. *Shapes:* (B, S), (B, S) -> (B, L)."""
-        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        logits: Tensor = self.head(output.last_hidden_state, attention_mask)
+    @property
+    def transformer(self) -> Any:
+        """The encoder."""
+        return self.encoder
+
+    def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+        """Return logits, (B, L); see `Network`."""
+        if isinstance(layout, Packing):
+            inputs = encoder_inputs(self.encoder, input_ids, layout)
+            hidden = self.encoder(**inputs).last_hidden_state[0]
+        else:
+            hidden = self.encoder(input_ids=input_ids, attention_mask=layout).last_hidden_state
+        logits: Tensor = self.head(hidden, layout)
         return logits
+
+
+def batch_tensors(
+    batch: Batch | PackedBatch, device: torch.device
+) -> tuple[Tensor, Tensor | Packing]:
+    """Return what a network takes: token ids and their layout, on the device; see `Network`."""
+    input_ids = torch.from_numpy(batch.input_ids).to(device)
+    if isinstance(batch, PackedBatch):
+        return input_ids, lay_out(batch.cu_seq_lens, device)
+    return input_ids, torch.from_numpy(batch.attention_mask).to(device)
 
 
 def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """What fine-tuning hands to the loop: its steps, its loss, and the names of its rows.
 
-Letters: `B` rows of a batch, `S` tokens of its longest row, `L` labels.
+Letters: `B` rows of a batch, `L` labels.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multihot.data.batches import Batch, epoch_batches, padded_batch
+from multihot.data.batches import Batch, PackedBatch, epoch_batches, make_batch
 from multihot.data.records import Examples
 from multihot.models.losses import masked_binary_cross_entropy
+from multihot.models.network import batch_tensors
 from multihot.options import TrainOptions
 from multihot.training.loop import Step
 from multihot.training.rows import EncodedExamples
@@ -22,11 +23,23 @@ __all__ = ["explain_rows", "loss_on", "steps_after"]
 
 _SHOWN_ROWS = 8
 
+AnyBatch = Batch | PackedBatch
+
 
 def steps_after(
-    last_step: int, train_set: EncodedExamples, options: TrainOptions, pad_id: int
-) -> Iterator[Step[Batch]]:
-    """Yield every step after `last_step`; a pure function of the data, the options and the step."""
+    last_step: int,
+    train_set: EncodedExamples,
+    options: TrainOptions,
+    pad_id: int,
+    *,
+    packed: bool = False,
+) -> Iterator[Step[AnyBatch]]:
+    """Yield every step after `last_step`; a pure function of the arguments.
+
+    Packed batches have no padding to save, so their rows are shuffled freely unless
+    `length_bucketing` is asked for.
+    """
+    bucketing = not packed if options.length_bucketing is None else options.length_bucketing
     number = 0
     for epoch in range(1, options.epochs + 1):
         batches = epoch_batches(
@@ -34,7 +47,7 @@ def steps_after(
             options.batch_size,
             seed=options.seed,
             epoch=epoch,
-            length_bucketing=options.length_bucketing,
+            length_bucketing=bucketing,
         )
         for position, rows in enumerate(batches):
             number += 1
@@ -42,34 +55,30 @@ def steps_after(
                 continue
             parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
             micro_batches = [
-                padded_batch(train_set.tokens, part, pad_id, train_set.labels.values)
+                make_batch(train_set.tokens, part, pad_id, train_set.labels.values, packed=packed)
                 for part in parts
             ]
             yield Step(number, epoch, position == len(batches) - 1, micro_batches)
 
 
-def loss_on(device: torch.device) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
+def loss_on(device: torch.device) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
     """Return the loss of a batch on `device`: masked binary cross-entropy as (sum, weight)."""
 
-    def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = network(*_to(device, batch))
+    def loss(network: nn.Module, batch: AnyBatch) -> tuple[Tensor, Tensor]:
+        logits = network(*batch_tensors(batch, device))
         return masked_binary_cross_entropy(logits, torch.from_numpy(batch.labels).to(device))
 
     return loss
 
 
-def explain_rows(batch: Batch, network: nn.Module, device: torch.device, examples: Examples) -> str:
+def explain_rows(
+    batch: AnyBatch, network: nn.Module, device: torch.device, examples: Examples
+) -> str:
     """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
     network.eval()
     with torch.inference_mode():
-        finite = torch.isfinite(network(*_to(device, batch))).all(dim=1).cpu().numpy()
+        finite = torch.isfinite(network(*batch_tensors(batch, device))).all(dim=1).cpu().numpy()
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
     named = [f"{examples.ids[row]} (line {examples.lines[row]})" for row in rows[:_SHOWN_ROWS]]
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return ", ".join(named) + more
-
-
-def _to(device: torch.device, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return input ids and attention mask, *shapes* (B, S) each, on the device."""
-    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    return ids.to(device), mask.to(device)

@@ -74,7 +74,7 @@ class Watch:
         """Tell the listener and the log about a step."""
         step = result.step
         self.state.step = step.number
-        self.throughput.add(sum(int(batch.attention_mask.sum()) for batch in step.micro_batches))
+        self.throughput.add(sum(batch.num_tokens for batch in step.micro_batches))
         update = StepProgress(
             step.number,
             self.throughput.total_steps,
