@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.data.batches import epoch_batches, length_sorted_batches, padded_batch
+from multihot.data.batches import (
+    Batch,
+    PackedBatch,
+    epoch_batches,
+    length_sorted_batches,
+    make_batch,
+    packed_batch,
+    padded_batch,
+)
 from multihot.data.tokens import TokenizedTexts
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80).map(lambda found: np.array(found, np.int64))
@@ -122,6 +130,41 @@ def test_a_padded_batch_holds_the_tokens_of_its_rows(
     assert mask == batch.attention_mask.tolist()
     assert batch.rows.tolist() == rows.tolist()
     assert batch.labels.ravel().tolist() == rows.tolist()
+
+
+@given(st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1), st.data())
+def test_a_packed_batch_holds_the_tokens_of_its_rows(
+    texts: list[list[int]], data: st.DataObject
+) -> None:
+    rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), np.int64)
+    labels = np.arange(len(texts), dtype=np.float32)[:, None]
+
+    batch = packed_batch(texts_of(texts), rows, labels)
+
+    assert batch.labels is not None
+    starts = batch.cu_seq_lens
+    found = [
+        batch.input_ids[start:end].tolist()
+        for start, end in zip(starts[:-1], starts[1:], strict=True)
+    ]
+    assert found == [texts[row] for row in rows]
+    assert starts[0] == 0
+    assert starts[-1] == batch.num_tokens == len(batch.input_ids)
+    assert batch.input_ids.dtype == starts.dtype == np.int64
+    assert batch.rows.tolist() == batch.labels.ravel().tolist() == rows.tolist()
+
+
+def test_padded_and_packed_batches_count_the_same_tokens() -> None:
+    texts, rows = texts_of([[5, 6], [7], [8, 9, 10]]), np.array([2, 0])
+    padded, packed = (make_batch(texts, rows, 0, packed=form) for form in (False, True))
+
+    assert isinstance(padded, Batch)
+    assert isinstance(packed, PackedBatch)
+    assert padded.num_tokens == packed.num_tokens == 5
+
+
+def test_a_text_without_tokens_is_padded() -> None:
+    assert isinstance(make_batch(texts_of([[5, 6], []]), np.array([0, 1]), 0, packed=True), Batch)
 
 
 def test_a_batch_for_prediction_has_no_labels() -> None:

@@ -43,6 +43,8 @@ _SIZES: dict[str, dict[str, Any]] = {
         "global_attn_every_n_layers": 2,
     },
     "mpnet": {**_WIDTH, "max_position_embeddings": POSITIONS + 2},
+    "xlm-roberta": {**_WIDTH, "max_position_embeddings": POSITIONS + 2},
+    "deberta-v2": {**_WIDTH, "max_position_embeddings": POSITIONS, "relative_attention": True},
 }
 
 
@@ -102,7 +104,7 @@ def write_tokenizer(family: str, folder: Path) -> list[str]:
 
 def _specials(family: str) -> tuple[str, str, str, str, str]:
     """Return padding, start, end, unknown and mask token."""
-    if family in ("roberta", "mpnet"):
+    if family in ("roberta", "mpnet", "xlm-roberta"):
         return "<pad>", "<s>", "</s>", "<unk>", "<mask>"
     return "[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"
 

@@ -195,7 +195,7 @@ def packed_attention(
         *Shape:* (T, H, D).
     """
     if dropout == 0.0 and _flash_attends(query):
-        return _flash_attention(query, key, value, packing, window, scale)
+        return _flash_attention(query, key, value, packing, window=window, scale=scale)
     heads = F.scaled_dot_product_attention(
         _padded_heads(query, packing),
         _padded_heads(key, packing),
@@ -219,6 +219,7 @@ def _flash_attention(
     key: Tensor,
     value: Tensor,
     packing: Packing,
+    *,
     window: int | None,
     scale: float | None,
 ) -> Tensor:

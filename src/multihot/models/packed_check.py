@@ -6,7 +6,7 @@ Letters: `T` tokens of all texts together, `L` labels.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from multihot.models.encoder import first_position
 from multihot.models.packed import (
     ATTENTION,
-    encoder_inputs,
     is_packable,
     register,
     set_attention,
@@ -138,20 +137,41 @@ def _texts(encoder: nn.Module) -> list[Tensor]:
 def _answer_alone(network: Any, texts: Sequence[Tensor], gradients: bool) -> _Answer:
     """Answer for each text in a call of its own, with nothing packed and nothing padded."""
     logits, hidden = [], []
-    for text in texts:
-        ids, mask = text[None], torch.ones_like(text)[None]
-        logits.append(network(ids, mask))
-        with torch.no_grad():
-            layers = network.transformer(
-                input_ids=ids, attention_mask=mask, output_hidden_states=True
-            ).hidden_states
-        hidden.append([layer[0] for layer in layers or ()])
+    with torch.set_grad_enabled(gradients), _watched(network.transformer) as layers:
+        for text in texts:
+            logits.append(network(text[None], torch.ones_like(text)[None]))
+            hidden.append([layer[0].detach() for layer in layers])
     together = torch.cat(logits)
     return _Answer(
         together.detach(),
-        [torch.cat(layers) for layers in zip(*hidden, strict=True)],
+        [torch.cat(pieces) for pieces in zip(*hidden, strict=True)],
         _gradients(network, together) if gradients else (),
     )
+
+
+@contextlib.contextmanager
+def _watched(encoder: nn.Module) -> Iterator[list[Tensor]]:
+    """Give the list that holds the vectors after every layer of the encoder's last call.
+
+    *Shape:* (1, T, D) each; the list stays empty when the encoder does not tell.
+    """
+    layers: list[Tensor] = []
+
+    def ask(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        return args, {**kwargs, "output_hidden_states": True}
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        layers[:] = output.hidden_states or ()
+
+    handles = [
+        encoder.register_forward_pre_hook(ask, with_kwargs=True),
+        encoder.register_forward_hook(keep),
+    ]
+    try:
+        yield layers
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _pack(texts: Sequence[Tensor]) -> tuple[Tensor, Packing]:
@@ -175,15 +195,11 @@ def _differences(
     ids, packing = _pack(texts)
     calls: list[None] = []
     counting = replace(packing, on_attention=lambda: calls.append(None))
-    with contextlib.nullcontext() if gradients else torch.no_grad():
+    with torch.set_grad_enabled(gradients), _watched(encoder) as layers:
         logits = network(ids, counting)
     if len(calls) != num_layers:
         return f"{family} called the packed attention {len(calls)} times in {num_layers} layers."
-    with torch.no_grad():
-        layers = encoder(
-            **encoder_inputs(encoder, ids, packing), output_hidden_states=True
-        ).hidden_states
-    for number, (expected, found) in enumerate(zip(alone.hidden, layers or (), strict=True)):
+    for number, (expected, found) in enumerate(zip(alone.hidden, layers, strict=True)):
         if (difference := _difference(found[0], expected)) > _SMALL_DIFFERENCE:
             place = f"layer {number}" if number else "the embeddings"
             return (

@@ -1,0 +1,73 @@
+"""Packed where it is equal, padded elsewhere, and every run says which and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models.packable import make_network
+
+from multihot.devices import choose_precision
+from multihot.errors import OptionError
+from multihot.listener import Listener
+from multihot.models.packed import ATTENTION
+from multihot.training.execution import choose_execution
+
+
+class Notes(Listener):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+def choose(network: Any, wanted: str) -> tuple[bool, list[str]]:
+    notes, device = Notes(), torch.device("cpu")
+    packed = choose_execution(wanted, network, device, choose_precision("bf16", device), notes)
+    return packed, notes.said
+
+
+@pytest.mark.parametrize("wanted", ["auto", "packed"])
+def test_a_packable_encoder_runs_packed(wanted: str, tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, "cls")
+
+    found = choose(network, wanted)
+
+    assert found == (True, ["Packing texts without padding; checked to equal each text alone."])
+    assert network.config._attn_implementation == ATTENTION
+
+
+def test_padding_can_be_asked_for(tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, "cls")
+
+    assert choose(network, "padded") == (
+        False,
+        ["Padding every batch to its longest text (asked for)."],
+    )
+    assert network.config._attn_implementation == "sdpa"
+
+
+def test_other_encoders_run_padded_and_say_why(tmp_path: Path) -> None:
+    network = make_network("mpnet", tmp_path, "mean")
+
+    assert choose(network, "auto") == (
+        False,
+        [
+            "Padding every batch to its longest text: MPNetModel does not take its attention from "
+            "transformers' interface."
+        ],
+    )
+
+
+def test_packing_what_cannot_be_packed_is_an_error(tmp_path: Path) -> None:
+    network = make_network("mpnet", tmp_path, "mean")
+
+    with pytest.raises(
+        OptionError, match=r"execution='packed' is not possible: MPNetModel .* Use execution=auto\."
+    ):
+        choose(network, "packed")
