@@ -96,7 +96,6 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a model that has learnt the sentences of `emotions`; read it, never change it."""
     from emotions import QUICK, write_jsonl
-
     from multihot.config import build_options
     from multihot.data.records import read_examples
     from multihot.options import TrainOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multihot.artifact import Artifact
+from multihot.decision.decision import Decision
 from multihot.evaluate import Report
 from multihot.options import TrainOptions
 
@@ -38,7 +39,6 @@ def model_card(
         Name of the finished model that training went on from, if any.
     """
     origin = f"Model `{started_from}`" if started_from else f"Encoder `{options.encoder}`"
-    decision = artifact.decision
     form = {
         "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
         "does not know the thresholds.",
@@ -53,9 +53,6 @@ def model_card(
         f"{_number(row.f1)} | {row.threshold:.3f} |"
         for name, row in result.labels.items()
     )
-    rule = {"global": "one fitted threshold", "per_label": "one fitted threshold per label"}.get(
-        decision.kind, "a fixed threshold"
-    )
     return f"""---
 library_name: multihot
 pipeline_tag: text-classification
@@ -68,7 +65,7 @@ tags:
 {origin}, {artifact.pooling} pooling, {num_training_rows} training rows, epoch {epoch} of {options.epochs}, seed {options.seed}.
 Texts are cut to {artifact.max_length} tokens. {form}
 
-The decision is {rule} for the goal `{decision.goal}`, fitted on the validation rows; it is stored in `thresholds.json`.
+The decision is {_rule(artifact.decision)}; it is stored in `thresholds.json`.
 
 ## Results on the {result.rows} validation rows
 
@@ -88,6 +85,15 @@ These rows also chose the epoch and fitted the thresholds, so the figures are op
 multihot predict {artifact.folder.name} "a text"
 ```
 """
+
+
+def _rule(decision: Decision) -> str:
+    fitted = f"for the goal `{decision.goal}`, fitted on the validation rows"
+    return {
+        "global": f"one threshold {fitted}",
+        "per_label": f"one threshold per label {fitted}",
+        "fixed": "a threshold that was given, not fitted",
+    }[decision.kind]
 
 
 def _number(value: float | None) -> str:

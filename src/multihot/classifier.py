@@ -282,7 +282,7 @@ class MultiLabelClassifier:
         values["encoder"] = os.fspath(self.encoder)
         # A grid of parameters is often a numpy array, whose numbers are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
-        return build_options(TrainOptions, {k: v for k, v in plain.items() if v is not None})
+        return build_options(TrainOptions, plain)
 
     @classmethod
     def _parameter_names(cls) -> list[str]:

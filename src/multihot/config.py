@@ -117,7 +117,7 @@ def to_plain(options: Any) -> dict[str, Any]:
 def _convert(value: Any, kind: Any, name: str) -> Any:
     """Convert one value to the type `kind` of the option `name`."""
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if isinstance(value, str) and types.NoneType in allowed and value.lower() == "none":
+    if types.NoneType in allowed and (value is None or str(value).lower() == "none"):
         return None
     # The most specific reading first, so that `str | float` takes "0.5" as a number.
     for candidate in sorted(allowed, key=_specificity):

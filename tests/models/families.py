@@ -56,13 +56,12 @@ def write_family(family: str, folder: Path, *, seed: int = 0, **changes: Any) ->
     special = write_tokenizer(family, folder)
     config = AutoConfig.for_model(
         family,
-        vocab_size=len(special) + len(WORDS),
         pad_token_id=special.index(_specials(family)[0]),
         cls_token_id=special.index(_specials(family)[1]),
         sep_token_id=special.index(_specials(family)[2]),
         bos_token_id=special.index(_specials(family)[1]),
         eos_token_id=special.index(_specials(family)[2]),
-        **{**_SIZES[family], **changes},
+        **{"vocab_size": len(special) + len(WORDS), **_SIZES[family], **changes},
     )
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from models.families import FAMILIES, encoded, write_family
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models.families import FAMILIES, encoded, write_family
 from multihot.backends.torch import pad_id
 from multihot.errors import ArtifactError, EncoderError
 from multihot.labels import LabelSpace
@@ -212,7 +212,7 @@ def test_an_encoder_of_another_shape_is_refused(tiny_encoder: Path, tmp_path: Pa
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
 
-    with pytest.raises(EncoderError, match="have another shape, for example .*intermediate"):
+    with pytest.raises(EncoderError, match=r"have another shape, for example .*intermediate"):
         build_network(folder, SPACE, "mean", seed=0)
 
 
@@ -243,7 +243,7 @@ def test_other_labels_than_those_it_was_saved_with_are_refused(
     save_network(build_network(tiny_encoder, SPACE, pooling, seed=1), tmp_path)
 
     with pytest.raises(
-        ArtifactError, match="has the labels joy, 愛, with a comma, fear, thresholds.json has"
+        ArtifactError, match=r"has the labels joy, 愛, with a comma, fear, thresholds.json has"
     ):
         load_network(tmp_path, FORMS[pooling], LabelSpace(names))
 
@@ -258,7 +258,7 @@ def test_a_saved_classifier_that_lost_its_head_is_refused(
 
     rewrite_weights(tmp_path / "model.safetensors", drop)
 
-    with pytest.raises(EncoderError, match="1 weights are not in the checkpoint.*classifier"):
+    with pytest.raises(EncoderError, match=r"1 weights are not in the checkpoint.*classifier"):
         load_network(tmp_path, "sequence_classification", SPACE)
 
 

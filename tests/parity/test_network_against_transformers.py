@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models.families import FAMILIES, encoded, write_family
 
+from models.families import FAMILIES, encoded, write_family
 from multihot.backends.torch import pad_id
 from multihot.labels import LabelSpace
 from multihot.models.losses import masked_binary_cross_entropy

@@ -36,7 +36,10 @@ def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:
     wrong = [key for key in given if key != "data"]
     if wrong:
         raise OptionError(f"'{wrong[0]}' is not an option here; only data.KEY=VALUE is.")
-    return build_options(DataOptions, updated(stored, given.get("data", {})), prefix="data.")
+    changes = given.get("data", {})
+    if not isinstance(changes, dict):
+        raise OptionError("'data' is a table; set 'data.NAME' instead.")
+    return build_options(DataOptions, updated(stored, changes), prefix="data.")
 
 
 def print_json(content: Any) -> None:

@@ -155,7 +155,7 @@ def _verifies(folder: Path) -> bool:
             and sha256_of(folder / name) == entry["sha256"]
             for name, entry in files.items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -219,7 +219,7 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     result = {}
     for name, tensor in tensors.items():
         shared = tensor.data_ptr() in seen and tensor.numel() > 0
-        result[name] = tensor.clone() if shared else tensor.contiguous()
+        result[name] = tensor.contiguous().clone() if shared else tensor.contiguous()
         seen[tensor.data_ptr()] = name
     return result
 

@@ -64,7 +64,7 @@ def saved_threads(output: Path) -> int | None:
     path = RunFolder(output / "run").environment
     try:
         return int(read_json(path)["threads"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -98,14 +98,14 @@ def open_run(
     """
     folder = RunFolder(output / "run")
     if not resume:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if output.exists() and not _is_empty_folder(output):
             raise OptionError(
                 f"{output} exists and is not empty. Choose another --output, delete it, or add "
                 "--resume to go on with the run in it."
             )
     elif folder.environment.is_file():
         return folder, _compare(folder, options, facts)
-    elif output.exists() and any(output.iterdir()) and not folder.root.is_dir():
+    elif output.exists() and not folder.root.is_dir() and not _is_empty_folder(output):
         raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
     import tomli_w
 
@@ -116,10 +116,14 @@ def open_run(
     return folder, (["Nothing to resume: starting from the beginning."] if resume else [])
 
 
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
 def _compare(
     folder: RunFolder, options: Mapping[str, Any], facts: Mapping[str, str | int]
 ) -> list[str]:
-    old_options = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+    old_options, old_facts = _read(folder)
     changed = sorted(
         key for key in {*old_options, *options} if old_options.get(key) != options.get(key)
     )
@@ -130,12 +134,10 @@ def _compare(
             f"The interrupted run in {folder.root.parent} has other options: {was}. Resume with the "
             "same options, or choose another --output."
         )
-    old_facts = read_json(folder.environment)
     for key, value in facts.items():
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
-                f"The {key.replace('_', ' ')} differs from the interrupted run in "
-                f"{folder.root.parent}: the data or the encoder changed. Resume with the same "
+                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: the data or the encoder changed. Resume with the same "
                 "files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
@@ -143,3 +145,18 @@ def _compare(
         return []
     was = ", ".join(f"{key} was {old_facts.get(key)}, is {facts.get(key)}" for key in differing)
     return [f"Resuming, but not bit for bit the undisturbed run: {was}."]
+
+
+def _read(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return options and facts of an interrupted run."""
+    path = folder.recipe
+    try:
+        options = tomllib.loads(path.read_text(encoding="utf-8"))
+        path = folder.environment
+        facts = dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionError(
+            f"{path} is damaged ({error}), so the run cannot be resumed. Delete the folder, or "
+            "start again in another --output."
+        ) from None
+    return options, facts

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emotions import LABELS, write_jsonl
+from multihot.cli.main import main
+
+
+def test_files_are_looked_at_together(
+    tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl")
+    dev = write_jsonl(tmp_path / "dev.jsonl", slice(0, 12))
+    arguments = ["inspect", str(train), str(dev), "--encoder", str(tiny_encoder)]
+
+    assert main(arguments) == 0
+
+    out, err = capfd.readouterr()
+    assert all(label in out for label in LABELS)
+    assert err == ""
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["files"][0]["rows"] == 48
+
+
+def test_a_model_says_what_it_is(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tiny_model)]) == 0
+    assert "mean pooling" in capfd.readouterr().out
+    assert main(["inspect", str(tiny_model), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["labels"] == list(LABELS)
+    assert found["fitted_rows"] == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no.csv"], "no.csv: There is no such file"),
+        (["data.header=false"], "Give at least one file or model folder to inspect"),
+        (["ROWS", "data.text_column=x"], "There is no column 'x' (data.text_column)"),
+        (["ROWS", "data.text_colum=x"], "Did you mean 'data.text_column'?"),
+        (["ROWS", "--encoder", "no/such"], "no/such"),
+        (["HERE"], "This is a folder"),
+    ],
+)
+def test_a_wrong_command_is_explained(
+    tmp_path: Path, arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    places = {"ROWS": str(write_jsonl(tmp_path / "rows.jsonl")), "HERE": str(tmp_path)}
+
+    code = main(["inspect", *(places.get(word, word) for word in arguments)])
+
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("multihot inspect: ")
+    assert words in err

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from multihot.cli.main import main
+from multihot.errors import GateError, InterruptedRunError, StorageError
+
+VERBS = ("train", "evaluate", "predict", "inspect", "demo")
+
+
+def test_help_lists_the_verbs_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["-h"]):
+        assert main(arguments) == 0
+
+        out, err = capsys.readouterr()
+        assert all(f"  {verb} " in out for verb in VERBS)
+        assert "Exit codes: 0 done, 1 multihot failed, 2 the command" in out
+        assert err == ""
+
+
+def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: multihot VERB ...")
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"multihot {version('multihot')}\n", "")
+
+
+@pytest.mark.parametrize("verb", ["frobnicate", "main", "--train", "Train", ""])
+def test_an_unknown_verb_is_named_with_the_known_ones(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"there is no verb '{verb}'" in err
+    assert "  train " in err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main([verb, "--help"])
+
+    assert leaving.value.code == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: multihot {verb} ")
+    assert err == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_refuses_an_unknown_flag(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main([verb, "a", "b", "--nonsense"])
+
+    assert leaving.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"usage: multihot {verb} ")
+    assert "--nonsense" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["train"], "TRAIN"),
+        (["evaluate"], "MODEL, FILE"),
+        (["evaluate", "m"], "FILE"),
+        (["predict"], "MODEL"),
+        (["inspect"], "FILE|MODEL"),
+    ],
+)
+def test_only_what_is_missing_is_asked_for(
+    arguments: list[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+
+    assert leaving.value.code == 2
+    assert f"the following arguments are required: {missing}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (GateError("recall is below 0.9"), 3, "multihot inspect: recall is below 0.9\n"),
+        (InterruptedRunError("stopped; resume"), 130, "multihot inspect: stopped; resume\n"),
+        (StorageError("the disk is full"), 1, "multihot inspect: the disk is full\n"),
+        (KeyboardInterrupt(), 130, "multihot inspect: interrupted.\n"),
+        (
+            ZeroDivisionError("division by zero"),
+            1,
+            "multihot inspect: this should not happen: ZeroDivisionError: division by zero\n"
+            "Run it again with MULTIHOT_TRACEBACK=1 for details, and please report them.\n",
+        ),
+    ],
+)
+def test_every_end_has_its_exit_code_and_a_sentence(
+    error: BaseException,
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("multihot.cli.inspect"), "run", run)
+
+    assert main(["inspect", "a"]) == code
+    assert capsys.readouterr() == ("", words)
+
+
+def test_a_traceback_of_our_own_fault_is_shown_on_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(arguments: list[str]) -> int:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(importlib.import_module("multihot.cli.inspect"), "run", run)
+    monkeypatch.setenv("MULTIHOT_TRACEBACK", "1")
+
+    with pytest.raises(ZeroDivisionError, match=r"ours"):
+        main(["inspect", "a"])
+
+
+def test_it_is_also_a_module_that_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["multihot", "--version"])
+
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module("multihot", run_name="__main__")
+
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"multihot {version('multihot')}\n"

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emotions import LABELS, NAMES, TEXTS, write_jsonl
+from multihot.cli.main import main
+from multihot.data.records import stream_texts
+from multihot.options import DataOptions
+
+OURS = ["predicted_labels", "truncated", *(f"score_{label}" for label in LABELS)]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Put bytes on standard input, as a pipe would."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_texts_of_the_command_line_are_answered_in_words(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["predict", str(tiny_model), "you are happy in love .", "we left again"])
+
+    assert code == 0
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "you are happy in love ."
+    assert lines[1].startswith("  -> joy (0.")
+    assert ", love (0." in lines[1]
+    assert lines[2:] == ["we left again", "  -> no label"]
+    assert err == ""
+
+
+@pytest.mark.parametrize("text", ["-1 is cold", "--json", "a=b", ""])
+def test_any_text_can_be_given_behind_two_dashes(
+    tiny_model: Path, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tiny_model), "--", text]) == 0
+    assert capfd.readouterr().out.startswith(f"{text}\n  -> ")
+
+
+def test_json_is_a_line_per_text_with_all_scores_in_class_order(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tiny_model), "--json", TEXTS[0], "happy " * 100]) == 0
+
+    out, err = capfd.readouterr()
+    first, second = json_lines(out)
+    assert list(first) == ["id", "text", "labels", "scores", "truncated"]
+    assert (first["id"], first["text"], first["labels"]) == ("1", TEXTS[0], NAMES[0])
+    assert list(first["scores"]) == list(LABELS)
+    assert (first["truncated"], second["truncated"]) == (False, True)
+    assert err == "1 of 2 texts were cut to 64 tokens.\n"
+
+
+def test_csv_keeps_every_column_and_adds_ours(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(
+        'id,note,text\n7,"a, b",i am happy today .\n8,,"so ""afraid"", again"\n9,x\u2028y,\n',
+        "utf-8",
+    )
+
+    assert main(["predict", str(tiny_model), "--input", str(path)]) == 0
+
+    rows = table(capfd.readouterr().out)
+    assert list(rows[0]) == ["id", "note", "text", *OURS]
+    assert [row["id"] for row in rows] == ["7", "8", "9"]
+    assert [row["note"] for row in rows] == ["a, b", "", "x\u2028y"]
+    assert rows[1]["text"] == 'so "afraid", again'
+    assert rows[0]["predicted_labels"] == "joy"
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in OURS[2:])
+    assert {row["truncated"] for row in rows} == {"false"}
+
+
+def test_a_file_is_written_whole_and_can_be_read_back(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    texts = ["line\nbreak", "carriage\rreturn", 'quo"te', "  spaces ", "plain", "a\r\nb"]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    target = tmp_path / "new folder" / "out.csv"
+
+    assert main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)]) == 0
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"6 texts labelled in {target}." in err
+    again = stream_texts(target, DataOptions(text_column="text"))
+    assert [row.text for row in again.rows] == texts
+    assert [path.name for path in target.parent.iterdir()] == ["out.csv"]
+
+
+def test_jsonl_in_gives_jsonl_out_with_the_ids_kept(tiny_model: Path, tmp_path: Path) -> None:
+    source, target = write_jsonl(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+
+    assert main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)]) == 0
+
+    rows = json_lines(target.read_text("utf-8"))
+    assert [row["id"] for row in rows] == [f"e-{number}" for number in range(48)]
+    assert [row["text"] for row in rows] == TEXTS
+    assert [row["labels"] for row in rows] == NAMES
+
+
+def test_a_column_that_is_called_like_ours_is_kept_too(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("text,truncated\nhappy,by hand\n", "utf-8")
+
+    assert main(["predict", str(tiny_model), "--input", str(path)]) == 0
+
+    (row,) = table(capfd.readouterr().out)
+    assert row["truncated"] == "by hand"
+    assert row["truncated_"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"\n\none, two", ["", "", "one, two"]),
+        ("na\u00efve\r\n".encode(), ["na\u00efve"]),
+        (b'{"text": "one", "more": 1}\n{"text": "two"}\n', ["one", "two"]),
+        (b"", []),
+    ],
+)
+def test_standard_input_is_lines_of_text_or_of_json(
+    tiny_model: Path,
+    content: bytes,
+    texts: list[str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feed(monkeypatch, content)
+
+    assert main(["predict", str(tiny_model), "--input", "-", "--json"]) == 0
+    assert [row["text"] for row in json_lines(capfd.readouterr().out)] == texts
+
+
+def test_a_threshold_for_this_call_is_used(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for threshold, labels in (("0", list(LABELS)), ("1", [])):
+        assert main(["predict", str(tiny_model), "a", "--json", "--threshold", threshold]) == 0
+        assert json_lines(capfd.readouterr().out)[0]["labels"] == labels
+
+
+def test_how_the_input_is_read_can_be_changed(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("Tweet;text\nhappy;other\n", "utf-8")
+
+    code = main(
+        ["predict", str(tiny_model), "--input", str(path), "--json", "data.text_column=Tweet"]
+    )
+
+    assert code == 0
+    assert json_lines(capfd.readouterr().out)[0]["text"] == "happy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["MODEL"], "Nothing to label: give texts, or --input FILE (or - for standard input)"),
+        (["no", "text"], "no: there is no such folder; expected a model folder"),
+        (["MODEL", "text", "--threshold", "2"], "'threshold' is 2.0; expected a number between"),
+        (["MODEL", "text", "--device", "gpu"], "device='gpu' is not a device"),
+        (["MODEL", "--input", "no.csv"], "no.csv: There is no such file"),
+        (["MODEL", "--input", "IN", "text"], "with --input, 'text' is a text"),
+        (["MODEL", "--input", "IN", "data.text_column=x"], "There is no column 'x'"),
+        (["MODEL", "--input", "IN", "--output", "IN"], "--output is the input file"),
+        (["MODEL", "--input", "IN", "--output", "HERE"], "is a folder; name a file"),
+    ],
+)
+def test_a_wrong_command_is_explained(
+    tiny_model: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", slice(0, 2))
+    before = source.read_bytes()
+    places = {"MODEL": str(tiny_model), "IN": str(source), "HERE": str(tmp_path)}
+
+    code = main(["predict", *(places.get(word, word) for word in arguments)])
+
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("multihot predict: ")
+    assert words in err
+    assert "Traceback" not in err
+    assert source.read_bytes() == before
+
+
+def test_a_place_that_cannot_be_written_is_our_failure(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine", "utf-8")
+    target = tmp_path / "file" / "out.csv"
+
+    assert main(["predict", str(tiny_model), "a", "--output", str(target)]) == 1
+    assert f"Cannot write {target}" in capfd.readouterr().err
+    assert (tmp_path / "file").read_text("utf-8") == "mine"
+
+
+def test_a_bad_line_keeps_the_former_output(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "a"}\n{"text": 3}\n', "utf-8")
+    target.write_text("former\n", "utf-8")
+
+    code = main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)])
+
+    assert code == 2
+    assert "in.jsonl:2, column 'text': The text is 3, not a text" in capfd.readouterr().err
+    assert target.read_text("utf-8") == "former\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_long_work_says_how_far_it_is(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multihot.cli.predict._SECONDS_BETWEEN_LINES", -1.0)
+
+    assert main(["predict", str(tiny_model), "a", "b"]) == 0
+    assert "2 texts, " in capfd.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+
+        assert main(["predict", str(tiny_model), "a"]) == 0
+
+        gone.write("and what comes later goes nowhere")
+    assert "Broken" not in capfd.readouterr().err

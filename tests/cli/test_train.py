@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emotions import QUICK, write_jsonl
+from multihot.artifact import load_artifact
+from multihot.cli.main import main
+
+BRIEF = [f"{name}={value}" for name, value in {**QUICK, "epochs": 1}.items()]
+
+
+@pytest.fixture
+def train_file(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "train.jsonl")
+
+
+def recipe_of(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "run" / "recipe.toml").read_text("utf-8"))
+
+
+def test_a_model_is_trained_and_the_next_commands_are_shown(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m"
+    arguments = ["--encoder", str(tiny_encoder), "--output", str(output)]
+
+    assert main(["train", str(train_file), *arguments, *BRIEF]) == 0
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Texts: column 'text'; ids: column 'id'." in err
+    assert "5 of 48 rows are set aside" in err
+    assert "Epoch 1 of 1: loss" in err
+    assert "On the validation rows, which chose epoch and thresholds:" in err
+    assert f"multihot evaluate {output} TEST_FILE" in err
+    assert load_artifact(output).pooling == "mean"
+    assert not (output / "run" / "checkpoints").exists()
+
+
+def test_options_may_stand_anywhere_behind_the_file(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    first, *others = BRIEF
+    output = tmp_path / "m"
+    arguments = [first, "--output", str(output), *others, "--encoder", str(tiny_encoder), "seed=3"]
+
+    assert main(["train", str(train_file), *arguments]) == 0
+    assert recipe_of(output)["seed"] == 3
+
+
+def test_key_value_beats_a_flag_and_a_flag_the_recipe(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        'goal = "macro_f1"\nseed = 5\ndevice = "cuda:7"\nweight_decay = 0.5\n'
+        '[data]\ntext_column = "nowhere"\nlabel_column = "labels"\n',
+        "utf-8",
+    )
+    arguments = ["--recipe", str(recipe), "--encoder", str(tiny_encoder), "--device", "cuda:8"]
+    arguments += ["--goal", "jaccard", "--output", str(tmp_path / "m")]
+
+    code = main(["train", str(train_file), *arguments, *BRIEF, "seed=6", "data.text_column=text"])
+
+    assert code == 0
+    found = recipe_of(tmp_path / "m")
+    assert (found["goal"], found["seed"], found["device"]) == ("jaccard", 6, "cpu")
+    assert found["weight_decay"] == 0.5
+    assert found["data"]["text_column"] == "text"
+    assert found["data"]["label_column"] == "labels"
+    assert found["checkpoint_steps"] == 500
+
+
+def test_a_validation_file_is_read_as_the_training_file_was(
+    tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train = tmp_path / "train.csv"
+    train.write_text("Tweet,love,joy\nhappy,0,1\nlove you,1,0\nhappy love,1,1\n", "utf-8")
+    dev = tmp_path / "dev.csv"
+    dev.write_text("joy,Tweet,love\n1,happy,0\n0,love,1\n", "utf-8")
+    arguments = ["--validation", str(dev), "--encoder", str(tiny_encoder)]
+
+    code = main(["train", str(train), *arguments, "--output", str(tmp_path / "m"), *BRIEF])
+
+    assert code == 0
+    assert "set aside" not in capfd.readouterr().err
+    decision = load_artifact(tmp_path / "m").decision
+    assert decision.space.names == ("love", "joy")
+    assert decision.fitted_on is not None
+    assert (decision.fitted_on.source, decision.fitted_on.rows) == ("dev.csv", 2)
+
+
+def test_the_output_is_named_after_the_file_when_not_given(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["train", str(train_file), "--encoder", str(tiny_encoder), *BRIEF]) == 0
+    assert load_artifact(tmp_path / "runs" / "train").max_length == 64
+
+
+def test_a_folder_with_anything_in_it_is_not_written_to(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "mine.txt").write_text("mine", "utf-8")
+    arguments = ["train", str(train_file), "--encoder", str(tiny_encoder)]
+    arguments += ["--output", str(tmp_path / "m"), *BRIEF]
+
+    codes = [main(arguments), main([*arguments, "--resume"])]
+
+    assert codes == [2, 2]
+    err = capfd.readouterr().err
+    assert "exists and is not empty. Choose another --output" in err
+    assert "is not empty and holds no run" in err
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["mine.txt"]
+
+
+def test_a_finished_run_is_not_resumed_and_that_is_no_error(
+    train_file: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = (tiny_model / "thresholds.json").read_bytes()
+
+    assert main(["train", str(train_file), "--output", str(tiny_model), "--resume"]) == 0
+    assert "is already finished; nothing to resume" in capfd.readouterr().err
+    assert (tiny_model / "thresholds.json").read_bytes() == before
+
+
+def test_a_model_is_trained_on_from_another(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "new.jsonl"
+    rows.write_text('{"text": "so happy", "labels": ["joy"]}\n' * 4, "utf-8")
+    arguments = ["--from", str(tiny_model), "--output", str(tmp_path / "m"), *BRIEF]
+
+    assert main(["train", str(rows), *arguments]) == 0
+
+    assert load_artifact(tmp_path / "m").decision.space.names == ("fear", "joy", "love")
+    card = (tmp_path / "m" / "README.md").read_text("utf-8")
+    assert f"Model `{tiny_model.name}`, mean pooling" in card
+    capfd.readouterr()
+    rows.write_text('{"text": "so angry", "labels": ["anger"]}\n', "utf-8")
+    assert main(["train", str(rows), *arguments, "--output", str(tmp_path / "n")]) == 2
+    assert "'anger' is not among the known labels: fear, joy, love" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["epoch=3"], "Unknown option 'epoch'. Did you mean 'epochs'?"),
+        (["epochs=three"], "Option 'epochs' is 'three'; expected a whole number."),
+        (["epochs"], "'epochs' is not an option: write key=value"),
+        (["--goal", "f1"], "Option 'goal' is 'f1'; expected one of micro_f1, macro_f1"),
+        (["--recipe", "no.toml"], "no.toml: there is no such recipe"),
+        (["thresholds=2"], "Option 'thresholds' is 2.0; expected global, per_label or a number"),
+        (["data.text_colum=a"], "Did you mean 'data.text_column'?"),
+        (["data.text_column=a"], "There is no column 'a' (data.text_column)"),
+        (["data.format=xml"], "data.format=xml is unknown. Known: auto, csv"),
+        (["--validation", "no.csv"], "no.csv: There is no such file"),
+        (["--from", "no"], "no: there is no such folder; expected a model folder"),
+        (["--from", "no", "--encoder", "e"], "--from goes on with the encoder of that model"),
+        (["--encoder", "no/such"], "no/such"),
+        (["max_length=65"], "max_length=65, but the encoder"),
+        (["precision=fp8"], "precision='fp8'; expected auto, fp32 or bf16"),
+        (["pooling=max"], "pooling='max'; expected auto, cls or mean"),
+        (["--device", "gpu"], "device='gpu' is not a device"),
+        (["trackers=paper"], "trackers: 'paper' is unknown; accelerate knows"),
+        (["data.label_names=@labels"], "means the labels of a model, and there is none here"),
+    ],
+)
+def test_a_wrong_command_is_explained_and_leaves_nothing_behind(
+    train_file: Path,
+    tiny_encoder: Path,
+    arguments: list[str],
+    words: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    if "--encoder" not in arguments and "--from" not in arguments:
+        arguments = ["--encoder", str(tiny_encoder), *arguments]
+    output = train_file.with_name("m")
+
+    code = main(["train", str(train_file), "--output", str(output), *arguments])
+
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert err.splitlines()[-1].startswith("multihot train: ")
+    assert "Traceback" not in err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "The file is empty"),
+        ("text,joy\n", "There is a header, but not a single row"),
+        ("text,joy\na,1\nb\n", ":3"),
+        ("text,joy\na,1\nb,maybe\n", ":3, column 'joy'"),
+        ("a,b\nx,1\n", "No column is named like a text"),
+        ("text\nx\n", "There is no label column"),
+        ("text,joy\na,\nb,\n", "label"),
+    ],
+)
+def test_a_wrong_file_is_explained_with_the_place(
+    tiny_encoder: Path,
+    tmp_path: Path,
+    content: str,
+    words: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(content, "utf-8")
+
+    code = main(["train", str(path), "--encoder", str(tiny_encoder), "--output", str(path) + "-m"])
+
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert words in err.splitlines()[-1]
+    assert "train.csv" in err.splitlines()[-1]
+
+
+def test_an_interrupted_run_goes_on_only_with_the_same_options_and_data(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m"
+    command = ["train", str(train_file), "--encoder", str(tiny_encoder), "--output", str(output)]
+    assert main([*command, *BRIEF]) == 0
+    (output / "thresholds.json").unlink()  # as if it had been stopped before the end
+
+    assert main([*command, *BRIEF, "seed=9", "--resume"]) == 2
+    assert "has other options: seed=0" in capfd.readouterr().err
+    assert main([*command, *BRIEF, "--resume"]) == 0
+    assert load_artifact(output)
+    lines = (output / "run" / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1] * len(lines)

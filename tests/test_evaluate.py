@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from emotions import LABELS, NAMES, TEXTS, write_jsonl
+from multihot.data.records import Examples, read_examples
+from multihot.decision.decision import Decision
+from multihot.errors import DataError, LabelError
+from multihot.evaluate import evaluate, report
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.options import DataOptions
+from multihot.predictor import Predictor
+
+METRICS = [
+    "jaccard",
+    "jaccard_empty_zero",
+    "micro_f1",
+    "macro_f1",
+    "weighted_f1",
+    "samples_f1",
+    "micro_precision",
+    "micro_recall",
+    "subset_accuracy",
+    "hamming_loss",
+    "lrap",
+    "mean_average_precision",
+    "micro_roc_auc",
+    "macro_roc_auc",
+]
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model: Path) -> Predictor:
+    return Predictor.load(tiny_model, device="cpu")
+
+
+def examples(texts: list[str], labels: LabelMatrix | None) -> Examples:
+    numbers = list(range(1, len(texts) + 1))
+    return Examples(texts, labels, list(map(str, numbers)), "here", DataOptions(), (), numbers)
+
+
+def matrix(rows: list[list[str]]) -> LabelMatrix:
+    return LabelMatrix.from_names(rows, LabelSpace(LABELS))
+
+
+def noisy_rows() -> list[list[str]]:
+    """Return the labels with every third row turned into another row's."""
+    return [NAMES[row - 5] if row % 3 == 0 else names for row, names in enumerate(NAMES)]
+
+
+def test_the_report_equals_scikit_learn_on_the_models_own_scores(predictor: Predictor) -> None:
+    labels = matrix(noisy_rows())
+    scores = predictor.scores(TEXTS)
+    truth = labels.values.astype(int)
+    decided = (scores.astype(float) >= list(predictor.decision.thresholds)).astype(int)
+    means = {
+        f"{mean}_f1": sklearn.metrics.f1_score(truth, decided, average=mean)
+        for mean in ("micro", "macro", "weighted")
+    }
+    expected = {
+        **means,
+        "micro_precision": sklearn.metrics.precision_score(truth, decided, average="micro"),
+        "micro_recall": sklearn.metrics.recall_score(truth, decided, average="micro"),
+        "subset_accuracy": sklearn.metrics.accuracy_score(truth, decided),
+        "hamming_loss": sklearn.metrics.hamming_loss(truth, decided),
+        "lrap": sklearn.metrics.label_ranking_average_precision_score(truth, scores),
+        "mean_average_precision": sklearn.metrics.average_precision_score(truth, scores),
+        "micro_roc_auc": sklearn.metrics.roc_auc_score(truth, scores, average="micro"),
+        "macro_roc_auc": sklearn.metrics.roc_auc_score(truth, scores, average="macro"),
+        "jaccard": sklearn.metrics.jaccard_score(
+            truth, decided, average="samples", zero_division=1.0
+        ),
+        "jaccard_empty_zero": sklearn.metrics.jaccard_score(
+            truth, decided, average="samples", zero_division=0.0
+        ),
+    }
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(truth, decided)
+
+    found = evaluate(predictor, examples(TEXTS, labels))
+
+    assert found.rows == 48
+    assert {name: found.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert list(found.labels) == list(LABELS)
+    for column, row in enumerate(found.labels.values()):
+        assert row.support == support[column]
+        assert (row.precision, row.recall, row.f1) == pytest.approx(
+            (precision[column], recall[column], f1[column])
+        )
+        assert row.threshold == predictor.decision.thresholds[column]
+
+
+def test_perfect_answers_score_one(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(TEXTS, matrix(NAMES)))
+
+    assert found.metrics["jaccard"] == found.metrics["micro_f1"] == 1
+    assert found.metrics["hamming_loss"] == 0
+
+
+def test_labels_are_matched_by_name_whatever_their_order(predictor: Predictor) -> None:
+    rows = noisy_rows()
+    other_order = LabelMatrix.from_names(rows, LabelSpace(LABELS[::-1]))
+
+    assert evaluate(predictor, examples(TEXTS, other_order)) == evaluate(
+        predictor, examples(TEXTS, matrix(rows))
+    )
+
+
+def test_unknown_cells_are_left_out_of_truth_and_prediction(predictor: Predictor) -> None:
+    values = matrix(noisy_rows()).values.copy()
+    values[::2, 0] = np.nan
+    values[5] = np.nan
+    known = ~np.isnan(values)
+    decided = predictor.decision.decide(predictor.scores(TEXTS))
+
+    found = evaluate(predictor, examples(TEXTS, LabelMatrix(LabelSpace(LABELS), values)))
+
+    assert (found.rows, found.rows_without_known_labels) == (47, 1)
+    assert found.metrics["micro_f1"] == pytest.approx(
+        sklearn.metrics.f1_score(values[known].astype(int), decided[known])
+    )
+    for column, row in enumerate(found.labels.values()):
+        cells = known[:, column]
+        assert row.support == int(values[cells, column].sum())
+        assert row.f1 == pytest.approx(
+            sklearn.metrics.f1_score(values[cells, column].astype(int), decided[cells, column])
+        )
+    assert "1 texts without a known label left out." in found.remarks()
+
+
+def test_a_label_that_the_file_lacks_is_unknown_and_undefined(predictor: Predictor) -> None:
+    joy = LabelMatrix.from_names([[n for n in row if n == "joy"] for row in NAMES])
+
+    found = evaluate(predictor, examples(TEXTS, joy))
+
+    assert found.labels["joy"].f1 == 1
+    assert found.labels["fear"].support == 0
+    assert found.labels["fear"].f1 is None
+    assert "No text has or gets these labels (undefined): fear, love." in found.remarks()
+
+
+def test_rows_that_fitted_the_thresholds_are_counted(predictor: Predictor, tmp_path: Path) -> None:
+    space = predictor.space
+    fitted = read_examples(write_jsonl(tmp_path / "a.jsonl", slice(0, 24)), space=space)
+    others = read_examples(write_jsonl(tmp_path / "b.jsonl", slice(24, 48)), space=space)
+    both = read_examples(write_jsonl(tmp_path / "c.jsonl", slice(12, 36)), space=space)
+
+    counts = [evaluate(predictor, each).rows_fitted for each in (fitted, others, both)]
+
+    assert counts == [24, 0, 12]
+    report = evaluate(predictor, fitted)
+    assert report.to_json()["fitted_here"] is True
+    assert "The thresholds were fitted on 24 of these texts" in str(report)
+    assert evaluate(predictor, others).to_json()["fitted_here"] is False
+    assert "were fitted on" not in str(evaluate(predictor, others))
+
+
+def test_the_same_text_with_other_labels_did_not_fit_the_thresholds(predictor: Predictor) -> None:
+    other = matrix([["fear", "joy", "love"]] * 24)
+
+    assert evaluate(predictor, examples(TEXTS[:24], other)).rows_fitted == 0
+
+
+def test_a_given_threshold_was_fitted_on_nothing(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(TEXTS[:24], matrix(NAMES[:24])), threshold=0.9)
+
+    assert found.rows_fitted == 0
+    assert {row.threshold for row in found.labels.values()} == {0.9}
+
+
+def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(["love " * 100, "love"], matrix([["love"], ["love"]])))
+
+    assert found.rows_truncated == 1
+    assert "1 texts were cut to the model's max_length." in found.remarks()
+
+
+def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(TEXTS, matrix(NAMES))).to_json()
+
+    assert list(found) == [
+        "rows",
+        "rows_without_known_labels",
+        "rows_truncated",
+        "rows_fitted",
+        "fitted_here",
+        "metrics",
+        "labels",
+    ]
+    assert list(found["metrics"]) == METRICS
+    for metric in found["metrics"].values():
+        assert list(metric) == ["value", "low", "high"]
+        assert 0 <= metric["value"] <= 1
+        assert metric["low"] is metric["high"] is None
+    assert list(found["labels"]) == list(LABELS)
+    for label in found["labels"].values():
+        assert list(label) == ["support", "precision", "recall", "f1", "threshold"]
+
+
+@pytest.mark.parametrize(
+    "rows", [[[], []], [["joy"], ["joy"]], [["fear", "joy", "love"], ["fear", "joy", "love"]]]
+)
+def test_undefined_figures_are_null_and_never_nan(rows: list[list[str]]) -> None:
+    space = LabelSpace(LABELS)
+    decision = Decision(space, (0.5, 0.5, 0.5), "jaccard", "fixed")
+    logits = np.full((2, 3), -5, dtype=np.float32)
+
+    found = report(decision, logits, examples(["a", "b"], matrix(rows)))
+
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+    assert "nan" not in str(found).lower().split()
+
+
+def test_the_printed_report_has_every_metric_and_label(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(TEXTS, matrix(noisy_rows())))
+    words = str(found).split()
+
+    assert set(METRICS) <= set(words)
+    assert set(LABELS) <= set(words)
+    assert f"{found.metrics['jaccard']:.3f}" in words
+    assert "48 texts." in str(found)
+
+
+def test_data_without_labels_cannot_be_evaluated(predictor: Predictor) -> None:
+    with pytest.raises(DataError, match=r"here: has no labels to compare with"):
+        evaluate(predictor, examples(TEXTS, None))
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(predictor: Predictor) -> None:
+    labels = LabelMatrix.from_names([["anger"], ["joy"]])
+
+    with pytest.raises(LabelError, match=r"not known here: anger. The known labels are: fear, joy"):
+        evaluate(predictor, examples(TEXTS[:2], labels))
+
+
+def test_an_evaluation_does_not_change_the_model(predictor: Predictor) -> None:
+    before = replace(predictor.artifact)
+
+    evaluate(predictor, examples(TEXTS, matrix(NAMES)), threshold=0.1)
+
+    assert predictor.artifact == before

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import importlib.util
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+from multihot.errors import MissingExtraError
+from multihot.extras import require_training
+
+
+def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `package` look as if it were not installed."""
+    find = importlib.util.find_spec
+
+    def find_spec(name: str, parent: str | None = None) -> ModuleSpec | None:
+        return None if name == package else find(name, parent)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+
+
+def test_nothing_is_missing_here() -> None:
+    require_training()
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "accelerate", "tomli_w"])
+def test_each_package_of_the_train_extra_is_asked_for(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(package, monkeypatch)
+
+    with pytest.raises(
+        MissingExtraError, match=rf"Training needs the package '{package}'.*multihot\[train\]"
+    ):
+        require_training()

@@ -1,0 +1,92 @@
+"""AdamW's groups, the schedule and the norm, against their formulas."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multihot.training.optimizer import (
+    build_optimizer,
+    gradient_norm,
+    linear_schedule,
+    scale_gradients,
+)
+from training.toys import steps_of, toy_network, toy_rows, train_toy
+
+
+def test_matrices_decay_and_offsets_do_not() -> None:
+    network = toy_network()
+
+    decayed, plain = build_optimizer(network, 1e-3, 0.1).param_groups
+
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
+    assert {id(p) for p in decayed["params"]} == {
+        id(network.get_parameter(name)) for name in ("0.weight", "4.weight")
+    }
+    assert {id(p) for p in plain["params"]} == {
+        id(network.get_parameter(name)) for name in ("0.bias", "1.weight", "1.bias", "4.bias")
+    }
+
+
+def test_a_frozen_parameter_is_in_no_group() -> None:
+    network = toy_network()
+    network[0].requires_grad_(False)
+
+    groups = build_optimizer(network, 1e-3, 0.1).param_groups
+
+    assert sum(len(group["params"]) for group in groups) == 4
+
+
+def test_updates_are_those_of_the_adamw_paper() -> None:
+    network, rate, decay = toy_network(), 0.01, 0.1
+    rows = toy_rows()
+    start = network[4].weight.detach().double().numpy().copy()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(network(rows[0]), rows[1])
+    (gradient,) = torch.autograd.grad(loss, [network[4].weight])
+
+    train_toy(network, steps_of([rows]), rate=rate, optimizer=build_optimizer(network, rate, decay))
+
+    # In the first step both bias corrections cancel the moments' factors (Algorithm 2).
+    g = gradient.double().numpy()
+    expected = start * (1 - rate * decay) - rate * g / (np.abs(g) + 1e-8)
+    assert np.allclose(expected, network[4].weight.detach().numpy(), atol=1e-6)
+
+
+@given(st.integers(1, 300), st.floats(0, 0.9))
+def test_the_schedule_rises_to_one_and_falls_to_zero(total: int, fraction: float) -> None:
+    warmup = round(fraction * total)
+    shares = [linear_schedule(step, total, warmup) for step in range(total + 1)]
+
+    assert all(0 < share <= 1 for share in shares[:total])
+    assert shares[total] == 0
+    assert max(shares) == pytest.approx(1)
+    assert all(a < b for a, b in pairwise(shares[:warmup]))
+    assert all(a > b for a, b in pairwise(shares[warmup:]))
+
+
+def test_the_schedule_in_numbers() -> None:
+    shares = [linear_schedule(step, 10, 2) for step in range(12)]
+
+    expected = [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0, 0.0]
+    assert shares == pytest.approx(expected)
+
+
+def test_a_warmup_over_all_steps_never_divides_by_zero() -> None:
+    assert [linear_schedule(step, 2, 2) for step in range(3)] == [0.5, 1.0, 0.0]
+
+
+def test_the_norm_is_over_all_gradients_and_scaling_scales_it() -> None:
+    network = toy_network()
+    network(toy_rows()[0]).sum().backward()
+    network[0].bias.grad = None
+    gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+    expected = torch.cat(gradients).norm()
+
+    assert torch.allclose(expected, gradient_norm(network.parameters()))
+    scale_gradients(network.parameters(), 0.5)
+    assert torch.allclose(expected / 2, gradient_norm(network.parameters()))
