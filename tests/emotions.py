@@ -27,7 +27,7 @@ for _start, (_names, _signs) in itertools.product(_STARTS, _SIGNS.items()):
 
 QUICK = {
     "epochs": 25,
-    "batch_size": 8,
+    "batch_size": 4,
     "learning_rate": 0.01,
     "pooling": "mean",
     "precision": "fp32",

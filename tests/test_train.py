@@ -164,7 +164,7 @@ def test_a_run_leaves_a_complete_model(undisturbed: Path, options: TrainOptions)
 
 
 def test_a_tiny_encoder_learns_the_cue_words(tmp_path: Path, options: TrainOptions) -> None:
-    learner = replace(options, epochs=5, learning_rate=2e-2, pooling="mean", checkpoint_steps=99)
+    learner = replace(options, epochs=8, learning_rate=2e-2, pooling="mean", checkpoint_steps=99)
 
     train(rows(200, 2), VALIDATION, learner, tmp_path)
 
