@@ -27,6 +27,7 @@ from multihot.devices import (
 from multihot.errors import OptionError
 from multihot.evaluate import Report, report
 from multihot.listener import Listener
+from multihot.models.dropout import use_cheap_dropout
 from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
@@ -105,6 +106,7 @@ def train(
         TorchBackend(start.network, len(start.space), device, choose_precision("fp32", device)),
         options,
     )
+    use_cheap_dropout(start.network)
     packed = choose_execution(options.execution, start.network, device, precision, listener)
     held_out.backend.packed = packed
     describe_rows(train_set, held_out.data, start.max_length, listener)

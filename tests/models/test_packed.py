@@ -252,6 +252,51 @@ def test_attention_is_the_plain_softmax_text_by_text(
 
 
 @pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_attention_with_dropout_is_the_softmax_before_anything_is_dropped(
+    window: int | None, scale: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing, rows = layout(4, 9, 1), torch.randn(14, 2, 4)
+    shares: list[float] = []
+
+    def keep_all(weights: Tensor, share: float) -> Tensor:
+        shares.append(share)
+        return weights
+
+    monkeypatch.setattr(packed, "cheap_dropout", keep_all)
+    found = packed_attention(rows, rows, rows, packing, window=window, dropout=0.3, scale=scale)
+
+    assert torch.allclose(found, reference(rows, packing.cu_seq_lens, window, scale), atol=1e-6)
+    assert set(shares) == {0.3}
+
+
+def test_dropout_keeps_the_mean_of_the_padded_batch(bert: Any) -> None:
+    texts = make_texts(bert, [5, 9, 12])
+    bert.train()
+    with torch.no_grad():
+        draws = [
+            torch.stack([run(bert, texts, packed=form) for _ in range(400)])
+            for form in (False, True)
+        ]
+
+    padded, found = draws
+    error = ((padded.var(dim=0) + found.var(dim=0)) / 400).sqrt()
+    assert ((padded.mean(dim=0) - found.mean(dim=0)) / error).abs().max() < 5
+    assert (padded.std(dim=0) / found.std(dim=0) - 1).abs().max() < 0.25
+
+
+def test_texts_are_padded_with_their_likes() -> None:
+    lengths = [30, 5, 31, 60, 6, 1, 58]
+
+    packing = layout(*lengths)
+
+    assert [(g.num_texts, g.longest) for g in packing.groups] == [(2, 60), (2, 31), (2, 6), (1, 1)]
+    assert len(packing.tokens) == 2 * 60 + 2 * 31 + 2 * 6 + 1
+    assert packing.longest == 60
+    assert torch.equal(packing.tokens[packing.slots], torch.arange(sum(lengths)))
+
+
+@pytest.mark.parametrize("window", [None, 3])
 def test_flash_attention_is_given_what_its_signature_asks_for(
     window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +351,7 @@ def test_gathering_has_the_gradient_of_a_gather() -> None:
     rows = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
 
     def there_and_back(values: Tensor) -> Tensor:
-        return packing.unpad(packing.pad(values) ** 2)
+        return packing.unpad([piece**2 for piece in packing.pad(values)])
 
     assert torch.autograd.gradcheck(there_and_back, rows)
 

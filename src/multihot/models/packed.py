@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multihot.models.dropout import cheap_dropout
 from multihot.models.encoder import first_position, quiet_transformers
 from multihot.models.packing import Packing
 
@@ -147,9 +148,9 @@ def _attention(
     # transformers' window counts the token itself, as flash attention's wrapper there does.
     window = None if sliding_window is None else sliding_window - 1
     attended = packed_attention(
-        query[0].transpose(0, 1),
-        key[0].transpose(0, 1),
-        value[0].transpose(0, 1),
+        query.squeeze(0).transpose(0, 1),
+        key.squeeze(0).transpose(0, 1),
+        value.squeeze(0).transpose(0, 1),
         packing,
         window=window,
         dropout=dropout,
@@ -196,22 +197,45 @@ def packed_attention(
     """
     if dropout == 0.0 and _flash_attends(query):
         return _flash_attention(query, key, value, packing, window=window, scale=scale)
-    heads = F.scaled_dot_product_attention(
-        _padded_heads(query, packing),
-        _padded_heads(key, packing),
-        _padded_heads(value, packing),
-        attn_mask=packing.key_mask(window),
-        dropout_p=dropout,
-        scale=scale,
-    )
-    return packing.unpad(heads.transpose(1, 2).flatten(2)).view(query.shape)
+    queries, keys, values = (_padded_heads(rows, packing) for rows in (query, key, value))
+    attended = []
+    for number, group in enumerate(packing.groups):
+        mask = group.key_mask(window, query.device)
+        heads = _attend_padded(
+            queries[number], keys[number], values[number], mask, dropout=dropout, scale=scale
+        )
+        attended.append(heads.transpose(1, 2).flatten(2))
+    return packing.unpad(attended).view(query.shape)
 
 
-def _padded_heads(packed: Tensor, packing: Packing) -> Tensor:
-    """Gather heads for SDPA. *Shapes:* (T, H, D) -> (B, H, S, D)."""
+def _attend_padded(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    dropout: float,
+    scale: float | None,
+) -> Tensor:
+    """Attend within padded rows. *Shapes:* (B, H, S, D) -> (B, H, S, D)."""
+    if dropout == 0.0 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
+        )
+    # With dropout torch's own takes a slow way on a processor: float32, 64 random bits a weight.
+    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return cheap_dropout(scores.softmax(dim=-1), dropout) @ value
+
+
+def _padded_heads(packed: Tensor, packing: Packing) -> list[Tensor]:
+    """Gather heads for SDPA. *Shapes:* (T, H, D) -> (B, H, S, D) for every group."""
     num_heads, width = packed.shape[1:]
-    padded = packing.pad(packed.flatten(1))
-    return padded.view(*padded.shape[:2], num_heads, width).transpose(1, 2)
+    return [
+        padded.view(*padded.shape[:2], num_heads, width).transpose(1, 2)
+        for padded in packing.pad(packed.flatten(1))
+    ]
 
 
 def _flash_attention(

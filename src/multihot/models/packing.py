@@ -5,7 +5,8 @@ Letters: `B` texts, `S` tokens of the longest, `T` tokens of all together, `D` w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,48 @@ import torch
 from torch import Tensor
 
 __all__ = ["Packing", "lay_out"]
+
+
+_SHRINK = 0.7  # a group holds texts of at least this share of its longest
+_MOST_GROUPS = 5
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts of similar length, which are padded together.
+
+    Attributes
+    ----------
+    num_texts
+        B.
+    longest
+        S.
+    mask
+        *Shape:* (B, 1, 1, S), bool, True = token; `None` when all texts are equally long.
+    """
+
+    num_texts: int
+    longest: int
+    mask: Tensor | None
+    _window_masks: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def key_mask(self, window: int | None, device: torch.device) -> Tensor | None:
+        """Return which keys a query may see; `None` when all of them.
+
+        *Shape:* (1 or B, 1, 1 or S, S), bool. `window` is the largest distance between a query and
+        its keys; `None` is no limit. Made once for all layers.
+        """
+        if window is None or window >= self.longest - 1:
+            return self.mask
+        if window not in self._window_masks:
+            places = torch.arange(self.longest, device=device)
+            distance = (places[:, None] - places[None, :]).abs()
+            seen = (distance <= window)[None, None]
+            if self.mask is not None:
+                # A padding query may be left without keys; its output is dropped but must be finite.
+                seen = (seen & self.mask) | (distance == 0)
+            self._window_masks[window] = seen
+        return self._window_masks[window]
 
 
 @dataclass(frozen=True)
@@ -32,14 +75,14 @@ class Packing:
     rows
         *Shape:* (T,), int64. Text of each token.
     slots
-        *Shape:* (T,), int64. Place of each token among the B * S slots of the padded form.
+        *Shape:* (T,), int64. Place of each token among the P slots of the padded form.
     tokens
-        *Shape:* (B * S,), int64. Token of each slot; padding repeats the last token of its own
+        *Shape:* (P,), int64. Token of each slot; padding repeats the last token of its own
         text, so that nothing of one text, not even a NaN, reaches another.
-    mask
-        *Shape:* (B, 1, 1, S), bool, True = token; `None` when all texts are equally long.
+    groups
+        The texts by length, longest first; their slots follow each other in `tokens`.
     longest
-        S.
+        Tokens of the longest text.
     on_attention
         Called by every attention layer; lets a check count them.
     """
@@ -50,36 +93,22 @@ class Packing:
     rows: Tensor
     slots: Tensor
     tokens: Tensor
-    mask: Tensor | None
+    groups: tuple[Group, ...]
     longest: int
     on_attention: Callable[[], None] | None = None
-    _window_masks: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
-    def pad(self, packed: Tensor) -> Tensor:
-        """Gather into the padded form. *Shapes:* (T, D) -> (B, S, D)."""
+    def pad(self, packed: Tensor) -> tuple[Tensor, ...]:
+        """Gather into the padded form. *Shapes:* (T, D) -> (B, S, D) for every group."""
         padded: Tensor = _Pad.apply(packed, self.tokens, self.slots)  # type: ignore[no-untyped-call]
-        return padded.view(len(self.firsts), self.longest, -1)
+        pieces = torch.split(padded, [group.num_texts * group.longest for group in self.groups])
+        return tuple(
+            piece.view(group.num_texts, group.longest, -1)
+            for piece, group in zip(pieces, self.groups, strict=True)
+        )
 
-    def unpad(self, padded: Tensor) -> Tensor:
-        """Drop the padding. *Shapes:* (B, S, D) -> (T, D)."""
-        return padded.flatten(0, 1).index_select(0, self.slots)
-
-    def key_mask(self, window: int | None) -> Tensor | None:
-        """Return which keys a query may see: (1 or B, 1, 1 or S, S), bool; `None` when all of them.
-
-        `window` is the largest distance between a query and its keys; `None` is no limit.
-        """
-        if window is None or window >= self.longest - 1:
-            return self.mask
-        if window not in self._window_masks:
-            places = torch.arange(self.longest, device=self.slots.device)
-            distance = (places[:, None] - places[None, :]).abs()
-            seen = (distance <= window)[None, None]
-            if self.mask is not None:
-                # A padding query may be left without keys; its output is dropped but must be finite.
-                seen = (seen & self.mask) | (distance == 0)
-            self._window_masks[window] = seen
-        return self._window_masks[window]
+    def unpad(self, padded: Sequence[Tensor]) -> Tensor:
+        """Drop the padding. *Shapes:* (B, S, D) for every group -> (T, D)."""
+        return torch.cat([piece.flatten(0, 1) for piece in padded]).index_select(0, self.slots)
 
 
 class _Pad(torch.autograd.Function):
@@ -109,14 +138,23 @@ def lay_out(cu_seq_lens: npt.NDArray[np.int64], device: torch.device) -> Packing
     lengths = np.diff(cu_seq_lens)
     if len(lengths) == 0 or lengths.min() < 1:
         raise ValueError("A packed batch needs texts of at least one token each.")
-    starts, longest = cu_seq_lens[:-1], int(lengths.max())
+    starts = cu_seq_lens[:-1]
     rows = np.repeat(np.arange(len(lengths)), lengths)
     positions = np.arange(cu_seq_lens[-1]) - starts[rows]
-    places = np.arange(longest)
-    tokens = starts[:, None] + np.minimum(places[None, :], lengths[:, None] - 1)
-    mask = None
-    if lengths.min() < longest:
-        mask = torch.from_numpy(places[None, :] < lengths[:, None])[:, None, None, :].to(device)
+    order = np.argsort(-lengths, kind="stable")
+    # A card has time for padding but not for many small kernels.
+    cuts = _cuts(lengths[order]) if device.type == "cpu" else [0, len(order)]
+    first_slots, tokens, groups = np.zeros_like(starts), [], []
+    num_slots = 0
+    for begin, end in itertools.pairwise(cuts):
+        texts = order[begin:end]
+        longest = int(lengths[texts[0]])
+        places, last = np.arange(longest), lengths[texts, None] - 1
+        first_slots[texts] = num_slots + longest * np.arange(len(texts))
+        num_slots += longest * len(texts)
+        tokens.append((starts[texts, None] + np.minimum(places, last)).ravel())
+        mask = torch.from_numpy(places <= last)[:, None, None, :].to(device)
+        groups.append(Group(len(texts), longest, None if last[-1] == last[0] else mask))
 
     def moved(array: npt.NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(device)
@@ -126,8 +164,15 @@ def lay_out(cu_seq_lens: npt.NDArray[np.int64], device: torch.device) -> Packing
         firsts=moved(starts),
         positions=moved(positions),
         rows=moved(rows),
-        slots=moved(rows * longest + positions),
-        tokens=moved(tokens.ravel()),
-        mask=mask,
-        longest=longest,
+        slots=moved(first_slots[rows] + positions),
+        tokens=moved(np.concatenate(tokens)),
+        groups=tuple(groups),
+        longest=groups[0].longest,
     )
+
+
+def _cuts(lengths: npt.NDArray[np.int64]) -> list[int]:
+    """Return where lengths, longest first, are cut into groups; 0 and their number included."""
+    limits = lengths[0] * _SHRINK ** np.arange(1, _MOST_GROUPS)
+    cuts = np.searchsorted(-lengths, -limits, side="right")
+    return [int(cut) for cut in np.unique([0, *cuts, len(lengths)])]
