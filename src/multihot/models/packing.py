@@ -18,8 +18,8 @@ from torch import Tensor
 __all__ = ["Packing", "lay_out"]
 
 
-_SHRINK = 0.7  # a group holds texts of at least this share of its longest
-_MOST_GROUPS = 5
+_SHRINK = 0.7  # the longest text of a group has at most this share of the group's before
+_MOST_GROUPS = 5  # the shortest texts share the last; more groups cost more than their padding
 
 
 @dataclass(frozen=True)
