@@ -61,8 +61,12 @@ def loss_on(device: torch.device) -> Callable[[nn.Module, Batch], tuple[Tensor, 
 def explain_rows(batch: Batch, network: nn.Module, device: torch.device, examples: Examples) -> str:
     """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
     network.eval()
+    ids, mask = _to(device, batch)
+    lengths = batch.attention_mask.sum(axis=1)
+    # Each row without its padding, through which one row's fault would reach the others.
     with torch.inference_mode():
-        finite = torch.isfinite(network(*_to(device, batch))).all(dim=1).cpu().numpy()
+        alone = [network(ids[i : i + 1, :n], mask[i : i + 1, :n]) for i, n in enumerate(lengths)]
+    finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
     named = [f"{examples.ids[row]} (line {examples.lines[row]})" for row in rows[:_SHOWN_ROWS]]
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
