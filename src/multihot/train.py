@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from multihot.artifact import Artifact, is_artifact, save_artifact
+from multihot.artifact import Artifact, save_artifact
 from multihot.backends.torch import TorchBackend, pad_id
 from multihot.card import model_card
 from multihot.config import to_plain
@@ -35,7 +35,7 @@ from multihot.training.finetuning import explain_rows, loss_on, steps_after
 from multihot.training.log import MetricsLog, open_trackers, require_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from multihot.training.rows import EncodedExamples, describe_rows, encode, with_validation
-from multihot.training.run_folder import RunFolder, open_run, saved_threads
+from multihot.training.run_folder import RunFolder, check_output, open_run, saved_threads
 from multihot.training.start import (
     Start,
     start_from_artifact,
@@ -86,8 +86,7 @@ def train(
     cannot go on, `InterruptedRunError` when a signal stopped it.
     """
     listener = listener or Listener()
-    if resume and is_artifact(output):
-        raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
+    check_output(output, resume=resume)
     require_trackers(options.trackers)
     device, precision = _choose_hardware(options, output, resume, listener)
     training, validation = with_validation(

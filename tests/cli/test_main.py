@@ -139,6 +139,7 @@ def test_it_is_also_a_module_that_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["multihot", "--version"])
+    monkeypatch.delitem(sys.modules, "multihot.__main__", raising=False)
 
     with pytest.raises(SystemExit) as leaving:
         runpy.run_module("multihot", run_name="__main__")

@@ -18,6 +18,8 @@ from multihot.randomness import named_generator
 
 __all__ = ["EncodedExamples", "describe_rows", "encode", "with_validation"]
 
+_FEW_ROWS = 50  # below this one row moves a threshold's goal by more than a percent
+
 
 @dataclass(frozen=True)
 class EncodedExamples:
@@ -84,6 +86,11 @@ def describe_rows(
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens.")
         if num_unknown := int((~part.labels.known).sum()):
             listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
+    if len(held_out.tokens) < _FEW_ROWS:
+        listener.say(
+            f"Only {len(held_out.tokens)} validation rows choose the epoch and the thresholds: both "
+            "will follow chance. Label more rows, or raise validation_fraction."
+        )
     without = _without_positives(train_set.labels)
     if without:
         listener.say(f"No training row has these labels: {', '.join(without)}.")
