@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -242,7 +243,7 @@ def _optimise(
         listener=listener,
         state=state,
     )
-    with stop_signals(watch):
+    with stop_signals(watch), contextlib.closing(watch.log):
         loop.run(
             network,
             [] if state.stopped_early else steps_after(state.step, train_set, options, padding),
@@ -255,7 +256,6 @@ def _optimise(
             explain=lambda batch: explain_rows(batch, network, device, train_set.examples),
             after_step=[watch.report_progress, watch.end_epoch, watch.save_when_due],
         )
-    watch.log.close()
     return state
 
 

@@ -86,6 +86,8 @@ class EncoderAndHead(nn.Module):
 def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:
     """Build the network over a checked encoder folder, its new head drawn from `seed`.
 
+    With `cls`, a classification head in the checkpoint that was made for as many labels is kept.
+
     Parameters
     ----------
     folder
