@@ -314,11 +314,16 @@ def test_a_run_interrupted_while_the_model_is_written_is_finished_by_resume(
 ) -> None:
     import multihot.artifact
 
-    def fail(path: Path, content: str) -> None:
+    def fail(path: Path, content: Any) -> None:
         raise KeyboardInterrupt
 
+    write_json = multihot.artifact.write_json
+
+    def fail_at_last(path: Path, content: Any) -> None:
+        (fail if path.name == "thresholds.json" else write_json)(path, content)
+
     with monkeypatch.context() as patch:
-        patch.setattr(multihot.artifact, "write_text", fail)
+        patch.setattr(multihot.artifact, "write_json", fail_at_last)
         with pytest.raises(KeyboardInterrupt):
             train(TRAIN, VALIDATION, options, tmp_path)
     assert (tmp_path / "model.safetensors").exists()
@@ -451,7 +456,9 @@ def test_without_validation_rows_some_are_set_aside(options: TrainOptions, tmp_p
     result = train(TRAIN, None, short, tmp_path, listener=ears)
 
     assert result.rows == 9
-    assert any("9 of 37 rows are set aside, stratified by label" in s for s in ears.sentences)
+    assert any(
+        "9 of 37 labelled rows are set aside, stratified by label" in s for s in ears.sentences
+    )
     fitted = load_artifact(tmp_path).decision.fitted_on
     assert fitted is not None
     assert fitted.rows == 9

@@ -225,7 +225,11 @@ def _optimise(
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = build_optimizer(network, peak, options.weight_decay)
     state = RunState()
-    if latest := checkpoint.latest_checkpoint(folder.checkpoints):
+    latest = checkpoint.latest_checkpoint(folder.checkpoints)
+    if damaged := checkpoint.damaged_checkpoints(folder.checkpoints, latest):
+        back = f"going back to {latest.name}" if latest else "starting from the beginning"
+        listener.say(f"Not complete and passed over: {', '.join(damaged)}; {back}.")
+    if latest:
         state = RunState(**checkpoint.load_checkpoint(latest, network, optimizer))
         listener.say(f"Resuming after step {state.step} of {total_steps}.")
     trackers = open_trackers(options.trackers, folder.root, folder.root.parent.name)

@@ -9,10 +9,11 @@ import pytest
 
 from multihot.data.records import Examples
 from multihot.data.tokens import load_tokenizer
-from multihot.errors import LabelError
+from multihot.errors import DataError, LabelError
 from multihot.labels import LabelMatrix, LabelSpace
+from multihot.listener import Listener
 from multihot.options import DataOptions
-from multihot.training.rows import EncodedExamples, encode
+from multihot.training.rows import EncodedExamples, encode, with_validation
 
 SPACE = LabelSpace(("joy", "fear"))
 TEXTS = ["i am happy", "afraid of the day"]
@@ -53,3 +54,27 @@ def test_the_fingerprint_follows_texts_labels_and_order(tiny_encoder: Path) -> N
     }
 
     assert len(found) == 4
+
+
+def test_only_labelled_rows_are_set_aside_for_validation() -> None:
+    labels = LabelMatrix.from_names([["joy"] if n % 8 == 0 else None for n in range(80)])
+    ids = [str(n) for n in range(80)]
+    examples = Examples(ids, labels, ids, "a.jsonl", DataOptions(), (), list(range(80)))
+
+    for seed in range(5):
+        kept, held_out = with_validation(
+            examples, None, fraction=0.2, seed=seed, listener=Listener()
+        )
+
+        assert held_out.labels is not None
+        assert len(held_out) == 2
+        assert held_out.labels.known.all()
+        assert sorted([*kept.texts, *held_out.texts]) == sorted(ids)
+
+
+def test_a_single_labelled_row_is_too_few_to_set_one_aside() -> None:
+    labels = LabelMatrix.from_names([["joy"], None, None])
+    examples = Examples(["a", "b", "c"], labels, ["1", "2", "3"], "a.jsonl", DataOptions(), (), [])
+
+    with pytest.raises(DataError, match=r"a\.jsonl: has 1 rows with a known label"):
+        with_validation(examples, None, fraction=0.5, seed=0, listener=Listener())

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse
 from multihot.cli.console import ConsoleListener, say
-from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.config import build_options, parse_assignments, read_recipe, to_plain, updated
 from multihot.errors import OptionError
 from multihot.options import TrainOptions
 
 if TYPE_CHECKING:
+    from multihot.artifact import Artifact
     from multihot.data.records import Examples
     from multihot.labels import LabelSpace
 
@@ -58,14 +59,14 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{output} is already finished; nothing to resume.")
         return 0
     check_output(output, resume=given.resume)
-    decision = None
+    space = None
     if given.start_from:
         if given.encoder:
             raise OptionError("--from goes on with the encoder of that model; leave out --encoder.")
-        decision = load_artifact(given.start_from).decision
-        values = updated({"goal": decision.goal}, values)
+        artifact = load_artifact(given.start_from)
+        space = artifact.decision.space
+        values = _going_on_from(artifact, values)
     options = build_options(TrainOptions, values)
-    space = decision.space if decision else None
     training, validation = _read(given.train, given.validation, options, space)
 
     with ConsoleListener() as listener:
@@ -96,6 +97,16 @@ def _values(given: argparse.Namespace) -> dict[str, Any]:
     flags = {name: getattr(given, name) for name in ("encoder", "goal", "device")}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
     return updated(values, parse_assignments(given.assignments))
+
+
+def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
+    """Lay the options over what the model was trained with: goal, thresholds and columns."""
+    if unused := sorted({"encoder", "pooling"} & set(values)):
+        say(f"--from goes on with that model's encoder and head; not used: {', '.join(unused)}.")
+    decision = artifact.decision
+    kind = decision.thresholds[0] if decision.kind == "fixed" else decision.kind
+    inherited = {"goal": decision.goal, "thresholds": kind, "data": to_plain(artifact.data)}
+    return updated(inherited, values)
 
 
 def _read(

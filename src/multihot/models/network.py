@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,7 +27,6 @@ from multihot.models.heads import MeanPoolingHead
 
 __all__ = [
     "EncoderAndHead",
-    "Network",
     "SequenceClassification",
     "build_network",
     "load_network",
@@ -35,17 +34,6 @@ __all__ = [
 ]
 
 _LABELS = "labels"  # key in the head file's metadata
-
-
-class Network(Protocol):
-    """What the training loop and the torch backend see."""
-
-    form: str
-    config: Any
-
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits. *Shapes:* (B, S) int64, (B, S) int64 -> (B, L)."""
-        ...
 
 
 class SequenceClassification(nn.Module):
@@ -86,7 +74,8 @@ class EncoderAndHead(nn.Module):
 def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:
     """Build the network over a checked encoder folder, its new head drawn from `seed`.
 
-    With `cls`, a classification head in the checkpoint that was made for as many labels is kept.
+    With `cls`, a classification head in the checkpoint is kept only if it is for the same labels in
+    the same order.
 
     Parameters
     ----------
@@ -104,11 +93,23 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
     config = read_config(folder)
     torch.manual_seed(seed)
     if pooling == "cls":
+        has_head = any("SequenceClassification" in name for name in config.architectures or ())
+        same_labels = tuple(config.id2label.values()) == space.names
         _describe_labels(config, space)
-        model = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        model: Any = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        if has_head and not same_labels:
+            _renew_head(model)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
     return EncoderAndHead(encoder, _new_head(config, space), space)
+
+
+def _renew_head(model: Any) -> None:
+    """Draw everything outside the encoder anew, as the family itself initialises it."""
+    fresh = type(model)(model.config)
+    inside = f"{model.base_model_prefix}."
+    head = {k: v for k, v in fresh.state_dict().items() if not k.startswith(inside)}
+    model.load_state_dict(head, strict=False)
 
 
 def _new_head(config: Any, space: LabelSpace) -> MeanPoolingHead:

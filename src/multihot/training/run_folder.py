@@ -22,7 +22,17 @@ from multihot.files import read_json, write_json, write_text
 __all__ = ["RunFolder", "check_output", "open_run", "saved_threads"]
 
 # These decide only the last bits or nothing; a difference is said aloud, not refused.
-_ENVIRONMENT = ("torch", "device", "device_name", "precision", "threads", "instruction_set")
+_ENVIRONMENT = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "device",
+    "device_name",
+    "precision",
+    "threads",
+    "instruction_set",
+)
 
 
 @dataclass(frozen=True)
