@@ -1,7 +1,8 @@
 # Every target sets up .venv first, so each works as the first command in a fresh clone.
 #   make demo    train and use a small model on the data in the package
 #   make test    all tests                    make check   format, lint, types, layers, spelling
-#   make docs    links and snippets           make clean   remove .venv and caches
+#   make docs    links and snippets           make bench   quality on the data in the package
+#   make clean   remove .venv and caches
 
 PYTHON ?= python3
 CONSTRAINTS ?= --constraint constraints.txt
@@ -11,7 +12,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs clean
+.PHONY: help setup demo test check docs bench clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -44,6 +45,15 @@ check: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest tests/docs
+
+DEMO_DATA := src/multihot/demo_data
+QUALITY := $(BIN)/python benchmarks/quality.py quality_demo.csv \
+  $(DEMO_DATA)/train.jsonl $(DEMO_DATA)/validation.jsonl --test $(DEMO_DATA)/test.jsonl
+
+bench: $(STAMP)
+	$(QUALITY) goal=micro_f1 --baseline
+	$(QUALITY) goal=micro_f1 learning_rate=2e-4 batch_size=16 epochs=10 --seeds 0
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

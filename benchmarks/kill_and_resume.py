@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -182,12 +183,12 @@ def _is_done(output: Path) -> bool:
 
 
 def _kill_and_resume(
-    command: list[str], output: Path, log: Path, aims: Iterator[Aim]
+    command: list[str], output: Path, log: Path, aims: Iterator[Aim], most: int
 ) -> list[Kill]:
-    """Kill one run at every aim until it is done or the aims are used up; return its kills."""
+    """Kill one run at every aim until it is done or was killed `most` times; return its kills."""
     kills: list[Kill] = []
-    for aim in aims:
-        kill = _run_once(command, output, log, aim)
+    while len(kills) < most:
+        kill = _run_once(command, output, log, next(aims))
         if not isinstance(kill, Kill):
             return kills
         kills.append(kill)
@@ -201,10 +202,10 @@ def _kill_and_resume(
     return kills
 
 
-def _aims(number: int, training_seconds: float, seed: int) -> Iterator[Aim]:
+def _aims(training_seconds: float, seed: int) -> Iterator[Aim]:
     """Yield where to kill: every second time inside one of the first saves, else at random."""
     generator = np.random.default_rng(seed)
-    for turn in range(number):
+    for turn in itertools.count():
         if turn % 2 == 0:
             yield Aim(save=int(generator.integers(1, 4)))
         else:
@@ -225,13 +226,14 @@ def main() -> int:
         assert isinstance(seconds, float)
         print(f"undisturbed: {seconds:.1f} s of training", flush=True)
         expected = _hashes(peaceful)
-        aims = _aims(given.kills, seconds, given.seed)
+        aims = _aims(seconds, given.seed)
         kills: list[Kill] = []
         equal = []
         # A run that is done before all kills were spent is followed by another.
         while len(kills) < given.kills:
             output = folder / f"disturbed-{len(equal)}"
-            kills += _kill_and_resume(_command(encoder, output, given), output, log, aims)
+            command, left = _command(encoder, output, given), given.kills - len(kills)
+            kills += _kill_and_resume(command, output, log, aims, left)
             equal.append(_hashes(output) == expected)
             print(f"run {len(equal)} is done: {'the same' if equal[-1] else 'OTHER'} bytes")
             if len(equal) > given.kills:

@@ -74,6 +74,7 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
     space = training.labels.space
     validation = read_examples(given.validation, training.data, space=space)
     test = read_examples(given.test, training.data, space=space) if given.test else None
+    born = provenance()  # the commit that the run starts with
     started = time.perf_counter()
     if given.baseline:
         on_validation, on_test = _baseline(training, validation, test, options)
@@ -91,7 +92,7 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
         "train_minutes": f"{seconds / 60:.1f}",
         **_columns("validation", on_validation),
         **_columns("test", on_test),
-        **provenance(),
+        **born,
     }
     print(append_row(given.results, row), {k: v for k, v in row.items() if k != "command"})
 

@@ -431,7 +431,7 @@ def test_a_listener_hears_the_run(quick: dict[str, Any]) -> None:
 
     MultiLabelClassifier(**quick, listener=Recorder()).fit(TEXTS, NAMES)
 
-    assert any("12 of 48 rows are set aside" in message for message in said)
+    assert any("12 of 48 labelled rows are set aside" in message for message in said)
 
 
 def test_a_run_says_nothing_unasked(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 import torch
 
@@ -140,7 +142,7 @@ def test_the_environment_holds_what_decides_the_last_bits() -> None:
     found = run_environment(CPU, Precision("fp32", "asked for"))
 
     assert found == {
-        "torch": torch.__version__,
+        **{name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
         "device": "cpu",
         "device_name": "processor",
         "precision": "fp32",

@@ -133,8 +133,9 @@ def test_unknown_cells_are_left_out_of_truth_and_prediction(predictor: Predictor
     assert "1 texts without a known label left out." in found.remarks()
 
 
-def test_a_label_that_the_file_lacks_is_unknown_and_undefined(predictor: Predictor) -> None:
-    joy = LabelMatrix.from_names([[n for n in row if n == "joy"] for row in NAMES])
+def test_a_label_without_a_column_is_unknown_and_undefined(predictor: Predictor) -> None:
+    values = [[float("joy" in row)] for row in NAMES]
+    joy = LabelMatrix(LabelSpace(("joy",)), np.array(values))
 
     found = evaluate(predictor, examples(TEXTS, joy))
 
@@ -142,6 +143,15 @@ def test_a_label_that_the_file_lacks_is_unknown_and_undefined(predictor: Predict
     assert found.labels["fear"].support == 0
     assert found.labels["fear"].f1 is None
     assert "No text has or gets these labels (undefined): fear, love." in found.remarks()
+
+
+def test_a_label_that_lists_of_names_never_mention_is_absent(predictor: Predictor) -> None:
+    joy = [[n for n in row if n == "joy"] for row in NAMES]
+    alone = evaluate(predictor, examples(TEXTS, LabelMatrix.from_names(joy)))
+    aligned = evaluate(predictor, examples(TEXTS, LabelMatrix.from_names(joy, predictor.space)))
+
+    assert alone.labels["fear"].precision == 0
+    assert alone == aligned
 
 
 def test_rows_that_fitted_the_thresholds_are_counted(predictor: Predictor, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -7,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from multihot import files
 from multihot.errors import ArtifactError, StorageError
@@ -15,6 +17,12 @@ from multihot.errors import ArtifactError, StorageError
 def write_half(path: Path, fault: BaseException) -> None:
     with files.atomic_path(path) as temporary:
         temporary.write_text("half of the ne", "utf-8")
+        raise fault
+
+
+def write_half_as_text(path: Path, fault: BaseException) -> None:
+    with files.atomic_text(path) as output:
+        output.write("half of the ne")
         raise fault
 
 
@@ -74,6 +82,36 @@ def test_a_full_device_is_explained() -> None:
         open("/dev/full", "w", encoding="utf-8") as handle,
     ):
         handle.write("a")
+
+
+def test_a_file_that_is_being_written_tells_its_own_failures_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old", "utf-8")
+
+    with pytest.raises(OSError, match="from elsewhere"):
+        write_half_as_text(path, OSError("from elsewhere"))
+    assert path.read_text("utf-8") == "old"
+    with files.atomic_text(path) as output:
+        assert output.write("n\u00e9w\r\n") == 5
+        assert path.read_text("utf-8") == "old"
+    assert path.read_bytes() == "n\u00e9w\r\n".encode()
+    assert os.listdir(tmp_path) == ["a.txt"]
+    with (
+        pytest.raises(StorageError, match=r"Cannot write .*Check that the folder exists"),
+        files.atomic_text(tmp_path / "no" / "a.txt"),
+    ):
+        pass
+
+
+def test_a_full_device_is_explained_while_writing() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+
+    handle = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 - closing it fails too
+    with pytest.raises(StorageError, match=r"Cannot write x: No space left on device"):
+        files.GuardedText(handle, Path("x")).write("a" * 1_000_000)
+    with contextlib.suppress(OSError):
+        handle.close()
 
 
 def test_a_folder_that_does_not_exist_is_explained(tmp_path: Path) -> None:
@@ -138,3 +176,11 @@ def test_files_get_the_usual_permissions(tmp_path: Path) -> None:
     files.write_text(tmp_path / "ours", "a")
 
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_failed_write_of_safetensors_is_a_storage_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match=r"No space left.*--resume"),
+        files.storage_errors(tmp_path / "a"),
+    ):
+        raise SafetensorError("I/O error: No space left on device")

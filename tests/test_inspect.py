@@ -303,6 +303,26 @@ def test_max_length_decides_what_is_cut(tmp_path: Path, encoder: str) -> None:
 
     assert tokens is not None
     assert (tokens.max_length, tokens.truncated, tokens.lengths.longest) == (5, 1, 6)
+    assert tokens.truncated_share == 0.5
+
+
+def test_the_share_of_texts_that_are_cut_is_told(tmp_path: Path, encoder: str) -> None:
+    path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
+
+    inspection = inspect_files([path], PLAIN, encoder=encoder, max_length=5)
+
+    assert inspection.to_json()["files"][0]["tokens"]["truncated_share"] == 0.5
+    lines = str(inspection).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("cut at 5 tokens"))
+    assert lines[place + 1].split() == "share of the texts 50.0 %".split()
+
+
+@pytest.mark.parametrize("max_length", [0, -3])
+def test_max_length_is_more_than_nothing(tmp_path: Path, encoder: str, max_length: int) -> None:
+    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+
+    with pytest.raises(OptionError, match=rf"max_length={max_length}; expected .* more than 0"):
+        inspect_files([path], PLAIN, encoder=encoder, max_length=max_length)
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,18 @@ def test_alignment_to_the_same_labels_is_free() -> None:
     matrix = LabelMatrix.from_names([["joy"]])
 
     assert matrix.aligned_to(LabelSpace(("joy",))) is matrix
+
+
+def test_a_name_missing_from_lists_is_absent_and_from_columns_unknown() -> None:
+    wider = LabelSpace(("fear", "joy", "love"))
+    listed = LabelMatrix.from_names([["joy"], [], None]).aligned_to(wider)
+    columns = LabelMatrix(LabelSpace(("joy",)), np.array([[1], [0], [np.nan]])).aligned_to(wider)
+
+    unknown = np.nan
+    assert np.array_equal(listed.values, [[0, 1, 0], [0, 0, 0], [unknown] * 3], equal_nan=True)
+    assert np.array_equal(
+        columns.values,
+        [[unknown, 1, unknown], [unknown, 0, unknown], [unknown] * 3],
+        equal_nan=True,
+    )
+    assert np.array_equal(listed.take([1, 0]).aligned_to(wider).values[0], [0, 0, 0])

@@ -199,8 +199,11 @@ def test_another_seed_gives_other_weights(
     assert hashes(undisturbed)["model.safetensors"] != hashes(tmp_path)["model.safetensors"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, InterruptedRunError])
-@pytest.mark.parametrize("step", [1, 4, 5, 6, 10, 15])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [(step, KeyboardInterrupt) for step in (1, 4, 5, 6, 15)]
+    + [(step, InterruptedRunError) for step in (3, 10)],
+)
 def test_a_run_interrupted_anywhere_ends_with_the_same_bytes(
     undisturbed: Path,
     options: TrainOptions,
@@ -244,6 +247,51 @@ def test_many_interruptions_in_a_row_change_nothing(
     assert log_of(undisturbed) == log_of(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process to kill")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_kills_at_every_stage_of_a_save_change_nothing(
+    undisturbed: Path, options: TrainOptions, tmp_path: Path
+) -> None:
+    # The function, and its call since the resumption, at which the process is killed.
+    stages = [
+        ("save_file", 1),
+        ("save_file", 4),
+        ("write_json", 2),
+        ("flush_file", 3),
+        ("sha256_of", 11),
+        ("flush_folder", 2),
+        ("os.replace", 6),
+        ("os.replace", 9),
+    ]
+    for function, number in stages:
+        if (child := os.fork()) == 0:
+            kill_at_call(function, number)
+            train(TRAIN, VALIDATION, options, tmp_path, resume=True)
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+    train(TRAIN, VALIDATION, options, tmp_path, resume=True)
+
+    assert hashes(undisturbed) == hashes(tmp_path)
+    assert log_of(undisturbed) == log_of(tmp_path)
+
+
+def kill_at_call(function: str, number: int) -> None:
+    """Let the n-th call of a function that saves checkpoints be the end of this process."""
+    from multihot.training import checkpoint
+
+    place, _, name = function.rpartition(".")
+    module: Any = getattr(checkpoint, place) if place else checkpoint
+    original, calls = getattr(module, name), iter(range(1, 10_000))
+
+    def killing(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+
+    setattr(module, name, killing)
+
+
 def test_a_signal_is_answered_with_a_checkpoint_and_exit_code_130(
     undisturbed: Path, options: TrainOptions, tmp_path: Path
 ) -> None:
@@ -266,11 +314,16 @@ def test_a_run_interrupted_while_the_model_is_written_is_finished_by_resume(
 ) -> None:
     import multihot.artifact
 
-    def fail(path: Path, content: str) -> None:
+    def fail(path: Path, content: Any) -> None:
         raise KeyboardInterrupt
 
+    write_json = multihot.artifact.write_json
+
+    def fail_at_last(path: Path, content: Any) -> None:
+        (fail if path.name == "thresholds.json" else write_json)(path, content)
+
     with monkeypatch.context() as patch:
-        patch.setattr(multihot.artifact, "write_text", fail)
+        patch.setattr(multihot.artifact, "write_json", fail_at_last)
         with pytest.raises(KeyboardInterrupt):
             train(TRAIN, VALIDATION, options, tmp_path)
     assert (tmp_path / "model.safetensors").exists()
@@ -403,7 +456,9 @@ def test_without_validation_rows_some_are_set_aside(options: TrainOptions, tmp_p
     result = train(TRAIN, None, short, tmp_path, listener=ears)
 
     assert result.rows == 9
-    assert any("9 of 37 rows are set aside, stratified by label" in s for s in ears.sentences)
+    assert any(
+        "9 of 37 labelled rows are set aside, stratified by label" in s for s in ears.sentences
+    )
     fitted = load_artifact(tmp_path).decision.fitted_on
     assert fitted is not None
     assert fitted.rows == 9

@@ -92,7 +92,7 @@ def save_artifact(
         (folder / _DECISION_FILE).unlink(missing_ok=True)
         try:
             names = write_network(stage)
-            tokenizer.save(str(stage / "tokenizer.json"))
+            write_text(stage / "tokenizer.json", tokenizer.to_str(pretty=True))
             config = {k: v for k, v in tokenizer_config.items() if k not in _TOKENIZER_CALL_KEYS}
             write_json(
                 stage / "tokenizer_config.json",

@@ -62,11 +62,11 @@ def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTI
     train(training, validation, options, output, listener=listener)
     predictor = Predictor.load(output)
     fitted = predictor.decision.fitted_on
-    if fitted is not None and fitted.goal_value is not None:
+    if fitted and fitted.goal_value is not None and fitted.goal_value_at_half is not None:
         listener.say(
             f"The threshold fitted on {fitted.rows} validation rows is "
             f"{predictor.decision.thresholds[0]:.3f}: {options.goal} {fitted.goal_value:.3f} there, "
-            f"against {fitted.goal_value_at_half or 0:.3f} at 0.5."
+            f"against {fitted.goal_value_at_half:.3f} at 0.5."
         )
     baseline = baseline_report(
         training, validation, test, goal=options.goal, thresholds=options.thresholds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import torch
 
@@ -39,6 +40,10 @@ def choose_device(name: str) -> torch.device:
         raise OptionError(
             f"device={name!r} is not a device; expected auto, cpu, cuda, cuda:1 or mps."
         ) from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count() > 0:
+        raise OptionError(
+            f"device={name!r} is not here: torch sees {torch.cuda.device_count()} CUDA cards."
+        )
     available = {"cpu": True, "cuda": torch.cuda.is_available()}
     available["mps"] = torch.backends.mps.is_available()
     if not available.get(device.type, False):
@@ -88,7 +93,7 @@ def set_threads(num_threads: int | None) -> int:
 def run_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
     """Return what decides the last bits of a result besides code and data."""
     return {
-        "torch": torch.__version__,
+        **{name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "processor",
         "precision": precision.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from multihot.errors import DataError
 from multihot.predictor import Predictor
 
 __all__ = ["LabelReport", "Report", "evaluate", "report"]
+
+_WINDOW_ROWS = 1024  # texts sorted by length and scored together
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,38 @@ class Report:
         return found
 
 
-def evaluate(predictor: Predictor, examples: Examples, *, threshold: float | None = None) -> Report:
-    """Score a model on labelled examples; `threshold` overrides the stored ones for this call."""
+def evaluate(
+    predictor: Predictor,
+    examples: Examples,
+    *,
+    threshold: float | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Score a model on labelled examples.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    examples
+        N labelled examples; labels are matched by name.
+    threshold
+        Overrides the stored thresholds for this call.
+    progress
+        Receives the number of texts scored so far, now and then.
+    """
     decision = predictor.decision
     if threshold is not None:
         decision = decision.with_threshold(threshold)
-    logits, truncated = predictor.logits(examples.texts)
-    return report(decision, logits, examples, int(truncated.sum()))
+    parts = [np.zeros((0, len(decision.space)), dtype=np.float32)]
+    num_truncated = 0
+    for start in range(0, len(examples), _WINDOW_ROWS):
+        logits, truncated = predictor.logits(examples.texts[start : start + _WINDOW_ROWS])
+        parts.append(logits)
+        num_truncated += int(truncated.sum())
+        if progress is not None:
+            progress(start + len(logits))
+    return report(decision, np.concatenate(parts), examples, num_truncated)
 
 
 def report(

@@ -9,12 +9,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from multihot.errors import ArtifactError, StorageError
 
 __all__ = [
+    "GuardedText",
     "atomic_path",
+    "atomic_text",
     "flush_file",
     "flush_folder",
     "read_json",
@@ -31,7 +33,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` while writing `path` into a `StorageError` that says what to do."""
+    """Turn a failed write of `path`, safetensors' own included, into a `StorageError` with advice."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except OSError as error:
@@ -40,6 +44,11 @@ def storage_errors(path: Path) -> Iterator[None]:
         else:
             advice = "Check that the folder exists and may be written to."
         raise StorageError(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+    except SafetensorError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
+            "training run goes on with --resume."
+        ) from error
 
 
 def flush_file(path: Path) -> None:
@@ -65,16 +74,61 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     On any error the temporary file is removed and `path` keeps its former content.
     """
+    with _beside(path) as temporary, storage_errors(path):
+        yield temporary
+        _rename(temporary, path)
+
+
+class GuardedText:
+    """A text file that is being written; what fails there is a `StorageError` naming `path`."""
+
+    def __init__(self, handle: TextIO, path: Path) -> None:
+        self._handle = handle
+        self._path = path
+
+    def write(self, text: str) -> int:
+        """Write as a text file does; return the number of characters."""
+        with storage_errors(self._path):
+            return self._handle.write(text)
+
+
+@contextlib.contextmanager
+def atomic_text(path: Path) -> Iterator[GuardedText]:
+    """Yield a UTF-8 text file that becomes `path` when the block ends without an error.
+
+    Unlike in `atomic_path`, an `OSError` of the block that is not about this file stays what it is,
+    which suits blocks that read while they write.
+    """
+    with _beside(path) as temporary:
+        with storage_errors(path):
+            handle = temporary.open("w", encoding="utf-8", newline="")
+        try:
+            yield GuardedText(handle, path)
+            with storage_errors(path):
+                handle.close()
+                _rename(temporary, path)
+        finally:
+            with contextlib.suppress(
+                OSError
+            ):  # when the block failed, its error is the one to tell
+                handle.close()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and remove what is left there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with storage_errors(path):
-            yield temporary
-            flush_file(temporary)
-            os.replace(temporary, path)
-            flush_folder(path.parent)
+        yield temporary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    flush_file(temporary)
+    os.replace(temporary, path)
+    flush_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

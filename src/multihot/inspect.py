@@ -10,7 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from multihot.artifact_summary import ArtifactSummary, inspect_artifact
@@ -29,11 +28,10 @@ from multihot.models.encoder import (
     locate_encoder,
     read_config,
 )
-from multihot.options import DataOptions
+from multihot.options import DEFAULT_MAX_LENGTH, DataOptions
 
 __all__ = ["ArtifactSummary", "Inspection", "inspect_artifact", "inspect_files"]
 
-_DEFAULT_MAX_LENGTH = 256  # that of training
 _BROKEN = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 Groups = dict[str, list[int]]
@@ -64,11 +62,15 @@ def inspect_files(
     ------
     DataError, LabelError
         A file is wrong.
+    OptionError
+        There is no file, or `max_length` is not more than 0 or beyond the encoder's limit.
     EncoderError, MissingExtraError
         The encoder that was asked for cannot be found.
     """
     if not paths:
         raise OptionError("There is no file to inspect: give at least one file of labelled texts.")
+    if max_length is not None and max_length <= 0:
+        raise OptionError(f"max_length={max_length}; expected a number of tokens, more than 0.")
     examples, notes = _read_all(paths, data or DataOptions())
     chosen = _choose_tokenizer(encoder, max_length)
     if chosen is None:
@@ -142,17 +144,7 @@ def _labels(examples: Examples) -> LabelMatrix:
 
 
 def _aligned(examples: Examples, space: LabelSpace) -> Examples:
-    """Give the examples the columns of `space`.
-
-    A label that never occurs in a column of names is 0 in its labelled rows; a 0/1 column that is
-    missing is unknown.
-    """
-    labels = _labels(examples)
-    wider = labels.aligned_to(space)
-    if examples.data.label_column is not None:
-        absent = np.isnan(wider.values) & labels.known.any(axis=1, keepdims=True)
-        wider = LabelMatrix(space, np.where(absent, np.float32(0), wider.values))
-    return replace(examples, labels=wider)
+    return replace(examples, labels=_labels(examples).aligned_to(space))
 
 
 def _choose_tokenizer(
@@ -183,7 +175,7 @@ def _choose_tokenizer(
         limit = length_limit(read_config(folder), tokenizer_config)
     if max_length is not None and limit is not None and max_length > limit:
         raise OptionError(f"max_length={max_length}, but the encoder {name} takes {limit} tokens.")
-    return name, tokenizer, max_length or min(_DEFAULT_MAX_LENGTH, limit or _DEFAULT_MAX_LENGTH)
+    return name, tokenizer, max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
 
 
 def _read_object(path: Path) -> dict[str, object]:

@@ -212,6 +212,7 @@ def _figure_rows(files: Sequence[FileInspection]) -> Iterator[list[str]]:
         )
         yield row("tokens per text, longest", [str(one.lengths.longest) for one in known])
         yield row(f"cut at {known[0].max_length} tokens", [str(one.truncated) for one in known])
+        yield row("  share of the texts", [_percent(one.truncated_share) for one in known])
     for kind, repeats in (
         ("equal", [file.equal_repeats for file in files]),
         ("alike", [file.alike_repeats for file in files]),

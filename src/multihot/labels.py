@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +69,14 @@ class LabelMatrix:
         The names of the L columns.
     values
         *Shape:* (N, L), float32, each 0, 1 or NaN.
+    lists_all
+        Whether labels were given as lists of names, so that a name without a column is one that no
+        labelled text has. Without a 0/1 column, on the other hand, nothing is known about a label.
     """
 
     space: LabelSpace
     values: FloatArray
+    lists_all: bool = False
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float32)
@@ -134,7 +138,7 @@ class LabelMatrix:
                         f"{', '.join(space.names)}"
                     )
                 values[number, column] = 1.0
-        return cls(space, values)
+        return cls(space, values, lists_all=True)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -150,13 +154,14 @@ class LabelMatrix:
 
     def take(self, rows: npt.ArrayLike) -> LabelMatrix:
         """Return the given rows (indices or a boolean mask) in the given order."""
-        return LabelMatrix(self.space, self.values[np.asarray(rows)])
+        return replace(self, values=self.values[np.asarray(rows)])
 
     def aligned_to(self, space: LabelSpace) -> LabelMatrix:
         """Return the same labels with the columns of `space`, matched by name.
 
-        Names of `space` that this matrix lacks become unknown. A name that `space` lacks raises
-        `LabelError`: labels are never matched by position and never dropped.
+        A name of `space` that this matrix lacks becomes 0 in labelled rows where labels were given
+        as lists (`lists_all`), else unknown. A name that `space` lacks raises `LabelError`: labels
+        are never matched by position and never dropped.
         """
         if space == self.space:
             return self
@@ -167,9 +172,11 @@ class LabelMatrix:
                 f"The known labels are: {', '.join(space.names)}"
             )
         values = np.full((len(self), len(space)), np.nan, dtype=np.float32)
+        if self.lists_all:
+            values[self.known.any(axis=1)] = 0.0
         for column, name in enumerate(self.space.names):
             values[:, space.index(name)] = self.values[:, column]
-        return LabelMatrix(space, values)
+        return replace(self, space=space, values=values)
 
     def to_names(self) -> list[list[str]]:
         """Return the names that each text has, in column order (unknown counts as not having)."""

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 
 from multihot.errors import OptionError
 
-__all__ = ["GOALS", "DataOptions", "TrainOptions"]
+__all__ = ["DEFAULT_MAX_LENGTH", "GOALS", "DataOptions", "TrainOptions"]
 
 GOALS = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy")
 """Metrics that thresholds can be fitted for and that can choose the best epoch."""
+
+DEFAULT_MAX_LENGTH = 256
+"""Tokens per text when `max_length` is not set and the encoder takes as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +112,12 @@ class TrainOptions:
         named = self.thresholds in ("global", "per_label")
         expected = "global, per_label or a number between 0 and 1"
         _require(fixed or named, "thresholds", self.thresholds, expected)
-        _require(
-            self.execution in ("auto", "packed", "padded"),
-            "execution",
-            self.execution,
-            "auto, packed or padded",
-        )
+        known = ("auto", "packed", "padded")
+        _require(self.execution in known, "execution", self.execution, f"one of {', '.join(known)}")
+        known = ("auto", "cls", "mean")
+        _require(self.pooling in known, "pooling", self.pooling, f"one of {', '.join(known)}")
+        known = ("auto", "fp32", "bf16")
+        _require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):

@@ -63,7 +63,11 @@ class Predictor:
         Raises `ArtifactError` for folders that are not a finished model and `MissingExtraError`
         when no backend is installed.
         """
-        artifact = load_artifact(folder)
+        return cls.from_artifact(load_artifact(folder), device=device)
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, *, device: str = "auto") -> Predictor:
+        """Load the backend of an artefact that was read before; raises as `load` does."""
         tokenizer = load_tokenizer(artifact.folder / "tokenizer.json")
         return cls(artifact, tokenizer, _load_torch_backend(artifact, device))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from multihot.artifact import Artifact, is_artifact, save_artifact
+from multihot.artifact import Artifact, save_artifact
 from multihot.backends.torch import TorchBackend, pad_id
 from multihot.card import model_card
 from multihot.config import to_plain
@@ -37,7 +38,7 @@ from multihot.training.finetuning import explain_rows, loss_on, steps_after
 from multihot.training.log import MetricsLog, open_trackers, require_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from multihot.training.rows import EncodedExamples, describe_rows, encode, with_validation
-from multihot.training.run_folder import RunFolder, open_run, saved_threads
+from multihot.training.run_folder import RunFolder, check_output, open_run, saved_threads
 from multihot.training.start import (
     Start,
     start_from_artifact,
@@ -88,8 +89,7 @@ def train(
     cannot go on, `InterruptedRunError` when a signal stopped it.
     """
     listener = listener or Listener()
-    if resume and is_artifact(output):
-        raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
+    check_output(output, resume=resume)
     require_trackers(options.trackers)
     device, precision = _choose_hardware(options, output, resume, listener)
     training, validation = with_validation(
@@ -231,7 +231,11 @@ def _optimise(
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = build_optimizer(network, peak, options.weight_decay)
     state = RunState()
-    if latest := checkpoint.latest_checkpoint(folder.checkpoints):
+    latest = checkpoint.latest_checkpoint(folder.checkpoints)
+    if damaged := checkpoint.damaged_checkpoints(folder.checkpoints, latest):
+        back = f"going back to {latest.name}" if latest else "starting from the beginning"
+        listener.say(f"Not complete and passed over: {', '.join(damaged)}; {back}.")
+    if latest:
         state = RunState(**checkpoint.load_checkpoint(latest, network, optimizer))
         listener.say(f"Resuming after step {state.step} of {total_steps}.")
     trackers = open_trackers(options.trackers, folder.root, folder.root.parent.name)
@@ -251,7 +255,7 @@ def _optimise(
     )
     packed = bool(held_out.backend.packed)
     steps = steps_after(state.step, train_set, options, padding, packed=packed)
-    with stop_signals(watch):
+    with stop_signals(watch), contextlib.closing(watch.log):
         loop.run(
             network,
             [] if state.stopped_early else steps,
@@ -264,7 +268,6 @@ def _optimise(
             explain=lambda batch: explain_rows(batch, network, device, train_set.examples),
             after_step=[watch.report_progress, watch.end_epoch, watch.save_when_due],
         )
-    watch.log.close()
     return state
 
 

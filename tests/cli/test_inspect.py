@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,38 @@ def test_a_model_says_what_it_is(tiny_model: Path, capfd: pytest.CaptureFixture[
         (["ROWS", "data.text_colum=x"], "Did you mean 'data.text_column'?"),
         (["ROWS", "--encoder", "no/such"], "no/such"),
         (["HERE"], "This is a folder"),
+        (["ROWS", "--max-length", "0"], "max_length=0; expected a number of tokens, more than 0"),
+        (["PIPE"], "pipe.csv: This is a pipe or a device; a file is expected"),
+        (["MODEL", "MODEL"], "is a model folder: look at one model at a time"),
+        (["ROWS", "MODEL"], "is a model folder: look at one model at a time, and at files without"),
+        (
+            ["MODEL", "data.header=false"],
+            "data.KEY=VALUE, --encoder and --max-length are for files",
+        ),
+        (
+            ["MODEL", "--max-length", "9"],
+            "data.KEY=VALUE, --encoder and --max-length are for files",
+        ),
+        (["MODEL", "--encoder", "starter"], "are for files of texts. Leave them out."),
     ],
 )
 def test_a_wrong_command_is_explained(
-    tmp_path: Path, arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+    tiny_model: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    places = {"ROWS": str(write_jsonl(tmp_path / "rows.jsonl")), "HERE": str(tmp_path)}
+    if "PIPE" in arguments:
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no named pipes here")
+        os.mkfifo(tmp_path / "pipe.csv")
+    places = {
+        "ROWS": str(write_jsonl(tmp_path / "rows.jsonl")),
+        "HERE": str(tmp_path),
+        "MODEL": str(tiny_model),
+        "PIPE": str(tmp_path / "pipe.csv"),
+    }
 
     code = main(["inspect", *(places.get(word, word) for word in arguments)])
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import runpy
 import sys
 from importlib.metadata import version
@@ -135,10 +136,64 @@ def test_a_traceback_of_our_own_fault_is_shown_on_request(
         main(["inspect", "a"])
 
 
+def test_a_narrow_terminal_gets_codes_for_what_it_cannot_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    assert main(["inspect", "caf\u00e9.csv"]) == 2
+
+    assert stream.buffer.getvalue().startswith(  # type: ignore[attr-defined]
+        rb"multihot inspect: caf\xe9.csv: There is no such file."
+    )
+
+
+def test_output_without_an_encoding_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    assert main(["--version"]) == 0
+    assert out.getvalue() == f"multihot {version('multihot')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (
+            ["train", "f.csv", "--epochs", "3"],
+            "options are written key=value, for example epochs=3",
+        ),
+        (["train", "f.csv", "--max-length=64"], "written key=value, for example max_length=64"),
+        (["train", "f.csv", "--text-column", "x"], "for example data.text_column=x"),
+        (["train", "f.csv", "--data.header", "--resume"], "for example data.header=..."),
+        (["train", "f.csv", "--ouput", "x"], "options are written key=value, for example epochs=3"),
+        (["evaluate", "m", "f", "--delimiter", ";"], "for example data.delimiter=;"),
+        (["predict", "m", "--input", "f", "--sheet", "2"], "for example data.sheet=2"),
+        (["inspect", "f.csv", "--header=false"], "for example data.header=false"),
+        (["inspect", "f.csv", "--epochs", "3"], ""),
+        (["demo", "--sheet", "2"], ""),
+        (["train", "f.csv", "-x"], ""),
+    ],
+)
+def test_an_option_written_like_a_flag_is_shown_as_it_is_written(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+
+    assert leaving.value.code == 2
+    said = capsys.readouterr().err.rstrip("\n")
+    assert "unrecognized arguments: -" in said
+    assert said.endswith(hint)
+    assert ("key=value" in said.splitlines()[-1]) == bool(hint)
+
+
 def test_it_is_also_a_module_that_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["multihot", "--version"])
+    monkeypatch.delitem(sys.modules, "multihot.__main__", raising=False)
 
     with pytest.raises(SystemExit) as leaving:
         runpy.run_module("multihot", run_name="__main__")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -186,6 +187,12 @@ def test_how_the_input_is_read_can_be_changed(
         (["MODEL", "--input", "no.csv"], "no.csv: There is no such file"),
         (["MODEL", "--input", "IN", "text"], "with --input, 'text' is a text"),
         (["MODEL", "--input", "IN", "data.text_column=x"], "There is no column 'x'"),
+        (
+            ["MODEL", "data.text_column=x"],
+            "says how a file is read, and there is none: add --input",
+        ),
+        (["MODEL", "text", "data.text_column=x"], "as a text, send it as a line of standard input"),
+        (["MODEL", "--input", "IN", "data.x"], "with --input, 'data.x' is a text"),
         (["MODEL", "--input", "IN", "--output", "IN"], "--output is the input file"),
         (["MODEL", "--input", "IN", "--output", "HERE"], "is a folder; name a file"),
     ],
@@ -210,6 +217,132 @@ def test_a_wrong_command_is_explained(
     assert words in err
     assert "Traceback" not in err
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "out.txt"], "end it with .csv, .tsv (tab-separated), .jsonl or .ndjson"),
+        (["--output", "out"], "--output out does not say what to write"),
+        (["--output", "out.jsonl.gz"], "does not say what to write"),
+        (["--output", "out.csv", "--json"], "--output out.csv is a table: end it with .jsonl"),
+        (["--output", "out.TSV", "--json"], "--output out.TSV is a table"),
+    ],
+)
+def test_an_output_of_no_known_form_is_refused_before_the_model_is_loaded(
+    words: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "no-such-model", "text", *words]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_tsv_is_separated_by_tabs_and_read_back(tiny_model: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.tsv"
+    texts = ["a, b", "c\td", 'quo"te', "line\nbreak"]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+
+    assert main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)]) == 0
+
+    assert target.read_text("utf-8").splitlines()[0].split("\t") == ["text", *OURS]
+    again = stream_texts(target, DataOptions(quoting=True, text_column="text"))
+    assert [row.text for row in again.rows] == texts
+
+
+def test_lines_without_content_are_told_when_all_is_read(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("id,text\n1,a\n\n2,b\n", "utf-8")
+
+    assert main(["predict", str(tiny_model), "--input", str(path), "--json"]) == 0
+
+    out, err = capfd.readouterr()
+    assert [row["id"] for row in json_lines(out)] == ["1", "2"]
+    assert err.splitlines()[-1] == "1 blank lines were skipped; the first is line 3."
+    assert err.count("Texts: column 'text'") == 1
+
+
+def test_a_row_without_a_text_is_labelled_and_counted(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a"}\n{"text": null}\n{"id": 3}\n', "utf-8")
+
+    assert main(["predict", str(tiny_model), "--input", str(path)]) == 0
+
+    out, err = capfd.readouterr()
+    assert [row["text"] for row in table(out)] == ["a", "", ""]
+    assert "2 rows have no text; they were labelled as empty texts." in err
+
+
+def test_a_key_that_the_table_has_no_column_for_is_refused(
+    tiny_model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = b'{"text": "a"}\n{"text": "b", "more": 1}\n'
+    target = tmp_path / "out.csv"
+
+    for ending in (["--output", str(target)], []):
+        feed(monkeypatch, content)
+        assert main(["predict", str(tiny_model), "--input", "-", *ending]) == 2
+        err = capfd.readouterr().err
+        assert "standard input:2, column 'more': The first line lacks this key" in err
+        assert "Give every key in the first line, or use --json" in err
+    assert not target.exists()
+
+    feed(monkeypatch, content)
+    assert main(["predict", str(tiny_model), "--input", "-", "--json"]) == 0
+
+
+def test_an_input_that_breaks_off_is_not_blamed_on_the_output(
+    tiny_model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class BreaksOff(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            line = super().readline(size)
+            if not line:
+                raise OSError(errno.EIO, "Input/output error")
+            return line
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(BreaksOff(b"one\ntwo\n")))
+
+    code = main(["predict", str(tiny_model), "--input", "-", "--output", str(tmp_path / "o.csv")])
+
+    assert code == 2
+    err = capfd.readouterr().err
+    assert "standard input: The input cannot be read to its end: Input/output error." in err
+    assert "Cannot write" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_for_a_narrow_standard_output_is_still_json(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+
+    assert main(["predict", str(tiny_model), "na\u00efve \U0001f600", "--json"]) == 0
+
+    written = narrow.buffer.getvalue()  # type: ignore[attr-defined]
+    assert json.loads(written)["text"] == "na\u00efve \U0001f600"
+
+
+def test_a_table_for_a_narrow_standard_output_says_what_it_lost(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    feed(monkeypatch, "na\u00efve\n".encode())
+
+    assert main(["predict", str(tiny_model), "--input", "-"]) == 0
+
+    assert rb"na\xefve" in narrow.buffer.getvalue()  # type: ignore[attr-defined]
+    assert "Standard output is ascii: characters that it lacks" in capfd.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_our_failure(
@@ -241,7 +374,7 @@ def test_a_bad_line_keeps_the_former_output(
 def test_long_work_says_how_far_it_is(
     tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multihot.cli.predict._SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("multihot.cli.console._SECONDS_BETWEEN_LINES", -1.0)
 
     assert main(["predict", str(tiny_model), "a", "b"]) == 0
     assert "2 texts, " in capfd.readouterr().err

@@ -34,8 +34,8 @@ def test_a_model_is_trained_and_the_next_commands_are_shown(
     out, err = capfd.readouterr()
     assert out == ""
     assert "Texts: column 'text'; ids: column 'id'." in err
-    assert "5 of 48 rows are set aside" in err
-    assert "Epoch 1 of 1: loss" in err
+    assert "5 of 48 labelled rows are set aside" in err
+    assert "Epoch 1 of 1: mean loss" in err
     assert "On the validation rows, which chose epoch and thresholds:" in err
     assert f"multihot evaluate {output} TEST_FILE" in err
     assert load_artifact(output).pooling == "mean"
@@ -149,6 +149,29 @@ def test_a_model_is_trained_on_from_another(
     assert "'anger' is not among the known labels: fear, joy, love" in capfd.readouterr().err
 
 
+def test_a_model_that_is_trained_on_keeps_its_goal_thresholds_and_columns(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "message,fear,joy,love\n" + "so happy,0,1,\nno,0,0,0\n" * 3, "utf-8"
+    )
+    first, second = tmp_path / "first", tmp_path / "second"
+    rows, start = str(tmp_path / "rows.csv"), ["--from", str(tiny_model)]
+    options = ["--goal", "jaccard", "thresholds=0.4", "data.text_column=message"]
+    columns = ["data.label_column=none", "data.label_columns=fear,joy,love"]
+    assert main(["train", rows, *start, *options, *columns, *BRIEF, "--output", str(first)]) == 0
+
+    assert main(["train", rows, "--from", str(first), *BRIEF, "--output", str(second)]) == 0
+
+    said = capfd.readouterr().err
+    assert "--from goes on with that model's encoder and head; not used: pooling." in said
+    artifact = load_artifact(second)
+    assert artifact.decision.goal == "jaccard"
+    assert artifact.decision.kind == "fixed"
+    assert set(artifact.decision.thresholds) == {0.4}
+    assert artifact.data.text_column == "message"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -166,8 +189,8 @@ def test_a_model_is_trained_on_from_another(
         (["--from", "no", "--encoder", "e"], "--from goes on with the encoder of that model"),
         (["--encoder", "no/such"], "no/such"),
         (["max_length=65"], "max_length=65, but the encoder"),
-        (["precision=fp8"], "precision='fp8'; expected auto, fp32 or bf16"),
-        (["pooling=max"], "pooling='max'; expected auto, cls or mean"),
+        (["precision=fp8"], "Option 'precision' is 'fp8'; expected one of auto, fp32, bf16"),
+        (["pooling=max"], "Option 'pooling' is 'max'; expected one of auto, cls, mean"),
         (["--device", "gpu"], "device='gpu' is not a device"),
         (["trackers=paper"], "trackers: 'paper' is unknown; accelerate knows"),
         (["data.label_names=@labels"], "means the labels of a model, and there is none here"),

@@ -161,6 +161,8 @@ def test_padded_and_packed_batches_count_the_same_tokens() -> None:
     assert isinstance(padded, Batch)
     assert isinstance(packed, PackedBatch)
     assert padded.num_tokens == packed.num_tokens == 5
+    for batch in (padded, packed):
+        assert [ids.tolist() for ids in batch.texts] == [[8, 9, 10], [5, 6]]
 
 
 def test_a_text_without_tokens_is_padded() -> None:

@@ -154,6 +154,15 @@ def test_very_long_cells_are_read(tmp_path: Path) -> None:
     assert rows[0] == (2, ["1", long])
 
 
+def test_every_line_is_a_row_where_there_is_one_column_and_no_header(tmp_path: Path) -> None:
+    rows, columns, notes = read(tmp_path, "\na\n\nb\n\n", header=False)
+
+    assert columns == ("1",)
+    assert rows == [(1, [""]), (2, ["a"]), (3, [""]), (4, ["b"]), (5, [""])]
+    assert "3 blank lines are empty texts, since there is one column; the first is line 1" in notes
+    assert "skipped" not in notes
+
+
 def test_columns_without_header_are_numbered(tmp_path: Path) -> None:
     rows, columns, _ = read(tmp_path, "a,b\nc,d\n", header=False)
 

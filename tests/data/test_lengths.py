@@ -36,6 +36,7 @@ def test_tokens_are_counted_before_they_are_cut(tokenizer: Tokenizer) -> None:
 
     assert figures.lengths.longest == 20
     assert figures.truncated == 1
+    assert figures.truncated_share == pytest.approx(1 / 3)
 
 
 def test_padding_waste_by_hand(tokenizer: Tokenizer) -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from multihot.data.records import TextRow, portable, read_examples, stream_texts
@@ -80,6 +84,94 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> None
 
     assert num_rows == 10_000
     assert peak_bytes < path.stat().st_size / 5
+
+
+def test_what_only_reading_to_the_end_tells_is_noted_then(tmp_path: Path) -> None:
+    comma, tab = tmp_path / "t.csv", tmp_path / "t.tsv"
+    comma.write_text("id,text\n\n1,a\n\n", encoding="utf-8")
+    tab.write_text('id\ttext\n1\t"say ""hi"""\n', encoding="utf-8")
+
+    for path, words in (
+        (comma, "2 blank lines were skipped; the first is line 2."),
+        (tab, "1 lines (the first is 2) have cells that look quoted"),
+    ):
+        stream = stream_texts(path)
+        before = len(stream.notes)
+        assert len(list(stream.rows)) == 1
+        (late,) = stream.notes[before:]
+        assert late.startswith(words)
+
+
+def test_a_blank_line_is_an_empty_text_where_there_is_one_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('\ntext\na\n\n""\nb\n\n', encoding="utf-8")
+
+    stream = stream_texts(path)
+
+    rows = [(row.line, row.text) for row in stream.rows]
+    assert rows == [(3, "a"), (4, ""), (5, ""), (6, "b"), (7, "")]
+    assert "1 blank lines were skipped; the first is line 1." in stream.notes
+    assert (
+        "2 blank lines are empty texts, since there is one column; the first is line 4."
+        in stream.notes
+    )
+    examples = read_examples(path, labels="ignore")
+    assert list(zip(examples.lines, examples.texts, strict=True)) == rows
+
+
+def test_a_text_that_is_missing_is_an_empty_one_and_counted(tmp_path: Path) -> None:
+    rows = [{"text": "a"}, {"text": None}, {"id": "7"}]
+    lines = tmp_path / "t.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    parquet = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None]}), parquet)
+
+    for path, texts, note in (
+        (lines, ["a", "", ""], "2 rows have no text; they were labelled as empty texts."),
+        (parquet, ["a", ""], "1 row has no text; it was labelled as an empty text."),
+    ):
+        stream = stream_texts(path)
+        assert note not in stream.notes
+        assert [row.text for row in stream.rows] == texts
+        assert stream.notes[-1] == note
+        with pytest.raises(DataError, match=r"The text is missing \(null\)"):
+            read_examples(path, labels="ignore")
+
+
+def test_a_missing_text_on_standard_input_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed(monkeypatch, b'{"text": "a"}\n{"more": 1}\n')
+
+    stream = stream_texts("-")
+
+    assert [row.text for row in stream.rows] == ["a", ""]
+    assert stream.notes[-1] == "1 row has no text; it was labelled as an empty text."
+
+
+def test_an_input_that_cannot_be_read_to_its_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Broken()))
+    with pytest.raises(DataError, match=r"standard input: The input cannot be read to its end"):
+        stream_texts("-")
+
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a"}\n', encoding="utf-8")
+    stream = stream_texts(path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"t\.jsonl: The input .*: No such file or directory"):
+        list(stream.rows)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.csv")
+
+    with pytest.raises(DataError, match=r"t\.csv: This is a pipe .* send them to --input -"):
+        stream_texts(tmp_path / "t.csv")
 
 
 def test_standard_input_is_one_text_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

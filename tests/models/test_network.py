@@ -275,3 +275,20 @@ def test_one_name_for_every_network_attribute(family: Callable[[str], Path]) -> 
 
     assert [network.config.pad_token_id for network in networks] == [1, 1]
     assert [pad_id(network) for network in networks] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"), [(("fear", "joy", "love"), True), (("love", "joy", "fear"), False)]
+)
+def test_a_head_in_the_checkpoint_is_kept_only_for_the_same_labels(
+    tiny_encoder: Path, tmp_path: Path, names: tuple[str, ...], kept: bool
+) -> None:
+    first = build_network(tiny_encoder, LabelSpace(("fear", "joy", "love")), "cls", 1)
+    save_network(first, tmp_path)
+
+    second = build_network(tmp_path, LabelSpace(names), "cls", 2)
+
+    before, after = first.state_dict(), second.state_dict()
+    assert torch.equal(before["model.classifier.weight"], after["model.classifier.weight"]) == kept
+    same = [key for key in before if "classifier" not in key]
+    assert all(torch.equal(before[key], after[key]) for key in same)

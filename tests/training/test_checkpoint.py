@@ -15,6 +15,7 @@ from multihot.errors import StorageError, TrainingError
 from multihot.training import checkpoint
 from multihot.training.checkpoint import (
     checkpoint_folder,
+    damaged_checkpoints,
     keep_checkpoints,
     latest_checkpoint,
     load_checkpoint,
@@ -298,3 +299,19 @@ def test_a_checkpoint_is_safetensors_and_strict_json(trained: Trained, tmp_path:
     assert read_state(folder) == json.loads((folder / "state.json").read_text())
     manifest = json.loads((folder / "manifest.json").read_text())
     assert sorted(manifest["files"]) == sorted(FILES[:3])
+
+
+def test_checkpoints_that_are_passed_over_are_named(tmp_path: Path) -> None:
+    network = toy_network()
+    optimizer = build_optimizer(network, 0.1, 0.0)
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, network, optimizer, {})
+    assert damaged_checkpoints(tmp_path, latest_checkpoint(tmp_path)) == []
+
+    (tmp_path / "step-000003" / "manifest.json").unlink()
+    assert damaged_checkpoints(tmp_path, latest_checkpoint(tmp_path)) == ["step-000003"]
+
+    for step in (1, 2):
+        (tmp_path / f"step-{step:06d}" / "network.safetensors").write_bytes(b"")
+    assert latest_checkpoint(tmp_path) is None
+    assert len(damaged_checkpoints(tmp_path, None)) == 3

@@ -94,9 +94,15 @@ def test_an_unknown_tracker_is_refused_with_those_that_exist() -> None:
         require_trackers(("tensorbord",))
 
 
-def test_a_tracker_that_is_not_installed_names_its_extra() -> None:
-    with pytest.raises(MissingExtraError, match=r"'wandb'.*pip install 'multihot\[tracking\]'"):
+def test_a_tracker_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(OptionError, match="'wandb' is not installed; pip install wandb"):
         require_trackers(("wandb",))
+
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(MissingExtraError, match=r"pip install 'multihot\[tracking\]'"):
+        require_trackers(("tensorboard",))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")

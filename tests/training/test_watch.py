@@ -69,7 +69,7 @@ class Run:
         batch = SimpleNamespace(num_tokens=5)
         epoch = (number - 1) // self.steps_per_epoch + 1
         last = number % self.steps_per_epoch == 0
-        result = StepResult(Step(number, epoch, last, [batch, batch]), 0.25, 1.5, 1e-4)
+        result = StepResult(Step(number, epoch, last, [batch, batch]), 0.25, 8.0, 1.5, 1e-4)
         watch = self.watch
         calls = [watch.report_progress, watch.end_epoch, watch.save_when_due]
         return any([call(result) for call in calls])
@@ -99,7 +99,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_value(tmp_path: Path) -> N
         "validation micro_f1 0.6000.",
         "validation micro_f1 0.5000.",
     ]
-    assert run.listener.sentences[0].startswith("Epoch 1 of 4: loss 0.2500")
+    assert run.listener.sentences[0].startswith("Epoch 1 of 4: mean loss 0.2500")
 
 
 def test_an_undefined_value_never_beats_a_defined_one(tmp_path: Path) -> None:
@@ -163,6 +163,7 @@ def test_the_log_has_epoch_ends_and_every_tenth_step(tmp_path: Path) -> None:
         "step": 12,
         "epoch": 1,
         "validation": True,
+        "epoch_loss": 0.25,
         "micro_f1": 0.1,
         "jaccard": 0.5,
     }
@@ -186,7 +187,8 @@ def test_the_saved_state_is_the_state(tmp_path: Path) -> None:
     latest = latest_checkpoint(run.checkpoints)
 
     assert latest is not None
-    assert RunState(**read_state(latest)) == run.state == RunState(3, 2, 1, 0.1, 0, False)
+    expected = RunState(3, 2, 1, 0.1, 0, False, epoch_loss=2.0, epoch_cells=8.0)
+    assert RunState(**read_state(latest)) == run.state == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

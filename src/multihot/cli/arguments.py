@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, TextIO
 
 from multihot.config import build_options, parse_assignments, updated
 from multihot.errors import OptionError
-from multihot.options import DataOptions
+from multihot.options import DataOptions, TrainOptions
 
-__all__ = ["data_options", "new_parser", "parse", "print_json"]
+__all__ = ["data_options", "holds_unicode", "new_parser", "parse", "print_json"]
 
 
 def new_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -27,7 +29,33 @@ def new_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentPar
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse with options and positionals in any order (`FILE --output DIR epochs=3`)."""
-    return parser.parse_intermixed_args(list(arguments))
+    given, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        hint = _assignment_hint(parser, unknown, arguments)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return given
+
+
+def _assignment_hint(
+    parser: argparse.ArgumentParser, unknown: Sequence[str], arguments: Sequence[str]
+) -> str:
+    """Return how an option that was given like a flag is written; empty where it is no option."""
+    flag = next((word for word in unknown if word.startswith("--")), None)
+    verb = parser.prog.rpartition(" ")[2]
+    if flag is None or verb == "demo":
+        return ""
+    name, _, value = flag[2:].partition("=")
+    name = name.removeprefix("data.").replace("-", "_")
+    following = [*arguments, ""][list(arguments).index(flag) + 1]
+    value = value or (following if not following.startswith("--") else "") or "..."
+    example = "epochs=3"
+    if name in {field.name for field in fields(DataOptions)}:
+        example = f"data.{name}={value}"
+    elif verb != "train":
+        return ""
+    elif name in {field.name for field in fields(TrainOptions)}:
+        example = f"{name}={value}"
+    return f"; options are written key=value, for example {example}"
 
 
 def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:
@@ -46,4 +74,10 @@ def print_json(content: Any) -> None:
     """Print one strict JSON document on stdout."""
     import json
 
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    escaped = not holds_unicode(sys.stdout)
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=escaped, allow_nan=False) + "\n")
+
+
+def holds_unicode(stream: TextIO) -> bool:
+    """Whether a stream takes every character; standard output may be limited to ASCII or cp1252."""
+    return stream.encoding is None or codecs.lookup(stream.encoding).name.startswith("utf")

@@ -12,7 +12,7 @@ from multihot.listener import Listener, StepProgress
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ConsoleListener", "say"]
+__all__ = ["ConsoleListener", "TextCounter", "say"]
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 
@@ -73,6 +73,21 @@ class ConsoleListener(Listener):
             self._bar.start()
         assert self._task is not None
         self._bar.update(self._task, completed=update.step, description=words)
+
+
+class TextCounter:
+    """Call it with the number of texts done; prints a line every few seconds."""
+
+    def __init__(self, num_texts: int | None = None) -> None:
+        self._of = "" if num_texts is None else f" of {num_texts}"
+        self._started = self._printed = time.monotonic()
+
+    def __call__(self, num_done: int) -> None:
+        """Print how many texts are done when a line is due."""
+        now = time.monotonic()
+        if now >= self._printed + _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            say(f"{num_done}{self._of} texts, {num_done / (now - self._started):.0f} texts/s")
 
 
 def _duration(seconds: float) -> str:

@@ -59,5 +59,9 @@ def _side_by_side(classifier: Report, baseline: Report) -> list[str]:
     lines = [f"{'metric':<18}{'multihot':>10}{'TF-IDF + logistic regression':>32}"]
     for name in _SHOWN:
         ours, theirs = classifier.metrics[name], baseline.metrics[name]
-        lines.append(f"{name:<18}{ours or 0:>10.3f}{theirs or 0:>32.3f}")
+        lines.append(f"{name:<18}{_number(ours):>10}{_number(theirs):>32}")
     return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

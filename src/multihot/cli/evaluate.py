@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import say
+from multihot.cli.console import TextCounter, say
 
 __all__ = ["run"]
 
@@ -36,8 +36,9 @@ def run(arguments: Sequence[str]) -> int:
     examples = read_examples(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say(note)
-    predictor = Predictor.load(given.model, device=given.device)
-    report = evaluate(predictor, examples, threshold=given.threshold)
+    predictor = Predictor.from_artifact(artifact, device=given.device)
+    counter = TextCounter(len(examples))
+    report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
     if given.json:
         for remark in report.remarks():
             say(remark)

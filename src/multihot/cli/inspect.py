@@ -30,19 +30,30 @@ def run(arguments: Sequence[str]) -> int:
     given = parse(parser, arguments)
 
     from multihot.artifact import is_artifact
-    from multihot.inspect import inspect_artifact, inspect_files
+    from multihot.inspect import ArtifactSummary, Inspection, inspect_artifact, inspect_files
 
     pairs = [target for target in given.targets if target.startswith("data.") and "=" in target]
     paths = [target for target in given.targets if target not in pairs]
     if not paths:
         raise OptionError("Give at least one file or model folder to inspect.")
-    if len(paths) == 1 and is_artifact(Path(paths[0])):
-        found: object = inspect_artifact(Path(paths[0]))
+    model = next((path for path in paths if is_artifact(Path(path))), None)
+    found: ArtifactSummary | Inspection
+    if model is not None:
+        if len(paths) > 1:
+            raise OptionError(
+                f"{model} is a model folder: look at one model at a time, and at files without one."
+            )
+        if pairs or given.encoder is not None or given.max_length is not None:
+            raise OptionError(
+                f"{model} is a model folder; data.KEY=VALUE, --encoder and --max-length are for files "
+                "of texts. Leave them out."
+            )
+        found = inspect_artifact(Path(model))
     else:
         data = data_options(pairs, {})
         found = inspect_files(paths, data, encoder=given.encoder, max_length=given.max_length)
     if given.json:
-        print_json(found.to_json())  # type: ignore[attr-defined]
+        print_json(found.to_json())
     else:
         sys.stdout.write(f"{found}\n")
     return 0

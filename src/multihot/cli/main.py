@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from multihot.errors import MultihotError
 
@@ -33,6 +35,7 @@ _REPORT = "Run it again with MULTIHOT_TRACEBACK=1 for details, and please report
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; no exception but `SystemExit` leaves it."""
+    _let_every_character_out()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         _tell(sys.stdout if given else sys.stderr, _usage())
@@ -74,6 +77,13 @@ def _usage() -> str:
     return _USAGE.format(verbs=verbs)
 
 
-def _tell(stream: object, text: str) -> None:
-    stream.write(text)  # type: ignore[attr-defined]
-    stream.flush()  # type: ignore[attr-defined]
+def _let_every_character_out() -> None:
+    r"""Write characters that a terminal or pipe cannot show as `\xe9` instead of stopping there."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _tell(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()

@@ -6,19 +6,20 @@ import argparse
 import contextlib
 import csv
 import json
+import re
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
-from multihot.cli.arguments import data_options, new_parser, parse
-from multihot.cli.console import say
-from multihot.errors import OptionError
+from multihot.cli.arguments import data_options, holds_unicode, new_parser, parse
+from multihot.cli.console import TextCounter, say
+from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from multihot.data.records import TextRow
-    from multihot.predictor import Prediction, Predictor
+    from multihot.artifact import Artifact
+    from multihot.data.records import TextRow, TextStream
+    from multihot.predictor import Prediction
 
 __all__ = ["run"]
 
@@ -27,13 +28,21 @@ _EPILOG = """examples:
   multihot predict runs/ec --input new.csv --output labelled.csv
   cat texts.txt | multihot predict runs/ec --input - --json > labelled.jsonl
 
-Output is JSON lines with --json or for an --output ending in .jsonl, else CSV for a file (every
-input column kept, ours added) and plain lines for texts on the command line. With --input,
-data.KEY=VALUE changes how the file is read.
+The ending of --output decides its form: .csv or .tsv (every input column kept, ours added; cells are
+quoted where needed, also in .tsv, which data.quoting=true reads) or .jsonl or .ndjson. Standard output
+is JSON lines with --json, else CSV with --input and plain lines for texts on the command line. With
+--input, data.KEY=VALUE changes how the file is read.
 """
-_SECONDS_BETWEEN_LINES = 5.0
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
 
 Write = Callable[["TextRow", "Prediction"], None]
+
+
+class _Output(Protocol):
+    """What can be written to."""
+
+    def write(self, text: str, /) -> int: ...
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,89 +56,116 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="JSON lines")
     given = parse(parser, arguments)
-    if given.input is None and not given.texts:
-        raise OptionError(
-            "Nothing to label: give texts, or --input FILE (or - for standard input)."
-        )
+    _check(given)
 
+    from multihot.artifact import load_artifact
     from multihot.predictor import Predictor
 
-    predictor = Predictor.load(given.model, device=given.device)
-    columns, rows = _rows(given, predictor)
-    with _opened(given.output) as handle:
-        write = _writer(given, handle, columns, predictor.space.names)
-        started, due, count, num_truncated = time.monotonic(), time.monotonic(), 0, 0
-        pairs = ((row.text, row) for row in rows)
+    artifact = load_artifact(given.model)
+    stream = _stream(given, artifact)
+    num_said = len(stream.notes)
+    for note in stream.notes:
+        say(note)
+    predictor = Predictor.from_artifact(artifact, device=given.device)
+    count, num_truncated, counter = 0, 0, TextCounter()
+    with _opened(given.output) as output:
+        write = _writer(given, output, stream.columns, predictor.space.names)
+        pairs = ((row.text, row) for row in stream.rows)
         for row, prediction in predictor.stream(pairs, threshold=given.threshold):
             write(row, prediction)
             count += 1
             num_truncated += prediction.truncated
-            if time.monotonic() > due + _SECONDS_BETWEEN_LINES:
-                due = time.monotonic()
-                say(f"{count} texts, {count / (due - started):.0f} texts/s")
+            counter(count)
+    for note in stream.notes[num_said:]:  # what only reading to the end could tell
+        say(note)
     if num_truncated:
-        max_length = predictor.artifact.max_length
-        say(f"{num_truncated} of {count} texts were cut to {max_length} tokens.")
+        say(f"{num_truncated} of {count} texts were cut to {artifact.max_length} tokens.")
     if given.output:
         say(f"{count} texts labelled in {given.output}.")
     return 0
 
 
-def _rows(
-    given: argparse.Namespace, predictor: Predictor
-) -> tuple[tuple[str, ...], Iterator[TextRow]]:
-    """Return the input columns and the rows, from the command line or from a file."""
+def _check(given: argparse.Namespace) -> None:
+    """Raise `OptionError` for words that do not fit together, before anything is loaded."""
+    if given.input is None and not given.texts:
+        raise OptionError(
+            "Nothing to label: give texts, or --input FILE (or - for standard input)."
+        )
+    for text in given.texts:
+        is_option = re.match(r"data\.\w+=", text) is not None
+        if given.input is None and is_option:
+            raise OptionError(
+                f"{text!r} says how a file is read, and there is none: add --input FILE. To label it "
+                "as a text, send it as a line of standard input to --input -."
+            )
+        if given.input is not None and not is_option:
+            raise OptionError(f"Give texts or --input, not both; with --input, {text!r} is a text.")
+    if given.output is None:
+        return
+    output = Path(given.output)
+    if output.is_dir():
+        raise OptionError(f"--output {output} is a folder; name a file.")
+    ending = output.suffix.lower()
+    if ending not in (*_TABLES, *_JSON_LINES):
+        raise OptionError(
+            f"--output {output} does not say what to write: end it with .csv, .tsv (tab-separated), "
+            ".jsonl or .ndjson."
+        )
+    if given.json and ending in _TABLES:
+        raise OptionError(
+            f"--json writes JSON lines, and --output {output} is a table: end it with .jsonl, or leave "
+            "out --json."
+        )
+    if given.input is not None and output.resolve() == Path(given.input).resolve():
+        raise OptionError("--output is the input file; write to another one.")
+
+
+def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
+    """Return the texts of the command line or of a file."""
     from multihot.config import to_plain
-    from multihot.data.records import TextRow, stream_texts
+    from multihot.data.records import TextRow, TextStream, stream_texts
 
     if given.input is None:
         numbered = enumerate(given.texts, start=1)
         rows = (TextRow(n, str(n), text, {"id": str(n), "text": text}) for n, text in numbered)
-        return ("id", "text"), rows
-    plain = [text for text in given.texts if not text.startswith("data.")]
-    if plain:
-        raise OptionError(f"Give texts or --input, not both; with --input, {plain[0]!r} is a text.")
-    if given.output and Path(given.output).resolve() == Path(given.input).resolve():
-        raise OptionError("--output is the input file; write to another one.")
-    data = data_options(given.texts, to_plain(predictor.artifact.data))
-    stream = stream_texts(given.input, data)
-    for note in stream.notes:
-        say(note)
-    return stream.columns, stream.rows
+        return TextStream(("id", "text"), rows, [])
+    return stream_texts(given.input, data_options(given.texts, to_plain(artifact.data)))
 
 
 @contextlib.contextmanager
-def _opened(output: str | None) -> Iterator[TextIO]:
+def _opened(output: str | None) -> Iterator[_Output]:
     """Yield standard output, or a file that appears under its name only when it is complete."""
     if output is None:
         yield sys.stdout
         sys.stdout.flush()
         return
-    from multihot.files import atomic_path, storage_errors
+    from multihot.files import atomic_text, storage_errors
 
     path = Path(output)
-    if path.is_dir():
-        raise OptionError(f"--output {output} is a folder; name a file.")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as handle,
-    ):
+    with atomic_text(path) as handle:
         yield handle
 
 
 def _writer(
-    given: argparse.Namespace, handle: TextIO, columns: tuple[str, ...], names: tuple[str, ...]
+    given: argparse.Namespace, output: _Output, columns: tuple[str, ...], names: tuple[str, ...]
 ) -> Write:
-    if given.json or (given.output or "").endswith((".jsonl", ".ndjson")):
-        return lambda row, prediction: _write_json(handle, row, prediction)
+    ending = Path(given.output or "").suffix.lower()
+    is_narrow = given.output is None and not holds_unicode(sys.stdout)
+    if given.json or ending in _JSON_LINES:
+        return lambda row, prediction: _write_json(output, row, prediction, escaped=is_narrow)
     if given.input is None and given.output is None:
-        return lambda row, prediction: _write_plain(handle, row, prediction)
-    return _csv_writer(handle, columns, names)
+        return lambda row, prediction: _write_plain(output, row, prediction)
+    if is_narrow:
+        say(
+            f"Standard output is {sys.stdout.encoding}: characters that it lacks are written as "
+            "backslash codes. A file (--output) keeps them."
+        )
+    return _table_writer(output, columns, names, _TABLES.get(ending, ","))
 
 
-def _write_json(handle: TextIO, row: TextRow, prediction: Prediction) -> None:
+def _write_json(output: _Output, row: TextRow, prediction: Prediction, *, escaped: bool) -> None:
     content = {
         "id": row.id,
         "text": row.text,
@@ -137,22 +173,24 @@ def _write_json(handle: TextIO, row: TextRow, prediction: Prediction) -> None:
         "scores": {name: round(score, 6) for name, score in prediction.scores.items()},
         "truncated": prediction.truncated,
     }
-    handle.write(json.dumps(content, ensure_ascii=False) + "\n")
+    output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
 
 
-def _write_plain(handle: TextIO, row: TextRow, prediction: Prediction) -> None:
+def _write_plain(output: _Output, row: TextRow, prediction: Prediction) -> None:
     scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
-    handle.write(f"{row.text}\n  -> {scored or 'no label'}\n")
+    output.write(f"{row.text}\n  -> {scored or 'no label'}\n")
 
 
-def _csv_writer(handle: TextIO, columns: tuple[str, ...], names: tuple[str, ...]) -> Write:
+def _table_writer(
+    output: _Output, columns: tuple[str, ...], names: tuple[str, ...], separator: str
+) -> Write:
     """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label."""
     delimiter = next((mark for mark in "|;," if not any(mark in name for name in names)), "|")
     ours = ["predicted_labels", "truncated", *(f"score_{name}" for name in names)]
     while any(name in columns for name in ours):
         ours = [f"{name}_" for name in ours]
-    table = csv.writer(handle, lineterminator="\n")
-    quoted = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    table = csv.writer(output, delimiter=separator, lineterminator="\n")
+    quoted = csv.writer(output, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def put(cells: Sequence[str]) -> None:
         # A lone carriage return breaks a line for readers, and csv does not quote it unasked.
@@ -161,9 +199,23 @@ def _csv_writer(handle: TextIO, columns: tuple[str, ...], names: tuple[str, ...]
     put([*columns, *ours])
 
     def write(row: TextRow, prediction: Prediction) -> None:
+        if len(row.values) > len(columns):
+            raise _unknown_key(row, columns)
         scores = (f"{score:.6f}" for score in prediction.scores.values())
         flag = str(prediction.truncated).lower()
         kept = (row.values.get(column, "") for column in columns)
         put([*kept, delimiter.join(prediction.labels), flag, *scores])
 
     return write
+
+
+def _unknown_key(row: TextRow, columns: Sequence[str]) -> DataError:
+    """Only lines of standard input can have a key that no column was made for."""
+    key = next(name for name in row.values if name not in columns)
+    return DataError(
+        "The first line lacks this key, and its keys are the columns of the table. Give every key in "
+        "the first line, or use --json, which writes id and text of the input.",
+        path="standard input",
+        line=row.line,
+        column=key,
+    )

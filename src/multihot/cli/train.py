@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse
 from multihot.cli.console import ConsoleListener, say
-from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.config import build_options, parse_assignments, read_recipe, to_plain, updated
 from multihot.errors import OptionError
 from multihot.options import TrainOptions
+
+if TYPE_CHECKING:
+    from multihot.artifact import Artifact
+    from multihot.data.records import Examples
+    from multihot.labels import LabelSpace
 
 __all__ = ["run"]
 
@@ -45,53 +50,24 @@ def _parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the verb with the words behind it; return the exit code."""
     given = parse(_parser(), arguments)
-    options = build_options(TrainOptions, _values(given))
-    output = Path(given.output or Path("runs") / Path(given.train).stem)
-    from multihot.artifact import is_artifact
+    values = _values(given)
+    from multihot.artifact import is_artifact, load_artifact
+    from multihot.training.run_folder import check_output
 
+    output = Path(given.output or Path("runs") / Path(given.train).stem)
     if given.resume and is_artifact(output):
         say(f"{output} is already finished; nothing to resume.")
         return 0
-    if given.start_from and given.encoder:
-        raise OptionError("--from goes on with the encoder of that model; leave out --encoder.")
-    start_from = Path(given.start_from) if given.start_from else None
-    files = (given.train, given.validation)
-    return _train(files, options, output, start_from=start_from, resume=given.resume)
-
-
-def _values(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the options as plain values: recipe, then flags, then key=value."""
-    values = read_recipe(given.recipe) if given.recipe else {}
-    flags = {name: getattr(given, name) for name in ("encoder", "goal", "device")}
-    values = updated(values, {name: value for name, value in flags.items() if value is not None})
-    return updated(values, parse_assignments(given.assignments))
-
-
-def _train(
-    files: tuple[str, str | None],
-    options: TrainOptions,
-    output: Path,
-    *,
-    start_from: Path | None,
-    resume: bool,
-) -> int:
-    train_path, validation_path = files
-    from multihot.data.records import portable, read_examples
-
+    check_output(output, resume=given.resume)
     space = None
-    if start_from is not None:
-        from multihot.artifact import load_artifact
-
-        space = load_artifact(start_from).decision.space
-    training = read_examples(train_path, options.data, space=space)
-    validation = None
-    if validation_path is not None:
-        assert training.labels is not None
-        data = portable(training.data)
-        validation = read_examples(validation_path, data, space=training.labels.space)
-    for examples in (training, validation):
-        for note in examples.notes if examples else ():
-            say(note)
+    if given.start_from:
+        if given.encoder:
+            raise OptionError("--from goes on with the encoder of that model; leave out --encoder.")
+        artifact = load_artifact(given.start_from)
+        space = artifact.decision.space
+        values = _going_on_from(artifact, values)
+    options = build_options(TrainOptions, values)
+    training, validation = _read(given.train, given.validation, options, space)
 
     with ConsoleListener() as listener:
         from multihot.extras import require_training
@@ -104,8 +80,8 @@ def _train(
             validation,
             options,
             output,
-            start_from=start_from,
-            resume=resume,
+            start_from=Path(given.start_from) if given.start_from else None,
+            resume=given.resume,
             listener=listener,
         )
     say(f"\nOn the validation rows, which chose epoch and thresholds:\n{result}\n")
@@ -113,3 +89,44 @@ def _train(
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
     return 0
+
+
+def _values(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the options as plain values: recipe, then flags, then key=value."""
+    values = read_recipe(given.recipe) if given.recipe else {}
+    flags = {name: getattr(given, name) for name in ("encoder", "goal", "device")}
+    values = updated(values, {name: value for name, value in flags.items() if value is not None})
+    return updated(values, parse_assignments(given.assignments))
+
+
+def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
+    """Lay the options over what the model was trained with: goal, thresholds and columns."""
+    if unused := sorted({"encoder", "pooling"} & set(values)):
+        say(f"--from goes on with that model's encoder and head; not used: {', '.join(unused)}.")
+    decision = artifact.decision
+    kind = decision.thresholds[0] if decision.kind == "fixed" else decision.kind
+    inherited = {"goal": decision.goal, "thresholds": kind, "data": to_plain(artifact.data)}
+    return updated(inherited, values)
+
+
+def _read(
+    train_path: str, validation_path: str | None, options: TrainOptions, space: LabelSpace | None
+) -> tuple[Examples, Examples | None]:
+    """Read both files, the second as the first, and say what was recognised in each."""
+    from multihot.data.records import portable, read_examples
+
+    training = read_examples(train_path, options.data, space=space)
+    _say_notes(training)
+    if validation_path is None:
+        return training, None
+    assert training.labels is not None
+    data = portable(training.data)
+    validation = read_examples(validation_path, data, space=training.labels.space)
+    _say_notes(validation)
+    return training, validation
+
+
+def _say_notes(examples: Examples) -> None:
+    say(f"{examples.source}:")
+    for note in examples.notes:
+        say(f"  {note}")

@@ -64,7 +64,7 @@ def as_examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str)
         labels=labels,
         ids=[str(number) for number in numbers],
         source=source,
-        data=DataOptions(text_column="text", label_column="labels"),
+        data=DataOptions(),  # there was no file, so the next one is recognised by itself
         notes=(),
         lines=numbers,
     )

@@ -51,6 +51,12 @@ class Batch:
         """Tokens without padding."""
         return int(self.attention_mask.sum())
 
+    @property
+    def texts(self) -> list[npt.NDArray[np.int64]]:
+        """Token ids of each row, without padding."""
+        lengths = self.attention_mask.sum(axis=1)
+        return [ids[:length] for ids, length in zip(self.input_ids, lengths, strict=True)]
+
 
 @dataclass(frozen=True)
 class PackedBatch:
@@ -77,6 +83,11 @@ class PackedBatch:
     def num_tokens(self) -> int:
         """T."""
         return len(self.input_ids)
+
+    @property
+    def texts(self) -> list[npt.NDArray[np.int64]]:
+        """Token ids of each row."""
+        return np.split(self.input_ids, self.cu_seq_lens[1:-1])
 
 
 def epoch_batches(

@@ -82,7 +82,7 @@ def read_delimited(
     if delimiter is None and chosen != usual:
         how = "with" if source.quoted else "without"
         notes.append(f"Columns are separated by {_word(chosen)}, {how} quoting.")
-    records = _records(source, notes)
+    records = _records(source, notes, header=header)
     start = next(records, None)
     if start is None:
         raise DataError("The file has no content: expected a table of texts.", path=path)
@@ -182,19 +182,34 @@ def _cut(lines: Iterable[str], source: _Source) -> Iterator[Record]:
         line = source.first + reader.line_num
 
 
-def _records(source: _Source, notes: list[str]) -> Iterator[Record]:
-    """Yield the records that are not blank; turn a csv error into one that names the quote."""
-    blank: list[int] = []
+def _records(source: _Source, notes: list[str], *, header: bool) -> Iterator[Record]:
+    """Yield the records; turn a csv error into one that names the quote.
+
+    A blank line is an empty cell where the table has one column; before a header, and in wider
+    tables, it is skipped.
+    """
+    skipped, empty = list[int](), list[int]()
+    num_columns = 0  # known from the first record that is not blank
     try:
         for line, cells in _cut(source.lines(), source):
-            if cells:
-                yield line, cells
-            else:
-                blank.append(line)
+            if not cells:
+                (empty if num_columns == 1 else skipped).append(line)
+            elif num_columns == 0:
+                num_columns = len(cells)
+                if num_columns == 1 and not header:
+                    skipped, empty = empty, skipped
+                    yield from ((number, [""]) for number in empty)
+            if cells or num_columns == 1:
+                yield line, cells or [""]
     except csv.Error:  # strict parsing raises it for quotes only
         raise _quote_error(source) from None
-    if blank:
-        notes.append(f"{len(blank)} blank lines were skipped; the first is line {blank[0]}.")
+    if skipped:
+        notes.append(f"{len(skipped)} blank lines were skipped; the first is line {skipped[0]}.")
+    if empty:
+        notes.append(
+            f"{len(empty)} blank lines are empty texts, since there is one column; the first is "
+            f"line {empty[0]}."
+        )
 
 
 def _quote_error(source: _Source) -> DataError:

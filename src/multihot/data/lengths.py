@@ -44,6 +44,8 @@ class TokenFigures:
     max_length: int
     truncated: int
     """Texts that are longer than `max_length`."""
+    truncated_share: float
+    """Their share of the N texts, 0 to 1."""
     padding_to_max_length: float
     """Share of all positions that are padding when every text is padded to `max_length`."""
     padding_to_longest: float
@@ -62,10 +64,12 @@ def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -
     starts = np.arange(0, len(kept), BATCH_SIZE)
     sizes = np.diff(np.append(starts, len(kept)))
     padded = int((np.maximum.reduceat(kept, starts) * sizes).sum())
+    is_truncated = lengths > max_length
     return TokenFigures(
         lengths=_figures(lengths),
         max_length=max_length,
-        truncated=int((lengths > max_length).sum()),
+        truncated=int(is_truncated.sum()),
+        truncated_share=float(is_truncated.mean()),
         padding_to_max_length=1 - int(kept.sum()) / (len(kept) * max_length),
         padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
     )

@@ -61,7 +61,8 @@ class Examples:
 
     def take(self, rows: npt.ArrayLike) -> Examples:
         """Return the given rows (indices or a boolean mask) in the given order."""
-        chosen = np.arange(len(self))[np.asarray(rows)].tolist()
+        wanted = np.asarray(rows) if np.size(rows) else np.zeros(0, dtype=np.int64)
+        chosen = np.arange(len(self))[wanted].tolist()
         return replace(
             self,
             texts=[self.texts[row] for row in chosen],
@@ -129,16 +130,18 @@ def read_examples(
 
 
 def portable(data: DataOptions) -> DataOptions:
-    """Return the options that hold for later files too: without sheet and split, which name one part.
+    """Return the options that hold for later files too: columns and label shape.
+
+    Sheet and split name one part of one file, and a later file may have another format.
 
     A file of label names becomes the labels known from it, so that indices in later files keep
     their meaning wherever that file goes.
 
-    Encoding, delimiter, quoting and format stay only where the user set them: `Examples.data` never
-    holds what was detected about one file.
+    Encoding, delimiter and quoting stay where the user set them: `Examples.data` never holds what was
+    detected about one file.
     """
     label_names = None if data.label_names is None else KNOWN_LABELS
-    return replace(data, sheet=None, split=None, label_names=label_names)
+    return replace(data, format="auto", sheet=None, split=None, label_names=label_names)
 
 
 def _ids(columns: Sequence[str], rows: Sequence[Row], row_id: str | None) -> list[str]:

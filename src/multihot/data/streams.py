@@ -8,16 +8,21 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
 from multihot.data.encoding import declared_encoding, stream_lines
 from multihot.data.jsonlines import parse_objects
-from multihot.data.rows import Table, as_text
+from multihot.data.rows import as_text
 from multihot.data.tables import open_table
-from multihot.errors import OptionError
+from multihot.errors import DataError, OptionError
 from multihot.options import DataOptions
 
 __all__ = ["TextRow", "TextStream", "stream_texts"]
+
+T = TypeVar("T")
+Cells = tuple[int, Any, dict[str, str]]
+"""Line number, the cell of the text, and every column as text."""
 
 _STANDARD_INPUT = "standard input"
 
@@ -36,12 +41,13 @@ class TextRow:
 class TextStream:
     """Texts to predict; `rows` reads the input while it is consumed.
 
-    `columns` are those of the file; of standard input, those of its first line.
+    `columns` are those of the file; of standard input, those of its first line. `notes` say what was
+    detected; they are complete when all rows have been consumed.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[TextRow]
-    notes: tuple[str, ...]
+    notes: list[str]
 
 
 def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStream:
@@ -49,7 +55,7 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
 
     `-` is standard input: JSON lines when the first line that is not blank begins with `{`, else
     one text a line, blank lines being empty texts. Lines are not grouped; blank lines of a file are
-    not rows.
+    not rows, unless it has one column. A text that is null or missing is an empty one, and counted.
 
     Raises
     ------
@@ -59,22 +65,42 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     data = data or DataOptions()
     if str(path) == "-":
         return _standard_input(data)
-    return _streamed(open_table(path, data), data, str(path))
-
-
-def _streamed(table: Table, data: DataOptions, source: str) -> TextStream:
+    source = str(path)
+    table = open_table(path, data)
     text = find_text_column(table.columns, data, source)
     row_id = find_id_column(table.columns, data, source, text)
-    notes = (*table.notes, *column_notes(text, row_id, data))
-    return TextStream(table.columns, _text_rows(table, text, row_id, source), notes)
-
-
-def _text_rows(table: Table, text: str, row_id: str | None, source: str) -> Iterator[TextRow]:
     place = table.columns.index(text)
-    for number, (line, cells) in enumerate(table.rows, start=1):
-        values = {name: as_text(cell) for name, cell in zip(table.columns, cells, strict=True)}
-        identity = str(number) if row_id is None else values[row_id]
-        yield TextRow(line, identity, text_of(cells[place], source, line, text), values)
+    cells = (
+        (line, row[place], dict(zip(table.columns, map(as_text, row), strict=True)))
+        for line, row in _readable(table.rows, source)
+    )
+    notes = table.notes  # the reader goes on adding to it
+    notes += column_notes(text, row_id, data)
+    return TextStream(table.columns, _text_rows(cells, text, row_id, source, notes), notes)
+
+
+def _readable(items: Iterator[T], source: str) -> Iterator[T]:
+    """Pass what is read on; an input that cannot be read any further is a `DataError`."""
+    try:
+        yield from items
+    except OSError as error:
+        raise DataError(
+            f"The input cannot be read to its end: {error.strerror or error}.", path=source
+        ) from error
+
+
+def _text_rows(
+    rows: Iterable[Cells], text: str, row_id: str | None, source: str, notes: list[str]
+) -> Iterator[TextRow]:
+    num_missing = 0
+    for number, (line, cell, values) in enumerate(rows, start=1):
+        num_missing += cell is None
+        content = "" if cell is None else text_of(cell, source, line, text)
+        yield TextRow(line, str(number) if row_id is None else values[row_id], content, values)
+    if num_missing == 1:
+        notes.append("1 row has no text; it was labelled as an empty text.")
+    elif num_missing:
+        notes.append(f"{num_missing} rows have no text; they were labelled as empty texts.")
 
 
 def _standard_input(data: DataOptions) -> TextStream:
@@ -83,7 +109,7 @@ def _standard_input(data: DataOptions) -> TextStream:
             f"data.format={data.format} cannot be read from standard input, which is one text a line or "
             "JSON lines. Write it to a file first."
         )
-    lines = _input_lines(data.encoding)
+    lines = _readable(_input_lines(data.encoding), _STANDARD_INPUT)
     beginning = []
     for line in lines:
         beginning.append(line)
@@ -96,7 +122,7 @@ def _standard_input(data: DataOptions) -> TextStream:
         TextRow(number, str(number), text, {"text": text})
         for number, text in enumerate((line.rstrip("\r\n") for line in everything), start=1)
     )
-    return TextStream(("text",), rows, (f"Texts: one a line, from {_STANDARD_INPUT}.",))
+    return TextStream(("text",), rows, [f"Texts: one a line, from {_STANDARD_INPUT}."])
 
 
 def _input_lines(encoding: str | None) -> Iterator[str]:
@@ -110,18 +136,14 @@ def _json_input(lines: Iterable[str], data: DataOptions) -> TextStream:
     objects = parse_objects(lines, _STANDARD_INPUT)
     first = next(objects, None)
     if first is None:
-        return TextStream(("text",), iter(()), ())
+        return TextStream(("text",), iter(()), [])
     columns = tuple(first[1])
     text = find_text_column(columns, data, _STANDARD_INPUT)
     row_id = find_id_column(columns, data, _STANDARD_INPUT, text)
-
-    def rows() -> Iterator[TextRow]:
-        for number, (line, record) in enumerate(itertools.chain([first], objects), start=1):
-            values = {name: "" for name in columns} | {
-                name: as_text(value) for name, value in record.items()
-            }
-            identity = str(number) if row_id is None else values[row_id]
-            content = text_of(record.get(text), _STANDARD_INPUT, line, text)
-            yield TextRow(line, identity, content, values)
-
-    return TextStream(columns, rows(), tuple(column_notes(text, row_id, data)))
+    lacking = dict.fromkeys(columns, "")
+    cells = (
+        (line, record.get(text), lacking | {name: as_text(record[name]) for name in record})
+        for line, record in itertools.chain([first], objects)
+    )
+    notes = column_notes(text, row_id, data)
+    return TextStream(columns, _text_rows(cells, text, row_id, _STANDARD_INPUT, notes), notes)

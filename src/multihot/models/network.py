@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,7 +32,6 @@ from multihot.models.packing import Packing, lay_out
 
 __all__ = [
     "EncoderAndHead",
-    "Network",
     "SequenceClassification",
     "batch_tensors",
     "build_network",
@@ -41,30 +40,6 @@ __all__ = [
 ]
 
 _LABELS = "labels"  # key in the head file's metadata
-
-
-class Network(Protocol):
-    """What the training loop and the torch backend see."""
-
-    form: str
-    config: Any
-
-    @property
-    def transformer(self) -> Any:
-        """The encoder without a head, a transformers model."""
-        ...
-
-    def __call__(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
-        """Return logits, (B, L).
-
-        Parameters
-        ----------
-        input_ids
-            *Shape:* (B, S), int64, or (T,) when packed.
-        layout
-            Attention mask, *shape* (B, S), int64, 1 = token; or the packing.
-        """
-        ...
 
 
 class SequenceClassification(nn.Module):
@@ -84,7 +59,15 @@ class SequenceClassification(nn.Module):
         return self.model.base_model
 
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
-        """Return logits, (B, L); see `Network`."""
+        """Return logits, (B, L).
+
+        Parameters
+        ----------
+        input_ids
+            *Shape:* (B, S), int64, or (T,) when packed.
+        layout
+            Attention mask, *shape* (B, S), int64, 1 = token; or the packing.
+        """
         if isinstance(layout, Packing):
             inputs = encoder_inputs(self.transformer, input_ids, layout)
         else:
@@ -111,7 +94,7 @@ class EncoderAndHead(nn.Module):
         return self.encoder
 
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
-        """Return logits, (B, L); see `Network`."""
+        """Return logits, (B, L); see `SequenceClassification.forward`."""
         if isinstance(layout, Packing):
             inputs = encoder_inputs(self.encoder, input_ids, layout)
             hidden = self.encoder(**inputs).last_hidden_state[0]
@@ -124,7 +107,7 @@ class EncoderAndHead(nn.Module):
 def batch_tensors(
     batch: Batch | PackedBatch, device: torch.device
 ) -> tuple[Tensor, Tensor | Packing]:
-    """Return what a network takes: token ids and their layout, on the device; see `Network`."""
+    """Return what a network takes: token ids and their layout, on the device."""
     input_ids = torch.from_numpy(batch.input_ids).to(device)
     if isinstance(batch, PackedBatch):
         return input_ids, lay_out(batch.cu_seq_lens, device)
@@ -133,6 +116,9 @@ def batch_tensors(
 
 def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:
     """Build the network over a checked encoder folder, its new head drawn from `seed`.
+
+    With `cls`, a classification head in the checkpoint is kept only if it is for the same labels in
+    the same order.
 
     Parameters
     ----------
@@ -150,11 +136,23 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
     config = read_config(folder)
     torch.manual_seed(seed)
     if pooling == "cls":
+        has_head = any("SequenceClassification" in name for name in config.architectures or ())
+        same_labels = tuple(config.id2label.values()) == space.names
         _describe_labels(config, space)
-        model = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        model: Any = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        if has_head and not same_labels:
+            _renew_head(model)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
     return EncoderAndHead(encoder, _new_head(config, space), space)
+
+
+def _renew_head(model: Any) -> None:
+    """Draw everything outside the encoder anew, as the family itself initialises it."""
+    fresh = type(model)(model.config)
+    inside = f"{model.base_model_prefix}."
+    head = {k: v for k, v in fresh.state_dict().items() if not k.startswith(inside)}
+    model.load_state_dict(head, strict=False)
 
 
 def _new_head(config: Any, space: LabelSpace) -> MeanPoolingHead:

@@ -75,7 +75,7 @@ def check_packed(
     Parameters
     ----------
     network
-        A `models.network.Network`; its mode and its weights' gradients are left alone.
+        One of `models.network`; its mode and its weights' gradients are left alone.
     gradients
         Whether to compare the gradients of all parameters as well.
     autocast

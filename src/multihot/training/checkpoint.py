@@ -12,7 +12,6 @@ are still there, so the newest good one is always well defined.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -34,6 +33,7 @@ from multihot.files import (
 
 __all__ = [
     "checkpoint_folder",
+    "damaged_checkpoints",
     "keep_checkpoints",
     "latest_checkpoint",
     "load_checkpoint",
@@ -79,7 +79,7 @@ def save_checkpoint(
             "free. Earlier checkpoints are complete: free some space, then go on with --resume."
         )
     try:
-        with _writing(target):
+        with storage_errors(target):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             save_file(weights, temporary / _NETWORK)
@@ -92,21 +92,6 @@ def save_checkpoint(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Any:
-    """Explain every way in which writing can fail, safetensors' own errors included."""
-    from safetensors import SafetensorError
-
-    with storage_errors(target):
-        try:
-            yield
-        except SafetensorError as error:
-            raise StorageError(
-                f"Cannot write {target}: {error}. Earlier checkpoints are complete: free some "
-                "space, then go on with --resume."
-            ) from error
 
 
 def _seal(folder: Path) -> None:
@@ -127,6 +112,12 @@ def latest_checkpoint(root: Path) -> Path | None:
             if best is None or best == folder or _verifies(best):
                 return folder
     return None
+
+
+def damaged_checkpoints(root: Path, latest: Path | None) -> list[str]:
+    """Return the names of the checkpoints that are newer than `latest` but not complete."""
+    newer = [folder.name for folder in _newest_first(root)]
+    return newer[: newer.index(latest.name)] if latest else newer
 
 
 def _newest_first(root: Path) -> list[Path]:

@@ -76,8 +76,11 @@ def explain_rows(
 ) -> str:
     """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
     network.eval()
+    texts = [torch.from_numpy(ids).to(device)[None] for ids in batch.texts]
+    # Each row alone and without padding, through which one row's fault would reach the others.
     with torch.inference_mode():
-        finite = torch.isfinite(network(*batch_tensors(batch, device))).all(dim=1).cpu().numpy()
+        alone = [network(ids, torch.ones_like(ids)) for ids in texts]
+    finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
     named = [f"{examples.ids[row]} (line {examples.lines[row]})" for row in rows[:_SHOWN_ROWS]]
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""

@@ -69,7 +69,9 @@ def require_trackers(names: tuple[str, ...]) -> None:
             known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
             raise OptionError(f"trackers: '{name}' is unknown; accelerate knows {known}.")
         if name not in available:
-            raise MissingExtraError(name, "tracking", f"The tracker '{name}'")
+            if name == "tensorboard":
+                raise MissingExtraError(name, "tracking", f"The tracker '{name}'")
+            raise OptionError(f"trackers: '{name}' is not installed; pip install {name}.")
 
 
 def open_trackers(names: tuple[str, ...], folder: Path, run_name: str) -> Any | None:

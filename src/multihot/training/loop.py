@@ -38,6 +38,8 @@ class StepResult(Generic[Batch]):
     step: Step[Batch]
     loss: float
     """Mean loss per known cell of the step; NaN when no cell was known."""
+    weight: float
+    """Known cells of the step."""
     gradient_norm: float
     """L2 norm of the mean gradient before clipping."""
     learning_rate: float
@@ -93,7 +95,7 @@ def run(
                 group["lr"] = rate
             optimizer.step()
         mean_loss = total_loss / total_weight if total_weight else math.nan
-        result = StepResult(step, mean_loss, norm, rate)
+        result = StepResult(step, mean_loss, total_weight, norm, rate)
         # log, evaluate, save: plain callables; any of them may ask to stop
         if any([call(result) for call in after_step]):
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from multihot.data.records import Examples
@@ -17,6 +18,8 @@ from multihot.listener import Listener
 from multihot.randomness import named_generator
 
 __all__ = ["EncodedExamples", "describe_rows", "encode", "with_validation"]
+
+_FEW_ROWS = 50  # below this one row moves a threshold's goal by more than a percent
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,20 @@ def with_validation(
     if validation is not None:
         return training, validation
     generator = named_generator(seed, "validation split")
-    kept, held_out = stratified_split(training.labels, fraction, generator)
+    # Rows without any known label can train nothing and judge nothing, so they are not set aside.
+    labelled = np.flatnonzero(training.labels.known.any(axis=1))
+    if len(labelled) < 2:
+        raise DataError(
+            f"has {len(labelled)} rows with a known label; training needs at least two, one of them "
+            "for validation.",
+            path=training.source,
+        )
+    _, chosen = stratified_split(training.labels.take(labelled), fraction, generator)
+    held_out = labelled[chosen]
+    kept = np.setdiff1d(np.arange(len(training)), held_out)
     listener.say(
-        f"No validation file: {len(held_out)} of {len(training)} rows are set aside, stratified by "
-        "label, to choose the epoch and fit the thresholds."
+        f"No validation file: {len(held_out)} of {len(labelled)} labelled rows are set aside, "
+        "stratified by label, to choose the epoch and fit the thresholds."
     )
     return training.take(kept), training.take(held_out)
 
@@ -84,6 +97,11 @@ def describe_rows(
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens.")
         if num_unknown := int((~part.labels.known).sum()):
             listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
+    if len(held_out.tokens) < _FEW_ROWS:
+        listener.say(
+            f"Only {len(held_out.tokens)} validation rows choose the epoch and the thresholds: both "
+            "will follow chance. Label more rows, or raise validation_fraction."
+        )
     without = _without_positives(train_set.labels)
     if without:
         listener.say(f"No training row has these labels: {', '.join(without)}.")

@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multihot.artifact import is_artifact
 from multihot.errors import OptionError
 from multihot.files import read_json, write_json, write_text
 
-__all__ = ["RunFolder", "open_run", "saved_threads"]
+__all__ = ["RunFolder", "check_output", "open_run", "saved_threads"]
 
 # These decide only the last bits or nothing; a difference is said aloud, not refused.
 _ENVIRONMENT = (
     "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
     "device",
     "device_name",
     "precision",
@@ -68,6 +72,21 @@ def saved_threads(output: Path) -> int | None:
         return None
 
 
+def check_output(output: Path, *, resume: bool) -> None:
+    """Raise `OptionError` unless a run may write to `output`; called before the long work begins."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not resume:
+        raise OptionError(
+            f"{output} exists and is not empty. Choose another --output, delete it, or add "
+            "--resume to go on with the run in it."
+        )
+    if is_artifact(output):
+        raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
+    if not RunFolder(output / "run").root.is_dir():
+        raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
+
+
 def open_run(
     output: Path,
     options: Mapping[str, Any],
@@ -96,17 +115,10 @@ def open_run(
     Raises `OptionError` when the folder is not empty and `resume` is off, or when options or data
     differ from those of the interrupted run.
     """
+    check_output(output, resume=resume)
     folder = RunFolder(output / "run")
-    if not resume:
-        if output.exists() and not _is_empty_folder(output):
-            raise OptionError(
-                f"{output} exists and is not empty. Choose another --output, delete it, or add "
-                "--resume to go on with the run in it."
-            )
-    elif folder.environment.is_file():
+    if resume and folder.environment.is_file():
         return folder, _compare(folder, options, facts)
-    elif output.exists() and not folder.root.is_dir() and not _is_empty_folder(output):
-        raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
     import tomli_w
 
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -114,10 +126,6 @@ def open_run(
     write_text(folder.recipe, tomli_w.dumps(dict(options)))
     write_json(folder.environment, dict(facts))
     return folder, (["Nothing to resume: starting from the beginning."] if resume else [])
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
 
 
 def _compare(

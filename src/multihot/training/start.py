@@ -23,10 +23,9 @@ from multihot.models.encoder import (
     resolve_pooling,
 )
 from multihot.models.network import build_network, load_network
+from multihot.options import DEFAULT_MAX_LENGTH
 
 __all__ = ["Start", "start_from_artifact", "start_from_encoder", "weights_fingerprint"]
-
-_DEFAULT_MAX_LENGTH = 256
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def start_from_encoder(
     _check_vocabulary(tokenizer, config, name)
     limit = length_limit(config, tokenizer_config)
     _check_length(max_length, limit, name)
-    length = max_length or min(_DEFAULT_MAX_LENGTH, limit or _DEFAULT_MAX_LENGTH)
+    length = max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
     resolved = resolve_pooling(pooling, source)
     network = build_network(source.folder, space, resolved, seed)
     return Start(network, tokenizer, tokenizer_config, space, resolved, length)

@@ -35,6 +35,9 @@ class RunState:
     best_value: float | None = None
     epochs_without_improvement: int = 0
     stopped_early: bool = False
+    epoch_loss: float = 0.0
+    """Loss of the epoch in progress, summed over its known label cells."""
+    epoch_cells: float = 0.0
 
 
 class Watch:
@@ -74,6 +77,9 @@ class Watch:
         """Tell the listener and the log about a step."""
         step = result.step
         self.state.step = step.number
+        if result.weight > 0:
+            self.state.epoch_loss += result.loss * result.weight
+            self.state.epoch_cells += result.weight
         self.throughput.add(sum(batch.num_tokens for batch in step.micro_batches))
         update = StepProgress(
             step.number,
@@ -104,7 +110,10 @@ class Watch:
         state, epoch = self.state, result.step.epoch
         metrics = self.evaluate()
         value = metrics[self.goal]
-        self.log.write({"step": state.step, "epoch": epoch, "validation": True, **metrics})
+        loss = state.epoch_loss / max(1.0, state.epoch_cells)
+        state.epoch_loss = state.epoch_cells = 0.0
+        entry = {"step": state.step, "epoch": epoch, "validation": True, "epoch_loss": loss}
+        self.log.write({**entry, **metrics})
         better = state.best_value is None or (value is not None and value > state.best_value)
         if better:
             state.best_step, state.best_epoch, state.best_value = state.step, epoch, value
@@ -114,7 +123,7 @@ class Watch:
         shown = "undefined" if value is None else f"{value:.4f}"
         mark = " (best so far)" if better else ""
         self.listener.say(
-            f"Epoch {epoch} of {self.epochs}: loss {result.loss:.4f}, "
+            f"Epoch {epoch} of {self.epochs}: mean loss {loss:.4f}, "
             f"validation {self.goal} {shown}{mark}."
         )
         if self.patience is not None and state.epochs_without_improvement >= self.patience:
