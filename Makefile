@@ -52,7 +52,7 @@ QUALITY := $(BIN)/python benchmarks/quality.py quality_demo.csv \
 
 bench: $(STAMP)
 	$(QUALITY) goal=micro_f1 --baseline
-	$(QUALITY) goal=micro_f1 learning_rate=2e-4 batch_size=16 epochs=10 --seeds 0
+	$(QUALITY) goal=micro_f1 learning_rate=2e-4 batch_size=16 epochs=8 --seeds 0
 	$(BIN)/python benchmarks/tables.py
 
 clean:

@@ -25,10 +25,10 @@ def test_the_python_lines_run(
     monkeypatch.chdir(tmp_path)
     (lines,) = _blocks("python")
     lines = lines.replace('encoder="starter"', f"encoder={str(tiny_encoder)!r}, max_length=64")
-    assert "epochs=10" in lines
+    assert "epochs=8" in lines
     names: dict[str, object] = {}
 
-    exec(lines.replace("epochs=10", "epochs=1"), names)
+    exec(lines.replace("epochs=8", "epochs=1"), names)
 
     assert (tmp_path / "models" / "emotions" / "thresholds.json").is_file()
     assert list(names["clf"].classes_)[:2] == ["anger", "anticipation"]  # type: ignore[attr-defined]

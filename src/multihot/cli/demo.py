@@ -34,11 +34,13 @@ def run(arguments: Sequence[str]) -> int:
 
     require_training()
     from multihot.demo import DEMO_TEXTS, run_demo
+    from multihot.training.run_folder import check_output
 
     started = time.monotonic()
     output = Path(given.output or _FOLDER)
     if given.output is None:  # our own folder, so a former demo may go; any other is never emptied
         shutil.rmtree(output, ignore_errors=True)
+    check_output(output, resume=False)
     with ConsoleListener() as listener:
         result = run_demo(output, listener)
     lines = ["", f"On the {result.classifier.rows} test rows:", ""]
