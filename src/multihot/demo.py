@@ -27,7 +27,7 @@ DEMO_OPTIONS = TrainOptions(
 
 DEMO_TEXTS = (
     "I'm happy, the bert model is so good",
-    "I can't believe they cancelled the train again, I am so done with this",
+    "They cancelled the train again and nobody told us, I am so done with this",
     "The parcel office opens at nine",
 )
 """The tutorial's sentence and two more."""
