@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from models.packable import make_network, make_texts
 
+from models.packable import make_network, make_texts
 from multihot.backends.torch import TorchBackend
 from multihot.data.tokens import TokenizedTexts
 from multihot.devices import choose_precision

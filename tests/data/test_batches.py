@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -143,10 +145,7 @@ def test_a_packed_batch_holds_the_tokens_of_its_rows(
 
     assert batch.labels is not None
     starts = batch.cu_seq_lens
-    found = [
-        batch.input_ids[start:end].tolist()
-        for start, end in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    found = [batch.input_ids[start:end].tolist() for start, end in itertools.pairwise(starts)]
     assert found == [texts[row] for row in rows]
     assert starts[0] == 0
     assert starts[-1] == batch.num_tokens == len(batch.input_ids)

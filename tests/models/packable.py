@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from models.families import write_family
 
+from models.families import write_family
 from multihot.backends.torch import pad_id
 from multihot.data.batches import Batch, PackedBatch, make_batch
 from multihot.data.tokens import TokenizedTexts

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.packable import make_network
 from torch import nn
 
+from models.packable import make_network
 from multihot.models.dropout import CheapDropout, cheap_dropout, use_cheap_dropout
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models.packable import LENGTHS, PACKABLE, SPACE, make_network, make_texts, run
 from torch import Tensor
 
+from models.packable import LENGTHS, PACKABLE, SPACE, make_network, make_texts, run
 from multihot.models import packed
 from multihot.models.network import load_network, save_network
 from multihot.models.packed import ATTENTION, packed_attention

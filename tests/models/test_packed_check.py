@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models.packable import PACKABLE, REFUSED, make_network, make_texts, run
 from torch import Tensor
 
+from models.packable import PACKABLE, REFUSED, make_network, make_texts, run
 from multihot.models import packed
 from multihot.models.packed import ATTENTION, packed_attention
 from multihot.models.packed_check import check_packed, enable_packed

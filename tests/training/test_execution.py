@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from models.packable import make_network
 
+from models.packable import make_network
 from multihot.devices import choose_precision
 from multihot.errors import OptionError
 from multihot.listener import Listener
