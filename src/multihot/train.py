@@ -101,14 +101,12 @@ def train(
     )
     start = _start(training, options, start_from)
     train_set = encode(training, start.space, start.tokenizer, start.max_length)
-    held_out = _Validation(
-        encode(validation, start.space, start.tokenizer, start.max_length),
-        TorchBackend(start.network, len(start.space), device, choose_precision("fp32", device)),
-        options,
-    )
-    use_cheap_dropout(start.network)
+    validation_set = encode(validation, start.space, start.tokenizer, start.max_length)
+    use_cheap_dropout(start.network.to(device))
     packed = choose_execution(options.execution, start.network, device, precision, listener)
-    held_out.backend.packed = packed
+    full_precision = choose_precision("fp32", device)
+    backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
+    held_out = _Validation(validation_set, backend, options)
     describe_rows(train_set, held_out.data, start.max_length, listener)
     facts = {
         **run_environment(device, precision),

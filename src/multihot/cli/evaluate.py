@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
@@ -44,7 +45,5 @@ def run(arguments: Sequence[str]) -> int:
             say(remark)
         print_json(report.to_json())
     else:
-        import sys
-
         sys.stdout.write(f"{report}\n")
     return 0
