@@ -62,7 +62,9 @@ def set_attention(encoder: Any, name: str) -> str:
     return before
 
 
-def encoder_inputs(encoder: Any, input_ids: Tensor, packing: Packing) -> dict[str, Any]:
+def encoder_inputs(
+    encoder: Any, input_ids: Tensor, packing: Packing, token_type_ids: Tensor | None = None
+) -> dict[str, Any]:
     """Return the keyword arguments that run an encoder on one row.
 
     Parameters
@@ -73,6 +75,8 @@ def encoder_inputs(encoder: Any, input_ids: Tensor, packing: Packing) -> dict[st
         *Shape:* (T,), int64.
     packing
         Where the texts lie.
+    token_type_ids
+        *Shape:* (T,), int64: 0 in the first text of a pair, 1 in the second; `None` for single texts.
     """
     config = encoder.config
     if config._attn_implementation != ATTENTION:
@@ -84,7 +88,10 @@ def encoder_inputs(encoder: Any, input_ids: Tensor, packing: Packing) -> dict[st
         before = torch.cumsum(counted, dim=0)
         skipped = (before - counted.long())[packing.firsts]
         positions = (before - skipped[packing.rows]) * counted + offset - 1
-    return {"input_ids": input_ids[None], "position_ids": positions[None], _PACKING: packing}
+    inputs = {"input_ids": input_ids[None], "position_ids": positions[None], _PACKING: packing}
+    if token_type_ids is not None:
+        inputs["token_type_ids"] = token_type_ids[None]
+    return inputs
 
 
 def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
