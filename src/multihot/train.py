@@ -29,6 +29,7 @@ from multihot.errors import OptionError
 from multihot.evaluate import Report, report
 from multihot.listener import Listener
 from multihot.models.dropout import use_cheap_dropout
+from multihot.models.embedding import use_touched_rows
 from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
@@ -103,6 +104,7 @@ def train(
     train_set = encode(training, start.space, start.tokenizer, start.max_length)
     validation_set = encode(validation, start.space, start.tokenizer, start.max_length)
     use_cheap_dropout(start.network.to(device))
+    use_touched_rows(start.network)
     packed = choose_execution(options.execution, start.network, device, precision, listener)
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from multihot.training.optimizer import (
     build_optimizer,
-    gradient_norm,
     linear_schedule,
-    scale_gradients,
 )
 from training.toys import steps_of, toy_network, toy_rows, train_toy
 
@@ -78,15 +76,3 @@ def test_the_schedule_in_numbers() -> None:
 
 def test_a_warmup_over_all_steps_never_divides_by_zero() -> None:
     assert [linear_schedule(step, 2, 2) for step in range(3)] == [0.5, 1.0, 0.0]
-
-
-def test_the_norm_is_over_all_gradients_and_scaling_scales_it() -> None:
-    network = toy_network()
-    network(toy_rows()[0]).sum().backward()
-    network[0].bias.grad = None
-    gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
-    expected = torch.cat(gradients).norm()
-
-    assert torch.allclose(expected, gradient_norm(network.parameters()))
-    scale_gradients(network.parameters(), 0.5)
-    assert torch.allclose(expected / 2, gradient_norm(network.parameters()))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from multihot.errors import NonFiniteError
-from multihot.training.optimizer import gradient_norm, scale_gradients
+from multihot.training.gradients import Gradients
 
 __all__ = ["Step", "StepResult", "run"]
 
@@ -65,11 +65,11 @@ def run(
     is drawn from `seed_of(step number)`, so a resumed run repeats it. A non-finite loss or gradient
     raises `NonFiniteError` before the update, with `explain(batch)` naming the rows.
     """
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    gradients = Gradients(network)
     for step in steps:
         network.train()
         torch.manual_seed(seed_of(step.number))
-        optimizer.zero_grad(set_to_none=True)
+        gradients.clear()
         total_loss = total_weight = 0.0
         for batch in step.micro_batches:
             # forward
@@ -84,12 +84,12 @@ def run(
         rate, norm = learning_rate(step.number), 0.0
         if total_weight > 0:
             # clip: one pass divides by the weight and scales the norm down to the maximum
-            norm = gradient_norm(parameters).item() / total_weight
+            norm = gradients.norm().item() / total_weight
             if not math.isfinite(norm):
                 rows = [explain(batch) for batch in step.micro_batches]
                 raise NonFiniteError(_stopped(step, f"the gradient norm is {norm}", rows))
             clip = min(1.0, max_gradient_norm / (norm + 1e-6)) if max_gradient_norm > 0 else 1.0
-            scale_gradients(parameters, clip / total_weight)
+            gradients.scale(clip / total_weight)
             # schedule, step
             for group in optimizer.param_groups:
                 group["lr"] = rate

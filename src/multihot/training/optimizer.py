@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-__all__ = ["build_optimizer", "gradient_norm", "linear_schedule", "scale_gradients"]
+__all__ = ["build_optimizer", "linear_schedule"]
 
 
 def build_optimizer(
-    network: nn.Module, learning_rate: float, weight_decay: float
+    network: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """Return fused AdamW (Loshchilov and Hutter 2019) with no decay on biases and normalisation.
 
@@ -24,7 +25,7 @@ def build_optimizer(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
 
 
 def linear_schedule(step: int, total_steps: int, warmup_steps: int) -> float:
@@ -36,16 +37,3 @@ def linear_schedule(step: int, total_steps: int, warmup_steps: int) -> float:
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
-
-
-def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Return the L2 norm of all gradients together, a float32 scalar."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    return norm
-
-
-def scale_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:
-    """Multiply every gradient by `factor` in place."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    torch._foreach_mul_(gradients, factor)

@@ -1,0 +1,106 @@
+"""Embedding tables whose gradient costs what the batch touches, not what the table holds.
+
+torch makes the gradient of an embedding as large as its table, filled with zeros, anew in every step.
+Half of a small encoder is its table, and a batch touches a hundredth of the rows. Here one buffer
+lives on and only the rows that were written are cleared; the numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TouchedRowsEmbedding", "use_touched_rows"]
+
+_LARGE = 1_000_000  # weights; clearing a smaller gradient takes less time than keeping count
+
+
+class TouchedRowsEmbedding(nn.Embedding):
+    """`nn.Embedding` that remembers which rows of `weight.grad` are not zero."""
+
+    _touched: list[Tensor]
+
+    @classmethod
+    def take_over(cls, embedding: nn.Embedding) -> None:
+        """Make an embedding one of this class; its weights and their names stay."""
+        embedding.__class__ = cls
+        assert isinstance(embedding, cls)
+        embedding._touched = []
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Look up rows. *Shapes:* (...) -> (..., D)."""
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return super().forward(input_ids)
+        rows: Tensor = _TouchedRows.apply(self.weight, input_ids, self)  # type: ignore[no-untyped-call]
+        return rows
+
+    def add_gradient(self, input_ids: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of a lookup. *Shapes:* (N,), (N, D)."""
+        if self.weight.grad is None:
+            self._touched.clear()
+            self.weight.grad = torch.zeros_like(self.weight)
+        if self.padding_idx is not None:
+            gradient = gradient.masked_fill((input_ids == self.padding_idx)[:, None], 0)
+        self.weight.grad.index_add_(0, input_ids, gradient.to(self.weight.dtype))
+        self._touched.append(input_ids)
+
+    def clear_gradient(self) -> None:
+        """Set the gradient to zero where it was written."""
+        if self.weight.grad is not None:
+            for rows in self._touched:
+                self.weight.grad.index_fill_(0, rows, 0)
+        self._touched.clear()
+
+    def touched(self) -> Tensor:
+        """Return the rows whose gradient may differ from zero, each once, in order. int64."""
+        if not self._touched:
+            return torch.zeros(0, dtype=torch.int64)
+        rows: Tensor = torch.cat(self._touched).unique()  # type: ignore[no-untyped-call]
+        return rows
+
+
+class _TouchedRows(torch.autograd.Function):
+    """A lookup whose gradient goes into the table's own buffer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, input_ids: Tensor, embedding: TouchedRowsEmbedding
+    ) -> Tensor:
+        ctx.save_for_backward(input_ids)
+        ctx.embedding = embedding
+        return nn.functional.embedding(input_ids, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
+        (input_ids,) = ctx.saved_tensors
+        ctx.embedding.add_gradient(input_ids.flatten(), gradients[0].flatten(0, -2))
+        return None, None, None
+
+
+def use_touched_rows(network: nn.Module) -> None:
+    """Let the large embeddings of a network on the processor keep count of their touched rows.
+
+    A table that is also the output layer of a language model gets a dense gradient and is left alone.
+    """
+    uses = Counter(id(weight) for weight in _all_weights(network))
+    for module in network.modules():
+        if (
+            type(module) is nn.Embedding
+            and module.weight.device.type == "cpu"
+            and module.weight.numel() >= _LARGE
+            and uses[id(module.weight)] == 1
+            and module.max_norm is None
+            and not module.scale_grad_by_freq
+            and not module.sparse
+        ):
+            TouchedRowsEmbedding.take_over(module)
+
+
+def _all_weights(network: nn.Module) -> Iterable[nn.Parameter]:
+    """Yield the parameters of every module, a shared one as often as it is used."""
+    for module in network.modules():
+        yield from module.parameters(recurse=False)
