@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from models.packable import LENGTHS, PACKABLE, SPACE, make_network, make_texts, run
 from multihot.models import packed
 from multihot.models.network import load_network, save_network
-from multihot.models.packed import ATTENTION, packed_attention
+from multihot.models.packed import ATTENTION
+from multihot.models.packed_attention import packed_attention
 from multihot.models.packed_check import enable_packed
 from multihot.models.packing import Packing, lay_out
 
@@ -220,64 +223,13 @@ def test_full_attention_in_place_of_a_window_gives_other_logits(
     assert torch.allclose(found[1], expected[1], atol=1e-5)  # shorter than the window
 
 
-def reference(query: Tensor, ends: Tensor, window: int | None, scale: float | None) -> Tensor:
-    """Attend text by text with a plain softmax. *Shapes:* (T, H, D) -> (T, H, D)."""
-    pieces = []
-    for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-        heads = query[start:end].transpose(0, 1)
-        scores = heads @ heads.mT * (heads.shape[-1] ** -0.5 if scale is None else scale)
-        places = torch.arange(end - start)
-        if window is not None:
-            far = (places[:, None] - places[None, :]).abs() > window
-            scores = scores.masked_fill(far, -torch.inf)
-        pieces.append((scores.softmax(dim=-1) @ heads).transpose(0, 1))
-    return torch.cat(pieces)
-
-
-@pytest.mark.parametrize("window", [None, 0, 3, 100])
-@pytest.mark.parametrize("lengths", [(4, 9, 1), (6, 6)])
-@pytest.mark.parametrize("scale", [None, 0.7])
-def test_attention_is_the_plain_softmax_text_by_text(
-    lengths: tuple[int, ...], window: int | None, scale: float | None
-) -> None:
-    packing = layout(*lengths)
-    rows = torch.randn(sum(lengths), 2, 4)
-
-    found = packed_attention(rows, rows, rows, packing, window=window, scale=scale)
-
-    expected = reference(rows, packing.cu_seq_lens, window, scale)
-    assert torch.allclose(found, expected, atol=1e-6)
-    again = packed_attention(rows, rows, rows, packing, window=window, scale=scale)
-    assert torch.equal(found, again)  # the window's mask is kept for the next layer
-
-
-@pytest.mark.parametrize("window", [None, 3])
-@pytest.mark.parametrize("scale", [None, 0.7])
-def test_attention_with_dropout_is_the_softmax_before_anything_is_dropped(
-    window: int | None, scale: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packing, rows = layout(4, 9, 1), torch.randn(14, 2, 4)
-    shares: list[float] = []
-
-    def keep_all(weights: Tensor, share: float) -> Tensor:
-        shares.append(share)
-        return weights
-
-    monkeypatch.setattr(packed, "cheap_dropout", keep_all)
-    found = packed_attention(rows, rows, rows, packing, window=window, dropout=0.3, scale=scale)
-
-    assert torch.allclose(found, reference(rows, packing.cu_seq_lens, window, scale), atol=1e-6)
-    assert set(shares) == {0.3}
-
-
 def test_dropout_keeps_the_mean_of_the_padded_batch(bert: Any) -> None:
     texts = make_texts(bert, [5, 9, 12])
     bert.train()
-    with torch.no_grad():
-        draws = [
-            torch.stack([run(bert, texts, packed=form) for _ in range(400)])
-            for form in (False, True)
-        ]
+    draws = [
+        torch.stack([run(bert, texts, packed=form).detach() for _ in range(400)])
+        for form in (False, True)
+    ]
 
     padded, found = draws
     error = ((padded.var(dim=0) + found.var(dim=0)) / 400).sqrt()
@@ -290,65 +242,31 @@ def test_texts_are_padded_with_their_likes() -> None:
 
     packing = layout(*lengths)
 
-    assert [(g.num_texts, g.longest) for g in packing.groups] == [(2, 60), (2, 31), (3, 6)]
-    assert len(packing.tokens) == 2 * 60 + 2 * 31 + 3 * 6
+    assert packing.num_filler == 1  # 191 tokens, 192 with the filler
+    assert [(g.num_texts, g.longest) for g in packing.groups] == [(2, 60), (2, 31), (4, 6)]
+    assert len(packing.tokens) == 2 * 60 + 2 * 31 + 4 * 6
     assert packing.longest == 60
-    assert torch.equal(packing.tokens[packing.slots], torch.arange(sum(lengths)))
+    assert torch.equal(packing.tokens[packing.slots], torch.arange(192))
+    assert packing.attention_ends.tolist() == [0, *np.cumsum(lengths).tolist(), 192]
 
 
-@pytest.mark.parametrize("window", [None, 3])
-def test_flash_attention_is_given_what_its_signature_asks_for(
-    window: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torch.nn.attention import varlen
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
+def test_rows_are_filled_up_to_one_of_few_lengths(lengths: list[int]) -> None:
+    packing, num_tokens = layout(*lengths), sum(lengths)
+    row = num_tokens + packing.num_filler
 
-    def varlen_attn(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        cu_seq_q: Tensor,
-        cu_seq_k: Tensor,
-        max_q: int,
-        max_k: int,
-        *,
-        scale: float | None,
-        window_size: tuple[int, int],
-    ) -> Tensor:
-        assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
-        assert (max_q, max_k) == (9, 9)
-        assert window_size[0] == window_size[1]
-        return reference(query, cu_seq_q, None if window_size[0] < 0 else window_size[0], scale)
-
-    monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
-    packing, rows = layout(4, 9, 1), torch.randn(14, 2, 8)
-    gathered = packed_attention(rows, rows, rows, packing, window=window, scale=0.5)
-    monkeypatch.setattr(packed, "_flash_attends", lambda query: True)
-    flash = packed_attention(rows, rows, rows, packing, window=window, scale=0.5)
-    dropped = packed_attention(rows, rows, rows, packing, window=window, dropout=0.5)
-
-    assert torch.allclose(flash, gathered, atol=1e-6)
-    assert not torch.allclose(dropped, gathered, atol=1e-3)  # taken by the way that can drop
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")
-@pytest.mark.parametrize("window", [None, 3])
-def test_flash_attention_on_a_card_is_the_gathered_one(window: int | None) -> None:
-    device = torch.device("cuda")
-    packing = lay_out(np.cumsum([0, 4, 90, 1]), device)
-    rows = torch.randn(95, 2, 32, device=device, requires_grad=True)
-    results = []
-    for dtype in (torch.float32, torch.bfloat16):
-        heads = rows.to(dtype)
-        found = packed_attention(heads, heads, heads, packing, window=window).float()
-        results.append((found, *torch.autograd.grad(found.square().sum(), rows)))
-
-    for expected, found in zip(*results, strict=True):
-        assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+    assert row <= num_tokens * (1 + 1 / 16)
+    assert len(packing.slots) == len(packing.fill_up(torch.arange(num_tokens))) == row
+    assert len(packing.rows) == len(packing.positions) == num_tokens
+    assert len(packing.firsts) == len(packing.cu_seq_lens) - 1 == len(lengths)
+    # From one power of two to the next there are 32 lengths of a row at most.
+    assert row % max(1, 2 ** ((num_tokens // 16).bit_length() - 1)) == 0
 
 
 def test_gathering_has_the_gradient_of_a_gather() -> None:
     packing = layout(3, 1, 5)
     rows = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    assert packing.num_filler == 0
 
     def there_and_back(values: Tensor) -> Tensor:
         return packing.unpad([piece**2 for piece in packing.pad(values)])

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.packable import PACKABLE, REFUSED, make_network, make_texts, run
 from multihot.models import packed
-from multihot.models.packed import ATTENTION, packed_attention
+from multihot.models.packed import ATTENTION
+from multihot.models.packed_attention import packed_attention
 from multihot.models.packed_check import check_packed, enable_packed
 from multihot.models.packing import Packing, lay_out
 

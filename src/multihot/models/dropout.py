@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CheapDropout", "cheap_dropout", "use_cheap_dropout"]
+__all__ = ["CheapDropout", "cheap_dropout", "dropped_places", "set_dropout", "use_cheap_dropout"]
 
 _LEVELS = 2**16
 
@@ -20,11 +20,16 @@ def cheap_dropout(values: Tensor, share: float) -> Tensor:
     """Set a random share of the values to zero and scale the others up to keep the mean."""
     if values.device.type != "cpu" or share <= 0 or share >= 1:
         return F.dropout(values, share, training=True)
+    kept = ~dropped_places(values, share)
+    return values * kept.to(values.dtype).mul_(1 / (1 - share))
+
+
+def dropped_places(values: Tensor, share: float) -> Tensor:
+    """Draw which of some values on the processor are dropped. *Shape:* that of `values`, bool."""
     # One 64-bit number makes four decisions.
     words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: values.numel()].view(values.shape)
-    kept = levels >= round(share * _LEVELS) - _LEVELS // 2
-    return values * kept.to(values.dtype).mul_(1 / (1 - share))
+    return levels < round(share * _LEVELS) - _LEVELS // 2
 
 
 class CheapDropout(nn.Module):
@@ -45,3 +50,15 @@ def use_cheap_dropout(network: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:
                 setattr(module, name, CheapDropout(child.p).train(child.training))
+
+
+def set_dropout(network: nn.Module, share: float) -> None:
+    """Let a network drop this share of values and of attention weights.
+
+    Its configuration keeps the shares that it was made for, which a later training takes up again.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Dropout | CheapDropout):
+            module.p = share
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            setattr(module, "attention_dropout", share)  # noqa: B010 - modules type every attribute

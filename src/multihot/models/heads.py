@@ -21,7 +21,7 @@ def mean_pool(hidden: Tensor, layout: Tensor | Packing) -> Tensor:
     Parameters
     ----------
     hidden
-        *Shape:* (B, S, D), or (T, D) when packed.
+        *Shape:* (B, S, D), or (F, D) when packed: T tokens and the packing's filler.
     layout
         Attention mask, *shape* (B, S), 1 = token, 0 = padding; or the packing.
 
@@ -32,7 +32,8 @@ def mean_pool(hidden: Tensor, layout: Tensor | Packing) -> Tensor:
     """
     if isinstance(layout, Packing):
         sums = hidden.new_zeros(len(layout.firsts), hidden.shape[-1], dtype=torch.float32)
-        return sums.index_add(0, layout.rows, hidden.float()) / layout.cu_seq_lens.diff()[:, None]
+        summed = sums.index_add(0, layout.rows, hidden[: len(layout.rows)].float())
+        return summed / layout.cu_seq_lens.diff()[:, None]
     mask = layout.unsqueeze(-1).to(torch.float32)
     return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
 

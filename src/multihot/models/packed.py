@@ -17,11 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multihot.models.dropout import cheap_dropout
 from multihot.models.encoder import first_position, quiet_transformers
+from multihot.models.packed_attention import packed_attention
 from multihot.models.packing import Packing
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "encoder_inputs",
     "is_packable",
     "keep_first_tokens",
-    "packed_attention",
     "register",
     "set_attention",
 ]
@@ -88,10 +86,11 @@ def encoder_inputs(
         before = torch.cumsum(counted, dim=0)
         skipped = (before - counted.long())[packing.firsts]
         positions = (before - skipped[packing.rows]) * counted + offset - 1
-    inputs = {"input_ids": input_ids[None], "position_ids": positions[None], _PACKING: packing}
+    inputs = {"input_ids": input_ids, "position_ids": positions}
     if token_type_ids is not None:
-        inputs["token_type_ids"] = token_type_ids[None]
-    return inputs
+        inputs["token_type_ids"] = token_type_ids
+    filled = {name: packing.fill_up(values)[None] for name, values in inputs.items()}
+    return {**filled, _PACKING: packing}
 
 
 def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
@@ -109,7 +108,7 @@ def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], out
     if getattr(config, "classifier_pooling", "cls") == "mean":
         sums = hidden.new_zeros(len(packing.firsts), hidden.shape[-1])
         lengths = packing.cu_seq_lens.diff()[:, None]
-        kept = sums.index_add(0, packing.rows, hidden) / lengths
+        kept = sums.index_add(0, packing.rows, hidden[: len(packing.rows)]) / lengths
     else:
         kept = hidden.index_select(0, packing.firsts)
     output["last_hidden_state"] = kept[:, None]
@@ -164,115 +163,3 @@ def _attention(
         scale=scaling,
     )
     return attended[None], None
-
-
-def packed_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    window: int | None = None,
-    dropout: float = 0.0,
-    scale: float | None = None,
-) -> Tensor:
-    """Let the tokens of every text attend to those of the same text.
-
-    On CUDA, with half precision and without attention dropout, flash attention takes the row as it
-    is (`torch.nn.attention.varlen`). Everywhere else the heads are gathered into a padded tensor
-    for SDPA and scattered back; all that is wasted is attention itself on padding, a few percent
-    of the work for short texts.
-
-    Parameters
-    ----------
-    query, key, value
-        *Shape:* (T, H, D).
-    packing
-        Where the texts lie.
-    window
-        Largest distance between a token and those it attends to; `None` = no limit.
-    dropout
-        Probability of dropping an attention weight. Flash attention's variable-length form has
-        none, so a positive one takes the padded way on CUDA too.
-    scale
-        Factor of the scores; default 1 / sqrt(D).
-
-    Returns
-    -------
-    Tensor
-        *Shape:* (T, H, D).
-    """
-    if dropout == 0.0 and _flash_attends(query):
-        return _flash_attention(query, key, value, packing, window=window, scale=scale)
-    queries, keys, values = (_padded_heads(rows, packing) for rows in (query, key, value))
-    attended = []
-    for number, group in enumerate(packing.groups):
-        mask = group.key_mask(window, query.device)
-        heads = _attend_padded(
-            queries[number], keys[number], values[number], mask, dropout=dropout, scale=scale
-        )
-        attended.append(heads.transpose(1, 2).flatten(2))
-    return packing.unpad(attended).view(query.shape)
-
-
-def _attend_padded(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    *,
-    dropout: float,
-    scale: float | None,
-) -> Tensor:
-    """Attend within padded rows. *Shapes:* (B, H, S, D) -> (B, H, S, D)."""
-    if dropout == 0.0 or query.device.type != "cpu":
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
-        )
-    # With dropout torch's own takes a slow way on a processor: float32, 64 random bits a weight.
-    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return cheap_dropout(scores.softmax(dim=-1), dropout) @ value
-
-
-def _padded_heads(packed: Tensor, packing: Packing) -> list[Tensor]:
-    """Gather heads for SDPA. *Shapes:* (T, H, D) -> (B, H, S, D) for every group."""
-    num_heads, width = packed.shape[1:]
-    return [
-        padded.view(*padded.shape[:2], num_heads, width).transpose(1, 2)
-        for padded in packing.pad(packed.flatten(1))
-    ]
-
-
-def _flash_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    window: int | None,
-    scale: float | None,
-) -> Tensor:
-    """Attend without any padding. *Shapes:* (T, H, D) -> (T, H, D)."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    reach = -1 if window is None else window  # -1 is no limit
-    ends, longest = packing.cu_seq_lens, packing.longest
-    attended = varlen_attn(
-        query, key, value, ends, ends, longest, longest, scale=scale, window_size=(reach, reach)
-    )
-    assert isinstance(attended, Tensor)  # a pair only when more is asked for
-    return attended
-
-
-def _flash_attends(query: Tensor) -> bool:
-    """Return whether flash attention computes these heads: half precision, Ampere or later."""
-    head_width = query.shape[-1]
-    return (
-        query.is_cuda
-        and query.dtype in (torch.float16, torch.bfloat16)
-        and head_width % 8 == 0
-        and head_width <= 256
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
-    )

@@ -1,12 +1,13 @@
 """Where the tokens of several texts lie in one row without padding.
 
-Letters: `B` texts, `S` tokens of the longest, `T` tokens of all together, `D` width.
+Letters: `B` texts, `S` tokens of the longest, `T` tokens of all together, `F` the same with the
+filler, `D` width.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = ["Packing", "lay_out"]
 
 _SHRINK = 0.7  # the longest text of a group has at most this share of the group's before
 _MOST_GROUPS = 5  # the shortest texts share the last; more groups cost more than their padding
+_FINENESS = 16  # the row grows by at most this part, so that few lengths of it occur
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Group:
     longest: int
     mask: Tensor | None
     _window_masks: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _hidden_keys: dict[int | None, Tensor | None] = field(default_factory=dict, repr=False)
 
     def key_mask(self, window: int | None, device: torch.device) -> Tensor | None:
         """Return which keys a query may see; `None` when all of them.
@@ -59,10 +62,21 @@ class Group:
             self._window_masks[window] = seen
         return self._window_masks[window]
 
+    def hidden_keys(self, window: int | None, device: torch.device) -> Tensor | None:
+        """Return which keys a query may not see: the opposite of `key_mask`, made once."""
+        if window not in self._hidden_keys:
+            mask = self.key_mask(window, device)
+            self._hidden_keys[window] = None if mask is None else ~mask
+        return self._hidden_keys[window]
+
 
 @dataclass(frozen=True)
 class Packing:
     """The layout of one batch, computed once and read by every layer.
+
+    On a processor the row is made a little longer by a filler text that no head reads: oneDNN
+    generates code for every new shape of a matrix, which takes as long as the product of a small
+    batch, so the number of tokens is rounded up to one of a few. `F` counts the filler in.
 
     Attributes
     ----------
@@ -74,8 +88,12 @@ class Packing:
         *Shape:* (T,), int64. Place of each token in its own text, from 0.
     rows
         *Shape:* (T,), int64. Text of each token.
+    num_filler
+        F - T: tokens of the filler text, which follows the last text in the encoder's row.
+    attention_ends
+        *Shape:* (B + 1,) or, with a filler, (B + 2,), int32. `cu_seq_lens` of the encoder's row.
     slots
-        *Shape:* (T,), int64. Place of each token among the P slots of the padded form.
+        *Shape:* (F,), int64. Place of each token among the P slots of the padded form.
     tokens
         *Shape:* (P,), int64. Token of each slot; padding repeats the last token of its own
         text, so that nothing of one text, not even a NaN, reaches another.
@@ -91,14 +109,27 @@ class Packing:
     firsts: Tensor
     positions: Tensor
     rows: Tensor
+    num_filler: int
+    attention_ends: Tensor
     slots: Tensor
     tokens: Tensor
     groups: tuple[Group, ...]
     longest: int
     on_attention: Callable[[], None] | None = None
 
+    def fill_up(self, values: Tensor) -> Tensor:
+        """Append the filler's own values: those of the first tokens. *Shapes:* (T,) -> (F,)."""
+        return torch.cat([values, values[: self.num_filler]]) if self.num_filler else values
+
+    def group_slots(self) -> Iterator[tuple[Group, slice]]:
+        """Yield each group and its part of the P slots."""
+        end = 0
+        for group in self.groups:
+            begin, end = end, end + group.num_texts * group.longest
+            yield group, slice(begin, end)
+
     def pad(self, packed: Tensor) -> tuple[Tensor, ...]:
-        """Gather into the padded form. *Shapes:* (T, D) -> (B, S, D) for every group."""
+        """Gather into the padded form. *Shapes:* (F, D) -> (B, S, D) for every group."""
         padded: Tensor = _Pad.apply(packed, self.tokens, self.slots)  # type: ignore[no-untyped-call]
         pieces = torch.split(padded, [group.num_texts * group.longest for group in self.groups])
         return tuple(
@@ -107,7 +138,7 @@ class Packing:
         )
 
     def unpad(self, padded: Sequence[Tensor]) -> Tensor:
-        """Drop the padding. *Shapes:* (B, S, D) for every group -> (T, D)."""
+        """Drop the padding. *Shapes:* (B, S, D) for every group -> (F, D)."""
         return torch.cat([piece.flatten(0, 1) for piece in padded]).index_select(0, self.slots)
 
 
@@ -135,12 +166,14 @@ def lay_out(cu_seq_lens: npt.NDArray[np.int64], device: torch.device) -> Packing
     device
         Where its tensors go.
     """
-    lengths = np.diff(cu_seq_lens)
-    if len(lengths) == 0 or lengths.min() < 1:
+    if len(cu_seq_lens) < 2 or np.diff(cu_seq_lens).min() < 1:
         raise ValueError("A packed batch needs texts of at least one token each.")
-    starts = cu_seq_lens[:-1]
+    num_texts, num_tokens = len(cu_seq_lens) - 1, int(cu_seq_lens[-1])
+    num_filler = _num_filler(num_tokens) if device.type == "cpu" else 0
+    ends = np.append(cu_seq_lens, num_tokens + num_filler) if num_filler else cu_seq_lens
+    lengths, starts = np.diff(ends), ends[:-1]
     rows = np.repeat(np.arange(len(lengths)), lengths)
-    positions = np.arange(cu_seq_lens[-1]) - starts[rows]
+    positions = np.arange(ends[-1]) - starts[rows]
     order = np.argsort(-lengths, kind="stable")
     # A card has time for padding but not for many small kernels.
     cuts = _cuts(lengths[order]) if device.type == "cpu" else [0, len(order)]
@@ -161,14 +194,22 @@ def lay_out(cu_seq_lens: npt.NDArray[np.int64], device: torch.device) -> Packing
 
     return Packing(
         cu_seq_lens=moved(cu_seq_lens).to(torch.int32),
-        firsts=moved(starts),
-        positions=moved(positions),
-        rows=moved(rows),
+        firsts=moved(starts[:num_texts]),
+        positions=moved(positions[:num_tokens]),
+        rows=moved(rows[:num_tokens]),
+        num_filler=num_filler,
+        attention_ends=moved(ends).to(torch.int32),
         slots=moved(first_slots[rows] + positions),
         tokens=moved(np.concatenate(tokens)),
         groups=tuple(groups),
         longest=groups[0].longest,
     )
+
+
+def _num_filler(num_tokens: int) -> int:
+    """Return the tokens to a multiple of the largest power of two within a share of the row."""
+    step = 1 << (max(1, num_tokens // _FINENESS).bit_length() - 1)
+    return -num_tokens % step
 
 
 def _cuts(lengths: npt.NDArray[np.int64]) -> list[int]:
