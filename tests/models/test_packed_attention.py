@@ -81,21 +81,21 @@ def test_values_and_gradients_are_those_of_the_formula(
 
     def draw(weights: Tensor, share: float) -> Tensor:
         assert share == dropout
-        drawn.append(torch.rand(weights.shape) < share)
+        drawn.append((torch.rand(weights.shape) >= share).to(weights.dtype))
         return drawn[-1]
 
-    monkeypatch.setattr(packed_attention_module, "dropped_places", draw)
+    monkeypatch.setattr(packed_attention_module, "kept_places", draw)
     found = packed_attention(*row, packing, window=window, dropout=dropout, scale=scale)
     found = found[: sum(lengths)]
 
     factors: dict[int, Tensor] = {}
-    for (group, slots), dropped in zip(packing.group_slots(), drawn, strict=False):
-        by_text = dropped.unflatten(0, (group.num_texts, 2))
+    for (group, slots), mask in zip(packing.group_slots(), drawn, strict=False):
+        by_text = mask.unflatten(0, (group.num_texts, 2))
         for place in range(group.num_texts):
             token = int(packing.tokens[slots][place * group.longest])
             number = int((packing.attention_ends <= token).sum()) - 1
             length = lengths[number] if number < len(lengths) else 0
-            factors[number] = (~by_text[place, :, :length, :length]) / (1 - dropout)
+            factors[number] = by_text[place, :, :length, :length] / (1 - dropout)
     kept = factors.__getitem__ if dropout else None
     expected = reference(heads[0], packing.cu_seq_lens, window, scale, *heads[1:], kept)
 
@@ -109,8 +109,8 @@ def test_values_and_gradients_are_those_of_the_formula(
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_long_texts_are_multiplied_in_the_precision_they_come_in() -> None:
-    lengths = (150, 20, 140)
+def test_large_groups_are_multiplied_in_the_precision_they_come_in() -> None:
+    lengths = (450, 20, 430)
     packing = layout(*lengths)
     heads = torch.randn(sum(lengths), 2, 8, requires_grad=True)
     results = []

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CheapDropout", "cheap_dropout", "dropped_places", "set_dropout", "use_cheap_dropout"]
+__all__ = ["CheapDropout", "cheap_dropout", "kept_places", "set_dropout", "use_cheap_dropout"]
 
 _LEVELS = 2**16
 
@@ -20,16 +20,20 @@ def cheap_dropout(values: Tensor, share: float) -> Tensor:
     """Set a random share of the values to zero and scale the others up to keep the mean."""
     if values.device.type != "cpu" or share <= 0 or share >= 1:
         return F.dropout(values, share, training=True)
-    kept = ~dropped_places(values, share)
-    return values * kept.to(values.dtype).mul_(1 / (1 - share))
+    return values * kept_places(values, share).mul_(1 / (1 - share))
 
 
-def dropped_places(values: Tensor, share: float) -> Tensor:
-    """Draw which of some values on the processor are dropped. *Shape:* that of `values`, bool."""
+def kept_places(values: Tensor, share: float) -> Tensor:
+    """Draw which of some values on the processor are kept.
+
+    *Shape and dtype:* those of `values`; 1 = kept, 0 = dropped. Products with numbers are several
+    times faster than those with a mask of bool.
+    """
     # One 64-bit number makes four decisions.
     words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: values.numel()].view(values.shape)
-    return levels < round(share * _LEVELS) - _LEVELS // 2
+    kept = torch.empty(values.shape, dtype=values.dtype)
+    return torch.ge(levels, round(share * _LEVELS) - _LEVELS // 2, out=kept)
 
 
 class CheapDropout(nn.Module):

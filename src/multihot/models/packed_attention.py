@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multihot.models.dropout import dropped_places
+from multihot.models.dropout import kept_places
 from multihot.models.packing import Group, Packing
 
 __all__ = ["packed_attention"]
 
-_SHORT = 128  # tokens; shorter products finish in float32 before oneDNN has code for bf16 ones
+_FEW_SLOTS = 400  # products of fewer end in float32 before oneDNN has made code for half precision
 
 
 def packed_attention(
@@ -126,10 +126,10 @@ class _TrainedAttention(torch.autograd.Function):
                 if (hidden := group.hidden_keys(window, query.device)) is not None:
                     scores.view(-1, num_heads, *scores.shape[1:]).masked_fill_(hidden, -torch.inf)
                 weights = torch.softmax(scores, dim=-1)
-                dropped = dropped_places(weights, dropout) if dropout > 0 else None
-                used = weights if dropped is None else weights.masked_fill(dropped, 0)
+                mask = kept_places(weights, dropout) if dropout > 0 else None
+                used = weights if mask is None else weights * mask
                 _put(torch.bmm(used, v), result[slots], group, 1 / (1 - dropout))
-                kept += [q, k, v, weights, dropped]
+                kept += [q, k, v, weights, mask]
         ctx.save_for_backward(*kept)
         ctx.packing, ctx.dropout, ctx.scale = packing, dropout, scale
         return result.index_select(0, packing.slots)
@@ -144,12 +144,12 @@ class _TrainedAttention(torch.autograd.Function):
         grown = 1 / (1 - ctx.dropout)
         with torch.autocast("cpu", enabled=False):
             for number, (group, slots) in enumerate(packing.group_slots()):
-                q, k, v, weights, dropped = kept[5 * number : 5 * number + 5]
+                q, k, v, weights, mask = kept[5 * number : 5 * number + 5]
                 of_output = _heads(padded[slots], group).mul_(grown)
-                used = weights if dropped is None else weights.masked_fill(dropped, 0)
+                used = weights if mask is None else weights * mask
                 of_weights = torch.bmm(of_output, v.mT)
-                if dropped is not None:
-                    of_weights.masked_fill_(dropped, 0)
+                if mask is not None:
+                    of_weights.mul_(mask)
                 of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
                 _put(torch.bmm(of_scores, k), found[0][slots], group, ctx.scale)
                 _put(torch.bmm(of_scores.mT, q), found[1][slots], group, 1.0)
@@ -161,7 +161,8 @@ class _TrainedAttention(torch.autograd.Function):
 def _heads(padded: Tensor, group: Group) -> Tensor:
     """Copy the slots of a group for its products. *Shapes:* (B S, H, D) -> (B H, S, D)."""
     _, num_heads, width = padded.shape
-    dtype = torch.float32 if group.longest <= _SHORT else padded.dtype
+    few = group.num_texts * group.longest <= _FEW_SLOTS
+    dtype = torch.float32 if few else padded.dtype
     heads = torch.empty(group.num_texts, num_heads, group.longest, width, dtype=dtype)
     heads.copy_(padded.view(group.num_texts, group.longest, num_heads, width).transpose(1, 2))
     return heads.view(-1, group.longest, width)
