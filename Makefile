@@ -1,7 +1,7 @@
 # Every target sets up .venv first, so each works as the first command in a fresh clone.
 #   make demo    train and use a small model on the data in the package
 #   make test    all tests                    make check   format, lint, types, layers, spelling
-#   make docs    links and snippets           make bench   quality on the data in the package
+#   make docs    links and snippets           make bench   speed, memory, quality in ten minutes
 #   make clean   remove .venv and caches
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench clean
+.PHONY: help setup demo test check docs bench clean .venv-rivals
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -46,14 +46,19 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pytest tests/docs
 
-DEMO_DATA := src/multihot/demo_data
-QUALITY := $(BIN)/python benchmarks/quality.py quality_demo.csv \
-  $(DEMO_DATA)/train.jsonl $(DEMO_DATA)/validation.jsonl --test $(DEMO_DATA)/test.jsonl
+# What the benchmarks compare with; pip's constraints are those of .venv.
+RIVALS := .venv-rivals/.installed
 
-bench: $(STAMP)
-	$(QUALITY) goal=micro_f1 --baseline
-	$(QUALITY) goal=micro_f1 learning_rate=2e-4 batch_size=16 epochs=8 --seeds 0
-	$(BIN)/python benchmarks/tables.py
+.venv-rivals: $(RIVALS)
+
+$(RIVALS): benchmarks/rivals.txt constraints.txt
+	@test -x .venv-rivals/bin/pip || $(PYTHON) -m venv .venv-rivals
+	@echo "Installing the libraries to compare with into .venv-rivals (about 3 GB, once) ..." >&2
+	@.venv-rivals/bin/python -m pip install -qq $(CONSTRAINTS) --requirement benchmarks/rivals.txt
+	@touch $@
+
+bench: $(STAMP) $(RIVALS)
+	sh benchmarks/quick.sh $(BIN)/python .venv-rivals/bin/python
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .venv-rivals .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

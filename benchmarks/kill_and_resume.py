@@ -67,8 +67,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _write_tiny_encoder(folder: Path) -> None:
-    """Write a random BERT of two layers and the commonest words of the demo data."""
+def write_tiny_encoder(
+    folder: Path,
+    *,
+    width: int = 32,
+    num_layers: int = 2,
+    max_length: int = 64,
+    num_words: int = 500,
+) -> None:
+    """Write a random BERT that knows the commonest words of the demo data."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -76,17 +83,17 @@ def _write_tiny_encoder(folder: Path) -> None:
     counts: dict[str, int] = {}
     for word in "".join(c if c.isalpha() else " " for c in text).split():
         counts[word] = counts.get(word, 0) + 1
-    words = sorted(counts, key=lambda word: (-counts[word], word))[:500]
+    words = sorted(counts, key=lambda word: (-counts[word], word))[:num_words]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = {word: number for number, word in enumerate([*special, *words])}
-    BertTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    BertTokenizer(vocab=vocabulary, model_max_length=max_length).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
+        hidden_size=width,
+        num_hidden_layers=num_layers,
         num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
+        intermediate_size=2 * width,
+        max_position_embeddings=max_length,
     )
     torch.manual_seed(0)
     BertModel(config).save_pretrained(folder)
@@ -220,7 +227,7 @@ def main() -> int:
         encoder = given.encoder
         if encoder == "tiny":
             encoder = str(folder / "encoder")
-            _write_tiny_encoder(Path(encoder))
+            write_tiny_encoder(Path(encoder))
         peaceful, log = folder / "peaceful", folder / "log.txt"
         seconds = _run_once(_command(encoder, peaceful, given), peaceful, log, None)
         assert isinstance(seconds, float)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+import multihot.evaluate as module
 from emotions import LABELS, NAMES, TEXTS, write_jsonl
+from multihot.data.labelled_file import open_labelled
 from multihot.data.records import Examples, read_examples
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, LabelError
-from multihot.evaluate import evaluate, report
+from multihot.evaluate import Evaluation, Report, evaluate, report
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions
 from multihot.predictor import Predictor
@@ -204,7 +207,8 @@ def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
     ]
     assert list(found["metrics"]) == METRICS
     for metric in found["metrics"].values():
-        assert list(metric) == ["value", "low", "high"]
+        assert list(metric) == ["value", "low", "high", "error"]
+        assert metric["error"] == 0
         assert 0 <= metric["value"] <= 1
         assert metric["low"] is metric["high"] is None
     assert list(found["labels"]) == list(LABELS)
@@ -246,6 +250,92 @@ def test_a_label_that_the_model_does_not_know_is_refused(predictor: Predictor) -
 
     with pytest.raises(LabelError, match=r"not known here: anger. The known labels are: fear, joy"):
         evaluate(predictor, examples(TEXTS[:2], labels))
+
+
+@pytest.mark.parametrize("window_rows", [1, 7, 1000])
+def test_a_file_is_scored_while_it_is_read_with_the_same_figures(
+    predictor: Predictor, tmp_path: Path, window_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", slice(12, 36))
+    monkeypatch.setattr(module, "_WINDOW_ROWS", window_rows)
+    counted: list[int] = []
+
+    in_memory = evaluate(predictor, read_examples(path, space=predictor.space))
+    streamed = evaluate(
+        predictor, open_labelled(path, space=predictor.space), progress=counted.append
+    )
+
+    assert streamed == in_memory
+    assert streamed.rows_fitted == 12
+    assert counted[-1] == streamed.rows == 24
+    assert len(counted) == -(-24 // window_rows)
+
+
+def test_chunks_of_an_evaluation_make_no_difference_to_the_last_bit() -> None:
+    generator = np.random.default_rng(0)
+    space = LabelSpace(LABELS)
+    decision = Decision(space, (0.3, 0.5, 0.6), "jaccard", "fixed")
+    logits = generator.normal(size=(3000, 3)).astype(np.float32)
+    values = (generator.random((3000, 3)) < 0.4).astype(np.float32)
+    values[generator.random(values.shape) < 0.1] = np.nan
+    rows = examples([str(row) for row in range(3000)], LabelMatrix(space, values))
+
+    def in_chunks(size: int) -> Report:
+        evaluation = Evaluation(decision, 3000)
+        for start in range(0, 3000, size):
+            some = rows.take(range(start, min(start + size, 3000)))
+            assert some.labels is not None
+            evaluation.update(some.texts, some.labels, logits[start : start + size], 1)
+        return replace(evaluation.report(), rows_truncated=0)
+
+    assert in_chunks(1) == in_chunks(64) == in_chunks(3000) == report(decision, logits, rows)
+
+
+def test_no_more_texts_are_held_than_a_window_has(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "many.jsonl"
+    line = '{"text": "happy today", "labels": ["joy"]}\n'
+    path.write_text(line * 90, "utf-8")
+    monkeypatch.setattr(module, "_WINDOW_ROWS", 10)
+    alive: list[int] = []
+
+    def count_examples(_: int) -> None:
+        held = [
+            one for one in gc.get_objects() if type(one) is Examples and one.source == str(path)
+        ]
+        alive.append(sum(len(one) for one in held))
+
+    evaluate(predictor, open_labelled(path, space=predictor.space), progress=count_examples)
+
+    assert len(alive) == 9
+    assert max(alive) <= 20  # the window that is scored, and the one that was
+
+
+def test_with_too_many_scores_the_error_is_bounded_and_said() -> None:
+    generator = np.random.default_rng(0)
+    space = LabelSpace(LABELS)
+    decision = Decision(space, (0.5, 0.5, 0.5), "jaccard", "fixed")
+    logits = generator.normal(size=(500, 3)).astype(np.float32)
+    labels = LabelMatrix(space, (generator.random((500, 3)) < 0.4).astype(np.float32))
+    exact, binned = Evaluation(decision, 500), Evaluation(decision, 500, max_exact_cells=1499)
+    for evaluation in (exact, binned):
+        evaluation.update([""] * 500, labels, logits)
+
+    expected, found = exact.report(), binned.report()
+
+    assert (expected.errors, expected.to_json()["metrics"]["macro_roc_auc"]["error"]) == ({}, 0)
+    assert set(found.errors) == {"mean_average_precision", "micro_roc_auc", "macro_roc_auc"}
+    for name, bound in found.errors.items():
+        value, exact_value = found.metrics[name], expected.metrics[name]
+        assert value is not None
+        assert exact_value is not None
+        assert abs(value - exact_value) <= bound < 0.01
+        assert found.to_json()["metrics"][name]["error"] == bound
+    others = set(found.metrics) - set(found.errors)
+    assert all(found.metrics[name] == expected.metrics[name] for name in others)
+    assert "the exact values are at most this far away: mean_average_precision 0.0" in str(found)
+    assert "binned" not in str(expected)
 
 
 def test_an_evaluation_does_not_change_the_model(predictor: Predictor) -> None:

@@ -50,6 +50,11 @@ def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
         ({"learning_rate": float("nan")}, "'learning_rate' is nan"),
         ({"early_stopping_epochs": 0}, "'early_stopping_epochs' is 0"),
         ({"max_length": 0}, "'max_length' is 0"),
+        ({"batch_tokens": 0}, "'batch_tokens' is 0; expected more than 0"),
+        (
+            {"batch_tokens": 4096, "batch_size": 8},
+            r"batch_size=8 \(rows\) and batch_tokens=4096 \(tokens\) exclude each other",
+        ),
         ({"threads": 0}, "'threads' is 0"),
     ],
 )

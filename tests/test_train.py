@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from multihot.artifact import load_artifact
-from multihot.data.records import Examples
+from multihot.data import encoded_files
+from multihot.data.labelled_file import open_labelled
+from multihot.data.records import Examples, read_examples
 from multihot.errors import (
     DataError,
     InterruptedRunError,
@@ -662,3 +664,108 @@ def test_tensorboard_can_follow_a_run(options: TrainOptions, tmp_path: Path) -> 
     train(TRAIN, VALIDATION, replace(options, epochs=1, trackers=("tensorboard",)), tmp_path)
 
     assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+
+
+FILE_OPTIONS = DataOptions(text_column="text", encoding="utf-8")
+WAYS = ["in memory", "off", "cold", "warm"]
+
+
+def write_csv(path: Path, examples: Examples) -> Path:
+    """Write examples as a user's file, ids and unknown cells included."""
+    assert examples.labels is not None
+    lines = [",".join(["id", "text", *examples.labels.space.names])]
+    for number, text, values in zip(
+        examples.ids, examples.texts, examples.labels.values, strict=True
+    ):
+        cells = ["" if np.isnan(value) else str(int(value)) for value in values]
+        lines.append(",".join([number, text, *cells]))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Any]]:
+    """Training and validation rows of the same files on each of the ways they may take."""
+    partly = with_unknown(TRAIN, lambda values: values.__setitem__((slice(3, 9), 1), np.nan))
+    paths = [write_csv(tmp_path / "a.csv", partly), write_csv(tmp_path / "b.csv", VALIDATION)]
+    monkeypatch.setattr(encoded_files, "SMALL_FILE_BYTES", 0)
+
+    def opened(way: str) -> list[Any]:
+        monkeypatch.setenv("MULTIHOT_CACHE", "off" if way == "off" else str(tmp_path / "cache"))
+        reader: Any = read_examples if way == "in memory" else open_labelled
+        return [reader(path, FILE_OPTIONS, space=SPACE) for path in paths]
+
+    return opened
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+@pytest.mark.parametrize("batching", [{}, {"batch_size": 32, "batch_tokens": 100}])
+def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(
+    files: Callable[[str], list[Any]],
+    options: TrainOptions,
+    tmp_path: Path,
+    with_file: bool,
+    batching: dict[str, int],
+) -> None:
+    chosen = replace(options, epochs=2, execution="padded", **batching)
+    found, cards, environments = [], [], []
+    for way in WAYS:
+        training, validation = files(way)
+        output = tmp_path / way / "model"
+        output.parent.mkdir()
+        train(training, validation if with_file else None, chosen, output)
+        found.append(hashes(output))
+        cards.append((output / "README.md").read_text())
+        environments.append((output / "run" / "environment.json").read_text())
+
+    assert found[1:] == found[:1] * 3
+    assert cards[1:] == cards[:1] * 3
+    assert environments[1:] == environments[:1] * 3
+
+
+def test_a_run_may_be_resumed_with_another_way_of_reading(
+    files: Callable[[str], list[Any]], options: TrainOptions, tmp_path: Path
+) -> None:
+    budget = replace(options, batch_size=32, batch_tokens=64)
+    train(*files("in memory"), budget, tmp_path / "whole")
+    for way, step in zip(WAYS, (3, 5, 8, 13), strict=True):
+        with pytest.raises(KeyboardInterrupt):
+            train(*files(way), budget, tmp_path / "cut", resume=True, listener=Stop(step))
+    ears = Ears()
+    train(*files("warm"), budget, tmp_path / "cut", resume=True, listener=ears)
+
+    assert ears.steps[0] == 13
+    assert hashes(tmp_path / "whole") == hashes(tmp_path / "cut")
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("execution", ["packed", "padded"])
+def test_the_schedule_of_a_token_budget_ends_with_its_last_step(
+    options: TrainOptions, tmp_path: Path, execution: str
+) -> None:
+    budget = replace(
+        options, batch_size=32, batch_tokens=64, accumulation_steps=2, execution=execution
+    )
+    totals: set[int] = set()
+
+    class Totals(Ears):
+        def progress(self, update: StepProgress) -> None:
+            super().progress(update)
+            totals.add(update.total_steps)
+
+    ears = Totals()
+    train(TRAIN, VALIDATION, budget, tmp_path, listener=ears)
+
+    assert totals == {len(ears.steps)}
+    assert ears.steps[-1] > STEPS / 3
+    # The rate of the last step is the last one above zero.
+    rates = [entry["learning_rate"] for entry in log_of(tmp_path) if "learning_rate" in entry]
+    assert 0 < rates[-1] < 0.2 * max(rates)
+
+
+def test_rows_at_fault_in_a_file_are_named_as_the_file_names_them(
+    files: Callable[[str], list[Any]], options: TrainOptions, tmp_path: Path
+) -> None:
+    for way in ("in memory", "warm"):
+        with pytest.raises(NonFiniteError, match=r"row-\d+ \(line \d+\)"):
+            train(*files(way), replace(options, learning_rate=1e30), tmp_path / way)

@@ -13,37 +13,57 @@ if TYPE_CHECKING:
     from multihot.errors import MultihotError
     from multihot.evaluate import Report
     from multihot.labels import LabelMatrix, LabelSpace
+    from multihot.masked import Fill, FillMask, NextSentence, fill_mask, next_sentence
     from multihot.options import DataOptions, TrainOptions
+    from multihot.options_pretrain import PretrainOptions
     from multihot.predictor import Prediction, Predictor
+    from multihot.pretraining import pretrain
+    from multihot.pretraining_report import PretrainReport
 
     __version__: str
 
 __all__ = [
     "DataOptions",
     "Examples",
+    "Fill",
+    "FillMask",
     "LabelMatrix",
     "LabelSpace",
     "MultiLabelClassifier",
     "MultihotError",
+    "NextSentence",
     "Prediction",
     "Predictor",
+    "PretrainOptions",
+    "PretrainReport",
     "Report",
     "TrainOptions",
     "__version__",
+    "fill_mask",
+    "next_sentence",
+    "pretrain",
     "read_examples",
 ]
 
 _HOMES = {
     "DataOptions": "multihot.options",
     "Examples": "multihot.data.records",
+    "Fill": "multihot.masked",
+    "FillMask": "multihot.masked",
     "LabelMatrix": "multihot.labels",
     "LabelSpace": "multihot.labels",
     "MultiLabelClassifier": "multihot.classifier",
     "MultihotError": "multihot.errors",
+    "NextSentence": "multihot.masked",
     "Prediction": "multihot.predictor",
     "Predictor": "multihot.predictor",
+    "PretrainOptions": "multihot.options_pretrain",
+    "PretrainReport": "multihot.pretraining_report",
     "Report": "multihot.evaluate",
     "TrainOptions": "multihot.options",
+    "fill_mask": "multihot.masked",
+    "next_sentence": "multihot.masked",
+    "pretrain": "multihot.pretraining",
     "read_examples": "multihot.data.records",
 }
 

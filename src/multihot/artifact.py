@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.config import build_options, to_plain
+from multihot.data.tokens import TOKENIZER_CALL_KEYS
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, OptionError
 from multihot.files import (
@@ -38,15 +39,6 @@ FORMAT_VERSION = 1
 
 _DECISION_FILE = "thresholds.json"
 _FORMS = ("sequence_classification", "encoder_and_head")
-# Keys that describe one call or one machine, not the tokenizer.
-_TOKENIZER_CALL_KEYS = (
-    "is_local",
-    "local_files_only",
-    "max_length",
-    "pad_to_multiple_of",
-    "stride",
-    "truncation_strategy",
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def save_artifact(
         try:
             names = write_network(stage)
             write_text(stage / "tokenizer.json", tokenizer.to_str(pretty=True))
-            config = {k: v for k, v in tokenizer_config.items() if k not in _TOKENIZER_CALL_KEYS}
+            config = {k: v for k, v in tokenizer_config.items() if k not in TOKENIZER_CALL_KEYS}
             write_json(
                 stage / "tokenizer_config.json",
                 {**config, "model_max_length": artifact.max_length},

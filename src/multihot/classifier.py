@@ -65,6 +65,7 @@ class MultiLabelClassifier:
         thresholds: str | float = "global",
         epochs: int = 5,
         batch_size: int = 32,
+        batch_tokens: int | None = None,
         accumulation_steps: int = 1,
         learning_rate: float | None = None,
         weight_decay: float = 0.01,
@@ -90,6 +91,7 @@ class MultiLabelClassifier:
         self.thresholds = thresholds
         self.epochs = epochs
         self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         self.accumulation_steps = accumulation_steps
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -151,7 +153,7 @@ class MultiLabelClassifier:
         folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
         if output is None:  # the files live as long as this object may save them
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        report = train(
+        self.validation_report_ = train(
             training,
             held_out,
             self._options(),
@@ -161,7 +163,6 @@ class MultiLabelClassifier:
         )
         self._adopt(Predictor.load(folder, device=self.device))
         self._predicts_matrix = not isinstance(y, LabelMatrix) and is_matrix(y)
-        self.validation_report_ = report
         return self
 
     def predict(self, X: Iterable[str]) -> list[list[str]] | npt.NDArray[np.int64]:
@@ -272,9 +273,8 @@ class MultiLabelClassifier:
         return self._fitted
 
     def _starting_space(self) -> LabelSpace | None:
-        if self.start_from is None:
-            return None
-        return load_artifact(Path(self.start_from)).decision.space
+        start = self.start_from
+        return None if start is None else load_artifact(Path(start)).decision.space
 
     def _options(self) -> TrainOptions:
         names = (name for name in option_types(TrainOptions) if name != "data")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.metrics import Counts
-from multihot.decision.ranking import ranking_metrics
+from multihot.decision.ranking import MAX_EXACT_CELLS, Ranking
 from multihot.errors import DataError
+from multihot.labels import LabelMatrix
 from multihot.predictor import Predictor
 
-__all__ = ["LabelReport", "Report", "evaluate", "report"]
+__all__ = ["Evaluation", "LabelReport", "Report", "evaluate", "report"]
 
-_WINDOW_ROWS = 1024  # texts sorted by length and scored together
+_WINDOW_ROWS = 1024  # texts read, sorted by length and scored together
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Report:
     metrics: Mapping[str, float | None]
     """Fractions between 0 and 1; `None` where undefined."""
     labels: Mapping[str, LabelReport]
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """How far the exact value may be from a metric that was binned (see `Ranking`); else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the shape that `evaluate --json` prints."""
@@ -56,7 +60,12 @@ class Report:
             "rows_fitted": self.rows_fitted,
             "fitted_here": self.rows_fitted > 0,
             "metrics": {
-                name: {"value": value, "low": None, "high": None}
+                name: {
+                    "value": value,
+                    "low": None,
+                    "high": None,
+                    "error": self.errors.get(name, 0.0),
+                }
                 for name, value in self.metrics.items()
             },
             "labels": {name: vars(label) for name, label in self.labels.items()},
@@ -86,14 +95,68 @@ class Report:
             found.append(f"{self.rows_without_known_labels} texts without a known label left out.")
         if self.rows_truncated:
             found.append(f"{self.rows_truncated} texts were cut to the model's max_length.")
+        if self.errors:
+            bounds = ", ".join(f"{name} {bound:.1g}" for name, bound in self.errors.items())
+            found.append(
+                f"More than {MAX_EXACT_CELLS} scores: some metrics were computed from binned scores, "
+                f"and the exact values are at most this far away: {bounds}."
+            )
         if undefined := [name for name, label in self.labels.items() if label.f1 is None]:
             found.append(f"No text has or gets these labels (undefined): {', '.join(undefined)}.")
         return found
 
 
+class Evaluation:
+    """A report in the making: rows are added chunk by chunk, and the chunks make no difference.
+
+    Memory does not grow with the rows: counts are whole numbers, and see `Ranking` for the rest.
+    """
+
+    def __init__(
+        self, decision: Decision, num_rows: int, *, max_exact_cells: int = MAX_EXACT_CELLS
+    ) -> None:
+        num_labels = len(decision.space)
+        self._decision = decision
+        self._counts = Counts(num_labels)
+        self._ranking = Ranking(num_rows, num_labels, max_exact_cells=max_exact_cells)
+        self._num_fitted = self._num_truncated = 0
+
+    def update(
+        self,
+        texts: Sequence[str],
+        labels: LabelMatrix,
+        logits: npt.NDArray[np.float32],
+        num_truncated: int = 0,
+    ) -> None:
+        """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
+        labels = labels.aligned_to(self._decision.space)
+        scores = self._decision.scores(logits)
+        self._counts.update(labels.values, self._decision.decide(scores))
+        self._ranking.update(labels.values, scores)
+        self._num_truncated += num_truncated
+        self._num_fitted += rows_fitted(self._decision, texts, labels)
+
+    def report(self) -> Report:
+        """Return the report; after this no rows can be added."""
+        decision, ranking = self._decision, self._ranking.result()
+        rows = zip(decision.space.names, self._counts.per_label(), decision.thresholds, strict=True)
+        return Report(
+            rows=self._counts.num_rows,
+            rows_without_known_labels=self._counts.num_rows_excluded,
+            rows_truncated=self._num_truncated,
+            rows_fitted=self._num_fitted,
+            metrics={**self._counts.metrics(), **ranking.metrics},
+            labels={
+                name: LabelReport(one.support, one.precision, one.recall, one.f1, float(threshold))
+                for name, one, threshold in rows
+            },
+            errors=ranking.errors,
+        )
+
+
 def evaluate(
     predictor: Predictor,
-    examples: Examples,
+    examples: Examples | LabelledFile,
     *,
     threshold: float | None = None,
     progress: Callable[[int], None] | None = None,
@@ -105,7 +168,8 @@ def evaluate(
     predictor
         The model.
     examples
-        N labelled examples; labels are matched by name.
+        N labelled examples; labels are matched by name. A `LabelledFile` is read while it is scored,
+        so that memory does not grow with N.
     threshold
         Overrides the stored thresholds for this call.
     progress
@@ -114,15 +178,15 @@ def evaluate(
     decision = predictor.decision
     if threshold is not None:
         decision = decision.with_threshold(threshold)
-    parts = [np.zeros((0, len(decision.space)), dtype=np.float32)]
-    num_truncated = 0
-    for start in range(0, len(examples), _WINDOW_ROWS):
-        logits, truncated = predictor.logits(examples.texts[start : start + _WINDOW_ROWS])
-        parts.append(logits)
-        num_truncated += int(truncated.sum())
+    evaluation = Evaluation(decision, len(examples))
+    num_scored = 0
+    for chunk in _chunks(examples):
+        logits, truncated = predictor.logits(chunk.texts)
+        evaluation.update(chunk.texts, _labels_of(chunk), logits, int(truncated.sum()))
+        num_scored += len(chunk)
         if progress is not None:
-            progress(start + len(logits))
-    return report(decision, np.concatenate(parts), examples, num_truncated)
+            progress(num_scored)
+    return evaluation.report()
 
 
 def report(
@@ -141,24 +205,27 @@ def report(
     rows_truncated
         How many of the texts were cut.
     """
+    evaluation = Evaluation(decision, len(examples))
+    labels = _labels_of(examples)
+    for start in range(0, len(examples), _WINDOW_ROWS):
+        rows = slice(start, start + _WINDOW_ROWS)
+        some = labels.take(np.arange(len(examples))[rows])
+        evaluation.update(examples.texts[rows], some, logits[rows])
+    return replace(evaluation.report(), rows_truncated=rows_truncated)
+
+
+def _chunks(examples: Examples | LabelledFile) -> Iterator[Examples]:
+    if isinstance(examples, LabelledFile):
+        yield from examples.chunks(_WINDOW_ROWS)
+        return
+    for start in range(0, len(examples), _WINDOW_ROWS):
+        yield examples.take(range(start, min(start + _WINDOW_ROWS, len(examples))))
+
+
+def _labels_of(examples: Examples) -> LabelMatrix:
     if examples.labels is None:
         raise DataError("has no labels to compare with.", path=examples.source)
-    labels = examples.labels.aligned_to(decision.space)
-    scores = decision.scores(logits)
-    counts = Counts(len(decision.space))
-    counts.update(labels.values, decision.decide(scores))
-    per_label = zip(decision.space.names, counts.per_label(), decision.thresholds, strict=True)
-    return Report(
-        rows=counts.num_rows,
-        rows_without_known_labels=counts.num_rows_excluded,
-        rows_truncated=rows_truncated,
-        rows_fitted=rows_fitted(decision, examples.texts, labels),
-        metrics={**counts.metrics(), **ranking_metrics(labels.values, scores)},
-        labels={
-            name: LabelReport(one.support, one.precision, one.recall, one.f1, float(threshold))
-            for name, one, threshold in per_label
-        },
-    )
+    return examples.labels
 
 
 def _number(value: float | None) -> str:

@@ -69,6 +69,8 @@ class TrainOptions:
     """Passes over the training rows."""
     batch_size: int = 32
     """Rows per optimiser step."""
+    batch_tokens: int | None = None
+    """Instead of `batch_size`: tokens per optimiser step at most, padding not counted."""
     accumulation_steps: int = 1
     """Micro-batches that one optimiser step is computed in; changes memory, not the result."""
     learning_rate: float | None = None
@@ -126,9 +128,20 @@ class TrainOptions:
         _require(0 <= share < 1, "warmup_fraction", share, "at least 0 and below 1")
         share = self.validation_fraction
         _require(0 < share < 1, "validation_fraction", share, "a number between 0 and 1")
-        for name in ("learning_rate", "early_stopping_epochs", "max_length", "threads"):
+        for name in (
+            "batch_tokens",
+            "learning_rate",
+            "early_stopping_epochs",
+            "max_length",
+            "threads",
+        ):
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "more than 0")
+        if self.batch_tokens is not None and self.batch_size != type(self).batch_size:
+            raise OptionError(
+                f"batch_size={self.batch_size} (rows) and batch_tokens={self.batch_tokens} (tokens) "
+                "exclude each other: leave one of them out."
+            )
 
 
 def _require(met: bool, name: str, value: object, expected: str) -> None:

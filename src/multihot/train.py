@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from multihot.artifact import Artifact, save_artifact
 from multihot.backends.torch import TorchBackend, pad_id
 from multihot.card import model_card
 from multihot.config import to_plain
-from multihot.data.records import Examples, portable
-from multihot.decision.decision import Decision, fit_decision
-from multihot.devices import (
-    Precision,
-    choose_device,
-    choose_precision,
-    run_environment,
-    set_threads,
-)
-from multihot.errors import OptionError
-from multihot.evaluate import Report, report
+from multihot.data.records import portable
+from multihot.devices import Precision, choose_precision, run_environment
+from multihot.evaluate import Report
 from multihot.listener import Listener
 from multihot.models.dropout import use_cheap_dropout
 from multihot.models.embedding import use_touched_rows
@@ -35,18 +23,34 @@ from multihot.options import TrainOptions
 from multihot.randomness import named_seed
 from multihot.training import checkpoint, loop
 from multihot.training.execution import choose_execution
-from multihot.training.finetuning import explain_rows, loss_on, steps_after
+from multihot.training.finetuning import (
+    check_budget,
+    count_steps,
+    explain_rows,
+    loss_on,
+    steps_after,
+)
+from multihot.training.hardware import choose_hardware
+from multihot.training.held_out import HeldOut
 from multihot.training.log import MetricsLog, open_trackers, require_trackers
 from multihot.training.optimizer import build_optimizer, linear_schedule
-from multihot.training.rows import EncodedExamples, describe_rows, encode, with_validation
-from multihot.training.run_folder import RunFolder, check_output, open_run, saved_threads
+from multihot.training.progress import stop_signals
+from multihot.training.rows import (
+    EncodedExamples,
+    Labelled,
+    describe_rows,
+    encode,
+    label_space,
+    with_validation,
+)
+from multihot.training.run_folder import RunFolder, check_output, open_run
 from multihot.training.start import (
     Start,
     start_from_artifact,
     start_from_encoder,
     weights_fingerprint,
 )
-from multihot.training.watch import RunState, Watch, stop_signals
+from multihot.training.watch import RunState, Watch
 
 __all__ = ["train"]
 
@@ -54,8 +58,8 @@ _SMALL_ENCODER_PARAMETERS = 40_000_000
 
 
 def train(
-    training: Examples,
-    validation: Examples | None,
+    training: Labelled,
+    validation: Labelled | None,
     options: TrainOptions,
     output: Path,
     *,
@@ -68,8 +72,8 @@ def train(
     Parameters
     ----------
     training, validation
-        Labelled examples; without `validation` a stratified part of `training` is set aside.
-        Labels are matched by name.
+        Labelled examples, or files from `open_labelled`, which are read piece by piece; without
+        `validation` a stratified part of `training` is set aside. Labels are matched by name.
     options
         All choices; see `TrainOptions`.
     output
@@ -92,23 +96,31 @@ def train(
     listener = listener or Listener()
     check_output(output, resume=resume)
     require_trackers(options.trackers)
-    device, precision = _choose_hardware(options, output, resume, listener)
-    training, validation = with_validation(
-        training,
-        validation,
+    device, precision = choose_hardware(
+        options.device,
+        options.precision,
+        options.threads,
+        output=output,
+        resume=resume,
+        listener=listener,
+    )
+    start = _start(training, options, start_from)
+    check_budget(options, start.max_length)
+    train_set, held_out_set = with_validation(
+        encode(training, start.space, start.tokenizer, start.max_length, listener),
+        None
+        if validation is None
+        else encode(validation, start.space, start.tokenizer, start.max_length, listener),
         fraction=options.validation_fraction,
         seed=options.seed,
         listener=listener,
     )
-    start = _start(training, options, start_from)
-    train_set = encode(training, start.space, start.tokenizer, start.max_length)
-    validation_set = encode(validation, start.space, start.tokenizer, start.max_length)
     use_cheap_dropout(start.network.to(device))
     use_touched_rows(start.network)
     packed = choose_execution(options.execution, start.network, device, precision, listener)
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
-    held_out = _Validation(validation_set, backend, options)
+    held_out = HeldOut(held_out_set, backend, options)
     describe_rows(train_set, held_out.data, start.max_length, listener)
     facts = {
         **run_environment(device, precision),
@@ -150,7 +162,7 @@ def train(
             artifact,
             result,
             options,
-            len(training),
+            len(train_set),
             epoch=best.best_epoch,
             started_from=start_from.name if start_from else None,
         ),
@@ -159,55 +171,13 @@ def train(
     return result
 
 
-@dataclass(frozen=True)
-class _Validation:
-    """The rows that choose the epoch and fit the decision."""
-
-    data: EncodedExamples
-    backend: TorchBackend
-    options: TrainOptions
-
-    def decide(self) -> tuple[Decision, Report]:
-        """Fit the decision of the network as it is, and report it on the same rows."""
-        logits = self.backend.logits(self.data.tokens)
-        decision = fit_decision(
-            self.data.labels.space,
-            logits,
-            self.data.labels,
-            goal=self.options.goal,
-            thresholds=self.options.thresholds,
-            source=Path(self.data.examples.source).name,
-            texts=self.data.examples.texts,
-        )
-        num_truncated = int(self.data.tokens.truncated.sum())
-        return decision, report(decision, logits, self.data.examples, num_truncated)
-
-
-def _choose_hardware(
-    options: TrainOptions, output: Path, resume: bool, listener: Listener
-) -> tuple[torch.device, Precision]:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise OptionError(
-            "Training in several processes is not supported yet; start one process, without "
-            "'accelerate launch' or torchrun."
-        )
-    device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
-    # The number of threads decides the last bits, so a resumed run takes that of the run before.
-    num_threads = set_threads((saved_threads(output) if resume else None) or options.threads)
-    listener.say(
-        f"Computing on {device} with {num_threads} threads in {precision.name} ({precision.reason})."
-    )
-    return device, precision
-
-
-def _start(training: Examples, options: TrainOptions, start_from: Path | None) -> Start:
+def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -> Start:
+    space = label_space(training)
     if start_from is not None:
         return start_from_artifact(start_from, max_length=options.max_length)
-    assert training.labels is not None
     return start_from_encoder(
         options.encoder,
-        training.labels.space,
+        space,
         pooling=options.pooling,
         max_length=options.max_length,
         seed=named_seed(options.seed, "head"),
@@ -217,7 +187,7 @@ def _start(training: Examples, options: TrainOptions, start_from: Path | None) -
 def _optimise(
     network: nn.Module,
     train_set: EncodedExamples,
-    held_out: _Validation,
+    held_out: HeldOut,
     options: TrainOptions,
     *,
     precision: Precision,
@@ -227,16 +197,16 @@ def _optimise(
     """Run all steps that are left, and return the state that names the best epoch."""
     device, padding = held_out.backend.device, pad_id(network)
     peak = options.learning_rate or _default_learning_rate(network, listener)
-    total_steps = math.ceil(len(train_set.tokens) / options.batch_size) * options.epochs
+    packed = bool(held_out.backend.packed)
+    total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = build_optimizer(network, peak, options.weight_decay)
     state = RunState()
-    latest = checkpoint.latest_checkpoint(folder.checkpoints)
-    if damaged := checkpoint.damaged_checkpoints(folder.checkpoints, latest):
-        back = f"going back to {latest.name}" if latest else "starting from the beginning"
-        listener.say(f"Not complete and passed over: {', '.join(damaged)}; {back}.")
-    if latest:
-        state = RunState(**checkpoint.load_checkpoint(latest, network, optimizer))
+    saved, notes = checkpoint.restore(folder.checkpoints, network, optimizer)
+    for note in notes:
+        listener.say(note)
+    if saved is not None:
+        state = RunState(**saved)
         listener.say(f"Resuming after step {state.step} of {total_steps}.")
     trackers = open_trackers(options.trackers, folder.root, folder.root.parent.name)
     watch = Watch(
@@ -253,7 +223,6 @@ def _optimise(
         listener=listener,
         state=state,
     )
-    packed = bool(held_out.backend.packed)
     steps = steps_after(state.step, train_set, options, padding, packed=packed)
     with stop_signals(watch), contextlib.closing(watch.log):
         loop.run(
@@ -265,7 +234,7 @@ def _optimise(
             seed_of=lambda step: named_seed(options.seed, "dropout", step),
             autocast=lambda: precision.autocast(device),
             max_gradient_norm=options.max_gradient_norm,
-            explain=lambda batch: explain_rows(batch, network, device, train_set.examples),
+            explain=lambda batch: explain_rows(batch, network, device, train_set),
             after_step=[watch.report_progress, watch.end_epoch, watch.save_when_due],
         )
     return state

@@ -35,9 +35,22 @@ def test_json_is_one_document_on_stdout(
     found = json.loads(out)
     assert found["rows"] == 24
     assert found["fitted_here"] is False
-    assert found["metrics"]["jaccard"] == {"value": 1.0, "low": None, "high": None}
+    assert found["metrics"]["jaccard"] == {"value": 1.0, "low": None, "high": None, "error": 0.0}
     assert list(found["labels"]) == list(LABELS)
     assert "24 texts." in err
+
+
+def test_a_file_that_is_held_in_memory_is_said_aloud(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id": "1", "text": "happy today", "labels": ["joy"]}\n' * 2, "utf-8")
+
+    assert main(["evaluate", str(tiny_model), str(path), "--json", "data.group_by=id"]) == 0
+
+    out, err = capfd.readouterr()
+    assert json.loads(out)["rows"] == 1
+    assert "The whole file is held in memory: data.group_by needs all rows." in err
 
 
 def test_rows_that_fitted_the_thresholds_are_said_aloud(

@@ -11,7 +11,7 @@ import pytest
 from multihot.cli.main import main
 from multihot.errors import GateError, InterruptedRunError, StorageError
 
-VERBS = ("train", "evaluate", "predict", "inspect", "demo")
+VERBS = ("train", "evaluate", "predict", "inspect", "fill-mask", "next-sentence", "demo")
 
 
 def test_help_lists_the_verbs_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,6 +80,8 @@ def test_every_verb_refuses_an_unknown_flag(verb: str, capsys: pytest.CaptureFix
         (["evaluate", "m"], "FILE"),
         (["predict"], "MODEL"),
         (["inspect"], "FILE|MODEL"),
+        (["fill-mask"], "MODEL"),
+        (["next-sentence"], "MODEL"),
     ],
 )
 def test_only_what_is_missing_is_asked_for(

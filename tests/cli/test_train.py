@@ -189,6 +189,11 @@ def test_a_model_that_is_trained_on_keeps_its_goal_thresholds_and_columns(
         (["--from", "no", "--encoder", "e"], "--from goes on with the encoder of that model"),
         (["--encoder", "no/such"], "no/such"),
         (["max_length=65"], "max_length=65, but the encoder"),
+        (["batch_tokens=63"], "batch_tokens=63 is less than the 64 tokens that one text may have"),
+        (
+            ["batch_tokens=640", "batch_size=4"],
+            "batch_size=4 (rows) and batch_tokens=640 (tokens) exclude each",
+        ),
         (["precision=fp8"], "Option 'precision' is 'fp8'; expected one of auto, fp32, bf16"),
         (["pooling=max"], "Option 'pooling' is 'max'; expected one of auto, cls, mean"),
         (["--device", "gpu"], "device='gpu' is not a device"),

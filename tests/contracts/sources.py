@@ -39,7 +39,14 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
 def torch_may_be_imported(module: str) -> bool:
     """Return whether `module` is one of those that compute with torch."""
     parts = module.split(".")[1:]
-    return parts[:1] in (["models"], ["training"], ["devices"], ["train"]) or parts == [
+    return parts[:1] in (
+        ["models"],
+        ["training"],
+        ["devices"],
+        ["train"],
+        ["masked"],
+        ["pretraining"],
+    ) or parts == [
         "backends",
         "torch",
     ]

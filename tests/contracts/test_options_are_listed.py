@@ -13,6 +13,7 @@ import pytest
 
 from contracts.sources import parsed
 from multihot.options import DataOptions, TrainOptions
+from multihot.options_pretrain import PretrainOptions
 
 DATA_OPTIONS = (
     "delimiter encoding format group_by header id_column ignore_columns label_column label_columns "
@@ -20,30 +21,52 @@ DATA_OPTIONS = (
 ).split()
 
 TRAIN_OPTIONS = (
-    "accumulation_steps batch_size checkpoint_steps data device early_stopping_epochs encoder epochs "
+    "accumulation_steps batch_size batch_tokens checkpoint_steps data device early_stopping_epochs encoder epochs "
     "execution goal learning_rate length_bucketing max_gradient_norm max_length pooling precision seed threads "
     "thresholds trackers validation_fraction warmup_fraction weight_decay"
 ).split()
 
 
+PRETRAIN_OPTIONS = (
+    "accumulation_steps batch_size batch_tokens beta1 beta2 checkpoint_steps device dropout "
+    "encoder encoder_size epochs evaluation_steps execution head_fraction held_out_fraction "
+    "held_out_rows hours language learning_rate lowercase masking_rate max_gradient_norm "
+    "max_length next_sentence precision probe seed short_fraction snapshots threads "
+    "tokenizer total_steps trackers vocab_size warmup_fraction weight_decay "
+    "whole_word_masking"
+).split()
+
+
 @pytest.mark.parametrize(
-    ("options", "names"), [(DataOptions, DATA_OPTIONS), (TrainOptions, TRAIN_OPTIONS)]
+    ("options", "names"),
+    [
+        (DataOptions, DATA_OPTIONS),
+        (TrainOptions, TRAIN_OPTIONS),
+        (PretrainOptions, PRETRAIN_OPTIONS),
+    ],
 )
 def test_the_options_are_exactly_these(options: type, names: list[str]) -> None:
     assert sorted(field.name for field in dataclasses.fields(options)) == names
 
 
-@pytest.mark.parametrize("options", [DataOptions, TrainOptions])
+@pytest.mark.parametrize("options", [DataOptions, TrainOptions, PretrainOptions])
 def test_options_are_frozen_and_have_defaults(options: type) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(options(), dataclasses.fields(options)[0].name, "anything")
 
 
-@pytest.mark.parametrize("options", ["DataOptions", "TrainOptions"])
-def test_every_option_is_followed_by_a_sentence(options: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("multihot.options", "DataOptions"),
+        ("multihot.options", "TrainOptions"),
+        ("multihot.options_pretrain", "PretrainOptions"),
+    ],
+)
+def test_every_option_is_followed_by_a_sentence(module: str, options: str) -> None:
     (definition,) = (
         node
-        for node in parsed()["multihot.options"].body
+        for node in parsed()[module].body
         if isinstance(node, ast.ClassDef) and node.name == options
     )
     without = []

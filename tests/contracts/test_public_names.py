@@ -13,15 +13,23 @@ from contracts.sources import modules
 PUBLIC = [
     "DataOptions",
     "Examples",
+    "Fill",
+    "FillMask",
     "LabelMatrix",
     "LabelSpace",
     "MultiLabelClassifier",
     "MultihotError",
+    "NextSentence",
     "Prediction",
     "Predictor",
+    "PretrainOptions",
+    "PretrainReport",
     "Report",
     "TrainOptions",
     "__version__",
+    "fill_mask",
+    "next_sentence",
+    "pretrain",
     "read_examples",
 ]
 

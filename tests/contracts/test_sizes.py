@@ -11,7 +11,8 @@ MAX_FUNCTION_LINES = 60
 MAX_STORY_LINES = 100
 
 LONGER_FUNCTIONS = {
-    "multihot.train.train": "the whole story of a run, one line for each part of it"
+    "multihot.train.train": "the whole story of a run, one line for each part of it",
+    "multihot.pretraining.pretrain": "the same for pretraining",
 }
 """Dotted name and reason; at most one per package, where a whole story is told."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from multihot.data.batches import (
     Batch,
+    EpochBatches,
     PackedBatch,
     epoch_batches,
     length_sorted_batches,
@@ -50,6 +51,77 @@ def test_every_row_occurs_once_in_an_epoch(
     # As many batches as the steps that the schedule was planned for.
     assert len(found) == -(-len(lengths) // batch_size)
     assert all(1 <= len(batch) <= batch_size for batch in found)
+
+
+BUDGETS = st.integers(1, 200)
+
+
+@given(LENGTHS, BUDGETS, st.booleans(), st.integers(1, 4))
+def test_batches_of_a_token_budget_hold_every_row_once_and_no_token_more(
+    lengths: npt.NDArray[np.int64], budget: int, bucketing: bool, epoch: int
+) -> None:
+    def drawn() -> EpochBatches:
+        return epoch_batches(
+            lengths, 32, batch_tokens=budget, seed=3, epoch=epoch, length_bucketing=bucketing
+        )
+
+    found = [batch.tolist() for batch in drawn()]
+
+    assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
+    assert all(found)
+    for batch in found:
+        assert len(batch) == 1 or lengths[batch].sum() <= budget
+    # A pure function, and as many batches as it says.
+    assert [batch.tolist() for batch in drawn()] == found
+    assert len(drawn()) == len(found)
+
+
+@given(LENGTHS, BUDGETS)
+def test_batches_of_a_token_budget_are_as_full_as_their_order_allows(
+    lengths: npt.NDArray[np.int64], budget: int
+) -> None:
+    found = epoch_batches(lengths, 32, batch_tokens=budget, seed=3, epoch=1, length_bucketing=False)
+
+    for batch, following in itertools.pairwise(found):
+        assert lengths[batch].sum() + lengths[following[0]] > budget
+    order = np.random.default_rng([3, 1]).permutation(len(lengths))
+    assert found.order.tolist() == order.tolist()
+
+
+def test_the_rows_of_a_batch_do_not_matter_beside_a_token_budget() -> None:
+    lengths = np.arange(100) % 17 + 1
+
+    def drawn(batch_size: int) -> list[list[int]]:
+        found = epoch_batches(
+            lengths, batch_size, batch_tokens=60, seed=0, epoch=1, length_bucketing=True
+        )
+        return [batch.tolist() for batch in found]
+
+    assert drawn(1) == drawn(64)
+
+
+def test_bucketing_saves_padding_in_batches_of_a_token_budget() -> None:
+    lengths = np.random.default_rng(0).integers(2, 100, size=1000)
+
+    def padded(bucketing: bool) -> int:
+        found = epoch_batches(
+            lengths, 32, batch_tokens=500, seed=0, epoch=1, length_bucketing=bucketing
+        )
+        return sum(len(batch) * int(lengths[batch].max()) for batch in found)
+
+    assert padded(True) < 1.15 * lengths.sum()
+    assert padded(False) > 1.5 * lengths.sum()
+
+
+def test_batches_are_cut_when_they_are_asked_for() -> None:
+    found = epoch_batches(np.ones(1000, np.int64), 2, seed=0, epoch=1, length_bucketing=True)
+
+    assert len(found) == 500
+    assert found[499].base is not None
+    assert np.shares_memory(found[7], found.order)
+    for position in (-1, 500):
+        with pytest.raises(IndexError):
+            found[position]
 
 
 @pytest.mark.parametrize("bucketing", [True, False])
@@ -162,6 +234,17 @@ def test_padded_and_packed_batches_count_the_same_tokens() -> None:
     assert padded.num_tokens == packed.num_tokens == 5
     for batch in (padded, packed):
         assert [ids.tolist() for ids in batch.texts] == [[8, 9, 10], [5, 6]]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_batch_of_some_texts_is_that_of_all_texts(packed: bool) -> None:
+    texts = texts_of([[5, 6], [7], [8, 9, 10], [11]])
+    some = texts.take(np.array([3, 2, 0]))
+
+    one = make_batch(some, np.array([1, 0]), 0, packed=packed)
+    other = make_batch(texts, np.array([2, 3]), 0, packed=packed)
+
+    assert one.input_ids.tolist() == other.input_ids.tolist()
 
 
 def test_a_text_without_tokens_is_padded() -> None:

@@ -27,7 +27,7 @@ def test_all_ways_to_write_a_value(cells: list[Any], expected: float) -> None:
 
     assert values.dtype == np.float32
     np.testing.assert_array_equal(np.full((len(cells), 1), expected), values)
-    assert first_not_binary(rows, 0) is None
+    assert first_not_binary(rows, [0]) == {}
 
 
 @pytest.mark.parametrize("cell", ["2", "yes", "NA", "0,5", 2, 0.5, [1], {"a": 1}])
@@ -39,7 +39,7 @@ def test_any_other_value_is_an_error(cell: Any) -> None:
     ) as error:
         binary_values(rows, [1], ["joy"], "f")
     assert repr(cell) in str(error.value)
-    assert first_not_binary(rows, 1) == (3, cell)
+    assert first_not_binary(rows, [1]) == {1: (3, cell)}
 
 
 @pytest.mark.parametrize("cell", ["NONE", "none "])

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from multihot.data.name_cells import NameCells, name_cells, read_label_names
+from multihot.data.label_names import read_label_names
+from multihot.data.name_cells import find_name_form
 from multihot.errors import DataError
 
 
-def read(*cells: Any, **options: Any) -> NameCells:
-    return name_cells(cells, range(2, len(cells) + 2), path="f", column="labels", **options)
+class Read(NamedTuple):
+    names: list[list[str] | None]
+    delimiter: str | None
+    note: str
+
+
+def read(*cells: Any, **options: Any) -> Read:
+    rows = [(line, [cell]) for line, cell in enumerate(cells, start=2)]
+    form = find_name_form(rows, 0, path="f", column="labels", **options)
+    return Read(form.names(rows, 0), form.delimiter, form.note)
 
 
 @pytest.mark.parametrize("mark", ["|", ";", ",", "，", "、", "；"])

@@ -44,6 +44,7 @@ _SIZES: dict[str, dict[str, Any]] = {
     },
     "mpnet": {**_WIDTH, "max_position_embeddings": POSITIONS + 2},
     "xlm-roberta": {**_WIDTH, "max_position_embeddings": POSITIONS + 2},
+    "camembert": {**_WIDTH, "max_position_embeddings": POSITIONS + 2},
     "deberta-v2": {**_WIDTH, "max_position_embeddings": POSITIONS, "relative_attention": True},
 }
 
@@ -103,7 +104,7 @@ def write_tokenizer(family: str, folder: Path) -> list[str]:
 
 def _specials(family: str) -> tuple[str, str, str, str, str]:
     """Return padding, start, end, unknown and mask token."""
-    if family in ("roberta", "mpnet", "xlm-roberta"):
+    if family in ("roberta", "mpnet", "xlm-roberta", "camembert"):
         return "<pad>", "<s>", "</s>", "<unk>", "<mask>"
     return "[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from multihot.decision.metrics import Counts, LabelCounts
-from multihot.decision.ranking import ranking_metrics, ranking_per_label
+from multihot.decision.ranking import Ranking, RankingMetrics
 
 pytestmark = pytest.mark.parity
 metrics = pytest.importorskip("sklearn.metrics")
@@ -150,6 +150,14 @@ def test_unknown_cells_give_what_scikit_learn_gives_on_the_known_cells(seed: int
         assert found[name] == pytest.approx(expected)
 
 
+def ranking(truth: Array, scores: Array, chunk_rows: int = 7) -> RankingMetrics:
+    found = Ranking(*truth.shape)
+    for start in range(0, len(truth), chunk_rows):
+        rows = slice(start, start + chunk_rows)
+        found.update(truth[rows], scores[rows])
+    return found.result()
+
+
 @pytest.mark.parametrize("levels", [2, 5, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_ranking_metrics_equal_scikit_learn_also_with_tied_scores(seed: int, levels: int) -> None:
@@ -158,9 +166,10 @@ def test_ranking_metrics_equal_scikit_learn_also_with_tied_scores(seed: int, lev
     generator = np.random.default_rng(100 + seed)
     scores = (np.round(generator.random(truth.shape) * levels) / levels).astype(np.float32)
 
-    found = ranking_metrics(truth, scores)
+    found = ranking(truth, scores)
 
-    assert found == pytest.approx(
+    assert found.errors == {}
+    assert found.metrics == pytest.approx(
         {
             "lrap": metrics.label_ranking_average_precision_score(truth, scores),
             "mean_average_precision": metrics.average_precision_score(truth, scores),
@@ -180,10 +189,11 @@ def test_ranking_metrics_with_unknown_cells_equal_scikit_learn_on_the_known_cell
     truth[generator.random(truth.shape) < 0.3] = NAN
     truth[:2] = NAN
     truth[:, 4] = np.where(np.isnan(truth[:, 4]), NAN, 0)
-    scores = np.round(generator.random(truth.shape), 1)
+    scores = np.round(generator.random(truth.shape), 1).astype(np.float32)
     known = ~np.isnan(truth)
 
-    found, labels = ranking_metrics(truth, scores), ranking_per_label(truth, scores)
+    result = ranking(truth, scores)
+    found, labels = result.metrics, result.labels
 
     columns = [(truth[k, c], scores[k, c]) for c, k in enumerate(known.T)][:4]
     average_precision = [metrics.average_precision_score(*column) for column in columns]
@@ -208,11 +218,11 @@ def lrap_of_one_row(truth: Array, scores: Array) -> float:
 
 
 def test_with_no_positive_or_only_positives_scikit_learn_has_no_roc_auc_either() -> None:
-    scores = np.random.default_rng(0).random((5, 2))
+    scores = np.random.default_rng(0).random((5, 2), dtype=np.float32)
 
     for value in (0.0, 1.0):
         truth = np.full((5, 2), value, np.float32)
-        found = ranking_metrics(truth, scores)
+        found = ranking(truth, scores).metrics
         assert (found["micro_roc_auc"], found["macro_roc_auc"]) == (None, None)
         assert found["mean_average_precision"] == (1.0 if value else None)
         assert found["lrap"] == metrics.label_ranking_average_precision_score(truth, scores)

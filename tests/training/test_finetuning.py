@@ -11,10 +11,11 @@ import torch
 from multihot.data.batches import padded_batch
 from multihot.data.records import Examples
 from multihot.data.tokens import load_tokenizer
+from multihot.errors import OptionError
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.models.network import build_network
 from multihot.options import DataOptions, TrainOptions
-from multihot.training.finetuning import explain_rows, steps_after
+from multihot.training.finetuning import check_budget, count_steps, explain_rows, steps_after
 from multihot.training.rows import EncodedExamples, encode
 
 SPACE = LabelSpace(("joy", "fear"))
@@ -63,6 +64,52 @@ def test_an_epoch_has_every_row_once_in_micro_batches_that_are_never_empty(
     assert sorted(len(step.micro_batches) for step in steps) == [1, 3, 3]
 
 
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("batching", [{"batch_size": 4}, {"batch_tokens": 16}])
+@pytest.mark.parametrize("bucketing", [None, True])
+def test_steps_are_as_many_as_were_counted_and_a_resumed_run_gets_the_rest(
+    train_set: EncodedExamples, packed: bool, batching: dict[str, int], bucketing: bool | None
+) -> None:
+    options = TrainOptions(epochs=3, accumulation_steps=2, length_bucketing=bucketing, **batching)
+    whole = list(steps_after(0, train_set, options, pad_id=0, packed=packed))
+
+    assert len(whole) == count_steps(train_set, options, packed=packed)
+    assert [step.number for step in whole] == list(range(1, len(whole) + 1))
+    assert sum(step.last_of_epoch for step in whole) == 3
+    for epoch in (1, 2, 3):
+        rows = [b.rows.tolist() for s in whole if s.epoch == epoch for b in s.micro_batches]
+        assert sorted(row for part in rows for row in part) == list(range(11))
+    for last_step in (1, len(whole) // 2, len(whole)):
+        rest = list(steps_after(last_step, train_set, options, pad_id=0, packed=packed))
+        assert len(rest) == len(whole) - last_step
+        for expected, found in zip(whole[last_step:], rest, strict=True):
+            assert (expected.number, expected.epoch, expected.last_of_epoch) == (
+                found.number,
+                found.epoch,
+                found.last_of_epoch,
+            )
+            for one, other in zip(expected.micro_batches, found.micro_batches, strict=True):
+                assert np.array_equal(one.rows, other.rows)
+                assert np.array_equal(one.labels, other.labels)
+
+
+def test_a_step_of_a_token_budget_keeps_to_it_with_all_its_micro_batches(
+    train_set: EncodedExamples,
+) -> None:
+    options = TrainOptions(epochs=2, batch_tokens=12, accumulation_steps=3)
+
+    for step in steps_after(0, train_set, options, pad_id=0, packed=True):
+        assert 0 < sum(batch.num_tokens for batch in step.micro_batches) <= 12
+
+
+def test_a_budget_that_a_single_text_may_exceed_is_refused() -> None:
+    check_budget(TrainOptions(batch_tokens=64), 64)
+    check_budget(TrainOptions(), 512)
+
+    with pytest.raises(OptionError, match=r"batch_tokens=63 is less than the 64 tokens"):
+        check_budget(TrainOptions(batch_tokens=63), 64)
+
+
 @pytest.mark.parametrize(
     ("num_rows", "expected"),
     [
@@ -77,7 +124,7 @@ def test_rows_are_named_with_id_and_line_and_not_without_end(
     batch = padded_batch(train_set.tokens, np.arange(num_rows), 0)
 
     # No row is at fault alone, so all of them are named.
-    assert explain_rows(batch, network, CPU, train_set.examples) == expected
+    assert explain_rows(batch, network, CPU, train_set) == expected
 
 
 def test_only_rows_with_a_fault_of_their_own_are_named(
@@ -90,5 +137,5 @@ def test_only_rows_with_a_fault_of_their_own_are_named(
     batch = padded_batch(train_set.tokens, np.array([0, 4, 7]), 0)
     short = padded_batch(train_set.tokens, np.array([0, 1, 7]), 0)
 
-    assert explain_rows(batch, network, CPU, train_set.examples) == "id-4 (line 6)"
-    assert "id-0 (line 2), id-1" in explain_rows(short, network, CPU, train_set.examples)
+    assert explain_rows(batch, network, CPU, train_set) == "id-4 (line 6)"
+    assert "id-0 (line 2), id-1" in explain_rows(short, network, CPU, train_set)

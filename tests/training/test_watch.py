@@ -18,7 +18,8 @@ from multihot.training.checkpoint import latest_checkpoint, read_state
 from multihot.training.log import MetricsLog
 from multihot.training.loop import Step, StepResult
 from multihot.training.optimizer import build_optimizer
-from multihot.training.watch import RunState, Watch, stop_signals
+from multihot.training.progress import stop_signals
+from multihot.training.watch import RunState, Watch
 from training.toys import toy_network
 
 
@@ -147,7 +148,7 @@ def test_every_step_is_reported_with_its_real_tokens(tmp_path: Path) -> None:
     last = run.listener.updates[-1]
     assert (last.total_steps, last.epoch, last.epochs, last.loss) == (4, 2, 2, 0.25)
     assert last.tokens_per_second > 0
-    assert run.watch.throughput._tokens == 3 * 2 * 5
+    assert run.watch.progress.throughput._tokens == 3 * 2 * 5
 
 
 def test_the_log_has_epoch_ends_and_every_tenth_step(tmp_path: Path) -> None:

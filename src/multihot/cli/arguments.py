@@ -12,8 +12,11 @@ from typing import Any, TextIO
 from multihot.config import build_options, parse_assignments, updated
 from multihot.errors import OptionError
 from multihot.options import DataOptions, TrainOptions
+from multihot.options_pretrain import PretrainOptions
 
 __all__ = ["data_options", "holds_unicode", "new_parser", "parse", "print_json"]
+
+_OPTIONS: dict[str, type[Any]] = {"train": TrainOptions, "pretrain": PretrainOptions}
 
 
 def new_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -51,9 +54,9 @@ def _assignment_hint(
     example = "epochs=3"
     if name in {field.name for field in fields(DataOptions)}:
         example = f"data.{name}={value}"
-    elif verb != "train":
+    elif verb not in _OPTIONS:
         return ""
-    elif name in {field.name for field in fields(TrainOptions)}:
+    elif name in {field.name for field in fields(_OPTIONS[verb])}:
         example = f"{name}={value}"
     return f"; options are written key=value, for example {example}"
 

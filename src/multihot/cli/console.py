@@ -72,7 +72,9 @@ class ConsoleListener(Listener):
             self._task = self._bar.add_task("", total=update.total_steps)
             self._bar.start()
         assert self._task is not None
-        self._bar.update(self._task, completed=update.step, description=words)
+        # Runs follow each other, and one may end earlier than planned.
+        total, done = update.total_steps, update.step
+        self._bar.update(self._task, total=total, completed=done, description=words)
 
 
 class TextCounter:

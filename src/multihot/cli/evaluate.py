@@ -11,7 +11,8 @@ from multihot.cli.console import TextCounter, say
 __all__ = ["run"]
 
 _EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
---json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high"}}, "labels": {...}}.
+--json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high", "error"}}, "labels":
+{...}}. "error" is 0 unless there are so many scores that ranking metrics are computed from bins.
 """
 
 
@@ -28,13 +29,13 @@ def run(arguments: Sequence[str]) -> int:
 
     from multihot.artifact import load_artifact
     from multihot.config import to_plain
-    from multihot.data.records import read_examples
+    from multihot.data.labelled_file import open_labelled
     from multihot.evaluate import evaluate
     from multihot.predictor import Predictor
 
     artifact = load_artifact(given.model)
     data = data_options(given.assignments, to_plain(artifact.data))
-    examples = read_examples(given.file, data, space=artifact.decision.space)
+    examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say(note)
     predictor = Predictor.from_artifact(artifact, device=given.device)

@@ -18,6 +18,10 @@ _VERBS = {
     "evaluate": "score a model on a labelled file",
     "predict": "label texts",
     "inspect": "look at data files or a model before trusting them",
+    "tokenizer": "make a tokenizer from a corpus of texts",
+    "pretrain": "pretrain an encoder on texts",
+    "fill-mask": "ask a pretrained model which tokens fit a mask",
+    "next-sentence": "ask a pretrained model whether one text follows another",
     "demo": "see it all work on the data set in the package",
 }
 
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, arguments: Sequence[str]) -> int:
     try:
-        return int(importlib.import_module(f"multihot.cli.{verb}").run(arguments))
+        return int(importlib.import_module(f"multihot.cli.{verb.replace('-', '_')}").run(arguments))
     except MultihotError as error:
         message, code = str(error), error.exit_code
     except KeyboardInterrupt:

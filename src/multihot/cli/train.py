@@ -15,7 +15,7 @@ from multihot.options import TrainOptions
 
 if TYPE_CHECKING:
     from multihot.artifact import Artifact
-    from multihot.data.records import Examples
+    from multihot.data.labelled_file import LabelledFile
     from multihot.labels import LabelSpace
 
 __all__ = ["run"]
@@ -111,22 +111,22 @@ def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]
 
 def _read(
     train_path: str, validation_path: str | None, options: TrainOptions, space: LabelSpace | None
-) -> tuple[Examples, Examples | None]:
-    """Read both files, the second as the first, and say what was recognised in each."""
-    from multihot.data.records import portable, read_examples
+) -> tuple[LabelledFile, LabelledFile | None]:
+    """Open both files, the second as the first, and say what was recognised in each."""
+    from multihot.data.labelled_file import open_labelled
+    from multihot.data.records import portable
 
-    training = read_examples(train_path, options.data, space=space)
+    training = open_labelled(train_path, options.data, space=space)
     _say_notes(training)
     if validation_path is None:
         return training, None
-    assert training.labels is not None
     data = portable(training.data)
-    validation = read_examples(validation_path, data, space=training.labels.space)
+    validation = open_labelled(validation_path, data, space=training.space)
     _say_notes(validation)
     return training, validation
 
 
-def _say_notes(examples: Examples) -> None:
-    say(f"{examples.source}:")
-    for note in examples.notes:
+def _say_notes(file: LabelledFile) -> None:
+    say(f"{file.source}:")
+    for note in file.notes:
         say(f"  {note}")

@@ -1,10 +1,12 @@
 """Which rows go together, and their padded or packed arrays.
 
-Letters: `B` rows of a batch, `S` tokens of its longest row, `T` tokens of all its rows, `L` labels.
+Letters: `N` rows of the data, `B` rows of a batch, `S` tokens of its longest row, `T` tokens of all
+its rows, `L` labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from multihot.data.tokens import TokenizedTexts
 
 __all__ = [
     "Batch",
+    "EpochBatches",
     "PackedBatch",
     "epoch_batches",
     "length_sorted_batches",
@@ -21,6 +24,8 @@ __all__ = [
     "packed_batch",
     "padded_batch",
 ]
+
+IndexArray = npt.NDArray[np.int64]
 
 _BUCKET_BATCHES = 50  # batches whose rows are sorted by length together; the rest stays random
 
@@ -90,28 +95,94 @@ class PackedBatch:
         return np.split(self.input_ids, self.cu_seq_lens[1:-1])
 
 
+@dataclass(frozen=True)
+class EpochBatches:
+    """The batches of one epoch, cut from one array when they are asked for.
+
+    Attributes
+    ----------
+    order
+        *Shape:* (N,), int64. Row numbers, the rows of a batch side by side.
+    bounds
+        *Shape:* (batches + 1,), int64. Where in `order` each batch begins, and the end.
+    turns
+        *Shape:* (batches,), int64. Which batch comes when; `None` = as they lie in `order`.
+    """
+
+    order: IndexArray
+    bounds: IndexArray
+    turns: IndexArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, position: int) -> IndexArray:
+        """Return the row numbers of a batch, counted from 0."""
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        place = position if self.turns is None else self.turns[position]
+        return self.order[self.bounds[place] : self.bounds[place + 1]]
+
+    def __iter__(self) -> Iterator[IndexArray]:
+        return (self[position] for position in range(len(self)))
+
+
 def epoch_batches(
-    lengths: npt.NDArray[np.int64],
+    lengths: IndexArray,
     batch_size: int,
     *,
+    batch_tokens: int | None = None,
     seed: int,
     epoch: int,
     length_bucketing: bool,
-) -> list[npt.NDArray[np.int64]]:
-    """Return the batches of one epoch as arrays of row numbers; a pure function of its arguments.
+) -> EpochBatches:
+    """Return the batches of one epoch; a pure function of its arguments.
 
     Every row occurs once. With `length_bucketing`, rows are shuffled, sorted by length inside
     windows of 50 batches, and the batches shuffled again.
+
+    Parameters
+    ----------
+    lengths
+        *Shape:* (N,). Tokens of each row.
+    batch_size
+        Rows of a batch; without meaning when `batch_tokens` is set.
+    batch_tokens
+        Tokens of a batch at most, padding not counted: rows are taken in their order as long as
+        they fit. A single longer row is a batch by itself. The number of batches may then differ
+        from epoch to epoch.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
-    if not length_bucketing:
-        return _cut(order, batch_size)
-    batches: list[npt.NDArray[np.int64]] = []
-    for window in _cut(order, batch_size * _BUCKET_BATCHES):
-        by_length = window[np.argsort(lengths[window], kind="stable")]
-        batches += _cut(by_length, batch_size)
-    return [batches[position] for position in generator.permutation(len(batches))]
+    if length_bucketing:
+        rows = batch_size if batch_tokens is None else _rows_within(lengths, batch_tokens)
+        window = rows * _BUCKET_BATCHES
+        for start in range(0, len(order), window):
+            part = order[start : start + window]
+            order[start : start + window] = part[np.argsort(lengths[part], kind="stable")]
+    if batch_tokens is None:
+        bounds = np.append(np.arange(0, len(order), batch_size), len(order))
+    else:
+        bounds = _budget_bounds(lengths[order], batch_tokens)
+    turns = generator.permutation(len(bounds) - 1) if length_bucketing else None
+    return EpochBatches(order, bounds, turns)
+
+
+def _rows_within(lengths: IndexArray, batch_tokens: int) -> int:
+    """Return how many rows of mean length a budget holds, at least one."""
+    return max(1, int(batch_tokens * len(lengths) // max(1, int(lengths.sum()))))
+
+
+def _budget_bounds(lengths: IndexArray, batch_tokens: int) -> IndexArray:
+    """Return where to cut rows that lie in this order; *shape* (batches + 1,)."""
+    ends = np.cumsum(lengths)
+    bounds = [0]
+    while bounds[-1] < len(ends):
+        start = bounds[-1]
+        before = int(ends[start - 1]) if start else 0
+        fitting = int(np.searchsorted(ends, before + batch_tokens, side="right"))
+        bounds.append(max(start + 1, fitting))
+    return np.array(bounds, dtype=np.int64)
 
 
 def length_sorted_batches(
@@ -140,11 +211,10 @@ def padded_batch(
     labels: npt.NDArray[np.float32] | None = None,
 ) -> Batch:
     """Gather `rows` and pad them on the right with `pad_id` to the longest of them."""
-    lengths = tokenized.lengths[rows]
+    starts, lengths = tokenized.spans(rows)
     positions = np.arange(int(lengths.max(initial=0)))
     attention_mask = positions[None, :] < lengths[:, None]
     input_ids = np.full(attention_mask.shape, pad_id, dtype=np.int64)
-    starts = tokenized.offsets[rows]
     input_ids[attention_mask] = tokenized.ids[
         (starts[:, None] + positions[None, :])[attention_mask]
     ]
@@ -162,8 +232,7 @@ def packed_batch(
     labels: npt.NDArray[np.float32] | None = None,
 ) -> PackedBatch:
     """Gather `rows` one after the other."""
-    starts = tokenized.offsets[rows]
-    lengths = tokenized.offsets[rows + 1] - starts
+    starts, lengths = tokenized.spans(rows)
     cu_seq_lens = np.concatenate([[0], np.cumsum(lengths)])
     places = np.arange(cu_seq_lens[-1]) + np.repeat(starts - cu_seq_lens[:-1], lengths)
     return PackedBatch(
@@ -183,10 +252,6 @@ def make_batch(
     packed: bool,
 ) -> Batch | PackedBatch:
     """Gather `rows` packed or padded; rows without any token have no place in a packed batch."""
-    if packed and bool((tokenized.offsets[rows + 1] > tokenized.offsets[rows]).all()):
+    if packed and bool((tokenized.spans(rows)[1] > 0).all()):
         return packed_batch(tokenized, rows, labels)
     return padded_batch(tokenized, rows, pad_id, labels)
-
-
-def _cut(rows: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -6,7 +6,7 @@ Letters: `N` rows, `L` labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,19 @@ def binary_values(
     return values
 
 
-def first_not_binary(rows: Sequence[Row], place: int) -> tuple[int, Any] | None:
-    """Return line and cell of the first row whose cell is not 0, 1 or unknown; else `None`."""
-    for line, cells in rows:
-        if _value(cells[place]) is None:
-            return line, cells[place]
-    return None
+def first_not_binary(rows: Iterable[Row], places: Collection[int]) -> dict[int, tuple[int, Any]]:
+    """Return line and cell of the first cell that is not 0, 1 or unknown, of each place with one."""
+    found: dict[int, tuple[int, Any]] = {}
+    waiting = list(places)
+    for line, cells in rows if waiting else ():
+        for place in waiting:
+            if _value(cells[place]) is None:
+                found[place] = line, cells[place]
+        if any(place in found for place in waiting):
+            waiting = [place for place in waiting if place not in found]
+            if not waiting:
+                break
+    return found
 
 
 def binary_error(cell: Any, path: str, line: int, column: str, advice: str = "") -> DataError:

@@ -46,7 +46,7 @@ def read_parquet(path: Path) -> Table:
         except (pyarrow.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
 
-    return Table(columns, rows())
+    return Table(columns, rows(), again=rows)
 
 
 def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) -> Table:

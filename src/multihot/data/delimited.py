@@ -6,9 +6,10 @@ Nothing is converted: `NA` and `null` stay texts, `007` stays `007`.
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from multihot.data.encoding import file_encoding, read_lines
@@ -82,8 +83,7 @@ def read_delimited(
     if delimiter is None and chosen != usual:
         how = "with" if source.quoted else "without"
         notes.append(f"Columns are separated by {_word(chosen)}, {how} quoting.")
-    records = _records(source, notes, header=header)
-    start = next(records, None)
+    start = next(_records(source, [], header=header), None)
     if start is None:
         raise DataError("The file has no content: expected a table of texts.", path=path)
     line, cells = start
@@ -91,8 +91,12 @@ def read_delimited(
         columns = named_columns(cells, path, line)
     else:
         columns = tuple(str(number) for number in range(1, len(cells) + 1))
-        records = chain([start], records)
-    return Table(columns, _checked(records, columns, source, notes), notes)
+
+    def rows(notes: list[str]) -> Iterator[Row]:
+        records = islice(_records(source, notes, header=header), int(header), None)
+        return _checked(records, columns, source, notes)
+
+    return Table(columns, rows(notes), notes, lambda: rows([]))
 
 
 def _word(delimiter: str) -> str:
@@ -188,7 +192,7 @@ def _records(source: _Source, notes: list[str], *, header: bool) -> Iterator[Rec
     A blank line is an empty cell where the table has one column; before a header, and in wider
     tables, it is skipped.
     """
-    skipped, empty = list[int](), list[int]()
+    skipped, empty = array("q"), array("q")  # a list would take four times the memory
     num_columns = 0  # known from the first record that is not blank
     try:
         for line, cells in _cut(source.lines(), source):
@@ -257,7 +261,7 @@ def _checked(
     records: Iterable[Record], columns: Sequence[str], source: _Source, notes: list[str]
 ) -> Iterator[Row]:
     """Yield the records; raise `DataError` for the first that has not one cell per column."""
-    quoted_lines: list[int] = []
+    quoted_lines = array("q")
     for line, cells in records:
         if len(cells) != len(columns):
             raise _ragged_error(line, len(cells), columns, source)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from multihot.data.arrow import arrow_rows, class_names
-from multihot.data.rows import Table, named_columns
+from multihot.data.rows import Row, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
 
 __all__ = ["is_saved_dataset", "read_dataset"]
@@ -56,10 +56,12 @@ def read_dataset(name: str, split: str | None = None) -> Table:
     if not len(chosen):
         raise DataError("The split has no rows.", path=name)
     features = class_names(chosen.features.to_dict())
-    tables = chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS)
-    return Table(
-        named_columns(chosen.column_names, name, None), arrow_rows(tables, features), notes
-    )
+    columns = named_columns(chosen.column_names, name, None)
+
+    def rows() -> Iterator[Row]:
+        return arrow_rows(chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS), features)
+
+    return Table(columns, rows(), notes, rows)
 
 
 def _arguments(name: str) -> dict[str, Any]:

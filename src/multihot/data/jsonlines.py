@@ -36,7 +36,11 @@ def read_jsonlines(path: Path, *, encoding: str | None = None) -> Table:
         columns.update(dict.fromkeys(record))
     if not columns:
         raise DataError(f"The file has no content: {_EXPECTED}.", path=path)
-    return Table(tuple(columns), _rows(path, found.name, tuple(columns)), notes)
+
+    def rows() -> Iterator[Row]:
+        return _rows(path, found.name, tuple(columns))
+
+    return Table(tuple(columns), rows(), notes, rows)
 
 
 def _rows(path: Path, encoding: str, columns: tuple[str, ...]) -> Iterator[Row]:

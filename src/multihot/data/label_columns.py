@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from multihot.data.binary_cells import binary_error, first_not_binary
 from multihot.data.columns import ID_NAMES, LABEL_NAMES, required_column
-from multihot.data.name_cells import clean_name
+from multihot.data.label_names import clean_name
 from multihot.data.rows import Row
 from multihot.errors import DataError, OptionError
 from multihot.options import DataOptions
@@ -33,7 +33,7 @@ class LabelColumns:
 
 def find_label_columns(
     columns: Sequence[str],
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     data: DataOptions,
     path: str,
     *,
@@ -45,7 +45,8 @@ def find_label_columns(
     Parameters
     ----------
     columns, rows
-        The table; all rows, because one cell that is not 0 or 1 changes what a column is.
+        The table; all rows, because one cell that is not 0 or 1 changes what a column is. They are
+        gone through up to three times.
     taken
         Columns that hold text, id and group.
     known
@@ -83,10 +84,11 @@ def find_label_columns(
 
 
 def _detected(
-    columns: Sequence[str], rows: Sequence[Row], rest: list[str], data: DataOptions, path: str
+    columns: Sequence[str], rows: Iterable[Row], rest: list[str], data: DataOptions, path: str
 ) -> LabelColumns:
     places = {name: columns.index(name) for name in rest}
-    wrong = {name: found for name in rest if (found := first_not_binary(rows, places[name]))}
+    found = first_not_binary(rows, places.values())
+    wrong = {name: found[places[name]] for name in rest if places[name] in found}
     named = [name for name in rest if name.casefold() in LABEL_NAMES]
     if not wrong and not (len(rest) == 1 and named):
         return LabelColumns(tuple(rest))
@@ -101,9 +103,7 @@ def _detected(
                 column=named[0],
             )
         return LabelColumns(names=named[0])
-    lists = [
-        name for name in named if any(isinstance(cells[places[name]], list) for _, cells in rows)
-    ]
+    lists = _lists(rows, {name: places[name] for name in named})
     candidates = lists or [name for name in named if name in wrong]
     binary = [name for name in rest if name not in wrong]
     if len(candidates) == 1 and (lists or not binary):
@@ -129,9 +129,19 @@ def _detected(
     )
 
 
+def _lists(rows: Iterable[Row], places: dict[str, int]) -> list[str]:
+    """Return the columns that hold a list in some row."""
+    found: set[str] = set()
+    for _, cells in rows if places else ():
+        found.update(name for name, place in places.items() if isinstance(cells[place], list))
+        if len(found) == len(places):
+            break
+    return [name for name in places if name in found]
+
+
 def _binary(
     columns: Sequence[str],
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     rest: Sequence[str],
     *,
     known: Sequence[str] | None,
@@ -151,7 +161,8 @@ def _binary(
         labels.append(by_name[clean_name(name)])
     if known:
         places = {name: columns.index(name) for name in rest if name not in labels}
-        extra = [name for name in places if first_not_binary(rows, places[name]) is None]
+        others = first_not_binary(rows, places.values())
+        extra = [name for name, place in places.items() if place not in others]
         if extra:
             raise DataError(
                 f"These 0/1 columns are not among the known labels: {', '.join(extra)}. The known "

@@ -1,22 +1,23 @@
-"""Read the labels of a table, whichever of the three shapes they have.
+"""Find out which of the three shapes the labels of a table have, and read them.
 
 Letters: `N` rows, `L` labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from multihot.data.binary_cells import binary_values
 from multihot.data.label_columns import find_label_columns
-from multihot.data.name_cells import name_cells, read_label_names
+from multihot.data.label_names import read_label_names
+from multihot.data.name_cells import NameForm, find_name_form
 from multihot.data.rows import Row
 from multihot.errors import DataError, LabelError, OptionError
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions
 
-__all__ = ["KNOWN_LABELS", "read_labels"]
+__all__ = ["KNOWN_LABELS", "LabelPlan", "plan_labels"]
 
 KNOWN_LABELS = "@labels"
 """What `data.label_names` is for files that belong to a training file: the labels known from it."""
@@ -24,14 +25,65 @@ KNOWN_LABELS = "@labels"
 _NUM_SHOWN = 30
 
 
-def read_labels(
+@dataclass(frozen=True)
+class LabelPlan:
+    """How the labels of a table are written: found once, then used for any of its rows.
+
+    Attributes
+    ----------
+    space
+        The labels.
+    data
+        The options with the label shape filled in.
+    notes
+        What was recognised.
+    source
+        The path, for messages.
+    places
+        Where the cells are: one place per label, or the place of the column of names.
+    form
+        How the column of names is written; `None` = 0/1 columns.
+    """
+
+    space: LabelSpace
+    data: DataOptions
+    notes: tuple[str, ...]
+    source: str
+    places: tuple[int, ...]
+    form: NameForm | None
+
+    def matrix(self, rows: Sequence[Row]) -> LabelMatrix:
+        """Return the labels of some rows; raise `DataError` for a cell that is wrong."""
+        try:
+            if self.form is not None:
+                return LabelMatrix.from_names(self.form.names(rows, self.places[0]), self.space)
+            columns = self.data.label_columns
+            return LabelMatrix(self.space, binary_values(rows, self.places, columns, self.source))
+        except LabelError as error:
+            raise DataError(str(error), path=self.source) from None
+
+
+def plan_labels(
     columns: Sequence[str],
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     data: DataOptions,
     space: LabelSpace | None,
     source: str,
-) -> tuple[LabelMatrix, DataOptions, list[str]]:
-    """Return the labels, the options with the label shape filled in, and notes."""
+) -> LabelPlan:
+    """Find out how the labels of a table are written, and which labels there are.
+
+    Parameters
+    ----------
+    rows
+        All rows; they are gone through several times, and nothing of them is kept.
+    space
+        The known labels; without them they are those of the table.
+
+    Raises
+    ------
+    DataError, OptionError
+        As `read_examples`, as far as labels are concerned.
+    """
     indexed = _label_names(data, space)
     known, notes = space.names if space is not None else indexed, list[str]()
     taken = (data.text_column, data.id_column, data.group_by)
@@ -43,32 +95,40 @@ def read_labels(
     data = replace(data, ignore_columns=(*data.ignore_columns, *unused))
     try:
         if found.names is None:
-            names = LabelSpace(known or found.binary)
-            places = [columns.index(name) for name in found.binary]
-            values = binary_values(rows, places, found.binary, source)
-            resolved = replace(data, label_columns=found.binary)
-            notes.append(f"Labels: {len(names)} 0/1 columns: {_shortened(names.names)}.")
-            return LabelMatrix(names, values), resolved, notes
+            labels = LabelSpace(tuple(known or found.binary))
+            notes.append(f"Labels: {len(labels)} 0/1 columns: {_shortened(labels.names)}.")
+            data = replace(data, label_columns=found.binary)
+            places = tuple(map(columns.index, found.binary))
+            return LabelPlan(labels, data, tuple(notes), source, places, None)
         place = columns.index(found.names)
-        read = name_cells(
-            [cells[place] for _, cells in rows],
-            [line for line, _ in rows],
+        form = find_name_form(
+            rows,
+            place,
             path=source,
             column=found.names,
             delimiter=data.label_delimiter,
             known=known,
             indexed=indexed,
         )
-        if known is None and not any(read.names):
-            raise DataError(
-                "Not a single label occurs in this column.", path=source, column=found.names
-            )
-        matrix = LabelMatrix.from_names(read.names, LabelSpace(known) if known else None)
+        labels = LabelSpace(known or _names_that_occur(form, rows, place))
     except LabelError as error:
         raise DataError(str(error), path=source) from None
-    notes += [read.note, f"{len(matrix.space)} labels: {_shortened(matrix.space.names)}."]
-    resolved = replace(data, label_column=found.names, label_delimiter=read.delimiter)
-    return matrix, resolved, notes
+    notes += [form.note, f"{len(labels)} labels: {_shortened(labels.names)}."]
+    data = replace(data, label_column=found.names, label_delimiter=form.delimiter)
+    return LabelPlan(labels, data, tuple(notes), source, (place,), form)
+
+
+def _names_that_occur(form: NameForm, rows: Iterable[Row], place: int) -> tuple[str, ...]:
+    """Return the sorted label names of all rows."""
+    occurring: set[str] = set()
+    for row in rows:
+        for names in form.names([row], place):
+            occurring.update(names or ())
+    if not occurring:
+        raise DataError(
+            "Not a single label occurs in this column.", path=form.path, column=form.column
+        )
+    return tuple(sorted(occurring))
 
 
 def _label_names(data: DataOptions, space: LabelSpace | None) -> tuple[str, ...] | None:

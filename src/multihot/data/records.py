@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
-from multihot.data.labelling import KNOWN_LABELS, read_labels
+from multihot.data.labelling import KNOWN_LABELS, plan_labels
 from multihot.data.rows import Row, as_text
 from multihot.data.streams import TextRow, TextStream, stream_texts
 from multihot.data.tables import open_table
@@ -22,7 +22,15 @@ from multihot.errors import DataError
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions
 
-__all__ = ["Examples", "TextRow", "TextStream", "portable", "read_examples", "stream_texts"]
+__all__ = [
+    "Examples",
+    "Tally",
+    "TextRow",
+    "TextStream",
+    "portable",
+    "read_examples",
+    "stream_texts",
+]
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,17 @@ def read_examples(
     resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
     matrix = None
     if labels == "required":
-        matrix, resolved, said = read_labels(table.columns, rows, resolved, space, source)
-        notes += said
+        plan = plan_labels(table.columns, rows, resolved, space, source)
+        matrix, resolved = plan.matrix(rows), plan.data
+        notes += plan.notes
     ids = _ids(table.columns, rows, row_id)
     examples = Examples(texts, matrix, ids, source, resolved, (), [line for line, _ in rows])
     if data.group_by is not None:
         examples, said = _grouped(examples, table.columns, rows, data.group_by)
         notes += said
-    notes += _count_notes(examples)
-    return replace(examples, notes=tuple(notes))
+    tally = Tally()
+    tally.update(examples)
+    return replace(examples, notes=(*notes, *tally.notes()))
 
 
 def portable(data: DataOptions) -> DataOptions:
@@ -184,24 +194,41 @@ def _grouped(
     return united, [f"{len(rows)} lines with equal '{column}' were merged into {len(kept)} texts."]
 
 
-def _count_notes(examples: Examples) -> list[str]:
-    """Say how many texts are empty, unlabelled, partly labelled or without any label."""
-    num_empty = sum(not text.strip() for text in examples.texts)
-    notes = [f"{num_empty} of {len(examples)} texts are empty."] if num_empty else []
-    if examples.labels is None:
+class Tally:
+    """Counts what is said about the rows of a file: texts without content, labels without value."""
+
+    def __init__(self) -> None:
+        self._rows = self._empty = self._unlabelled = self._unknown = self._without = 0
+        self._has_labels = self._has_positive = self._has_zero = False
+
+    def update(self, examples: Examples) -> None:
+        """Add rows."""
+        self._rows += len(examples)
+        self._empty += sum(not text.strip() for text in examples.texts)
+        if examples.labels is None:
+            return
+        self._has_labels = True
+        values, known = examples.labels.values, examples.labels.known
+        unlabelled = ~known.any(axis=1)
+        self._unlabelled += int(unlabelled.sum())
+        self._unknown += int((~known[~unlabelled]).sum())
+        self._without += int((values == 0).all(axis=1).sum())
+        self._has_positive = self._has_positive or bool((values == 1).any())
+        self._has_zero = self._has_zero or bool((values == 0).any())
+
+    def notes(self) -> list[str]:
+        """Say how many texts are empty, unlabelled, partly labelled or without any label."""
+        notes = [f"{self._empty} of {self._rows} texts are empty."] if self._empty else []
+        if not self._has_labels:
+            return notes
+        if self._unlabelled:
+            notes.append(f"{self._unlabelled} of {self._rows} texts are unlabelled.")
+        if self._unknown:
+            notes.append(f"{self._unknown} label cells are unknown (empty, null, NaN or -1).")
+        if self._without:
+            notes.append(f"{self._without} of {self._rows} texts have no label.")
+        if not self._has_positive:
+            notes.append("Not a single text has a label.")
+        elif self._unknown and not self._has_zero:
+            notes.append("No label cell is 0: if -1 means 'has it not', write 0; -1 means unknown.")
         return notes
-    known = examples.labels.known
-    unlabelled = ~known.any(axis=1)
-    num_unknown = int((~known[~unlabelled]).sum())
-    num_without = int((known.all(axis=1) & (examples.labels.values == 0).all(axis=1)).sum())
-    if unlabelled.any():
-        notes.append(f"{int(unlabelled.sum())} of {len(examples)} texts are unlabelled.")
-    if num_unknown:
-        notes.append(f"{num_unknown} label cells are unknown (empty, null, NaN or -1).")
-    if num_without:
-        notes.append(f"{num_without} of {len(examples)} texts have no label.")
-    if not examples.labels.positives().any():
-        notes.append("Not a single text has a label.")
-    elif num_unknown and not (examples.labels.values == 0).any():
-        notes.append("No label cell is 0: if -1 means 'has it not', write 0; -1 means unknown.")
-    return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ class Table:
         JSON lines, Parquet and data sets it may also be a number, a bool, a list or `None`.
     notes
         What was detected; complete when all rows have been consumed.
+    again
+        Reads the rows once more, from the first one on, without adding to the notes; `None` where
+        the whole table is held in memory anyway.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[Row]
     notes: list[str] = field(default_factory=list)
+    again: Callable[[], Iterator[Row]] | None = None
 
 
 def named_columns(names: Sequence[str], path: str | Path, line: int | None) -> tuple[str, ...]:

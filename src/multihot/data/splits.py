@@ -12,7 +12,7 @@ import numpy.typing as npt
 from multihot.errors import DataError, OptionError
 from multihot.labels import LabelMatrix
 
-__all__ = ["stratified_split"]
+__all__ = ["split_positives", "stratified_split"]
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
@@ -46,12 +46,19 @@ def stratified_split(
     DataError
         There are fewer than two rows.
     """
+    return split_positives(labels.values == 1, fraction, generator)
+
+
+def split_positives(
+    positive: BoolArray, fraction: float, generator: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Do what `stratified_split` does, from which row has which label. *Shape:* (N, L)."""
     if not 0 < fraction < 1:
         raise OptionError(
             f"The fraction of rows to hold out is {fraction}; expected a number between 0 and 1, "
             "such as 0.1."
         )
-    num_rows = len(labels)
+    num_rows = len(positive)
     if num_rows < 2:
         raise DataError(
             f"A split into two parts needs at least 2 rows; there are {num_rows}. "
@@ -59,7 +66,6 @@ def stratified_split(
         )
     num_held_out = min(max(round(fraction * num_rows), 1), num_rows - 1)
     sizes = np.array([num_rows - num_held_out, num_held_out])
-    positive = labels.values == 1
     side = _stratify(positive, sizes, generator)
     _correct_sizes(side, positive, sizes)
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)

@@ -5,8 +5,8 @@ Letters: `N` texts, `T` tokens of all texts together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,21 @@ from multihot.errors import ArtifactError, DataError, OptionError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TokenizedTexts", "load_tokenizer", "plain_tokenizer", "tokenize"]
+__all__ = ["TOKENIZER_CALL_KEYS", "TokenizedTexts", "load_tokenizer", "plain_tokenizer", "tokenize"]
 
-_CHUNK_ROWS = 4096  # texts handed to the tokenizer at once; bounds the Python lists alive
+TOKENIZER_CALL_KEYS = (
+    "is_local",
+    "local_files_only",
+    "max_length",
+    "pad_to_multiple_of",
+    "stride",
+    "truncation_strategy",
+)
+"""Keys of `tokenizer_config.json` that describe one call or one machine, not the tokenizer."""
+
+# Texts handed to the tokenizer at once hold so many characters: its answer takes a hundred bytes
+# and more for each token.
+_CHUNK_CHARACTERS = 2**18
 _PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
 
@@ -36,11 +48,17 @@ class TokenizedTexts:
         *Shape:* (N + 1,), int64. Text `n` is `ids[offsets[n]:offsets[n + 1]]`.
     truncated
         *Shape:* (N,), bool. Whether the text was longer than `max_length` tokens.
+    rows
+        *Shape:* (N,), int64. When these are only some of the texts in the arrays: where in `offsets`
+        text `n` is. `None`: they are all of them, in their order.
+
+    The arrays may lie in mapped files; nothing here copies all ids.
     """
 
     ids: npt.NDArray[np.unsignedinteger]
     offsets: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -48,7 +66,22 @@ class TokenizedTexts:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens per text. *Shape:* (N,), int64."""
-        return np.diff(self.offsets)
+        if self.rows is None:
+            return np.diff(self.offsets)
+        return self.offsets[self.rows + 1] - self.offsets[self.rows]
+
+    def spans(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return where in `ids` the given texts start, and how many tokens each has."""
+        places = rows if self.rows is None else self.rows[rows]
+        starts = self.offsets[places]
+        return starts, self.offsets[places + 1] - starts
+
+    def take(self, rows: npt.NDArray[np.int64]) -> TokenizedTexts:
+        """Return the given texts in the given order, without a copy of their ids."""
+        places = rows if self.rows is None else self.rows[rows]
+        return replace(self, truncated=self.truncated[rows], rows=places)
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
@@ -96,16 +129,29 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
     pieces: list[npt.NDArray[np.unsignedinteger]] = []
     lengths = np.zeros(len(texts) + 1, dtype=np.int64)
     truncated = np.zeros(len(texts), dtype=np.bool_)
-    for start in range(0, len(texts), _CHUNK_ROWS):
-        chunk = list(texts[start : start + _CHUNK_ROWS])
+    for start, chunk in _chunks(texts):
+        flat: list[int] = []
         for row, ids in enumerate(_encode(tokenizer, chunk, start), start=start):
             truncated[row] = len(ids) > max_length
             kept = prefix + ids[len(prefix) :][:room] + suffix if truncated[row] else ids
-            pieces.append(np.array(kept, dtype=dtype))
+            flat += kept
             lengths[row + 1] = len(kept)
+        pieces.append(np.array(flat, dtype=dtype))
     return TokenizedTexts(
         np.concatenate([np.zeros(0, dtype), *pieces]), np.cumsum(lengths), truncated
     )
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield number of the first text and texts, at least one at a time."""
+    chunk: list[str] = []
+    num_characters = 0
+    for row, text in enumerate(texts):
+        chunk.append(text)
+        num_characters += len(text) + 1 if isinstance(text, str) else 1
+        if num_characters >= _CHUNK_CHARACTERS or row == len(texts) - 1:
+            yield row + 1 - len(chunk), chunk
+            chunk, num_characters = [], 0
 
 
 def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:

@@ -27,6 +27,7 @@ KINDS = ("global", "per_label", "fixed")
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
+HashArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def fit_decision(
     goal: str,
     thresholds: str | float,
     source: str,
-    texts: Sequence[str],
+    texts: Sequence[str] = (),
+    hashes: HashArray | None = None,
 ) -> Decision:
     """Fit a decision on held-out rows and remember which rows they were.
 
@@ -194,6 +196,8 @@ def fit_decision(
         `global`, `per_label`, or a number between 0 and 1, with which nothing is fitted.
     source, texts
         Where the rows came from, and their texts, of which only hashes are kept.
+    hashes
+        The `row_hashes` of the rows where they are at hand; the texts are then not needed.
 
     Returns
     -------
@@ -208,9 +212,10 @@ def fit_decision(
         The numbers of rows differ, or `labels` has a name that `space` lacks.
     """
     labels = labels.aligned_to(space)
-    if not len(logits) == len(labels) == len(texts):
+    num_texts = len(texts) if hashes is None else len(hashes)
+    if not len(logits) == len(labels) == num_texts:
         raise LabelError(
-            f"There are {len(logits)} rows of logits, {len(labels)} of labels and {len(texts)} texts; "
+            f"There are {len(logits)} rows of logits, {len(labels)} of labels and {num_texts} texts; "
             "expected the same number of each."
         )
     half = Decision(space, (0.5,) * len(space), goal, "fixed")
@@ -219,9 +224,8 @@ def fit_decision(
     scores, truth = half.scores(logits), labels.values
     fitted = _fit(scores, truth, goal, thresholds)
     defined = bool((truth == 1).any())
-    fitted_on = FittedOn.of_rows(
-        texts,
-        labels,
+    fitted_on = FittedOn.of_hashes(
+        row_hashes(texts, labels) if hashes is None else hashes,
         source=source,
         goal_value=goal_value(scores, truth, fitted, goal) if defined else None,
         goal_value_at_half=goal_value(scores, truth, 0.5, goal) if defined else None,
@@ -233,7 +237,7 @@ def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -
     """Return how many of these rows are among those that the thresholds were fitted on."""
     if decision.fitted_on is None:
         return 0
-    return int(np.isin(row_hashes(texts, labels), decision.fitted_on.hashes()).sum())
+    return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
 
 
 def _fit(scores: FloatArray, truth: FloatArray, goal: str, thresholds: str) -> tuple[float, ...]:

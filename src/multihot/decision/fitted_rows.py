@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,19 +50,48 @@ class FittedOn:
         goal_value_at_half: float | None,
     ) -> FittedOn:
         """Describe the given rows."""
-        hashes = np.sort(row_hashes(texts, labels)).tobytes()
+        return cls.of_hashes(
+            row_hashes(texts, labels),
+            source=source,
+            goal_value=goal_value,
+            goal_value_at_half=goal_value_at_half,
+        )
+
+    @classmethod
+    def of_hashes(
+        cls,
+        hashes: HashArray,
+        *,
+        source: str,
+        goal_value: float | None,
+        goal_value_at_half: float | None,
+    ) -> FittedOn:
+        """Describe rows of which only the `row_hashes` are at hand."""
+        content = np.sort(hashes).astype("<u8", copy=False).tobytes()
         return cls(
             source=source,
-            rows=len(texts),
-            sha256=hashlib.sha256(hashes).hexdigest(),
-            row_hashes=base64.b64encode(hashes).decode("ascii"),
+            rows=len(hashes),
+            sha256=hashlib.sha256(content).hexdigest(),
+            row_hashes=base64.b64encode(content).decode("ascii"),
             goal_value=goal_value,
             goal_value_at_half=goal_value_at_half,
         )
 
     def hashes(self) -> HashArray:
         """Return the sorted hashes of the rows. *Shape:* (rows,), uint64."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> HashArray:
         return np.frombuffer(base64.b64decode(self.row_hashes), dtype="<u8")
+
+    def holds(self, hashes: HashArray) -> npt.NDArray[np.bool_]:
+        """Return whether each hash is one of these rows'. *Shape:* (N,), bool."""
+        if not len(self._hashes):
+            return np.zeros(len(hashes), dtype=np.bool_)
+        places = np.searchsorted(self._hashes, hashes)
+        found = self._hashes[np.minimum(places, len(self._hashes) - 1)]
+        return np.equal(found, hashes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the key `fitted_on` of `thresholds.json`."""

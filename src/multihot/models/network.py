@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multihot.data.batches import Batch, PackedBatch
-from multihot.errors import ArtifactError, EncoderError
+from multihot.errors import ArtifactError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import MeanPoolingHead
+from multihot.models.loading import load_weights, refuse_lost
 from multihot.models.packed import encoder_inputs, keep_first_tokens
 from multihot.models.packing import Packing, lay_out
 
@@ -174,27 +175,9 @@ def _from_pretrained(
 
     With `new_head`, weights outside the encoder may be missing or made for other labels.
     """
-    try:
-        with quiet_transformers():
-            model, loading = auto_class.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told apart below
-            )
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None
+    model, new = load_weights(auto_class, folder, config)
     network: nn.Module = model
-    absent = [*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]
-    lost = _missing_encoder_weights(network, absent) if new_head else sorted(absent)
-    if lost:
-        raise EncoderError(
-            f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
-            f"example {', '.join(lost[:3])}. They would be random numbers; use a complete one."
-        )
+    refuse_lost(folder, _missing_encoder_weights(network, new) if new_head else new)
     return network
 
 

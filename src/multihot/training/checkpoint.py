@@ -39,6 +39,7 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "read_state",
+    "restore",
     "save_checkpoint",
 ]
 
@@ -174,6 +175,20 @@ def load_checkpoint(
                 key: tensor.to(parameter.device) for key, tensor in entries.items()
             }
     return read_state(folder)
+
+
+def restore(
+    root: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Go back to the newest complete checkpoint below `root`.
+
+    Returns its state, `None` when there is none, and what to tell the user.
+    """
+    latest, notes = latest_checkpoint(root), []
+    if damaged := damaged_checkpoints(root, latest):
+        back = f"going back to {latest.name}" if latest else "starting from the beginning"
+        notes.append(f"Not complete and passed over: {', '.join(damaged)}; {back}.")
+    return (load_checkpoint(latest, network, optimizer) if latest else None), notes
 
 
 def load_weights(folder: Path, network: nn.Module) -> None:

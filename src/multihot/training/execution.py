@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import nn
 
 from multihot.devices import Precision
 from multihot.errors import OptionError
@@ -15,12 +17,16 @@ __all__ = ["choose_execution"]
 
 def choose_execution(
     wanted: str,
-    network: nn.Module,
+    network: Any,
     device: torch.device,
     precision: Precision,
     listener: Listener,
+    *,
+    enable: Callable[..., str | None] = enable_packed,
 ) -> bool:
     """Return whether the network, already on `device`, runs packed; make it ready to.
+
+    `enable` is the check that suits the network; see `models.packed_check.enable_packed`.
 
     Raises `OptionError` when packed execution was asked for and the check refuses it.
     """
@@ -29,7 +35,7 @@ def choose_execution(
         return False
     # In half precision a card has another attention kernel, which must be checked as well.
     half = precision.name != "fp32" and device.type == "cuda"
-    reason = enable_packed(network, autocast=(lambda: precision.autocast(device)) if half else None)
+    reason = enable(network, autocast=(lambda: precision.autocast(device)) if half else None)
     if reason is None:
         listener.say("Packing texts without padding; checked to equal each text alone.")
         return True

@@ -5,25 +5,49 @@ Letters: `B` rows of a batch, `L` labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from multihot.data.batches import Batch, PackedBatch, epoch_batches, make_batch
-from multihot.data.records import Examples
+from multihot.data.batches import Batch, EpochBatches, PackedBatch, epoch_batches, make_batch
+from multihot.errors import OptionError
 from multihot.models.losses import masked_binary_cross_entropy
 from multihot.models.network import batch_tensors
 from multihot.options import TrainOptions
 from multihot.training.loop import Step
 from multihot.training.rows import EncodedExamples
 
-__all__ = ["explain_rows", "loss_on", "steps_after"]
+__all__ = ["check_budget", "count_steps", "explain_rows", "loss_on", "steps_after"]
 
 _SHOWN_ROWS = 8
 
 AnyBatch = Batch | PackedBatch
+
+
+def check_budget(options: TrainOptions, max_length: int) -> None:
+    """Raise `OptionError` when a single text may be longer than `batch_tokens`."""
+    if options.batch_tokens is not None and options.batch_tokens < max_length:
+        raise OptionError(
+            f"batch_tokens={options.batch_tokens} is less than the {max_length} tokens that one text "
+            "may have (max_length). Raise batch_tokens or lower max_length."
+        )
+
+
+def count_steps(train_set: EncodedExamples, options: TrainOptions, *, packed: bool) -> int:
+    """Return the number of steps of the whole run, exactly.
+
+    Batches of a fixed number of rows are as many in every epoch. Of batches of a number of tokens
+    every epoch may have another number, so each is drawn once here, and again when its turn comes.
+    """
+    if options.batch_tokens is None:
+        return math.ceil(len(train_set) / options.batch_size) * options.epochs
+    epochs = range(1, options.epochs + 1)
+    return sum(len(_batches(train_set, options, epoch, packed=packed)) for epoch in epochs)
 
 
 def steps_after(
@@ -34,31 +58,43 @@ def steps_after(
     *,
     packed: bool = False,
 ) -> Iterator[Step[AnyBatch]]:
-    """Yield every step after `last_step`; a pure function of the arguments.
+    """Yield every step after `last_step`; a pure function of the arguments."""
+    before = 0
+    for epoch in range(1, options.epochs + 1):
+        batches = _batches(train_set, options, epoch, packed=packed)
+        for position in range(max(0, last_step - before), len(batches)):
+            rows = batches[position]
+            parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
+            micro_batches = [_batch(train_set, part, pad_id, packed=packed) for part in parts]
+            number = before + position + 1
+            yield Step(number, epoch, position == len(batches) - 1, micro_batches)
+        before += len(batches)
+
+
+def _batches(
+    train_set: EncodedExamples, options: TrainOptions, epoch: int, *, packed: bool
+) -> EpochBatches:
+    """Draw the batches of an epoch.
 
     Packed batches have no padding to save, so their rows are shuffled freely unless
     `length_bucketing` is asked for.
     """
     bucketing = not packed if options.length_bucketing is None else options.length_bucketing
-    number = 0
-    for epoch in range(1, options.epochs + 1):
-        batches = epoch_batches(
-            train_set.tokens.lengths,
-            options.batch_size,
-            seed=options.seed,
-            epoch=epoch,
-            length_bucketing=bucketing,
-        )
-        for position, rows in enumerate(batches):
-            number += 1
-            if number <= last_step:
-                continue
-            parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
-            micro_batches = [
-                make_batch(train_set.tokens, part, pad_id, train_set.labels.values, packed=packed)
-                for part in parts
-            ]
-            yield Step(number, epoch, position == len(batches) - 1, micro_batches)
+    return epoch_batches(
+        train_set.tokens.lengths,
+        options.batch_size,
+        batch_tokens=options.batch_tokens,
+        seed=options.seed,
+        epoch=epoch,
+        length_bucketing=bucketing,
+    )
+
+
+def _batch(
+    train_set: EncodedExamples, rows: npt.NDArray[np.int64], pad_id: int, *, packed: bool
+) -> AnyBatch:
+    batch = make_batch(train_set.tokens, rows, pad_id, packed=packed)
+    return replace(batch, labels=train_set.labels.values(rows))
 
 
 def loss_on(device: torch.device) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
@@ -72,7 +108,7 @@ def loss_on(device: torch.device) -> Callable[[nn.Module, AnyBatch], tuple[Tenso
 
 
 def explain_rows(
-    batch: AnyBatch, network: nn.Module, device: torch.device, examples: Examples
+    batch: AnyBatch, network: nn.Module, device: torch.device, train_set: EncodedExamples
 ) -> str:
     """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
     network.eval()
@@ -82,6 +118,6 @@ def explain_rows(
         alone = [network(ids, torch.ones_like(ids)) for ids in texts]
     finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
-    named = [f"{examples.ids[row]} (line {examples.lines[row]})" for row in rows[:_SHOWN_ROWS]]
+    named = train_set.names(rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return ", ".join(named) + more

@@ -1,87 +1,164 @@
-"""The rows of a run: set aside, matched by name, tokenised, and described to the user."""
+"""The rows of a run: tokenised once, matched by name, set aside, and described to the user."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from multihot.data.encoded_files import encode_file, encode_texts
+from multihot.data.label_cells import LabelCells
+from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
-from multihot.data.splits import stratified_split
-from multihot.data.tokens import TokenizedTexts, tokenize
-from multihot.decision.fitted_rows import row_hashes
-from multihot.errors import DataError
-from multihot.labels import LabelMatrix, LabelSpace
+from multihot.data.splits import split_positives
+from multihot.data.token_cache import EncodedRows
+from multihot.data.tokens import TokenizedTexts
+from multihot.errors import DataError, MultihotError
+from multihot.labels import LabelSpace
 from multihot.listener import Listener
 from multihot.randomness import named_generator
 
-__all__ = ["EncodedExamples", "describe_rows", "encode", "with_validation"]
+__all__ = [
+    "EncodedExamples",
+    "Labelled",
+    "describe_rows",
+    "encode",
+    "label_space",
+    "with_validation",
+]
+
+Labelled = Examples | LabelledFile
+"""Labelled rows: in memory, or a file that is read piece by piece."""
 
 _FEW_ROWS = 50  # below this one row moves a threshold's goal by more than a percent
+_HASHES_AT_ONCE = 2**20
+_CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """Examples with their tokens and their labels in the model's order."""
+    """Tokens, labels in the model's order, and hashes of N rows; their texts stay where they came from.
 
-    examples: Examples
-    labels: LabelMatrix
+    Attributes
+    ----------
+    origin
+        Where the rows came from; asked again only to name a row to people.
+    stored
+        All rows of the origin, in memory or in mapped files.
+    tokens, labels
+        Those of the N rows.
+    places
+        *Shape:* (N,), int64. Where in `stored` each row is; `None` = all, in their order.
+    """
+
+    origin: Labelled
+    stored: EncodedRows
     tokens: TokenizedTexts
+    labels: LabelCells
+    places: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> EncodedExamples:
+        """Return the given rows in the given order; only their places are copied."""
+        places = rows if self.places is None else self.places[rows]
+        # One array of places serves both views.
+        tokens = replace(self.stored.tokens.take(places), rows=places)
+        labels = LabelCells(self.labels.space, self.stored.codes, places)
+        return replace(self, tokens=tokens, labels=labels, places=places)
+
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """Return the hash of each row. *Shape:* (N,)."""
+        return self.stored.hashes if self.places is None else self.stored.hashes[self.places]
 
     def fingerprint(self) -> str:
         """SHA-256 over all rows in their order."""
-        return hashlib.sha256(row_hashes(self.examples.texts, self.labels).tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for start in range(0, len(self), _HASHES_AT_ONCE):
+            part = slice(start, start + _HASHES_AT_ONCE)
+            wanted = part if self.places is None else self.places[part]
+            digest.update(self.stored.hashes[wanted].tobytes())
+        return digest.hexdigest()
+
+    def names(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return id and line of each given row, as people find it in their file."""
+        places = (rows if self.places is None else self.places[rows]).tolist()
+        ids = _ids(self.origin, places)
+        return [
+            f"{ids.get(place, f'row {place + 1}')} (line {self.stored.lines[place]})"
+            for place in places
+        ]
+
+
+def label_space(labelled: Labelled) -> LabelSpace:
+    """Return the labels of training rows; raise `DataError` where there are none."""
+    if isinstance(labelled, LabelledFile):
+        return labelled.space
+    if labelled.labels is None:
+        raise DataError("has no labels to train on.", path=labelled.source)
+    return labelled.labels.space
+
+
+def encode(
+    labelled: Labelled,
+    space: LabelSpace,
+    tokenizer: Tokenizer,
+    max_length: int,
+    listener: Listener | None = None,
+) -> EncodedExamples:
+    """Match the labels to `space` by name and tokenise the texts to `max_length` tokens.
+
+    A large file is read in pieces and kept in the cache (see `encode_file`).
+    """
+    if isinstance(labelled, LabelledFile):
+        say = (listener or Listener()).say
+        stored = encode_file(labelled, space, tokenizer, max_length, say)
+    else:
+        stored = encode_texts(labelled, space, tokenizer, max_length)
+    found = EncodedExamples(labelled, stored, stored.tokens, LabelCells(space, stored.codes))
+    if not found.labels.labelled().any():
+        raise DataError("has no row with a known label.", path=labelled.source)
+    return found
 
 
 def with_validation(
-    training: Examples,
-    validation: Examples | None,
+    training: EncodedExamples,
+    validation: EncodedExamples | None,
     *,
     fraction: float,
     seed: int,
     listener: Listener,
-) -> tuple[Examples, Examples]:
-    """Return training and validation examples.
+) -> tuple[EncodedExamples, EncodedExamples]:
+    """Return training and validation rows.
 
     Without `validation`, a stratified `fraction` of the training rows is set aside, drawn from
     `seed`.
     """
-    if training.labels is None:
-        raise DataError("has no labels to train on.", path=training.source)
     if validation is not None:
         return training, validation
     generator = named_generator(seed, "validation split")
     # Rows without any known label can train nothing and judge nothing, so they are not set aside.
-    labelled = np.flatnonzero(training.labels.known.any(axis=1))
+    labelled = np.flatnonzero(training.labels.labelled())
     if len(labelled) < 2:
         raise DataError(
             f"has {len(labelled)} rows with a known label; training needs at least two, one of them "
             "for validation.",
-            path=training.source,
+            path=training.origin.source,
         )
-    _, chosen = stratified_split(training.labels.take(labelled), fraction, generator)
+    _, chosen = split_positives(training.labels.is_positive(labelled), fraction, generator)
     held_out = labelled[chosen]
-    kept = np.setdiff1d(np.arange(len(training)), held_out)
+    kept = np.ones(len(training), dtype=np.bool_)
+    kept[held_out] = False
     listener.say(
         f"No validation file: {len(held_out)} of {len(labelled)} labelled rows are set aside, "
         "stratified by label, to choose the epoch and fit the thresholds."
     )
-    return training.take(kept), training.take(held_out)
-
-
-def encode(
-    examples: Examples, space: LabelSpace, tokenizer: Tokenizer, max_length: int
-) -> EncodedExamples:
-    """Match the labels to `space` by name and tokenise the texts to `max_length` tokens."""
-    if examples.labels is None:
-        raise DataError("has no labels.", path=examples.source)
-    labels = examples.labels.aligned_to(space)
-    if not labels.known.any():
-        raise DataError("has no row with a known label.", path=examples.source)
-    tokens = tokenize(tokenizer, examples.texts, max_length)
-    return EncodedExamples(replace(examples, labels=labels), labels, tokens)
+    return training.take(np.flatnonzero(kept)), training.take(held_out)
 
 
 def describe_rows(
@@ -89,17 +166,17 @@ def describe_rows(
 ) -> None:
     """Say how many rows there are, and which texts, cells and labels need a second look."""
     listener.say(
-        f"{len(train_set.tokens)} training and {len(held_out.tokens)} validation rows, "
+        f"{len(train_set)} training and {len(held_out)} validation rows, "
         f"{len(train_set.labels.space)} labels."
     )
     for part, name in ((train_set, "training"), (held_out, "validation")):
         if cut := int(part.tokens.truncated.sum()):
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens.")
-        if num_unknown := int((~part.labels.known).sum()):
+        if num_unknown := part.labels.num_unknown():
             listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
-    if len(held_out.tokens) < _FEW_ROWS:
+    if len(held_out) < _FEW_ROWS:
         listener.say(
-            f"Only {len(held_out.tokens)} validation rows choose the epoch and the thresholds: both "
+            f"Only {len(held_out)} validation rows choose the epoch and the thresholds: both "
             "will follow chance. Label more rows, or raise validation_fraction."
         )
     without = _without_positives(train_set.labels)
@@ -107,9 +184,30 @@ def describe_rows(
         listener.say(f"No training row has these labels: {', '.join(without)}.")
 
 
-def _without_positives(labels: LabelMatrix) -> list[str]:
+def _without_positives(labels: LabelCells) -> list[str]:
     return [
         name
         for name, count in zip(labels.space.names, labels.positives(), strict=True)
         if count == 0
     ]
+
+
+def _ids(origin: Labelled, places: Sequence[int]) -> dict[int, str]:
+    """Return the ids of rows by their place; those that a file no longer has are left out."""
+    if isinstance(origin, Examples):
+        return {place: origin.ids[place] for place in places}
+    found: dict[int, str] = {}
+    start = 0
+    try:
+        for chunk in origin.chunks(_CHUNK_ROWS):
+            ids = dict(enumerate(chunk.ids, start))
+            found |= {place: ids[place] for place in places if place in ids}
+            start += len(chunk)
+            if len(found) == len(set(places)):
+                break
+    except (
+        MultihotError,
+        OSError,
+    ):  # the file is gone or has changed; the lines are known all the same
+        return found
+    return found

@@ -4,13 +4,18 @@ run/recipe.toml        every option, also those left at their default
 run/environment.json   data hashes and what decides the last bits of the result
 run/metrics.jsonl      the log
 run/checkpoints/       see training/checkpoint.py
+
+Pretraining adds
+run/schedule.json      steps and learning rate, as decided once; see training/schedule.py
+run/tokenizer/         the tokenizer, when it was trained for this run
+run/snapshots/         encoders on the way, for a probe
 """
 
 from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +67,21 @@ class RunFolder:
         """Folder of checkpoints."""
         return self.root / "checkpoints"
 
+    @property
+    def schedule(self) -> Path:
+        """Decisions about the length of a pretraining run."""
+        return self.root / "schedule.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Tokenizer that was trained for this run."""
+        return self.root / "tokenizer"
+
+    @property
+    def snapshots(self) -> Path:
+        """Encoders on the way."""
+        return self.root / "snapshots"
+
 
 def saved_threads(output: Path) -> int | None:
     """Return the thread count that an unfinished run in `output` used, `None` without one."""
@@ -72,8 +92,13 @@ def saved_threads(output: Path) -> int | None:
         return None
 
 
-def check_output(output: Path, *, resume: bool) -> None:
-    """Raise `OptionError` unless a run may write to `output`; called before the long work begins."""
+def check_output(
+    output: Path, *, resume: bool, is_finished: Callable[[Path], bool] = is_artifact
+) -> None:
+    """Raise `OptionError` unless a run may write to `output`; called before the long work begins.
+
+    `is_finished` tells whether a folder holds what the run is to make.
+    """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not resume:
@@ -81,7 +106,7 @@ def check_output(output: Path, *, resume: bool) -> None:
             f"{output} exists and is not empty. Choose another --output, delete it, or add "
             "--resume to go on with the run in it."
         )
-    if is_artifact(output):
+    if is_finished(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
     if not RunFolder(output / "run").root.is_dir():
         raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
@@ -93,6 +118,7 @@ def open_run(
     facts: Mapping[str, str | int],
     *,
     resume: bool,
+    is_finished: Callable[[Path], bool] = is_artifact,
 ) -> tuple[RunFolder, list[str]]:
     """Create the run folder, or check that the one there is the same run.
 
@@ -106,6 +132,8 @@ def open_run(
         Data hashes and environment.
     resume
         Whether a run in the folder is to be continued; if there is none, a new one starts.
+    is_finished
+        Tells whether a folder holds what the run is to make.
 
     Returns
     -------
@@ -115,7 +143,7 @@ def open_run(
     Raises `OptionError` when the folder is not empty and `resume` is off, or when options or data
     differ from those of the interrupted run.
     """
-    check_output(output, resume=resume)
+    check_output(output, resume=resume, is_finished=is_finished)
     folder = RunFolder(output / "run")
     if resume and folder.environment.is_file():
         return folder, _compare(folder, options, facts)

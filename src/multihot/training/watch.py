@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 
-from multihot.errors import InterruptedRunError
-from multihot.listener import Listener, StepProgress
+from multihot.listener import Listener
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
-from multihot.training.log import MetricsLog, Throughput
+from multihot.training.log import MetricsLog
 from multihot.training.loop import StepResult
+from multihot.training.progress import Progress, interruption
 
-__all__ = ["RunState", "Watch", "stop_signals"]
-
-_LOG_EVERY_STEPS = 10
+__all__ = ["RunState", "Watch"]
 
 
 @dataclass
@@ -70,38 +64,16 @@ class Watch:
         self.log = log
         self.listener = listener
         self.state = state
-        self.throughput = Throughput(total_steps)
+        self.progress = Progress(total_steps, epochs, log, listener)
         self.stop_signal: int | None = None
 
     def report_progress(self, result: StepResult[Any]) -> None:
         """Tell the listener and the log about a step."""
-        step = result.step
-        self.state.step = step.number
+        self.state.step = result.step.number
         if result.weight > 0:
             self.state.epoch_loss += result.loss * result.weight
             self.state.epoch_cells += result.weight
-        self.throughput.add(sum(batch.num_tokens for batch in step.micro_batches))
-        update = StepProgress(
-            step.number,
-            self.throughput.total_steps,
-            step.epoch,
-            self.epochs,
-            result.loss,
-            self.throughput.tokens_per_second,
-            self.throughput.seconds_left(step.number),
-        )
-        self.listener.progress(update)
-        if step.number % _LOG_EVERY_STEPS == 0 or step.last_of_epoch:
-            self.log.write(
-                {
-                    "step": step.number,
-                    "epoch": step.epoch,
-                    "loss": result.loss,
-                    "gradient_norm": result.gradient_norm,
-                    "learning_rate": result.learning_rate,
-                    "tokens_per_second": round(update.tokens_per_second, 1),
-                }
-            )
+        self.progress.report(result)
 
     def end_epoch(self, result: StepResult[Any]) -> bool:
         """Evaluate after an epoch, remember the best one, save; return True to stop early."""
@@ -139,11 +111,7 @@ class Watch:
         if self.stop_signal is not None:
             if not result.step.last_of_epoch:  # else `end_epoch` has just saved
                 self._save()
-            name = signal.Signals(self.stop_signal).name
-            raise InterruptedRunError(
-                f"Stopped by {name} after step {self.state.step}; a checkpoint is written. Run the "
-                "same command with --resume to go on."
-            )
+            raise interruption(self.stop_signal, self.state.step)
         if self.state.step % self.checkpoint_steps == 0 and not result.step.last_of_epoch:
             self._save()
 
@@ -152,26 +120,3 @@ class Watch:
             self.folder, self.state.step, self.network, self.optimizer, asdict(self.state)
         )
         keep_checkpoints(self.folder)
-
-
-@contextlib.contextmanager
-def stop_signals(watch: Watch) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run after the step in progress; a second one ends it at once.
-
-    Outside the main thread Python delivers no signals, and nothing is installed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if watch.stop_signal is not None:
-            raise KeyboardInterrupt
-        watch.stop_signal = number
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,123 @@
+"""`multihot pretrain`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multihot.cli.arguments import new_parser, parse, print_json
+from multihot.cli.console import ConsoleListener, say
+from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.errors import OptionError
+from multihot.options_pretrain import PretrainOptions
+
+if TYPE_CHECKING:
+    from multihot.data.records import Examples
+    from multihot.options import DataOptions
+    from multihot.probe import ProbeReport
+
+__all__ = ["run"]
+
+_EPILOG = """examples:
+  multihot pretrain books/ --output runs/mini --hours 0.33
+  multihot pretrain texts.jsonl.gz --output runs/mine --encoder bert-base-uncased --hours 4
+  multihot pretrain books/ --output runs/mini --resume --probe train.csv dev.csv probe.goal=jaccard
+
+CORPUS is plain text (an empty line between documents) or JSON lines, packed or not, or a folder.
+key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
+--probe fine-tunes a task from the encoder before its first step, on the way and at the end, and
+compares; probe.KEY=VALUE sets an option of 'train' for it.
+"""
+
+_FLAGS = {"tokenizer": "tokenizer", "encoder": "encoder", "size": "encoder_size", "hours": "hours"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("pretrain", "Pretrain an encoder on texts.", _EPILOG)
+    parser.add_argument(
+        "words", nargs="+", metavar="CORPUS|key=value", help="texts to learn from; options"
+    )
+    parser.add_argument("--output", metavar="DIR", help="the encoder folder")
+    parser.add_argument("--tokenizer", metavar="NAME|DIR", help="default: one is trained")
+    parser.add_argument("--encoder", metavar="NAME|DIR", help="go on from this encoder")
+    parser.add_argument("--size", metavar="SIZE", help="of a new one: tiny, mini, ..., 12x512")
+    parser.add_argument("--hours", type=float, metavar="H", help="time for training")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --output")
+    parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
+    parser.add_argument("--probe", nargs=2, metavar=("TRAIN", "VALIDATION"), help="labelled files")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb with the words behind it; return the exit code."""
+    given = parse(_parser(), arguments)
+    # A file may be called a=b.txt; what is there is a file.
+    files = [word for word in given.words if "=" not in word or Path(word).exists()]
+    pairs = [word for word in given.words if word not in files]
+    options = build_options(PretrainOptions, _values(given, pairs))
+    if given.output is None:
+        raise OptionError("--output DIR is missing: the folder that the encoder is to go to.")
+    output = Path(given.output)
+    from multihot.extras import require_training
+
+    require_training()
+    task = _read_task(given.probe, options.probe.data) if given.probe else None
+    with ConsoleListener() as listener:
+        from multihot.pretraining import pretrain, probe_starts
+        from multihot.pretraining_report import is_pretrained, read_report
+
+        if given.resume and is_pretrained(output):
+            say(f"{output} is already finished.")
+            report = read_report(output)
+        elif not files:
+            raise OptionError("There is no corpus: give files or folders of texts.")
+        else:
+            report = pretrain(files, output, options, resume=given.resume, listener=listener)
+        if not given.json:
+            sys.stdout.write(f"{report}\n")
+            sys.stdout.flush()
+        comparison: ProbeReport | None = None
+        if task is not None:
+            from multihot.probe import probe
+
+            folder = output / "run" / "probe"
+            comparison = probe(
+                probe_starts(output), *task, options.probe, folder, listener=listener
+            )
+    if given.json:
+        found = comparison.to_json() if comparison is not None else None
+        print_json({**report.to_json(), "probe": found})
+    elif comparison is not None:
+        sys.stdout.write(f"\n{comparison}\n")
+    say(f"\nThe encoder is in {output}. Next:")
+    say(f'  multihot fill-mask {output} "Paris is the [MASK] of France"')
+    say(f"  multihot train TRAIN_FILE --encoder {output}")
+    return 0
+
+
+def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return the options as plain values: recipe, then flags, then key=value."""
+    values = read_recipe(given.recipe) if given.recipe else {}
+    flags = {option: getattr(given, flag) for flag, option in _FLAGS.items()}
+    values = updated(values, {name: value for name, value in flags.items() if value is not None})
+    return updated(values, parse_assignments(pairs))
+
+
+def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:
+    """Read the probe's files, the second as the first, before the long work begins."""
+    from multihot.data.records import portable, read_examples
+
+    training = read_examples(paths[0], data)
+    if training.labels is None:
+        raise OptionError(f"{paths[0]} has no labels; the probe needs them.")
+    space = training.labels.space
+    validation = read_examples(paths[1], portable(training.data), space=space)
+    for examples in (training, validation):
+        say(f"{examples.source}:")
+        for note in examples.notes:
+            say(f"  {note}")
+    return training, validation

@@ -1,0 +1,79 @@
+"""`multihot tokenizer`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from multihot.cli.arguments import new_parser, parse, print_json
+from multihot.cli.console import ConsoleListener
+from multihot.errors import OptionError
+
+__all__ = ["run"]
+
+_DEFAULT_VOCAB_SIZE = 30522  # BERT's own
+_EPILOG = """examples:
+  multihot tokenizer books.txt --vocab-size 8192 --output runs/tokenizer
+  multihot tokenizer corpus/ more.jsonl.gz --cased --output runs/tokenizer
+
+A corpus is plain text with a blank line between documents, or JSON lines with "text" (a string) or
+"paragraphs" (a list of strings); gzip and Zstandard are unpacked. Give files or folders. Part of the
+documents is left out of training, and the tokenizer is measured on it.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb with the words behind it; return the exit code."""
+    parser = new_parser("tokenizer", "Make a WordPiece tokenizer as BERT has it.", _EPILOG)
+    parser.add_argument("corpus", nargs="+", metavar="CORPUS", help="files or folders of documents")
+    parser.add_argument("--output", required=True, metavar="DIR", help="the tokenizer's folder")
+    parser.add_argument(
+        "--vocab-size",
+        type=int,
+        default=_DEFAULT_VOCAB_SIZE,
+        metavar="N",
+        help=f"entries, special tokens included (default: {_DEFAULT_VOCAB_SIZE})",
+    )
+    case = parser.add_mutually_exclusive_group()
+    case.add_argument("--lowercase", action="store_true", help="drop case and accents (default)")
+    case.add_argument("--cased", action="store_true", help="keep case and accents")
+    parser.add_argument("--encoding", metavar="NAME", help="of the files (default: detected)")
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="share of the documents that the tokenizer is measured on (default: 0.05)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parse(parser, arguments)
+
+    from multihot.data.corpus import read_corpus
+    from multihot.tokenizer import save_tokenizer, train_tokenizer
+
+    output = Path(given.output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OptionError(
+            f"{output} exists and is not empty. Choose another --output or delete it."
+        )
+    if not 0 < given.held_out < 1:
+        raise OptionError(f"--held-out {given.held_out}; expected a number between 0 and 1.")
+    with ConsoleListener() as listener:
+        corpus = read_corpus(given.corpus, encoding=given.encoding)
+        for note in corpus.notes:
+            listener.say(note)
+        tokenizer, coverage = train_tokenizer(
+            corpus,
+            vocab_size=given.vocab_size,
+            lowercase=not given.cased,
+            held_out_fraction=given.held_out,
+            listener=listener,
+        )
+        save_tokenizer(tokenizer, output, lowercase=not given.cased)
+        listener.say(f"The tokenizer is in {output}.")
+    if given.json:
+        print_json({"output": str(output), **coverage.to_json()})
+    else:
+        sys.stdout.write(f"{coverage}\n")
+    return 0

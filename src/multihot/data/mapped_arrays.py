@@ -1,0 +1,108 @@
+"""Flat arrays that are written piece by piece into a folder and opened again as mapped files.
+
+FOLDER/NAME.bin    one per array
+       meta.json   written last: type and length of each array, and what else was told
+
+The folder is made aside and appears by one rename, so it is complete or not there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.files import flush_file, flush_folder, read_json, storage_errors, write_json
+
+__all__ = ["ArrayWriter", "new_arrays", "open_arrays"]
+
+_META = "meta.json"
+
+
+class ArrayWriter:
+    """Appends to named arrays; `facts` are stored beside them as JSON."""
+
+    def __init__(self, folder: Path, types: Mapping[str, npt.DTypeLike], stack: ExitStack) -> None:
+        self.facts: dict[str, Any] = {}
+        self.lengths = dict.fromkeys(types, 0)
+        self._folder = folder
+        self._types = {name: np.dtype(kind).newbyteorder("<") for name, kind in types.items()}
+        self._files = {
+            name: stack.enter_context((folder / f"{name}.bin").open("xb")) for name in types
+        }
+
+    def append(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Append to an array; values are cast to its type."""
+        with storage_errors(self._folder):
+            self._files[name].write(array.astype(self._types[name], copy=False).tobytes())
+        self.lengths[name] += len(array)
+
+    def finish(self) -> None:
+        """Flush everything to the disk, the description last."""
+        for name, file in self._files.items():
+            with storage_errors(self._folder):
+                file.close()
+                flush_file(self._folder / f"{name}.bin")
+        arrays = {name: (self._types[name].str, self.lengths[name]) for name in self._types}
+        write_json(self._folder / _META, {"arrays": arrays, "facts": self.facts})
+
+
+def open_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]] | None:
+    """Return the mapped arrays and the facts; `None` unless all files are there in their size."""
+    try:
+        meta = read_json(folder / _META)
+        arrays = {name: _mapped(folder, name, *each) for name, each in meta["arrays"].items()}
+        return arrays, dict(meta["facts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _mapped(folder: Path, name: str, dtype: str, length: int) -> npt.NDArray[Any]:
+    path = folder / f"{name}.bin"
+    if path.stat().st_size != np.dtype(dtype).itemsize * length:
+        raise ValueError(f"{path} has another size than its description says.")
+    if length == 0:  # an empty file cannot be mapped
+        return np.zeros(0, dtype)
+    return np.asarray(np.memmap(path, dtype, mode="r", shape=(length,)))
+
+
+@contextmanager
+def new_arrays(folder: Path, types: Mapping[str, npt.DTypeLike]) -> Iterator[ArrayWriter]:
+    """Yield a writer; when the block ends without an error, `folder` holds what was written.
+
+    Where another process was first, its folder stays. Raises `StorageError` when something cannot
+    be written; then, and when the block raises, nothing is left behind.
+    """
+    stage = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with storage_errors(folder):
+        stage.mkdir(parents=True)
+    try:
+        with ExitStack() as stack:
+            with storage_errors(folder):
+                writer = ArrayWriter(stage, types, stack)
+            yield writer
+            writer.finish()
+        with storage_errors(folder):
+            flush_folder(stage)
+            _publish(stage, folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _publish(stage: Path, folder: Path) -> None:
+    if open_arrays(folder) is None:  # not there, or damaged
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(FileExistsError):
+        try:
+            os.rename(stage, folder)
+        except OSError:
+            if open_arrays(folder) is None:  # nobody else was first
+                raise
+    flush_folder(folder.parent)

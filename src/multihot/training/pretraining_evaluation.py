@@ -1,0 +1,184 @@
+"""What a model knows of held-out text: always the same examples, with the same masks.
+
+Letters: `N` examples, `M` masked tokens, `V` vocabulary, `U` units that are resampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from multihot.data.corpus_tokens import CorpusTokens
+from multihot.data.masking import MaskedBatch
+from multihot.data.pretraining_pairs import Pairs
+from multihot.decision.poisson import Estimate, bootstrapped
+from multihot.devices import Precision
+from multihot.errors import DataError
+from multihot.randomness import named_generator
+from multihot.training.pretraining_steps import ExampleSource, batch_tensors
+
+__all__ = ["Evaluator", "HeldOutExamples", "draw_held_out", "estimates", "units_of"]
+
+_ROWS_AT_ONCE = 64
+_ENOUGH_DOCUMENTS = 20  # to resample documents; with fewer the interval itself is chance
+_COLUMNS = ("mlm_loss", "mlm_top1", "nsp_loss", "nsp_accuracy")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOutExamples:
+    """The examples of every evaluation of a run.
+
+    Attributes
+    ----------
+    pairs
+        Pairs of the held-out part.
+    rows
+        *Shape:* (N,), int64. Those of the pairs that are used, in their order.
+    batches
+        The examples with their masks.
+    units
+        *Shape:* (N,), int64, from 0. What each example is resampled with: its document, or itself
+        where there are fewer than 20 documents.
+    num_documents
+        Documents that the examples come from.
+    """
+
+    pairs: Pairs
+    rows: npt.NDArray[np.int64]
+    batches: list[MaskedBatch]
+    units: npt.NDArray[np.int64]
+    num_documents: int
+
+    @property
+    def by_document(self) -> bool:
+        """Whether documents are resampled."""
+        return self.num_documents >= _ENOUGH_DOCUMENTS
+
+
+def draw_held_out(source: ExampleSource, num_rows: int) -> HeldOutExamples:
+    """Draw examples and masks of the held-out part from the seed.
+
+    Raises `DataError` when the part is too small for a single pair.
+    """
+    if source.corpus.num_tokens == 0:
+        raise DataError(
+            "The held-out part of the corpus is empty. Give more documents, or raise "
+            "held_out_fraction."
+        )
+    pairs = source.pairs(1, "held-out pairs")
+    generator = named_generator(source.seed, "held-out masks")
+    rows = np.sort(generator.permutation(len(pairs))[:num_rows])
+    if len(rows) == 0:
+        raise DataError("The held-out part of the corpus makes no example; give more documents.")
+    cuts = np.arange(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE)
+    batches = [source.mask(pairs, part, generator) for part in np.split(rows, cuts)]
+    units, num_documents = units_of(source.corpus, pairs, rows)
+    return HeldOutExamples(pairs, rows, batches, units, num_documents)
+
+
+def units_of(
+    corpus: CorpusTokens, pairs: Pairs, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return what each example is resampled with, numbered from 0, and how many documents there are.
+
+    *Shape:* (N,), int64. Documents; the examples themselves where there are fewer than 20.
+    """
+    documents = _documents(corpus, pairs.first_spans[rows, 0])
+    names, units = np.unique(documents, return_inverse=True)
+    by_document = len(names) >= _ENOUGH_DOCUMENTS
+    return (units if by_document else np.arange(len(rows))), len(names)
+
+
+def _documents(corpus: CorpusTokens, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the document that each token place lies in, as it was written."""
+    starts = np.asarray(corpus.sentence_offsets)[np.asarray(corpus.document_offsets)[:-1]]
+    found: npt.NDArray[np.int64] = np.asarray(corpus.sources)[
+        np.searchsorted(starts, places, side="right") - 1
+    ]
+    return found
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Held-out examples and how to compute them."""
+
+    examples: HeldOutExamples
+    device: torch.device
+    precision: Precision
+    packed: bool
+    pad_id: int
+    seed: int
+
+    def __call__(self, network: nn.Module) -> dict[str, Estimate]:
+        """Return loss, perplexity and accuracies of the network as it is, each with an interval."""
+        sums, weights = np.zeros((2, len(self.examples.rows), len(_COLUMNS)))
+        was_training, start = network.training, 0
+        network.eval()
+        try:
+            with torch.inference_mode(), self.precision.autocast(self.device):
+                for batch in self.examples.batches:
+                    rows = slice(start, start + len(batch.rows))
+                    sums[rows], weights[rows] = self._score(network, batch)
+                    start += len(batch.rows)
+        finally:
+            network.train(was_training)
+        return estimates(sums, weights, self.examples.units, self.seed)
+
+    def _score(self, network: nn.Module, batch: MaskedBatch) -> tuple[Floats, Floats]:
+        """Return what each example adds to the columns, and how much it weighs. *Shape:* (B, 4)."""
+        on = batch_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
+        output = network(
+            on.input_ids, on.layout, on.token_type_ids, masked_positions=on.masked_positions
+        )
+        losses = F.cross_entropy(output.mlm_logits.float(), on.masked_labels, reduction="none")
+        hits = output.mlm_logits.argmax(dim=1) == on.masked_labels
+        sums, weights = np.zeros((2, len(batch.rows), len(_COLUMNS)))
+        owners = np.searchsorted(batch.cu_seq_lens, batch.masked_positions, side="right") - 1
+        np.add.at(sums[:, 0], owners, losses.double().cpu().numpy())
+        np.add.at(sums[:, 1], owners, hits.double().cpu().numpy())
+        np.add.at(weights[:, 0], owners, 1)
+        weights[:, 1] = weights[:, 0]
+        if output.nsp_logits is not None:
+            losses = F.cross_entropy(output.nsp_logits.float(), on.is_random, reduction="none")
+            sums[:, 2] = losses.double().cpu().numpy()
+            sums[:, 3] = (output.nsp_logits.argmax(dim=1) == on.is_random).cpu().numpy()
+            weights[:, 2:] = 1
+        return sums, weights
+
+
+def estimates(
+    sums: Floats, weights: Floats, units: npt.NDArray[np.int64], seed: int
+) -> dict[str, Estimate]:
+    """Return every figure with its interval over units.
+
+    Parameters
+    ----------
+    sums, weights
+        What each example adds to loss and hits of both tasks, and its counts. *Shape:* (N, 4).
+    units
+        *Shape:* (N,), int64, from 0.
+    seed
+        Of the run; the resamples have a stream of their own.
+    """
+    generator = named_generator(seed, "held-out resamples")
+    found = dict(zip(_COLUMNS, bootstrapped(sums, weights, units, generator), strict=True))
+    loss = found["mlm_loss"]
+    exponents = {name: _exponential(value) for name, value in vars(loss).items()}
+    known = {"mlm_loss": loss, "perplexity": replace(loss, **exponents)}
+    rest: Mapping[str, Estimate] = {
+        name: one for name, one in found.items() if one.value is not None
+    }
+    return {**known, **rest}
+
+
+def _exponential(value: float | None) -> float | None:
+    return None if value is None else math.exp(min(value, 700.0))

@@ -1,0 +1,63 @@
+"""What is fitted and reported without texts is what texts give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from multihot.backends.torch import TorchBackend
+from multihot.data.records import Examples
+from multihot.data.tokens import load_tokenizer
+from multihot.decision.decision import fit_decision
+from multihot.devices import choose_precision
+from multihot.evaluate import report
+from multihot.labels import LabelMatrix, LabelSpace
+from multihot.models.network import build_network
+from multihot.options import DataOptions, TrainOptions
+from multihot.training import held_out
+from multihot.training.held_out import HeldOut
+from multihot.training.rows import encode
+
+SPACE = LabelSpace(("joy", "fear"))
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("thresholds", ["global", "per_label", 0.4])
+def test_decision_and_report_are_those_of_texts_in_memory(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, thresholds: str | float
+) -> None:
+    monkeypatch.setattr(held_out, "_WINDOW_ROWS", 7)
+    generator = np.random.default_rng(0)
+    values = generator.choice([0, 1, np.nan], (30, 2), p=[0.5, 0.4, 0.1]).astype(np.float32)
+    texts = [f"happy {'day ' * (row % 20)}" for row in range(30)]
+    numbers = list(range(1, 31))
+    ids, labels = [str(number) for number in numbers], LabelMatrix(SPACE, values)
+    examples = Examples(texts, labels, ids, "some/rows.csv", DataOptions(), (), numbers)
+    rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
+    rows = rows.take(np.arange(28, 3, -1))
+    examples = examples.take(np.arange(28, 3, -1))
+    network = build_network(tiny_encoder, SPACE, "mean", seed=0)
+    backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
+    options = TrainOptions(thresholds=thresholds)
+
+    decision, found = HeldOut(rows, backend, options).decide()
+
+    assert examples.labels is not None
+    logits = backend.logits(rows.tokens)
+    expected = fit_decision(
+        SPACE,
+        logits,
+        examples.labels,
+        goal="micro_f1",
+        thresholds=thresholds,
+        source="rows.csv",
+        texts=examples.texts,
+    )
+    assert decision.to_json() == expected.to_json()
+    num_truncated = int(rows.tokens.truncated.sum())
+    assert num_truncated > 0
+    assert found.to_json() == report(expected, logits, examples, num_truncated).to_json()
+    assert (found.rows_fitted > 0) == isinstance(thresholds, str)
