@@ -132,7 +132,6 @@ def _row(
         "anonymous_mb": " ".join(f"{one.anonymous_mb:.1f}" for one in memories),
         "growth_mb": f"{growth:.1f}",
         "resident_mb": " ".join(f"{one.resident_mb:.1f}" for one in memories),
-        "seconds": " ".join(f"{one.seconds:.1f}" for one in memories),
         **provenance(),
     }
 

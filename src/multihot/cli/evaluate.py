@@ -23,6 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     given = parse(parser, arguments)
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device)
+    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
     if given.json:

@@ -54,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="FILE", help="write here instead of standard output")
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="JSON lines")
     given = parse(parser, arguments)
     _check(given)
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     num_said = len(stream.notes)
     for note in stream.notes:
         say(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device)
+    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
     with _opened(given.output) as output:
         write = _writer(given, output, stream.columns, predictor.space.names)
