@@ -33,6 +33,7 @@ QUICK = {
     "precision": "fp32",
     "device": "cpu",
     "threads": 1,
+    "seed": 2,
 }
 """Options with which every sentence is learnt, in a second or two."""
 

@@ -318,7 +318,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     quick: dict[str, Any],
 ) -> None:
     scores = [
-        MultiLabelClassifier(**quick, seed=seed).fit(TEXTS, NAMES).predict_proba(TEXTS)
+        MultiLabelClassifier(**{**quick, "seed": seed}).fit(TEXTS, NAMES).predict_proba(TEXTS)
         for seed in (3, 3, 4)
     ]
 
