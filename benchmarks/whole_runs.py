@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from harness import environment, rival_versions
 from multihot.data.records import Examples, read_examples
-from multihot.decision.decision import Decision, fit_decision
+from multihot.decision.decision import Decision
+from multihot.decision.fitting import fit_decision
 from multihot.evaluate import report
 from multihot.labels import LabelSpace
 from multihot.models.encoder import locate_encoder

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,7 @@ def test_parameters_are_the_options_with_the_same_defaults() -> None:
 
     expected = {name: getattr(options, name) for name in option_types(TrainOptions)}
     del expected["data"]
+    expected["objective"] = None  # the default one, which is no value that a signature can hold
     assert parameters == {**expected, "start_from": None, "listener": None}
     signature = inspect.signature(MultiLabelClassifier)
     assert list(parameters) == list(signature.parameters)
@@ -446,3 +448,19 @@ def test_a_deep_copy_of_the_parameters_is_the_same_model() -> None:
     classifier = MultiLabelClassifier("e", epochs=3)
 
     assert copy.deepcopy(classifier).get_params() == classifier.get_params()
+
+
+def test_the_decision_can_be_fitted_again(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    classifier = MultiLabelClassifier.load(tmp_path / "model", device="cpu")
+
+    result = classifier.decide(
+        TEXTS, NAMES, goal="cost=1:3", thresholds="per_label", calibration="platt"
+    )
+
+    assert result.rows == 48
+    assert classifier.thresholds_ == dict(zip(LABELS, result.decision.thresholds, strict=True))
+    assert classifier.score(TEXTS, NAMES) == result.decision.fitted_on.goal_value
+    again = MultiLabelClassifier.load(tmp_path / "model", device="cpu")
+    assert again.thresholds_ == classifier.thresholds_
+    assert (again.goal, again.thresholds, again.calibration) == ("cost=1:3", "per_label", "platt")

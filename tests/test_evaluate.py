@@ -35,7 +35,17 @@ METRICS = [
     "mean_average_precision",
     "micro_roc_auc",
     "macro_roc_auc",
+    "brier_score",
+    "log_loss",
+    "expected_calibration_error",
+    "expected_calibration_error_if_calibrated",
+    "mean_label_ece",
+    "mean_label_ece_if_calibrated",
 ]
+LABEL_KEYS = (
+    "support precision recall f1 threshold precision_low precision_high recall_low recall_high f1_low "
+    "f1_high expected_calibration_error expected_calibration_error_if_calibrated"
+).split()
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +92,8 @@ def test_the_report_equals_scikit_learn_on_the_models_own_scores(predictor: Pred
         "jaccard_empty_zero": sklearn.metrics.jaccard_score(
             truth, decided, average="samples", zero_division=0.0
         ),
+        "log_loss": sklearn.metrics.log_loss(truth.ravel(), scores.ravel()),
+        "brier_score": sklearn.metrics.brier_score_loss(truth.ravel(), scores.ravel()),
     }
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(truth, decided)
 
@@ -210,10 +222,11 @@ def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
         assert list(metric) == ["value", "low", "high", "error"]
         assert metric["error"] == 0
         assert 0 <= metric["value"] <= 1
-        assert metric["low"] is metric["high"] is None
+        assert 0 <= metric["low"] <= metric["high"] <= 1
     assert list(found["labels"]) == list(LABELS)
     for label in found["labels"].values():
-        assert list(label) == ["support", "precision", "recall", "f1", "threshold"]
+        assert list(label) == LABEL_KEYS
+        assert 0 < label["f1_low"] < label["f1"] == label["f1_high"] == 1
 
 
 @pytest.mark.parametrize(
@@ -281,7 +294,7 @@ def test_chunks_of_an_evaluation_make_no_difference_to_the_last_bit() -> None:
     rows = examples([str(row) for row in range(3000)], LabelMatrix(space, values))
 
     def in_chunks(size: int) -> Report:
-        evaluation = Evaluation(decision, 3000)
+        evaluation = Evaluation(decision, 3000, intervals=True)
         for start in range(0, 3000, size):
             some = rows.take(range(start, min(start + size, 3000)))
             assert some.labels is not None
@@ -318,21 +331,26 @@ def test_with_too_many_scores_the_error_is_bounded_and_said() -> None:
     decision = Decision(space, (0.5, 0.5, 0.5), "jaccard", "fixed")
     logits = generator.normal(size=(500, 3)).astype(np.float32)
     labels = LabelMatrix(space, (generator.random((500, 3)) < 0.4).astype(np.float32))
-    exact, binned = Evaluation(decision, 500), Evaluation(decision, 500, max_exact_cells=1499)
+    exact, binned = (
+        Evaluation(decision, 500, max_exact_cells=limit, intervals=True) for limit in (1500, 1499)
+    )
     for evaluation in (exact, binned):
         evaluation.update([""] * 500, labels, logits)
 
     expected, found = exact.report(), binned.report()
 
     assert (expected.errors, expected.to_json()["metrics"]["macro_roc_auc"]["error"]) == ({}, 0)
-    assert set(found.errors) == {"mean_average_precision", "micro_roc_auc", "macro_roc_auc"}
+    areas = {"mean_average_precision", "micro_roc_auc", "macro_roc_auc"}
+    assert set(found.errors) == areas | {"expected_calibration_error", "mean_label_ece"}
+    assert not set(found.intervals) & set(found.errors)
+    assert areas <= set(expected.intervals)
     for name, bound in found.errors.items():
         value, exact_value = found.metrics[name], expected.metrics[name]
         assert value is not None
         assert exact_value is not None
-        assert abs(value - exact_value) <= bound < 0.01
+        assert abs(value - exact_value) <= bound < (0.01 if name in areas else 0.3)
         assert found.to_json()["metrics"][name]["error"] == bound
-    others = set(found.metrics) - set(found.errors)
+    others = {n for n in set(found.metrics) - set(found.errors) if "calibrated" not in n}
     assert all(found.metrics[name] == expected.metrics[name] for name in others)
     assert "the exact values are at most this far away: mean_average_precision 0.0" in str(found)
     assert "binned" not in str(expected)
@@ -344,3 +362,57 @@ def test_an_evaluation_does_not_change_the_model(predictor: Predictor) -> None:
     evaluate(predictor, examples(TEXTS, matrix(NAMES)), threshold=0.1)
 
     assert predictor.artifact == before
+
+
+def test_a_report_without_intervals_has_the_same_figures(predictor: Predictor) -> None:
+    rows = examples(TEXTS, matrix(noisy_rows()))
+
+    full, quick = (evaluate(predictor, rows, intervals=wanted) for wanted in (True, False))
+
+    assert {name: full.metrics[name] for name in quick.metrics} == quick.metrics
+    assert set(full.metrics) - set(quick.metrics) == {n for n in METRICS if "calibrated" in n}
+    assert quick.intervals == {}
+    assert set(full.intervals) == set(METRICS)
+    assert " to " not in str(quick)
+    jaccard, (low, high) = full.metrics["jaccard"], full.intervals["jaccard"]
+    assert f"{jaccard:.3f} ({low:.3f} to {high:.3f})" in str(full)
+    assert quick.to_json()["metrics"]["jaccard"]["low"] is None
+    assert quick.labels["joy"].f1_low is None
+
+
+def test_the_same_seed_gives_the_same_intervals(predictor: Predictor) -> None:
+    rows = examples(TEXTS, matrix(noisy_rows()))
+    once, again, other = (evaluate(predictor, rows, seed=seed) for seed in (0, 0, 1))
+
+    assert once == again
+    assert once.metrics["jaccard"] == other.metrics["jaccard"]
+    assert once.intervals["jaccard"] != other.intervals["jaccard"]
+
+
+def test_labels_without_positives_or_negatives_are_named() -> None:
+    space = LabelSpace(LABELS)
+    decision = Decision(space, (0.5, 0.5, 0.5), "jaccard", "fixed")
+    logits = np.array([[5, -5, 5], [5, 5, -5]], dtype=np.float32)
+
+    found = report(decision, logits, examples(["a", "b"], matrix([["joy", "love"], ["joy"]])))
+
+    assert found.labels["fear"].f1 == 0
+    assert (found.labels_without_positives, found.labels_without_negatives) == (("fear",), ("joy",))
+    assert "but some get them (F1 is 0 whatever the model knows" in str(found)
+    assert any(remark.endswith("): fear.") for remark in found.remarks())
+    assert any(
+        remark.startswith("Every text") and remark.endswith("): joy.") for remark in found.remarks()
+    )
+
+
+def test_reliability_bins_are_in_the_json_when_asked_for(predictor: Predictor) -> None:
+    found = evaluate(predictor, examples(TEXTS, matrix(noisy_rows())))
+
+    bins = found.to_json(reliability=True)["labels"]["joy"]["reliability"]
+    assert list(bins[0]) == ["cells", "highest_score", "mean_score", "share_true"]
+    assert sum(one["cells"] for one in bins) == 48
+    assert [one["highest_score"] for one in bins] == sorted(one["highest_score"] for one in bins)
+    assert all(one["mean_score"] <= one["highest_score"] + 1e-6 for one in bins)
+    error = sum(one["cells"] * abs(one["mean_score"] - one["share_true"]) for one in bins) / 48
+    assert found.labels["joy"].expected_calibration_error == pytest.approx(error)
+    assert "reliability" not in found.to_json()["labels"]["joy"]

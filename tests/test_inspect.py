@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from multihot.artifact import Artifact, save_artifact
-from multihot.decision.decision import fit_decision
+from multihot.decision.fitting import fit_decision
 from multihot.errors import (
     ArtifactError,
     DataError,

@@ -154,8 +154,8 @@ def test_a_matrix_has_one_column_per_label(shape: tuple[int, ...]) -> None:
         LabelMatrix(LabelSpace(("joy", "love")), np.zeros(shape, dtype=np.float32))
 
 
-@pytest.mark.parametrize("value", [2, -1, 0.5, np.inf])
-def test_a_cell_is_zero_one_or_unknown(value: float) -> None:
+@pytest.mark.parametrize("value", [2, -1, 1.01, np.inf])
+def test_a_cell_is_between_zero_and_one_or_unknown(value: float) -> None:
     values = np.array([[0, 1], [0, value]], dtype=np.float32)
 
     with pytest.raises(LabelError, match=r"in row 1, label 'love' is not 0, 1 or NaN"):
@@ -189,3 +189,22 @@ def test_a_name_missing_from_lists_is_absent_and_from_columns_unknown() -> None:
         equal_nan=True,
     )
     assert np.array_equal(listed.take([1, 0]).aligned_to(wider).values[0], [0, 0, 0])
+
+
+def test_fractions_become_hard_where_something_is_decided() -> None:
+    matrix = LabelMatrix(
+        LabelSpace(("joy", "love")), np.array([[0.7, 0.2], [0.5, np.nan], [1, 0]], dtype=np.float32)
+    )
+
+    assert matrix.is_soft
+    np.testing.assert_array_equal(matrix.hard().values, [[1, 0], [np.nan, np.nan], [1, 0]])
+    assert matrix.positives().tolist() == [2, 0]
+    assert matrix.to_names() == [["joy"], [], ["joy"]]
+    assert matrix.hard().hard() is not matrix
+    assert not matrix.hard().is_soft
+
+
+def test_labels_without_fractions_are_hard_already() -> None:
+    matrix = LabelMatrix(LabelSpace(("joy",)), np.array([[1], [np.nan], [0]], dtype=np.float32))
+
+    assert matrix.hard() is matrix

@@ -17,12 +17,12 @@ def test_the_defaults_are_valid_and_cannot_be_changed() -> None:
         options.epochs = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", [*GOALS, "precision>=0.9", "cost", "top_k=2"])
 def test_every_goal_is_accepted(goal: str) -> None:
     assert TrainOptions(goal=goal).goal == goal
 
 
-@pytest.mark.parametrize("thresholds", ["global", "per_label", 0.5, 0.01])
+@pytest.mark.parametrize("thresholds", ["global", "per_label", "shrunk", 0.5, 0.01])
 def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
     assert TrainOptions(thresholds=thresholds).thresholds == thresholds
 
@@ -31,7 +31,17 @@ def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
     ("values", "message"),
     [
         ({"goal": "accuracy"}, r"'goal' is 'accuracy'; expected one of micro_f1, macro_f1, ja"),
-        ({"thresholds": "half"}, "'thresholds' is 'half'; expected global, per_label or a number"),
+        (
+            {"thresholds": "half"},
+            "'thresholds' is 'half'; expected global, per_label, shrunk or a number",
+        ),
+        ({"goal": "precision>=2"}, "Option 'goal' is 'precision>=2'; expected one of micro_f1"),
+        (
+            {"costs": "costs.toml"},
+            "'goal' is 'micro_f1'; expected cost=FP:FN, because 'costs' is s",
+        ),
+        ({"calibration": "sigmoid"}, "'calibration' is 'sigmoid'; expected one of none, temper"),
+        ({"empty_set_rule": "guess"}, "'empty_set_rule' is 'guess'; expected one of allow, at_l"),
         ({"thresholds": 0.0}, "'thresholds' is 0.0; .*between 0 and 1"),
         ({"thresholds": 1.0}, "'thresholds' is 1.0"),
         ({"thresholds": float("nan")}, "'thresholds' is nan"),

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multihot.classifier import MultiLabelClassifier
+    from multihot.comparison import compare
+    from multihot.comparison_report import Comparison
     from multihot.data.records import Examples, read_examples
+    from multihot.data.unions import union_of
     from multihot.errors import MultihotError
     from multihot.evaluate import Report
     from multihot.labels import LabelMatrix, LabelSpace
@@ -19,10 +22,13 @@ if TYPE_CHECKING:
     from multihot.predictor import Prediction, Predictor
     from multihot.pretraining import pretrain
     from multihot.pretraining_report import PretrainReport
+    from multihot.split_report import SplitReport
+    from multihot.splitting import split
 
     __version__: str
 
 __all__ = [
+    "Comparison",
     "DataOptions",
     "Examples",
     "Fill",
@@ -37,15 +43,20 @@ __all__ = [
     "PretrainOptions",
     "PretrainReport",
     "Report",
+    "SplitReport",
     "TrainOptions",
     "__version__",
+    "compare",
     "fill_mask",
     "next_sentence",
     "pretrain",
     "read_examples",
+    "split",
+    "union_of",
 ]
 
 _HOMES = {
+    "Comparison": "multihot.comparison_report",
     "DataOptions": "multihot.options",
     "Examples": "multihot.data.records",
     "Fill": "multihot.masked",
@@ -60,11 +71,15 @@ _HOMES = {
     "PretrainOptions": "multihot.options_pretrain",
     "PretrainReport": "multihot.pretraining_report",
     "Report": "multihot.evaluate",
+    "SplitReport": "multihot.split_report",
     "TrainOptions": "multihot.options",
+    "compare": "multihot.comparison",
     "fill_mask": "multihot.masked",
     "next_sentence": "multihot.masked",
     "pretrain": "multihot.pretraining",
     "read_examples": "multihot.data.records",
+    "split": "multihot.splitting",
+    "union_of": "multihot.data.unions",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,20 @@ from multihot.files import (
     write_json,
     write_text,
 )
-from multihot.options import DataOptions
+from multihot.options import POOLINGS, DataOptions
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["FORMAT_VERSION", "Artifact", "is_artifact", "load_artifact", "save_artifact"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "copy_artifact",
+    "is_artifact",
+    "load_artifact",
+    "replace_decision",
+    "save_artifact",
+]
 
 FORMAT_VERSION = 1
 """Version of `thresholds.json`; artefacts of a major version load in all later minors."""
@@ -52,7 +60,7 @@ class Artifact:
     max_length: int
     """Tokens per text at most, special tokens included."""
     pooling: str
-    """`cls` or `mean`."""
+    """`cls`, `mean`, `attention` or `labels`."""
     form: str
     """`sequence_classification` or `encoder_and_head`: which files hold the network."""
 
@@ -98,6 +106,40 @@ def save_artifact(
         write_json(folder / _DECISION_FILE, _contents(artifact, hashes))
 
 
+def copy_artifact(source: Path, target: Path) -> None:
+    """Copy a model folder without its checkpoints; the target must be new or empty."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OptionError(f"{target} exists and is not empty; choose another folder.")
+    stage = target.with_name(f".{target.name}.writing")
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        with storage_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
+            if target.exists():
+                target.rmdir()
+            stage.rename(target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
+    """Write another decision of the same labels into the folder; no other file is touched.
+
+    `thresholds.json` is replaced in one go, and its other keys stay as they are. Raises
+    `ArtifactError` when the labels differ.
+    """
+    if decision.space != artifact.decision.space:
+        raise ArtifactError(f"{artifact.folder}: the new decision has other labels than the model.")
+    path = artifact.folder / _DECISION_FILE
+    new = decision.to_json()
+    gone = set(artifact.decision.to_json()) - set(new)
+    kept = {key: value for key, value in read_json(path).items() if key not in gone}
+    with storage_errors(path):
+        write_json(path, {**kept, **new})
+    return replace(artifact, decision=decision)
+
+
 def _install(staged: Path, target: Path) -> str:
     """Flush one staged file, rename it into place, and return its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +168,21 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
         "form": artifact.form,
+        "transformers": _transformers_note(artifact),
         "files": dict(hashes),
+    }
+
+
+def _transformers_note(artifact: Artifact) -> dict[str, Any]:
+    """Say what transformers alone can load of a model, and what it cannot."""
+    if artifact.form == "sequence_classification":
+        return {"auto_class": "AutoModelForSequenceClassification", "folder": ".", "missing": []}
+    head = f"head.safetensors: {artifact.pooling} pooling and the classifier"
+    prompt = ["tokenizer.json: the label names before each text, which AutoTokenizer leaves out"]
+    return {
+        "auto_class": "AutoModel",
+        "folder": "encoder",
+        "missing": [head, *(prompt if artifact.pooling == "labels" else [])],
     }
 
 
@@ -167,8 +223,9 @@ def _build(folder: Path, path: Path, content: Mapping[str, Any]) -> Artifact:
         raise ArtifactError(f"{path}: 'max_length' is {max_length!r}; expected a number of tokens.")
     if form not in _FORMS:
         raise ArtifactError(f"{path}: 'form' is {form!r}; expected one of {', '.join(_FORMS)}.")
-    if pooling not in ("cls", "mean"):
-        raise ArtifactError(f"{path}: 'pooling' is {pooling!r}; expected cls or mean.")
+    if pooling not in POOLINGS[1:]:
+        expected = ", ".join(POOLINGS[1:])
+        raise ArtifactError(f"{path}: 'pooling' is {pooling!r}; expected one of {expected}.")
     try:
         stored = required_value(content, "data", dict)
         data = build_options(DataOptions, stored, prefix="data.")

@@ -26,8 +26,10 @@ class ArtifactSummary:
     """By label name, in label order; a label is given where its score reaches the threshold."""
     goal: str
     kind: str
-    """`global`, `per_label` or `fixed`: how the thresholds came about."""
+    """`global`, `per_label`, `shrunk`, `fixed` or `top_k`: how the thresholds came about."""
     activation: str
+    calibration: str
+    """`none`, or the method."""
     empty_set_rule: str
     fitted_source: str | None
     """Where the rows came from that fitted the thresholds; `None` when they are fixed."""
@@ -66,6 +68,7 @@ class ArtifactSummary:
             ("goal", self.goal),
             ("thresholds", self.kind),
             ("fitted on", fitted),
+            ("calibration", self.calibration),
             ("empty set", self.empty_set_rule),
             *(
                 (f"data.{key}", _plain(value))
@@ -99,6 +102,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
         goal=decision.goal,
         kind=decision.kind,
         activation=decision.activation,
+        calibration="none" if decision.calibration is None else decision.calibration.method,
         empty_set_rule=decision.empty_set_rule,
         fitted_source=None if fitted_on is None else fitted_on.source,
         fitted_rows=0 if fitted_on is None else fitted_on.rows,

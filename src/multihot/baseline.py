@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.data.records import Examples
-from multihot.decision.decision import fit_decision
+from multihot.decision.fitting import fit_decision
 from multihot.errors import DataError, MissingExtraError
 from multihot.evaluate import Report, report
 from multihot.labels import LabelMatrix, LabelSpace
@@ -71,7 +71,7 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
     vectorizers, features = _fit_vectorizers(training)
     weights = np.zeros((features.shape[1], len(labels.space)), dtype=np.float32)
     biases = np.zeros(len(labels.space), dtype=np.float32)
-    for column, truth in enumerate(labels.values.T):
+    for column, truth in enumerate(labels.hard().values.T):
         known = np.flatnonzero(~np.isnan(truth))
         if len(np.unique(truth[known])) < 2:
             biases[column] = _constant(truth[known], len(truth))

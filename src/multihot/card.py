@@ -92,6 +92,8 @@ def _rule(decision: Decision) -> str:
     return {
         "global": f"one threshold {fitted}",
         "per_label": f"one threshold per label {fitted}",
+        "shrunk": f"one threshold per label, pulled towards a common one, {fitted}",
+        "top_k": f"by rank (`{decision.goal}`)",
         "fixed": "a threshold that was given, not fitted",
     }[decision.kind]
 

@@ -12,25 +12,28 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.artifact import load_artifact
-from multihot.config import build_options, option_types
+from multihot.artifact import copy_artifact, load_artifact
+from multihot.config import build_options, option_types, to_plain
 from multihot.data.arrays import as_examples, as_texts, as_validation, is_matrix
 from multihot.data.records import Examples
-from multihot.errors import MultihotError, OptionError
+from multihot.decide import Redecision, decide, save
+from multihot.decision.goals import Costs
+from multihot.errors import OptionError
 from multihot.evaluate import Report, evaluate
 from multihot.extras import require_training
-from multihot.files import storage_errors
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.listener import Listener
 from multihot.options import TrainOptions
+from multihot.options_objective import ObjectiveOptions
 from multihot.predictor import Predictor
+from multihot.sklearn_form import classifier_tags, not_fitted
 
 __all__ = ["MultiLabelClassifier"]
 
@@ -42,6 +45,8 @@ class MultiLabelClassifier:
     ----------
     encoder, goal, thresholds, epochs, ...
         As in `TrainOptions`, under the same names and with the same defaults.
+    objective
+        `ObjectiveOptions` or a mapping such as `{"loss": "zlpr"}`.
     start_from
         Folder of a finished model to go on training, instead of `encoder`.
     listener
@@ -57,22 +62,35 @@ class MultiLabelClassifier:
         `Report` on the validation rows; set by `fit`.
     """
 
+    encoder: str | os.PathLike[str]
+    objective: Mapping[str, Any] | ObjectiveOptions | None
+    device: str
+    start_from: str | os.PathLike[str] | None
+    listener: Listener | None
+
     def __init__(
         self,
         encoder: str | os.PathLike[str] = "starter",
         *,
         goal: str = "micro_f1",
+        costs: str | None = None,
         thresholds: str | float = "global",
+        calibration: str = "none",
+        empty_set_rule: str = "allow",
         epochs: int = 5,
         batch_size: int = 32,
         batch_tokens: int | None = None,
         accumulation_steps: int = 1,
         learning_rate: float | None = None,
+        head_learning_rate: float | None = None,
+        layer_decay: float = 1.0,
+        weight_averaging: float = 0.0,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         max_gradient_norm: float = 1.0,
         max_length: int | None = None,
         pooling: str = "auto",
+        label_descriptions: str | None = None,
         precision: str = "auto",
         execution: str = "auto",
         length_bucketing: bool | None = None,
@@ -83,34 +101,12 @@ class MultiLabelClassifier:
         threads: int | None = None,
         checkpoint_steps: int = 500,
         trackers: tuple[str, ...] = (),
+        objective: Mapping[str, Any] | ObjectiveOptions | None = None,
         start_from: str | os.PathLike[str] | None = None,
         listener: Listener | None = None,
     ) -> None:
-        self.encoder = encoder
-        self.goal = goal
-        self.thresholds = thresholds
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.batch_tokens = batch_tokens
-        self.accumulation_steps = accumulation_steps
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup_fraction = warmup_fraction
-        self.max_gradient_norm = max_gradient_norm
-        self.max_length = max_length
-        self.pooling = pooling
-        self.precision = precision
-        self.execution = execution
-        self.length_bucketing = length_bucketing
-        self.early_stopping_epochs = early_stopping_epochs
-        self.validation_fraction = validation_fraction
-        self.seed = seed
-        self.device = device
-        self.threads = threads
-        self.checkpoint_steps = checkpoint_steps
-        self.trackers = trackers
-        self.start_from = start_from
-        self.listener = listener
+        # scikit-learn wants every parameter as an attribute of its name, unchanged.
+        vars(self).update({k: v for k, v in locals().items() if k != "self"})
 
     def fit(
         self,
@@ -119,6 +115,7 @@ class MultiLabelClassifier:
         *,
         validation: Examples | tuple[Iterable[str], Any] | None = None,
         classes: Sequence[str] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
         output: str | os.PathLike[str] | None = None,
     ) -> MultiLabelClassifier:
         """Train on N texts.
@@ -129,12 +126,15 @@ class MultiLabelClassifier:
             N strings.
         y
             A `LabelMatrix`, N lists of label names (`None` = unlabelled), or an array of *shape*
-            (N, L) with 0, 1 and NaN (unknown) whose column names are `classes`.
+            (N, L) whose column names are `classes`: 0, 1, fractions between (shares of annotators),
+            and for unknown NaN, None or -1.
         validation
             Rows that choose the epoch and fit the thresholds: `Examples` or (texts, labels).
             Without it a stratified part of the N texts is set aside.
         classes
             Label names: of the array's columns, or the ones allowed in lists of names.
+        sample_weight
+            *Shape:* (N,), at least 0: what each text counts in training; default 1.
         output
             Folder for the model, also kept when the run is interrupted; default: temporary.
 
@@ -147,7 +147,7 @@ class MultiLabelClassifier:
         from multihot.train import train
 
         space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
-        training = as_examples(X, y, space, "the training data")
+        training = as_examples(X, y, space, "the training data", sample_weight=sample_weight)
         assert training.labels is not None
         held_out = as_validation(validation, training.labels.space)
         folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
@@ -189,26 +189,42 @@ class MultiLabelClassifier:
         return evaluate(predictor, as_examples(X, y, predictor.space, "the given rows"))
 
     def score(self, X: Iterable[str], y: Any) -> float:
-        """Return the metric named by the model's goal, NaN where it is undefined."""
-        value = self.evaluate(X, y).metrics[self._predictor().decision.goal]
+        """Return what the model reaches of its goal (larger is better), NaN where undefined."""
+        predictor = self._predictor()
+        labels = as_examples(X, y, predictor.space, "the given rows").labels
+        assert labels is not None
+        truth = labels.aligned_to(predictor.space).hard().values
+        value = predictor.decision.goal_value(self.predict_proba(X), truth)
         return float("nan") if value is None else value
+
+    def decide(
+        self,
+        X: Iterable[str],
+        y: Any,
+        *,
+        goal: str | None = None,
+        thresholds: str | float | None = None,
+        calibration: str | None = None,
+        empty_set_rule: str | None = None,
+        costs: Costs | None = None,
+    ) -> Redecision:
+        """Fit the decision again on N new texts: as `multihot.decide`, and `thresholds.json` is written."""
+        predictor = self._predictor()
+        result = decide(
+            predictor,
+            as_examples(X, y, predictor.space, "the given rows"),
+            goal=goal,
+            thresholds=thresholds,
+            calibration=calibration,
+            empty_set_rule=empty_set_rule,
+            costs=costs,
+        )
+        self._adopt(save(predictor, result), predicts_matrix=self._predicts_matrix)
+        return result
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model folder; it must be new or empty."""
-        source, target = self._predictor().artifact.folder, Path(folder)
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise OptionError(f"{target} exists and is not empty; choose another folder.")
-        stage = target.with_name(f".{target.name}.writing")
-        shutil.rmtree(stage, ignore_errors=True)
-        try:
-            with storage_errors(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
-                if target.exists():
-                    target.rmdir()
-                stage.rename(target)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        copy_artifact(self._predictor().artifact.folder, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
@@ -216,8 +232,7 @@ class MultiLabelClassifier:
         predictor = Predictor.load(Path(folder), device=device)
         decision = predictor.decision
         loaded = cls(
-            goal=decision.goal,
-            thresholds=decision.thresholds[0] if decision.kind == "fixed" else decision.kind,
+            **decision.train_values(),
             max_length=predictor.artifact.max_length,
             start_from=folder,
             device=device,
@@ -240,14 +255,7 @@ class MultiLabelClassifier:
 
     def __sklearn_tags__(self) -> Any:
         """Say what this is to scikit-learn: a multi-label classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True, one_d_labels=False, two_d_labels=True),
-            classifier_tags=ClassifierTags(multi_class=False, multi_label=True),
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
+        return classifier_tags()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
@@ -260,16 +268,16 @@ class MultiLabelClassifier:
         ]
         return f"MultiLabelClassifier({', '.join(words)})"
 
-    def _adopt(self, predictor: Predictor) -> None:
+    def _adopt(self, predictor: Predictor, *, predicts_matrix: bool = False) -> None:
         self._fitted = predictor
-        self._predicts_matrix = False
+        self._predicts_matrix = predicts_matrix
         decision = predictor.decision
         self.classes_ = np.array(decision.space.names)
         self.thresholds_ = dict(zip(decision.space.names, decision.thresholds, strict=True))
 
     def _predictor(self) -> Predictor:
         if not hasattr(self, "_fitted"):
-            raise _not_fitted()
+            raise not_fitted()
         return self._fitted
 
     def _starting_space(self) -> LabelSpace | None:
@@ -280,6 +288,8 @@ class MultiLabelClassifier:
         names = (name for name in option_types(TrainOptions) if name != "data")
         values = {name: getattr(self, name) for name in names}
         values["encoder"] = os.fspath(self.encoder)
+        if not isinstance(values["objective"], Mapping):
+            values["objective"] = to_plain(self.objective or ObjectiveOptions())
         # A grid of parameters is often a numpy array, whose numbers are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
         return build_options(TrainOptions, plain)
@@ -287,14 +297,3 @@ class MultiLabelClassifier:
     @classmethod
     def _parameter_names(cls) -> list[str]:
         return list(inspect.signature(cls).parameters)
-
-
-def _not_fitted() -> Exception:
-    """Return scikit-learn's NotFittedError where it is installed, our own error elsewhere."""
-    message = "This MultiLabelClassifier is not fitted yet; call fit(...) or load(...) first."
-    try:
-        from sklearn.exceptions import NotFittedError
-    except ImportError:
-        return MultihotError(message)
-    error: Exception = NotFittedError(message)
-    return error

@@ -1,10 +1,9 @@
-"""Scores and truth to a report: every metric, one row per label, and whether the data were honest."""
+"""Scores and truth to a report: every metric with its interval, and whether the data were honest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,113 +11,76 @@ import numpy.typing as npt
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
 from multihot.decision.decision import Decision, rows_fitted
+from multihot.decision.intervals import Interval, corrected_interval
 from multihot.decision.metrics import Counts
-from multihot.decision.ranking import MAX_EXACT_CELLS, Ranking
+from multihot.decision.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
+from multihot.decision.replicates import ReplicateSums, num_replicates
+from multihot.decision.row_statistics import (
+    Losses,
+    metrics_of_sums,
+    num_statistics,
+    row_statistics,
+)
 from multihot.errors import DataError
+from multihot.evaluation_report import LabelReport, Report
 from multihot.labels import LabelMatrix
 from multihot.predictor import Predictor
 
-__all__ = ["Evaluation", "LabelReport", "Report", "evaluate", "report"]
+__all__ = ["Evaluation", "LabelReport", "Report", "evaluate", "labelled_chunks", "report"]
 
 _WINDOW_ROWS = 1024  # texts read, sorted by length and scored together
 
-
-@dataclass(frozen=True)
-class LabelReport:
-    """One label's row; `None` where a figure is undefined (0/0)."""
-
-    support: int
-    """Texts that have the label."""
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """The result of an evaluation; `print` it or take `to_json()`."""
-
-    rows: int
-    """Texts that count: those with at least one known label cell."""
-    rows_without_known_labels: int
-    rows_truncated: int
-    rows_fitted: int
-    """Texts among them that the thresholds were fitted on; more than 0 makes the figures optimistic."""
-    metrics: Mapping[str, float | None]
-    """Fractions between 0 and 1; `None` where undefined."""
-    labels: Mapping[str, LabelReport]
-    errors: Mapping[str, float] = field(default_factory=dict)
-    """How far the exact value may be from a metric that was binned (see `Ranking`); else empty."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report in the shape that `evaluate --json` prints."""
-        return {
-            "rows": self.rows,
-            "rows_without_known_labels": self.rows_without_known_labels,
-            "rows_truncated": self.rows_truncated,
-            "rows_fitted": self.rows_fitted,
-            "fitted_here": self.rows_fitted > 0,
-            "metrics": {
-                name: {
-                    "value": value,
-                    "low": None,
-                    "high": None,
-                    "error": self.errors.get(name, 0.0),
-                }
-                for name, value in self.metrics.items()
-            },
-            "labels": {name: vars(label) for name, label in self.labels.items()},
-        }
-
-    def __str__(self) -> str:
-        lines = [f"{'metric':<24}{'value':>8}"]
-        lines += [f"{name:<24}{_number(value):>8}" for name, value in self.metrics.items()]
-        width = max(6, *(len(name) for name in self.labels)) + 2
-        heads = ("support", "precision", "recall", "f1", "threshold")
-        lines += ["", f"{'label':<{width}}" + "".join(f"{head:>11}" for head in heads)]
-        for name, label in self.labels.items():
-            numbers = [label.precision, label.recall, label.f1, label.threshold]
-            cells = [str(label.support), *map(_number, numbers)]
-            lines.append(f"{name:<{width}}" + "".join(f"{cell:>11}" for cell in cells))
-        return "\n".join([*lines, "", *self.remarks()])
-
-    def remarks(self) -> list[str]:
-        """Return what a reader must know beside the figures, in sentences."""
-        found = [f"{self.rows} texts."]
-        if self.rows_fitted:
-            found.append(
-                f"The thresholds were fitted on {self.rows_fitted} of these texts: the figures are "
-                "optimistic."
-            )
-        if self.rows_without_known_labels:
-            found.append(f"{self.rows_without_known_labels} texts without a known label left out.")
-        if self.rows_truncated:
-            found.append(f"{self.rows_truncated} texts were cut to the model's max_length.")
-        if self.errors:
-            bounds = ", ".join(f"{name} {bound:.1g}" for name, bound in self.errors.items())
-            found.append(
-                f"More than {MAX_EXACT_CELLS} scores: some metrics were computed from binned scores, "
-                f"and the exact values are at most this far away: {bounds}."
-            )
-        if undefined := [name for name, label in self.labels.items() if label.f1 is None]:
-            found.append(f"No text has or gets these labels (undefined): {', '.join(undefined)}.")
-        return found
+_METRICS = (
+    "jaccard",
+    "jaccard_empty_zero",
+    "micro_f1",
+    "macro_f1",
+    "weighted_f1",
+    "samples_f1",
+    "micro_precision",
+    "micro_recall",
+    "subset_accuracy",
+    "hamming_loss",
+    "lrap",
+    "mean_average_precision",
+    "micro_roc_auc",
+    "macro_roc_auc",
+    "brier_score",
+    "log_loss",
+    "expected_calibration_error",
+    "expected_calibration_error_if_calibrated",
+    "mean_label_ece",
+    "mean_label_ece_if_calibrated",
+)  # in the order in which they are shown
 
 
 class Evaluation:
     """A report in the making: rows are added chunk by chunk, and the chunks make no difference.
 
-    Memory does not grow with the rows: counts are whole numbers, and see `Ranking` for the rest.
+    Memory does not grow with the rows: counts are whole numbers, intervals come from sums over rows
+    in each replicate, and see `Ranking` for the rest.
     """
 
     def __init__(
-        self, decision: Decision, num_rows: int, *, max_exact_cells: int = MAX_EXACT_CELLS
+        self,
+        decision: Decision,
+        num_rows: int,
+        *,
+        max_exact_cells: int = MAX_EXACT_CELLS,
+        intervals: bool = False,
+        seed: int = 0,
     ) -> None:
         num_labels = len(decision.space)
         self._decision = decision
         self._counts = Counts(num_labels)
-        self._ranking = Ranking(num_rows, num_labels, max_exact_cells=max_exact_cells)
+        self._losses = Losses()
+        self._ranking = Ranking(
+            num_rows, num_labels, max_exact_cells=max_exact_cells, intervals=intervals, seed=seed
+        )
+        self._sums: ReplicateSums | None = None
+        if intervals:
+            replicates = num_replicates(num_rows, num_labels)
+            self._sums = ReplicateSums(num_statistics(num_labels), replicates, seed)
         self._num_fitted = self._num_truncated = 0
 
     def update(
@@ -129,29 +91,66 @@ class Evaluation:
         num_truncated: int = 0,
     ) -> None:
         """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
-        labels = labels.aligned_to(self._decision.space)
+        labels = labels.aligned_to(self._decision.space).hard()
         scores = self._decision.scores(logits)
-        self._counts.update(labels.values, self._decision.decide(scores))
+        decided = self._decision.decide(scores)
+        self._counts.update(labels.values, decided)
+        self._losses.update(labels.values, scores)
         self._ranking.update(labels.values, scores)
+        if self._sums is not None:
+            self._sums.update(row_statistics(labels.values, decided, scores))
         self._num_truncated += num_truncated
         self._num_fitted += rows_fitted(self._decision, texts, labels)
 
     def report(self) -> Report:
         """Return the report; after this no rows can be added."""
-        decision, ranking = self._decision, self._ranking.result()
-        rows = zip(decision.space.names, self._counts.per_label(), decision.thresholds, strict=True)
+        names, ranking = self._decision.space.names, self._ranking.result()
+        found = {**self._counts.metrics(), **ranking.metrics, **self._losses.metrics()}
+        intervals = {**self._intervals(), **ranking.intervals}
+        positives = self._counts.true_positive + self._counts.false_negative
+        known = self._counts.known
         return Report(
             rows=self._counts.num_rows,
             rows_without_known_labels=self._counts.num_rows_excluded,
             rows_truncated=self._num_truncated,
             rows_fitted=self._num_fitted,
-            metrics={**self._counts.metrics(), **ranking.metrics},
-            labels={
-                name: LabelReport(one.support, one.precision, one.recall, one.f1, float(threshold))
-                for name, one, threshold in rows
-            },
+            metrics={name: found[name] for name in _METRICS if name in found},
+            labels=dict(zip(names, self._labels(ranking), strict=True)),
             errors=ranking.errors,
+            intervals={name: intervals[name] for name in _METRICS if name in intervals},
+            labels_without_positives=_chosen(names, (positives == 0) & (known > 0)),
+            labels_without_negatives=_chosen(names, (positives == known) & (known > 0)),
+            reliability={
+                name: one.to_json() for name, one in zip(names, ranking.reliability, strict=True)
+            },
         )
+
+    def _intervals(self) -> dict[str, Interval]:
+        """Return the intervals of the metrics that are functions of sums over rows."""
+        if self._sums is None:
+            return {}
+        drawn = metrics_of_sums(self._sums.result())
+        found = {name: corrected_interval(v, self._counts.num_rows) for name, v in drawn.items()}
+        return {name: interval for name, interval in found.items() if interval is not None}
+
+    def _labels(self, ranking: RankingMetrics) -> list[LabelReport]:
+        ends = self._counts.label_intervals() if self._sums is not None else {}
+        rows = zip(
+            self._counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True
+        )
+        return [
+            LabelReport(
+                support=one.support,
+                precision=one.precision,
+                recall=one.recall,
+                f1=one.f1,
+                threshold=float(threshold),
+                expected_calibration_error=bins.error,
+                expected_calibration_error_if_calibrated=bins.error_if_calibrated,
+                **{name: values[column] for name, values in ends.items()},
+            )
+            for column, (one, threshold, bins) in enumerate(rows)
+        ]
 
 
 def evaluate(
@@ -159,6 +158,8 @@ def evaluate(
     examples: Examples | LabelledFile,
     *,
     threshold: float | None = None,
+    intervals: bool = True,
+    seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Score a model on labelled examples.
@@ -172,17 +173,21 @@ def evaluate(
         so that memory does not grow with N.
     threshold
         Overrides the stored thresholds for this call.
+    intervals
+        Whether to compute 95 % intervals, and what perfectly calibrated scores would show.
+    seed
+        Of the resamples; the same seed and texts give the same intervals.
     progress
         Receives the number of texts scored so far, now and then.
     """
     decision = predictor.decision
     if threshold is not None:
         decision = decision.with_threshold(threshold)
-    evaluation = Evaluation(decision, len(examples))
+    evaluation = Evaluation(decision, len(examples), intervals=intervals, seed=seed)
     num_scored = 0
-    for chunk in _chunks(examples):
+    for chunk, labels in labelled_chunks(examples):
         logits, truncated = predictor.logits(chunk.texts)
-        evaluation.update(chunk.texts, _labels_of(chunk), logits, int(truncated.sum()))
+        evaluation.update(chunk.texts, labels, logits, int(truncated.sum()))
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)
@@ -190,7 +195,12 @@ def evaluate(
 
 
 def report(
-    decision: Decision, logits: npt.NDArray[np.float32], examples: Examples, rows_truncated: int = 0
+    decision: Decision,
+    logits: npt.NDArray[np.float32],
+    examples: Examples,
+    rows_truncated: int = 0,
+    *,
+    intervals: bool = True,
 ) -> Report:
     """Build the report of one decision from logits.
 
@@ -204,8 +214,10 @@ def report(
         N labelled examples; labels are matched by name.
     rows_truncated
         How many of the texts were cut.
+    intervals
+        As in `evaluate`.
     """
-    evaluation = Evaluation(decision, len(examples))
+    evaluation = Evaluation(decision, len(examples), intervals=intervals)
     labels = _labels_of(examples)
     for start in range(0, len(examples), _WINDOW_ROWS):
         rows = slice(start, start + _WINDOW_ROWS)
@@ -214,12 +226,20 @@ def report(
     return replace(evaluation.report(), rows_truncated=rows_truncated)
 
 
-def _chunks(examples: Examples | LabelledFile) -> Iterator[Examples]:
+def labelled_chunks(
+    examples: Examples | LabelledFile,
+) -> Iterator[tuple[Examples, LabelMatrix]]:
+    """Go through examples in pieces that are scored together, with their labels.
+
+    Raises `DataError` when there are none.
+    """
     if isinstance(examples, LabelledFile):
-        yield from examples.chunks(_WINDOW_ROWS)
+        for chunk in examples.chunks(_WINDOW_ROWS):
+            yield chunk, _labels_of(chunk)
         return
     for start in range(0, len(examples), _WINDOW_ROWS):
-        yield examples.take(range(start, min(start + _WINDOW_ROWS, len(examples))))
+        chunk = examples.take(range(start, min(start + _WINDOW_ROWS, len(examples))))
+        yield chunk, _labels_of(chunk)
 
 
 def _labels_of(examples: Examples) -> LabelMatrix:
@@ -228,5 +248,5 @@ def _labels_of(examples: Examples) -> LabelMatrix:
     return examples.labels
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _chosen(names: Sequence[str], which: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, is_chosen in zip(names, which, strict=True) if is_chosen)

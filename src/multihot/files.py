@@ -7,11 +7,12 @@ import errno
 import hashlib
 import json
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from multihot.errors import ArtifactError, StorageError
+from multihot.errors import ArtifactError, OptionError, StorageError
 
 __all__ = [
     "GuardedText",
@@ -20,6 +21,7 @@ __all__ = [
     "flush_file",
     "flush_folder",
     "read_json",
+    "read_table",
     "required_value",
     "sha256_of",
     "storage_errors",
@@ -150,6 +152,27 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read strict UTF-8 JSON; raises `OSError` or `ValueError`, for the caller to explain."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_table(path: Path, option: str) -> dict[str, Any]:
+    """Read a table that the option `option` names: TOML, or JSON when the file is called `.json`.
+
+    Raises `OptionError` when the file is missing or holds anything else.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+        is_json = path.suffix.lower() == ".json"
+        table = json.loads(content) if is_json else tomllib.loads(content)
+    except OSError as error:
+        raise OptionError(
+            f"{option}={path}: the file cannot be read: {error.strerror or error}."
+        ) from None
+    except ValueError as error:
+        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+        raise OptionError(f"{option}={path}: the file is not valid {kind}: {error}") from None
+    if not isinstance(table, dict) or not table:
+        raise OptionError(f"{option}={path}: the file holds no table with a value for each label.")
+    return table
 
 
 def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:

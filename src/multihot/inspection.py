@@ -10,6 +10,7 @@ from typing import Any
 from multihot.data.lengths import LengthFigures, TokenFigures
 from multihot.data.repeats import RepeatedText, Repeats
 from multihot.data.shares import LabelShare, RowCounts, Shift, UnseenSets
+from multihot.text_tables import aligned
 
 __all__ = ["Comparison", "FileInspection", "Inspection", "Leaks", "short_names"]
 
@@ -96,7 +97,7 @@ class Inspection:
         by_source = dict(zip([file.source for file in self.files], names, strict=True))
         parts = [
             [f"{name}: {file.source}" for name, file in zip(names, self.files, strict=True)],
-            [*_table(["", *names], list(_figure_rows(self.files))), _ALIKE],
+            [*aligned(["", *names], list(_figure_rows(self.files))), _ALIKE],
             self._label_table(names),
             self._leak_table(by_source),
             self._examples(by_source),
@@ -121,7 +122,7 @@ class Inspection:
                     cells.append(_difference(self.comparisons[place - 1].shifts.get(label)))
             cells += [str(file.labels[label].unknown) for file in self.files] if has_unknown else []
             rows.append(cells)
-        table = _table(heads, rows)
+        table = aligned(heads, rows)
         if any(shift.significant for one in self.comparisons for shift in one.shifts.values()):
             table.append(
                 "* more than chance: two-proportion z-test, p < 0.01 after Holm's correction"
@@ -137,7 +138,7 @@ class Inspection:
             equal, alike = leak.equal, leak.alike
             counts = (equal.texts, equal.rows, alike.texts, alike.rows, alike.conflicting)
             rows.append([f"{names[leak.first]} / {names[leak.second]}", *map(str, counts)])
-        return _table(heads, rows)
+        return aligned(heads, rows)
 
     def _examples(self, names: Mapping[str, str]) -> list[str]:
         """Return the first conflicting texts with their lines and labels."""
@@ -234,19 +235,6 @@ def _occurrence_lines(repeated: RepeatedText, names: Mapping[str, str]) -> list[
     ]
     left = repeated.rows - len(rows)
     return [f"  {shown}", *rows, *([f"    and {left} more"] if left else [])]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return aligned lines: the first column to the left, numbers to the right."""
-    columns = list(zip(heads, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in (heads, *rows)
-    ]
 
 
 def _percent(share: float | None) -> str:

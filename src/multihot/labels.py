@@ -19,6 +19,8 @@ __all__ = ["LabelMatrix", "LabelSpace"]
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
+_HALF = 0.5  # as many for as against
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -63,12 +65,15 @@ class LabelSpace:
 class LabelMatrix:
     """Label values of N texts: 1 = has the label, 0 = has it not, NaN = unknown.
 
+    A value between 0 and 1 is *soft*: the share of annotators who gave the label. Training uses it as
+    it is; what decides or measures asks `hard()`.
+
     Attributes
     ----------
     space
         The names of the L columns.
     values
-        *Shape:* (N, L), float32, each 0, 1 or NaN.
+        *Shape:* (N, L), float32, each between 0 and 1, or NaN.
     lists_all
         Whether labels were given as lists of names, so that a name without a column is one that no
         labelled text has. Without a 0/1 column, on the other hand, nothing is known about a label.
@@ -85,12 +90,12 @@ class LabelMatrix:
                 f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
                 f"for the labels {', '.join(self.space.names)}"
             )
-        allowed = np.isnan(values) | (values == 0) | (values == 1)
+        allowed = np.isnan(values) | ((values >= 0) & (values <= 1))
         if not allowed.all():
             row, column = np.argwhere(~allowed)[0]
             raise LabelError(
                 f"The label value {values[row, column]:g} in row {row}, label "
-                f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown)."
+                f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown), nor a fraction between."
             )
         object.__setattr__(self, "values", values)
 
@@ -148,9 +153,21 @@ class LabelMatrix:
         """Which cells are known. *Shape:* (N, L), bool."""
         return ~np.isnan(self.values)
 
+    @property
+    def is_soft(self) -> bool:
+        """Whether a value is a fraction, neither 0 nor 1."""
+        return bool(((self.values > 0) & (self.values < 1)).any())
+
+    def hard(self) -> LabelMatrix:
+        """Return the labels without fractions: above 0.5 is 1, below is 0, 0.5 itself is unknown.
+
+        As many votes for a label as against it say nothing. Without fractions, the matrix itself.
+        """
+        return replace(self, values=_hard_values(self.values)) if self.is_soft else self
+
     def positives(self) -> IndexArray:
-        """Return the number of texts that have each label. *Shape:* (L,), int64."""
-        return np.asarray(np.nansum(self.values, axis=0), dtype=np.int64)
+        """Return the number of texts that have each label (above 0.5). *Shape:* (L,), int64."""
+        return np.asarray((self.values > _HALF).sum(axis=0), dtype=np.int64)
 
     def take(self, rows: npt.ArrayLike) -> LabelMatrix:
         """Return the given rows (indices or a boolean mask) in the given order."""
@@ -181,5 +198,13 @@ class LabelMatrix:
     def to_names(self) -> list[list[str]]:
         """Return the names that each text has, in column order (unknown counts as not having)."""
         return [
-            [self.space.names[column] for column in np.flatnonzero(row == 1)] for row in self.values
+            [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
+            for row in self.values
         ]
+
+
+def _hard_values(values: FloatArray) -> FloatArray:
+    """Return fractions as 0 or 1, one half as NaN. *Shapes:* (N, L), float32 -> (N, L), float32."""
+    hard = (values > _HALF).astype(np.float32)
+    hard[np.isnan(values) | (values == _HALF)] = np.nan
+    return hard

@@ -8,12 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from multihot.decision.goals import GOALS, parse_goal
 from multihot.errors import OptionError
+from multihot.options_objective import ObjectiveOptions
 
-__all__ = ["DEFAULT_MAX_LENGTH", "GOALS", "DataOptions", "TrainOptions"]
+__all__ = [
+    "CALIBRATIONS",
+    "DEFAULT_MAX_LENGTH",
+    "EMPTY_SET_RULES",
+    "GOALS",
+    "DataOptions",
+    "TrainOptions",
+]
 
-GOALS = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy")
-"""Metrics that thresholds can be fitted for and that can choose the best epoch."""
+CALIBRATIONS: tuple[str, ...] = ("none", "temperature", "platt", "beta", "isotonic")
+"""What may make scores into probabilities; see `decision.calibration`."""
+
+EMPTY_SET_RULES: tuple[str, ...] = ("allow", "at_least_one", "abstain")
+"""What may happen to a text that no label's score is high enough for."""
+
+POOLINGS = ("auto", "cls", "mean", "attention", "labels")
+"""How a text's token vectors can become its logits."""
 
 DEFAULT_MAX_LENGTH = 256
 """Tokens per text when `max_length` is not set and the encoder takes as many."""
@@ -47,6 +62,14 @@ class DataOptions:
     """Whether the first line names the columns; without it the columns are named 1, 2, 3 ..."""
     encoding: str | None = None
     """Character encoding, such as utf-8, utf-16, cp1252, gb18030; default: detected and said aloud."""
+    soft_labels: bool = False
+    """Whether label columns may hold fractions between 0 and 1, such as shares of annotators."""
+    partial_labels: bool = False
+    """Whether a file may lack some of the known labels; they are then unknown in its rows."""
+    weight_column: str | None = None
+    """Column of numbers, 0 or more: how much each row counts in training."""
+    split_by: str | None = None
+    """Column whose equal values, such as one author's texts, stay on one side of every split."""
     group_by: str | None = None
     """Column whose equal values make one text out of several lines; their labels are united."""
     sheet: str | None = None
@@ -62,9 +85,15 @@ class TrainOptions:
     encoder: str = "starter"
     """`starter`, a folder, or a hub name of any transformers encoder."""
     goal: str = "micro_f1"
-    """Metric that the thresholds are fitted for and that chooses the best epoch: see `GOALS`."""
+    """What thresholds are fitted for and what chooses the best epoch: `micro_f1`, `macro_f1`, `jaccard`, `subset_accuracy`, `precision>=P`, `recall>=R`, `top_k=K` or `cost=FP:FN`."""
+    costs: str | None = None
+    """File of costs of single labels for the goal `cost`: TOML or JSON, `label = [FP, FN]`."""
     thresholds: str | float = "global"
-    """`global` (one fitted number), `per_label` (one per label), or a fixed number between 0 and 1."""
+    """`global` (one fitted number), `per_label` (one per label), `shrunk` (between the two by support), or a fixed number between 0 and 1."""
+    calibration: str = "none"
+    """`none`, `temperature`, `platt`, `beta` or `isotonic`: what makes scores into probabilities."""
+    empty_set_rule: str = "allow"
+    """A text without labels: `allow`, `at_least_one` (it gets the nearest), `abstain` (it is marked)."""
     epochs: int = 5
     """Passes over the training rows."""
     batch_size: int = 32
@@ -75,6 +104,12 @@ class TrainOptions:
     """Micro-batches that one optimiser step is computed in; changes memory, not the result."""
     learning_rate: float | None = None
     """Peak learning rate; default: 1e-4 for encoders below 40 million parameters, else 3e-5."""
+    head_learning_rate: float | None = None
+    """Peak learning rate of the head; default: that of the encoder."""
+    layer_decay: float = 1.0
+    """Each encoder layer learns at this share of the rate of the layer above."""
+    weight_averaging: float = 0.0
+    """Decay of a running average of the weights, such as 0.99, which is then evaluated and saved; 0 = none."""
     weight_decay: float = 0.01
     """Decoupled weight decay of AdamW; never applied to biases and normalisation weights."""
     warmup_fraction: float = 0.1
@@ -84,7 +119,9 @@ class TrainOptions:
     max_length: int | None = None
     """Longest text in tokens, special tokens included; default: 256 or the encoder's limit."""
     pooling: str = "auto"
-    """How token vectors become one: `cls`, `mean`, or `auto` (what the encoder was made for)."""
+    """How token vectors become logits: `cls`, `mean`, `attention`, `labels` (label names are read with each text and scored where they stand), or `auto` (`cls` or `mean`, what the encoder was made for)."""
+    label_descriptions: str | None = None
+    """With `pooling=labels`: a JSON or TOML file of longer texts for label names."""
     precision: str = "auto"
     """`fp32`, `bf16`, or `auto` (bf16 where the processor or card computes it natively)."""
     execution: str = "auto"
@@ -105,25 +142,41 @@ class TrainOptions:
     """Write a checkpoint every so many optimiser steps, besides the one after each epoch."""
     trackers: tuple[str, ...] = ()
     """Trackers of accelerate that also receive the log, such as tensorboard."""
+    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
+    """What is minimised."""
     data: DataOptions = field(default_factory=DataOptions)
     """How the files are read."""
 
     def __post_init__(self) -> None:
-        _require(self.goal in GOALS, "goal", self.goal, f"one of {', '.join(GOALS)}")
+        goal = _goal(self.goal)
+        if self.costs is not None:
+            _require(goal == "cost", "goal", self.goal, "cost=FP:FN, because 'costs' is set")
         fixed = isinstance(self.thresholds, float) and 0 < self.thresholds < 1
-        named = self.thresholds in ("global", "per_label")
-        expected = "global, per_label or a number between 0 and 1"
+        named = self.thresholds in ("global", "per_label", "shrunk")
+        expected = "global, per_label, shrunk or a number between 0 and 1"
         _require(fixed or named, "thresholds", self.thresholds, expected)
+        known = CALIBRATIONS
+        _require(
+            self.calibration in known, "calibration", self.calibration, f"one of {', '.join(known)}"
+        )
+        known = EMPTY_SET_RULES
+        rule = self.empty_set_rule
+        _require(rule in known, "empty_set_rule", rule, f"one of {', '.join(known)}")
         known = ("auto", "packed", "padded")
         _require(self.execution in known, "execution", self.execution, f"one of {', '.join(known)}")
-        known = ("auto", "cls", "mean")
-        _require(self.pooling in known, "pooling", self.pooling, f"one of {', '.join(known)}")
+        _require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
+        if self.label_descriptions is not None and self.pooling != "labels":
+            raise OptionError("label_descriptions are read with pooling=labels only.")
         known = ("auto", "fp32", "bf16")
         _require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        share = self.weight_averaging
+        _require(0 <= share < 1, "weight_averaging", share, "at least 0 and below 1")
+        share = self.layer_decay
+        _require(0 < share <= 1, "layer_decay", share, "above 0 and at most 1")
         share = self.warmup_fraction
         _require(0 <= share < 1, "warmup_fraction", share, "at least 0 and below 1")
         share = self.validation_fraction
@@ -131,6 +184,7 @@ class TrainOptions:
         for name in (
             "batch_tokens",
             "learning_rate",
+            "head_learning_rate",
             "early_stopping_epochs",
             "max_length",
             "threads",
@@ -142,6 +196,13 @@ class TrainOptions:
                 f"batch_size={self.batch_size} (rows) and batch_tokens={self.batch_tokens} (tokens) "
                 "exclude each other: leave one of them out."
             )
+
+
+def _goal(words: str) -> str:
+    try:
+        return parse_goal(words).name
+    except OptionError as error:
+        raise OptionError(f"Option {error}") from None
 
 
 def _require(met: bool, name: str, value: object, expected: str) -> None:

@@ -46,6 +46,8 @@ class Prediction:
     """Probability of every label, in class order."""
     truncated: bool
     """Whether the text was longer than the model's `max_length` tokens."""
+    abstained: bool = False
+    """Whether it has no label and the model's rule for that is `abstain`."""
 
 
 class Predictor:
@@ -104,8 +106,14 @@ class Predictor:
             decision = decision.with_threshold(threshold)
         logits, truncated = self.logits(texts)
         scores = decision.scores(logits)
+        abstains = decision.empty_set_rule == "abstain"
         return [
-            Prediction(names, dict(zip(self.space.names, row, strict=True)), bool(cut))
+            Prediction(
+                names,
+                dict(zip(self.space.names, row, strict=True)),
+                bool(cut),
+                abstained=abstains and not names,
+            )
             for names, row, cut in zip(
                 decision.names(scores), scores.tolist(), truncated, strict=True
             )

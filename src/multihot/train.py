@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from multihot.artifact import Artifact, save_artifact
@@ -22,6 +24,7 @@ from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
 from multihot.training import checkpoint, loop
+from multihot.training.averaging import WeightAverage
 from multihot.training.execution import choose_execution
 from multihot.training.finetuning import (
     check_budget,
@@ -33,6 +36,7 @@ from multihot.training.finetuning import (
 from multihot.training.hardware import choose_hardware
 from multihot.training.held_out import HeldOut
 from multihot.training.log import MetricsLog, open_trackers, require_trackers
+from multihot.training.objective import Objective, build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from multihot.training.progress import stop_signals
 from multihot.training.rows import (
@@ -46,6 +50,7 @@ from multihot.training.rows import (
 from multihot.training.run_folder import RunFolder, check_output, open_run
 from multihot.training.start import (
     Start,
+    read_descriptions,
     start_from_artifact,
     start_from_encoder,
     weights_fingerprint,
@@ -141,10 +146,13 @@ def train(
         folder=folder,
         listener=listener,
     )
-    checkpoint.load_weights(
-        checkpoint.checkpoint_folder(folder.checkpoints, best.best_step), start.network
-    )
-    decision, result = held_out.decide()
+    best_folder = checkpoint.checkpoint_folder(folder.checkpoints, best.best_step)
+    checkpoint.load_weights(best_folder, start.network)
+    if options.weight_averaging:
+        checkpoint.load_averages(best_folder, start.network)
+    decision, result = held_out.decide(final=True)
+    if decision.fit_report is not None:
+        listener.say(f"\n{decision.fit_report}")
     artifact = Artifact(
         output,
         decision,
@@ -181,6 +189,7 @@ def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -
         pooling=options.pooling,
         max_length=options.max_length,
         seed=named_seed(options.seed, "head"),
+        descriptions=read_descriptions(options.label_descriptions),
     )
 
 
@@ -200,20 +209,22 @@ def _optimise(
     packed = bool(held_out.backend.packed)
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
-    optimizer = build_optimizer(network, peak, options.weight_decay)
-    state = RunState()
-    saved, notes = checkpoint.restore(folder.checkpoints, network, optimizer)
-    for note in notes:
-        listener.say(note)
-    if saved is not None:
-        state = RunState(**saved)
-        listener.say(f"Resuming after step {state.step} of {total_steps}.")
+    optimizer = build_optimizer(
+        network,
+        peak,
+        options.weight_decay,
+        head_learning_rate=options.head_learning_rate,
+        layer_decay=options.layer_decay,
+    )
+    objective = _objective(options, train_set, device)
+    state = _restored(folder, network, optimizer, total_steps, listener)
+    average = WeightAverage(network, optimizer, options.weight_averaging)
     trackers = open_trackers(options.trackers, folder.root, folder.root.parent.name)
     watch = Watch(
         folder.checkpoints,
         network,
         optimizer,
-        evaluate=lambda: held_out.decide()[1].metrics,
+        evaluate=lambda: _evaluate(held_out, average),
         goal=options.goal,
         patience=options.early_stopping_epochs,
         checkpoint_steps=options.checkpoint_steps,
@@ -228,16 +239,51 @@ def _optimise(
         loop.run(
             network,
             [] if state.stopped_early else steps,
-            loss_on(device),
+            loss_on(device, objective),
             optimizer,
             learning_rate=lambda step: peak * linear_schedule(step - 1, total_steps, warmup_steps),
             seed_of=lambda step: named_seed(options.seed, "dropout", step),
             autocast=lambda: precision.autocast(device),
             max_gradient_norm=options.max_gradient_norm,
             explain=lambda batch: explain_rows(batch, network, device, train_set),
-            after_step=[watch.report_progress, watch.end_epoch, watch.save_when_due],
+            after_step=[
+                *([average.update] if options.weight_averaging else []),
+                watch.report_progress,
+                watch.end_epoch,
+                watch.save_when_due,
+            ],
         )
     return state
+
+
+def _objective(
+    options: TrainOptions, train_set: EncodedExamples, device: torch.device
+) -> Objective:
+    labels = train_set.labels
+    return build_objective(options.objective, labels.positives(), labels.known(), device)
+
+
+def _restored(
+    folder: RunFolder,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    listener: Listener,
+) -> RunState:
+    """Go back to the newest complete checkpoint, if there is one."""
+    saved, notes = checkpoint.restore(folder.checkpoints, network, optimizer)
+    for note in notes:
+        listener.say(note)
+    if saved is None:
+        return RunState()
+    state = RunState(**saved)
+    listener.say(f"Resuming after step {state.step} of {total_steps}.")
+    return state
+
+
+def _evaluate(held_out: HeldOut, average: WeightAverage) -> Mapping[str, float | None]:
+    with average.applied():
+        return held_out.metrics()
 
 
 def _default_learning_rate(network: nn.Module, listener: Listener) -> float:

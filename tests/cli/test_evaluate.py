@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_the_report_goes_to_stdout_and_the_rest_to_stderr(
     assert main(["evaluate", str(tiny_model), str(rows)]) == 0
 
     out, err = capfd.readouterr()
-    assert "jaccard                    1.000" in out
+    assert re.search(r"jaccard +1\.000 \(0\.862 to 1\.000\)", out)
     assert all(label in out for label in LABELS)
     assert "24 texts." in out
     assert "Texts: column 'text'; ids: column 'id'." in err
@@ -35,9 +36,27 @@ def test_json_is_one_document_on_stdout(
     found = json.loads(out)
     assert found["rows"] == 24
     assert found["fitted_here"] is False
-    assert found["metrics"]["jaccard"] == {"value": 1.0, "low": None, "high": None, "error": 0.0}
+    jaccard = found["metrics"]["jaccard"]
+    assert jaccard == {"value": 1.0, "low": pytest.approx(0.862, abs=1e-3), "high": 1.0, "error": 0}
     assert list(found["labels"]) == list(LABELS)
     assert "24 texts." in err
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_reliability_diagrams_are_drawn(
+    tiny_model: Path, rows: Path, tmp_path: Path, ending: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / f"r.{ending}"
+    arguments = ["evaluate", str(tiny_model), str(rows), "--json", "--reliability", str(picture)]
+
+    assert main(arguments) == 0
+
+    out, err = capfd.readouterr()
+    assert f"Reliability diagrams: {picture}" in err
+    assert set(json.loads(out)["labels"]["joy"]["reliability"][0]) >= {"mean_score", "share_true"}
+    assert picture.read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml"}[ending]
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_a_file_that_is_held_in_memory_is_said_aloud(
@@ -133,6 +152,10 @@ def test_indices_keep_their_meaning_from_anywhere(
         (["MODEL", "ROWS", "more"], "'more' is not an option: write key=value"),
         (["MODEL", "ROWS", "--threshold", "2"], "'threshold' is 2.0; expected a number between"),
         (["MODEL", "ROWS", "--threshold", "nan"], "'threshold' is nan"),
+        (
+            ["MODEL", "ROWS", "--reliability", "r.txt"],
+            "expected a name that ends in .png, .svg, .pdf",
+        ),
         (["MODEL", "ROWS", "--device", "gpu"], "device='gpu' is not a device"),
         (["MODEL", "ROWS", "data.text_column=x"], "There is no column 'x' (data.text_column)"),
     ],

@@ -180,7 +180,10 @@ def test_a_model_that_is_trained_on_keeps_its_goal_thresholds_and_columns(
         (["epochs"], "'epochs' is not an option: write key=value"),
         (["--goal", "f1"], "Option 'goal' is 'f1'; expected one of micro_f1, macro_f1"),
         (["--recipe", "no.toml"], "no.toml: there is no such recipe"),
-        (["thresholds=2"], "Option 'thresholds' is 2.0; expected global, per_label or a number"),
+        (
+            ["thresholds=2"],
+            "Option 'thresholds' is 2.0; expected global, per_label, shrunk or a number",
+        ),
         (["data.text_colum=a"], "Did you mean 'data.text_column'?"),
         (["data.text_column=a"], "There is no column 'a' (data.text_column)"),
         (["data.format=xml"], "data.format=xml is unknown. Known: auto, csv"),
@@ -268,3 +271,66 @@ def test_an_interrupted_run_goes_on_only_with_the_same_options_and_data(
     assert load_artifact(output)
     lines = (output / "run" / "metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1] * len(lines)
+
+
+def test_two_files_with_different_labels_train_as_one(
+    tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table, lines = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    signs = {"joy": "happy today", "love": "love you"}
+    starts = ("i am", "you are", "she is", "they are", "we are", "he is")
+    table.write_text(
+        "text,joy,w\n"
+        + "".join(
+            f"{start} {sign} .,{int(name == 'joy')},1\n"
+            for start in starts
+            for name, sign in {**signs, "": "sad"}.items()
+        ),
+        "utf-8",
+    )
+    lines.write_text(
+        "".join(
+            json.dumps({"tweet": f"{start} {sign} !", "labels": names, "w": 0.5}) + "\n"
+            for start in starts
+            for names, sign in ((["fear"], "so afraid"), (["love"], "in love"), ([], "sad"))
+        ),
+        "utf-8",
+    )
+    output = tmp_path / "m"
+    options = [f"{name}={value}" for name, value in {**QUICK, "epochs": 15}.items()]
+    arguments = ["--validation", str(table), "--encoder", str(tiny_encoder)]
+    arguments += ["--output", str(output), "data.weight_column=w", *options]
+
+    code = main(["train", str(table), str(lines), *arguments])
+
+    err = capfd.readouterr().err
+    assert code == 0
+    assert "2 data sets with 36 rows and 3 labels as one." in err
+    assert f"{lines} knows 2 of the labels; unknown in its 18 rows: joy." in err
+    assert "The file says nothing about 2 of 3 labels" in err
+    texts = ["he is happy today .", "he is so afraid !", "he is in love !"]
+    main(["predict", str(output), *texts, "--json"])
+    found = [json.loads(line)["scores"] for line in capfd.readouterr().out.splitlines()]
+    names = ["joy", "fear", "love"]
+    assert all(list(scores) == names for scores in found)
+    assert [max(range(3), key=lambda text: found[text][name]) for name in names] == [0, 1, 2]
+
+
+def test_shares_of_annotators_and_weights_are_trained_on(
+    tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    rows = [("i am happy", 0.8, 1), ("so sad", 0.1, 1), ("hm", 0.5, 2), ("happy sad", "", 0)]
+    path.write_text("text,joy,w\n" + "".join(f"{t},{j},{w}\n" for t, j, w in rows * 6), "utf-8")
+    arguments = ["--encoder", str(tiny_encoder), "--output", str(tmp_path / "m"), *BRIEF]
+
+    refused = main(["train", str(path), *arguments, "data.ignore_columns=w"])
+    said = capfd.readouterr().err
+    code = main(["train", str(path), *arguments, "data.soft_labels=true", "data.weight_column=w"])
+
+    assert (refused, code) == (2, 0)
+    assert "a.csv:2, column 'joy': '0.8' is not a label value" in said
+    assert "set data.soft_labels=true" in said
+    data = load_artifact(tmp_path / "m").data
+    assert (data.soft_labels, data.weight_column, data.ignore_columns) == (True, None, ("w",))
+    assert main(["evaluate", str(tmp_path / "m"), str(path)]) == 0

@@ -13,17 +13,26 @@ import pytest
 
 from contracts.sources import parsed
 from multihot.options import DataOptions, TrainOptions
+from multihot.options_objective import ObjectiveOptions
 from multihot.options_pretrain import PretrainOptions
 
 DATA_OPTIONS = (
     "delimiter encoding format group_by header id_column ignore_columns label_column label_columns "
-    "label_delimiter label_names quoting sheet split text_column"
+    "label_delimiter label_names partial_labels quoting sheet soft_labels split split_by text_column "
+    "weight_column"
 ).split()
 
 TRAIN_OPTIONS = (
-    "accumulation_steps batch_size batch_tokens checkpoint_steps data device early_stopping_epochs encoder epochs "
-    "execution goal learning_rate length_bucketing max_gradient_norm max_length pooling precision seed threads "
-    "thresholds trackers validation_fraction warmup_fraction weight_decay"
+    "accumulation_steps batch_size batch_tokens calibration checkpoint_steps costs data device "
+    "early_stopping_epochs empty_set_rule encoder epochs execution goal head_learning_rate "
+    "label_descriptions layer_decay learning_rate length_bucketing max_gradient_norm max_length "
+    "objective pooling precision seed threads thresholds trackers validation_fraction "
+    "warmup_fraction weight_averaging weight_decay"
+).split()
+
+OBJECTIVE_OPTIONS = (
+    "correlation_weight focal_gamma label_smoothing loss negative_gamma positive_gamma "
+    "positive_weight probability_margin r_drop_weight"
 ).split()
 
 
@@ -42,6 +51,7 @@ PRETRAIN_OPTIONS = (
     [
         (DataOptions, DATA_OPTIONS),
         (TrainOptions, TRAIN_OPTIONS),
+        (ObjectiveOptions, OBJECTIVE_OPTIONS),
         (PretrainOptions, PRETRAIN_OPTIONS),
     ],
 )
@@ -49,7 +59,7 @@ def test_the_options_are_exactly_these(options: type, names: list[str]) -> None:
     assert sorted(field.name for field in dataclasses.fields(options)) == names
 
 
-@pytest.mark.parametrize("options", [DataOptions, TrainOptions, PretrainOptions])
+@pytest.mark.parametrize("options", [DataOptions, ObjectiveOptions, TrainOptions, PretrainOptions])
 def test_options_are_frozen_and_have_defaults(options: type) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(options(), dataclasses.fields(options)[0].name, "anything")
@@ -60,6 +70,7 @@ def test_options_are_frozen_and_have_defaults(options: type) -> None:
     [
         ("multihot.options", "DataOptions"),
         ("multihot.options", "TrainOptions"),
+        ("multihot.options_objective", "ObjectiveOptions"),
         ("multihot.options_pretrain", "PretrainOptions"),
     ],
 )

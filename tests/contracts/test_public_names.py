@@ -11,6 +11,7 @@ import multihot
 from contracts.sources import modules
 
 PUBLIC = [
+    "Comparison",
     "DataOptions",
     "Examples",
     "Fill",
@@ -25,12 +26,16 @@ PUBLIC = [
     "PretrainOptions",
     "PretrainReport",
     "Report",
+    "SplitReport",
     "TrainOptions",
     "__version__",
+    "compare",
     "fill_mask",
     "next_sentence",
     "pretrain",
     "read_examples",
+    "split",
+    "union_of",
 ]
 
 

@@ -46,3 +46,30 @@ def test_any_other_value_is_an_error(cell: Any) -> None:
 def test_none_means_the_unlabelled_test_file(cell: str) -> None:
     with pytest.raises(DataError, match=r"unlabelled official test file.*use the gold file"):
         binary_values([(2, [cell])], [0], ["joy"], "f")
+
+
+def test_fractions_are_values_where_they_are_asked_for() -> None:
+    cells = ["0.25", " 1e-1 ", 0.75, "", "1", "-1", ".5"]
+    rows = [(line, [cell]) for line, cell in enumerate(cells)]
+
+    values = binary_values(rows, [0], ["joy"], "f", soft=True)
+
+    expected = np.array([[0.25], [0.1], [0.75], [np.nan], [1], [np.nan], [0.5]], dtype=np.float32)
+    np.testing.assert_array_equal(values, expected)
+    assert first_not_binary(rows, [0], soft=True) == {}
+    assert first_not_binary(rows, [0]) == {0: (0, "0.25")}
+
+
+def test_a_fraction_that_was_not_asked_for_names_the_option() -> None:
+    with pytest.raises(
+        DataError, match=r"f:7, column 'joy': '0.3' is not .*annotators, set data.soft_labels=true"
+    ):
+        binary_values([(7, ["0.3"])], [0], ["joy"], "f")
+
+
+@pytest.mark.parametrize("cell", ["1.2", "-0.1", "x", 2, "inf"])
+def test_other_numbers_are_no_fractions(cell: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"expected 0 or 1 .*, a number between them, or for unknown"
+    ):
+        binary_values([(7, [cell])], [0], ["joy"], "f", soft=True)

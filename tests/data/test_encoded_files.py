@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
@@ -16,6 +17,7 @@ from multihot.data.encoded_files import encode_file
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.records import Examples
 from multihot.data.tokens import load_tokenizer
+from multihot.data.unions import open_union
 from multihot.errors import DataError
 from multihot.labels import LabelSpace
 from multihot.options import DataOptions
@@ -206,3 +208,28 @@ def test_only_few_rows_are_read_at_a_time(
     encode_file(replace(file, _chunks=counted(file)), SPACE, tokenizer, 16, lambda said: None)
 
     assert sizes == [3, 1]
+
+
+def test_a_union_with_weights_and_fractions_is_cached_whole(
+    tmp_path: Path, tokenizer: Tokenizer, cache: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("text,joy,w,who\nhappy,0.25,2,me\nsad,0,1,\n", "utf-8")
+    (tmp_path / "b.csv").write_text("text,fear,w,who\nafraid,1,0.5,me\n", "utf-8")
+    data = DataOptions(soft_labels=True, weight_column="w", split_by="who")
+    file = open_union([tmp_path / "a.csv", tmp_path / "b.csv"], data)
+    said: list[str] = []
+
+    made, found = (encode_file(file, file.space, tokenizer, 16, said.append) for _ in range(2))
+
+    assert "were made before" in said[1]
+    for rows in (made, found):
+        expected = np.array([[0.25, np.nan], [0, np.nan], [np.nan, 1]], dtype=np.float32)
+        np.testing.assert_array_equal(rows.codes, expected)
+        assert rows.weights is not None
+        assert rows.groups is not None
+        assert rows.weights.tolist() == [2, 1, 0.5]
+        assert rows.groups[0] == rows.groups[2] != rows.groups[1] == 0
+        assert rows.lines.tolist() == [2, 3, 2]
+    (tmp_path / "b.csv").write_text("text,fear,w,who\nafraid,1,0.25,me\n", "utf-8")
+    encode_file(file, file.space, tokenizer, 16, said.append)
+    assert "Tokenising a.csv + b.csv once" in said[2]

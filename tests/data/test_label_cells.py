@@ -66,3 +66,18 @@ def test_taking_rows_copies_no_cell() -> None:
     cells = LabelCells.of_matrix(LabelMatrix(SPACE, np.zeros((4, 3), dtype=np.float32)))
 
     assert cells.take(np.array([2, 0])).codes is cells.codes
+
+
+def test_soft_cells_keep_their_values_and_count_as_what_they_decide_for() -> None:
+    values = np.array([[0.7, 0.5, 0], [np.nan, 0.2, 1], [np.nan] * 3], dtype=np.float32)
+
+    cells = LabelCells.of_matrix(LabelMatrix(SPACE, values))
+
+    rows = np.array([1, 0])
+    assert cells.codes.dtype == np.float32
+    np.testing.assert_array_equal(cells.values(rows), values[rows])
+    np.testing.assert_array_equal(cells.take(rows).matrix().values, values[rows])
+    assert cells.is_positive(rows).tolist() == [[False, False, True], [True, False, False]]
+    assert cells.positives().tolist() == [1, 0, 1]
+    assert cells.num_unknown() == 4
+    assert cells.labelled().tolist() == [True, True, False]

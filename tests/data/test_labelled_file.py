@@ -289,3 +289,53 @@ def test_memory_does_not_grow_with_the_rows(
 
     peak(400)  # what is imported on first use is not counted
     assert peak(1600) < 1.2 * peak(400)
+
+
+def test_weights_groups_and_fractions_come_with_every_chunk(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "a.csv", "text,joy,w,author\nx,0.25,1,a\ny,1,0.5,\nz,,0,a\nv,0.5,2,b\n"
+    )
+    data = DataOptions(soft_labels=True, weight_column="w", split_by="author")
+
+    file, whole = open_labelled(path, data), read_examples(path, data)
+
+    chunks = list(file.chunks(3))
+    assert [chunk.weights.tolist() for chunk in chunks if chunk.weights is not None] == [
+        [1, 0.5, 0],
+        [2],
+    ]
+    assert [chunk.groups for chunk in chunks] == [["a", "", "a"], ["b"]]
+    assert whole.labels is not None
+    assert whole.weights is not None
+    np.testing.assert_array_equal(whole.labels.values, [[0.25], [1], [np.nan], [0.5]])
+    assert whole.take([3, 0]).weights.tolist() == [2, 1]  # type: ignore[union-attr]
+    assert whole.take([3, 0]).groups == ["b", "a"]
+    assert file.notes == whole.notes
+    assert "1 of 4 texts have the weight 0." in file.notes
+    assert any("2 label cells are fractions; 1 of them are exactly 0.5" in n for n in file.notes)
+
+
+def test_later_files_need_no_weights_and_groups(tmp_path: Path) -> None:
+    first = written(tmp_path, "a.csv", "text,joy,w,author\nx,1,1,0\n")
+    data = DataOptions(weight_column="w", split_by="author")
+    training = open_labelled(first, data)
+    later = portable(training.data)
+
+    for content in ("text,joy\nx,1\n", "text,joy,w,author\nx,1,1,0\n"):
+        path = written(tmp_path, "b.csv", content)
+        (chunk,) = open_labelled(path, later, space=training.space).chunks(9)
+        assert (chunk.weights, chunk.groups) == (None, None)
+
+
+def test_a_wrong_weight_is_found_when_the_file_is_opened(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "text,joy,w\nx,1,1\ny,1,-2\n")
+
+    with pytest.raises(DataError, match=r"a.csv:3, column 'w': The weight is '-2'"):
+        open_labelled(path, DataOptions(weight_column="w"))
+
+
+def test_lines_of_one_text_have_one_weight(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,text,labels,w\n1,x,a,1\n1,x,b,2\n")
+
+    with pytest.raises(DataError, match="weights of line 2 and line 3 differ"):
+        open_labelled(path, DataOptions(weight_column="w", group_by="id"))

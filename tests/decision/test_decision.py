@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -13,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from multihot.decision.decision import Decision, fit_decision, rows_fitted
-from multihot.decision.thresholds import fit_global, fit_per_label, goal_value
+from multihot.decision.calibration import METHODS
+from multihot.decision.decision import KINDS, Decision, rows_fitted
+from multihot.decision.fitting import fit_decision
+from multihot.decision.goal_values import goal_value
+from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import GOALS
+from multihot.options import EMPTY_SET_RULES, GOALS
 
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 Array = npt.NDArray[Any]
 SPACE = LabelSpace(("joy", "anger", "vertrauen ü"))
+NUMBERED = ("precision>=0.8", "recall>=0.5", "top_k=2", "cost=1:5")
 TEXTS = [f"text {number}" for number in range(40)]
 SCHEMA = json.loads(
     resources.files("multihot").joinpath("schemas/thresholds.schema.json").read_text("utf-8")
@@ -146,11 +151,13 @@ def test_without_any_positive_the_thresholds_stay_at_a_half_and_the_goal_is_unkn
 
 
 def test_unknown_options_are_answered_with_the_allowed_ones() -> None:
-    with pytest.raises(OptionError, match="'tuned'; expected global, per_label or a number"):
+    with pytest.raises(
+        OptionError, match="'tuned'; expected global, per_label, shrunk or a number"
+    ):
         fitted("tuned")
     with pytest.raises(OptionError, match="'threshold' is 7; expected a number between 0 and 1"):
         fitted(7)
-    with pytest.raises(OptionError, match="'goal' is 'f1'; expected one of: micro_f1, macro_f1"):
+    with pytest.raises(OptionError, match="'goal' is 'f1'; expected one of micro_f1, macro_f1"):
         fitted("global", "f1")
     with pytest.raises(OptionError, match="'threshold_kind' is 'tuned'; expected one of: global"):
         Decision(SPACE, (0.5, 0.5, 0.5), "jaccard", "tuned")
@@ -219,11 +226,14 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("labels", ["joy", "joy"], "The key 'labels' is invalid. Label names must be unique"),
         ("labels", ["joy", "anger"], "do not name the same labels.*: vertrauen ü"),
         ("thresholds", [0.5], r"The key 'thresholds' is \[0.5\]; expected a value of type dict"),
-        ("goal", "f1", "The key 'goal' is 'f1'; expected one of: micro_f1"),
+        ("goal", "f1", "The key 'goal' is 'f1'; expected one of micro_f1"),
         ("goal", 1, "The key 'goal' is 1; expected a value of type str"),
         ("threshold_kind", "magic", "The key 'threshold_kind' is 'magic'"),
         ("activation", "softmax", "The key 'activation' is 'softmax'; expected one of: sigmoid"),
-        ("calibration", {"a": 1}, "The key 'calibration' is {'a': 1}; expected one of: None"),
+        ("calibration", {"a": 1}, "The key 'calibration' is invalid. The key 'method' is missing"),
+        ("calibration", "platt", "The key 'calibration' is invalid. It is 'platt'; expected null"),
+        ("costs", {"joy": [1, 2]}, "'labels' and 'costs' do not name the same labels"),
+        ("fit_report", {}, "The key 'fit_report' is invalid. The key 'goal' is missing"),
         ("empty_set_rule", "top", "The key 'empty_set_rule' is 'top'; expected one of: allow"),
         ("fitted_on", True, "The key 'fitted_on' is True"),
     ],
@@ -268,8 +278,13 @@ def test_the_schema_accepts_our_file_and_refuses_it_without_a_key(key: str) -> N
 def test_the_schema_allows_exactly_the_goals_and_kinds_of_the_code() -> None:
     properties = SCHEMA["properties"]
 
-    assert tuple(properties["goal"]["enum"]) == GOALS
-    assert properties["threshold_kind"]["enum"] == ["global", "per_label", "fixed"]
+    assert all(re.match(properties["goal"]["pattern"], goal) for goal in (*GOALS, *NUMBERED))
+    assert not any(
+        re.match(properties["goal"]["pattern"], word) for word in ("f1", "cost", "top_k=")
+    )
+    assert tuple(properties["threshold_kind"]["enum"]) == KINDS
+    assert tuple(properties["empty_set_rule"]["enum"]) == EMPTY_SET_RULES
+    assert tuple(SCHEMA["$defs"]["calibration"]["properties"]["method"]["enum"]) == METHODS
 
 
 def test_rows_that_fitted_the_decision_are_recognised() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.decision import ranking as module
+from multihot.decision import cell_storage
 from multihot.decision.ranking import Ranking, RankingMetrics
 from multihot.decision.sorted_cells import Areas
 from multihot.errors import LabelError, StorageError
@@ -103,7 +103,7 @@ def test_a_file_gives_what_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None
     truth, scores = some_rows(300, 5)
     in_memory = ranked(truth, scores)
 
-    monkeypatch.setattr(module, "_MAX_CELLS_IN_MEMORY", 0)
+    monkeypatch.setattr(cell_storage, "MAX_CELLS_IN_MEMORY", 0)
 
     assert ranked(truth, scores, 9) == in_memory
     monkeypatch.delattr(os, "posix_fallocate", raising=False)
@@ -113,7 +113,7 @@ def test_a_file_gives_what_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_file_has_no_name_that_could_be_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_CELLS_IN_MEMORY", 0)
+    monkeypatch.setattr(cell_storage, "MAX_CELLS_IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = Ranking(10, 2)
     found.update(np.ones((10, 2), np.float32), np.ones((10, 2), np.float32))
@@ -163,7 +163,13 @@ def test_bins_are_within_their_stated_bound(
     binned = ranked(truth, scores, max_exact_cells=0)
 
     assert binned.metrics["lrap"] == exact.metrics["lrap"]
-    assert list(binned.errors) == ["mean_average_precision", "micro_roc_auc", "macro_roc_auc"]
+    assert list(binned.errors) == [
+        "mean_average_precision",
+        "micro_roc_auc",
+        "macro_roc_auc",
+        "expected_calibration_error",
+        "mean_label_ece",
+    ]
     for name, bound in binned.errors.items():
         value, expected = binned.metrics[name], exact.metrics[name]
         if expected is None:
@@ -184,7 +190,12 @@ def test_bins_of_many_rows_are_close() -> None:
 
     exact, binned = ranked(truth, scores), ranked(truth, scores, max_exact_cells=79_999)
 
-    assert max(binned.errors.values()) < 2e-3
+    errors = {
+        name: bound for name, bound in binned.errors.items() if "auc" in name or "pre" in name
+    }
+    assert len(errors) == 3
+    assert max(errors.values()) < 2e-3
+    assert max(binned.errors.values()) < 3e-2  # the ends of the reliability bins
     assert replace(binned, errors={}).metrics == pytest.approx(exact.metrics, abs=2e-4)
     assert ranked(truth, scores, max_exact_cells=80_000).errors == {}
 

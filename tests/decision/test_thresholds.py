@@ -13,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multihot.decision.thresholds import fit_global, fit_per_label, goal_value
+from multihot.decision.goal_values import goal_value
+from multihot.decision.goals import parse_goal
+from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
 from multihot.options import GOALS
+
+ALL_GOALS = (*GOALS, "precision>=0.6", "precision>=1", "recall>=0.5", "cost=1:3", "cost=4:0.5")
 
 Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=80)
@@ -52,7 +56,7 @@ def random_case(
 
 
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS))
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS))
 def test_no_single_threshold_is_better_than_the_fitted_one(
     case: tuple[Array, Array], goal: str
 ) -> None:
@@ -67,7 +71,7 @@ def test_no_single_threshold_is_better_than_the_fitted_one(
 
 
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS))
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS))
 def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(
     case: tuple[Array, Array], goal: str
 ) -> None:
@@ -92,7 +96,7 @@ def test_a_half_wins_ties_and_otherwise_the_optimum_nearest_to_it(
 
 
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS))
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS))
 def test_the_decisions_are_the_same_in_single_and_double_precision(
     case: tuple[Array, Array], goal: str
 ) -> None:
@@ -124,7 +128,7 @@ def test_double_precision_scores_closer_than_single_precision_are_told_apart() -
 
 
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS))
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS))
 def test_thresholds_per_label_are_never_worse_than_the_global_one(
     case: tuple[Array, Array], goal: str
 ) -> None:
@@ -134,10 +138,12 @@ def test_thresholds_per_label_are_never_worse_than_the_global_one(
 
     thresholds = fit_per_label(scores, truth, goal)
 
-    at_half = goal_value(scores, truth, 0.5, goal) or 0.0
-    at_global = goal_value(scores, truth, fit_global(scores, truth, goal), goal)
-    reached = goal_value(scores, truth, thresholds, goal)
-    assert reached >= at_global - EQUAL >= at_half - 2 * EQUAL
+    # A least precision is then asked of every label.
+    measured = parse_goal(goal).of_each_label()
+    at_half = goal_value(scores, truth, 0.5, measured)
+    at_global = goal_value(scores, truth, fit_global(scores, truth, goal), measured)
+    reached = goal_value(scores, truth, thresholds, measured)
+    assert reached >= max(value for value in (at_half, at_global) if value is not None) - EQUAL
 
 
 @pytest.mark.parametrize("goal", ["micro_f1", "jaccard", "subset_accuracy"])
@@ -188,7 +194,7 @@ def test_no_change_of_one_label_alone_improves_the_thresholds_per_label(
 
 
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS), st.randoms(use_true_random=False))
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_labels_does_not_matter(
     case: tuple[Array, Array], goal: str, shuffler: random.Random
 ) -> None:
@@ -201,8 +207,69 @@ def test_the_order_of_rows_and_labels_does_not_matter(
     assert fit_global(scores, truth, goal) == permuted
 
 
+@pytest.mark.parametrize("goal", ALL_GOALS)
+def test_the_order_of_rows_and_labels_does_not_matter_to_thresholds_per_label(goal: str) -> None:
+    scores, truth = random_case(np.random.default_rng(4), 200, 7)
+    generator = np.random.default_rng(5)
+    rows, columns = generator.permutation(200), generator.permutation(7)
+
+    permuted = fit_per_label(scores[rows][:, columns], truth[rows][:, columns], goal)
+
+    assert np.array_equal(permuted, fit_per_label(scores, truth, goal)[columns])
+
+
 @LAWS
-@given(scores_and_truth(), st.sampled_from(GOALS), UNIT)
+@given(scores_and_truth(), st.tuples(st.integers(0, 4), st.integers(1, 4)))
+def test_costs_of_single_labels_give_every_label_its_own_optimum(
+    case: tuple[Array, Array], pair: tuple[int, int]
+) -> None:
+    scores, truth = case
+    names = [f"label {column}" for column in range(scores.shape[1])]
+    table = {name: pair for name in names[1:]}
+    goal = parse_goal("cost=2:1").with_costs(table, names)
+
+    one, many = fit_global(scores, truth, goal), fit_per_label(scores, truth, goal)
+
+    if (truth == 1).any():
+        best = max(goal_value(scores, truth, value, goal) for value in every_outcome(scores))
+        assert goal_value(scores, truth, one, goal) == pytest.approx(best, abs=1e-9)
+    for column in np.flatnonzero((truth == 1).any(axis=0)):
+        alone, own = (scores[:, [column]], truth[:, [column]]), goal.of_label(int(column))
+        best = max(goal_value(*alone, value, own) for value in every_outcome(alone[0]))
+        assert goal_value(*alone, many[column], own) == pytest.approx(best, abs=1e-9)
+
+
+def test_an_expensive_miss_lowers_the_threshold() -> None:
+    scores, truth = random_case(np.random.default_rng(0), 2000, 1)
+
+    thresholds = [fit_global(scores, truth, f"cost=1:{cost}") for cost in (0.2, 1, 5)]
+
+    # Of calibrated scores it would be FP / (FP + FN).
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert thresholds[0] - thresholds[2] > 0.2
+
+
+def test_a_least_precision_is_met_with_the_largest_recall_and_else_approached() -> None:
+    scores = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
+    truth = np.array([[1], [0], [1], [1]], np.float32)
+
+    assert fit_global(scores, truth, "precision>=0.75") == 0.5
+    assert goal_value(scores, truth, 0.5, "precision>=0.75") == 1
+    assert 0.8 < fit_global(scores, truth, "precision>=0.8") <= 0.9
+    # The highest score is no positive: 3 of 4 is the best there is.
+    turned = np.array([[0], [1], [1], [1]], np.float32)
+    assert fit_global(scores, turned, "precision>=0.9") == 0.5
+    assert goal_value(scores, turned, 0.5, "precision>=0.9") == pytest.approx(-0.15)
+    assert goal_value(scores, truth, 1.0, "precision>=0.75") == -0.75
+
+
+def test_ranks_have_no_thresholds() -> None:
+    with pytest.raises(OptionError, match="top_k=2 takes labels by rank; there are no thresholds"):
+        fit_global(np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32), "top_k=2")
+
+
+@LAWS
+@given(scores_and_truth(), st.sampled_from(ALL_GOALS), UNIT)
 def test_the_scores_of_unknown_cells_do_not_matter(
     case: tuple[Array, Array], goal: str, other: float
 ) -> None:
@@ -213,7 +280,7 @@ def test_the_scores_of_unknown_cells_do_not_matter(
     assert np.array_equal(fit_per_label(scores, truth, goal), fit_per_label(changed, truth, goal))
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", ALL_GOALS)
 @pytest.mark.parametrize("empty", [0.0, np.nan])
 def test_without_any_positive_the_thresholds_stay_at_a_half(goal: str, empty: float) -> None:
     scores, truth = np.full((3, 2), 0.9, np.float32), np.full((3, 2), empty, np.float32)
@@ -222,7 +289,7 @@ def test_without_any_positive_the_thresholds_stay_at_a_half(goal: str, empty: fl
     assert fit_per_label(scores, truth, goal).tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", ALL_GOALS)
 def test_a_label_without_positives_keeps_the_global_threshold(goal: str) -> None:
     scores = np.array([[0.3, 0.2], [0.1, 0.1], [0.05, 0.25]], np.float32)
     truth = np.array([[1, 0], [1, 0], [0, 0]], np.float32)
@@ -243,7 +310,7 @@ def test_the_goal_decides_the_threshold() -> None:
     assert fitted["subset_accuracy"] != fitted["macro_f1"]
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", ALL_GOALS)
 def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal: str) -> None:
     scores, truth = random_case(np.random.default_rng(0), 5000, 28)
     start = time.perf_counter()
@@ -257,7 +324,7 @@ def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal: str) -> Non
 def test_wrong_arguments_are_named() -> None:
     scores, truth = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
 
-    with pytest.raises(OptionError, match=r"Unknown goal 'f1'\. The goals are: micro_f1, macro_f1"):
+    with pytest.raises(OptionError, match="'goal' is 'f1'; expected one of micro_f1, macro_f1"):
         fit_global(scores, truth, "f1")
     with pytest.raises(LabelError, match=r"scores have shape \(2, 2\) and the truth \(2, 1\)"):
         fit_global(scores, truth[:, :1], "jaccard")

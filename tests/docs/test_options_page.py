@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.options import DataOptions, TrainOptions
+from multihot.options_objective import ObjectiveOptions
 from multihot.options_pretrain import PretrainOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
@@ -17,12 +18,15 @@ INTRODUCTION = """# Options
 Every option of `multihot train` and `multihot pretrain`, as `key=value` behind the verb, as a line of a TOML recipe, or (those of the first table) as an argument of `MultiLabelClassifier`.
 `none` means: decided from the data or the encoder, and said aloud.
 """
+OBJECTIVE = """In Python, the argument `objective={"loss": "zlpr"}`. The formulas and their papers are in `multihot/models/losses.py`.
+"""
 PRETRAINING = """Of `multihot pretrain`, and arguments of `multihot.PretrainOptions`; `probe.NAME` sets an option of the first table for its probe.
 """
 
 
 def page() -> str:
     parts = [INTRODUCTION, "## Training\n", *_rows(TrainOptions, "")]
+    parts += ["\n## What training minimises\n", OBJECTIVE, *_rows(ObjectiveOptions, "objective.")]
     parts += ["\n## Reading files\n", "Stored with the model; `data.label_column` and so on.\n"]
     parts += [*_rows(DataOptions, "data."), "\n## Pretraining\n", PRETRAINING]
     return "\n".join([*parts, *_rows(PretrainOptions, ""), ""])
@@ -32,7 +36,7 @@ def _rows(kind: type[Any], prefix: str) -> list[str]:
     sentences = _sentences(kind)
     lines = ["| option | default | meaning |", "|---|---|---|"]
     for field in fields(kind):
-        if field.name not in ("data", "probe"):
+        if field.name not in ("data", "objective", "probe"):
             value = "none" if field.default in (None, ()) else str(field.default).lower()
             meaning = sentences[field.name].replace("|", "\\|")
             lines.append(f"| `{prefix}{field.name}` | {value} | {meaning} |")

@@ -26,13 +26,18 @@ from multihot.labels import LabelMatrix, LabelSpace
 from multihot.models.encoder import load_encoder_tokenizer
 from multihot.models.network import build_network
 from multihot.options import DataOptions, TrainOptions
+from multihot.options_objective import ObjectiveOptions
 from multihot.training import loop
 from multihot.training.finetuning import loss_on, steps_after
+from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from multihot.training.rows import encode
 
 FILE = Path(__file__).with_name("twenty_steps.json")
 SPACE = LabelSpace(("joy", "love", "fear"))
+PLAIN = build_objective(
+    ObjectiveOptions(), np.ones(3, np.int64), np.ones(3, np.int64), torch.device("cpu")
+)
 OPTIONS = TrainOptions(epochs=4, batch_size=4, accumulation_steps=2, seed=7)
 
 
@@ -72,7 +77,7 @@ def losses(pooling: str) -> list[float]:
     loop.run(
         network,
         steps_after(0, encode(_examples(), SPACE, tokenizer, 32), OPTIONS, pad_id(network)),
-        loss_on(torch.device("cpu")),
+        loss_on(torch.device("cpu"), PLAIN),
         build_optimizer(network, 5e-3, OPTIONS.weight_decay),
         learning_rate=lambda step: 5e-3 * linear_schedule(step - 1, 20, 2),
         seed_of=lambda step: step,

@@ -229,7 +229,7 @@ def test_a_broken_pooling_description_is_refused(folder: Path) -> None:
 
 
 def test_an_unknown_pooling_is_refused(folder: Path) -> None:
-    with pytest.raises(OptionError, match="pooling='max'; expected auto, cls or mean"):
+    with pytest.raises(OptionError, match="pooling='max'; expected one of auto, cls, mean"):
         resolve_pooling("max", locate_encoder(str(folder)))
 
 

@@ -169,7 +169,9 @@ def test_ranking_metrics_equal_scikit_learn_also_with_tied_scores(seed: int, lev
     found = ranking(truth, scores)
 
     assert found.errors == {}
-    assert found.metrics == pytest.approx(
+    order = {name: value for name, value in found.metrics.items() if "calibration" not in name}
+    order.pop("mean_label_ece")
+    assert order == pytest.approx(
         {
             "lrap": metrics.label_ranking_average_precision_score(truth, scores),
             "mean_average_precision": metrics.average_precision_score(truth, scores),

@@ -11,8 +11,9 @@ import torch
 from multihot.backends.torch import TorchBackend
 from multihot.data.records import Examples
 from multihot.data.tokens import load_tokenizer
-from multihot.decision.decision import fit_decision
+from multihot.decision.fitting import fit_decision
 from multihot.devices import choose_precision
+from multihot.errors import OptionError
 from multihot.evaluate import report
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.models.network import build_network
@@ -59,5 +60,57 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     assert decision.to_json() == expected.to_json()
     num_truncated = int(rows.tokens.truncated.sum())
     assert num_truncated > 0
-    assert found.to_json() == report(expected, logits, examples, num_truncated).to_json()
+    assert (
+        found.to_json()
+        == report(expected, logits, examples, num_truncated, intervals=False).to_json()
+    )
     assert (found.rows_fitted > 0) == isinstance(thresholds, str)
+
+
+def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
+    names = [["joy"], ["fear"], ["joy", "fear"], []] * 6
+    texts = [f"happy {'day ' * number}" for number in range(24)]
+    numbers = list(range(1, 25))
+    ids, labels = [str(number) for number in numbers], LabelMatrix.from_names(names, SPACE)
+    examples = Examples(texts, labels, ids, "rows.csv", DataOptions(), (), numbers)
+    rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
+    network = build_network(tiny_encoder, SPACE, "mean", seed=0)
+    backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
+    return HeldOut(rows, backend, options)
+
+
+@pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])
+def test_every_goal_has_a_value_that_chooses_the_epoch(tiny_encoder: Path, goal: str) -> None:
+    held_out = toy(tiny_encoder, TrainOptions(goal=goal, thresholds="shrunk"))
+
+    metrics = held_out.metrics()
+
+    decision, report = held_out.decide(final=True)
+    assert metrics[goal] == decision.fitted_on.goal_value
+    assert {"jaccard", "lrap"} <= set(metrics) & set(report.metrics)
+    assert decision.fit_report.goal == goal
+
+
+def test_calibration_rule_and_costs_are_those_of_the_options(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "costs.toml").write_text("joy = [1, 9]", "utf-8")
+    options = TrainOptions(
+        goal="cost=1:2",
+        costs=str(tmp_path / "costs.toml"),
+        calibration="temperature",
+        empty_set_rule="abstain",
+    )
+
+    decision, _ = toy(tiny_encoder, options).decide()
+
+    assert decision.costs == ((1, 9), (1, 2))
+    assert decision.calibration.method == "temperature"
+    assert decision.empty_set_rule == "abstain"
+
+
+def test_wrong_costs_are_refused_before_the_first_epoch(tiny_encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "costs.toml").write_text("anger = [1, 9]", "utf-8")
+
+    with pytest.raises(OptionError, match="'costs' names labels that are not known here: anger"):
+        toy(tiny_encoder, TrainOptions(goal="cost", costs=str(tmp_path / "costs.toml")))

@@ -17,12 +17,17 @@ from multihot.errors import NonFiniteError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import load_encoder_tokenizer
 from multihot.models.network import build_network
+from multihot.options_objective import ObjectiveOptions
 from multihot.training import loop
 from multihot.training.finetuning import loss_on
+from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from training.toys import copied, parts, same, steps_of, toy_network, toy_rows, train_toy
 
 SPACE = LabelSpace(("joy", "love", "fear"))
+PLAIN = build_objective(
+    ObjectiveOptions(), np.ones(3, np.int64), np.ones(3, np.int64), torch.device("cpu")
+)
 TEXTS = [
     "i am happy",
     "love you all",
@@ -61,7 +66,7 @@ def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
     loop.run(
         network,
         [loop.Step(number, number, True, [batch]) for number in range(1, 241)],
-        loss_on(torch.device("cpu")),
+        loss_on(torch.device("cpu"), PLAIN),
         build_optimizer(network, 2e-3, 0.0),
         learning_rate=lambda step: 2e-3 * linear_schedule(step - 1, 240, 24),
         seed_of=lambda step: step,

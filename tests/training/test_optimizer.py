@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.families import FAMILIES, write_family
+from multihot.labels import LabelSpace
+from multihot.models.network import build_network
 from multihot.training.optimizer import (
     build_optimizer,
     linear_schedule,
@@ -38,6 +42,34 @@ def test_a_frozen_parameter_is_in_no_group() -> None:
     groups = build_optimizer(network, 1e-3, 0.1).param_groups
 
     assert sum(len(group["params"]) for group in groups) == 4
+
+
+def test_lower_layers_and_the_head_learn_at_rates_of_their_own(tiny_encoder: Path) -> None:
+    network = build_network(tiny_encoder, LabelSpace(("joy", "love")), "mean", seed=0)
+
+    groups = build_optimizer(
+        network, 1e-4, 0.1, head_learning_rate=1e-3, layer_decay=0.5
+    ).param_groups
+
+    scales = {id(p): group["scale"] for group in groups for p in group["params"]}
+    found = {name: scales[id(p)] for name, p in network.named_parameters()}
+    assert found["head.classifier.weight"] == pytest.approx(10)
+    assert found["encoder.pooler.dense.weight"] == pytest.approx(10)
+    assert found["encoder.encoder.layer.1.output.dense.bias"] == 1.0
+    assert found["encoder.encoder.layer.0.output.dense.weight"] == 0.5
+    assert found["encoder.embeddings.word_embeddings.weight"] == 0.25
+    assert found["encoder.embeddings.LayerNorm.weight"] == 0.25
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_its_layers_found(tmp_path: Path, family: str) -> None:
+    network = build_network(
+        write_family(family, tmp_path), LabelSpace(("joy", "love")), "mean", seed=0
+    )
+
+    groups = build_optimizer(network, 1e-4, 0.1, layer_decay=0.5).param_groups
+
+    assert {group["scale"] for group in groups} == {1.0, 0.5, 0.25}
 
 
 def test_updates_are_those_of_the_adamw_paper() -> None:

@@ -18,10 +18,10 @@ def test_every_linear_layer_is_found_with_its_rows() -> None:
     assert linear_shapes(network, lambda: network[0](inputs)) == [(6, 4, 8)]
 
 
-def test_the_time_is_the_median_without_the_warm_up() -> None:
+def test_the_time_is_the_best_without_the_warm_up() -> None:
     moments = itertools.chain.from_iterable(
         (start, start + length)
-        for start, length in ((0, 90), (100, 3), (200, 1), (300, 2), (400, 50), (500, 2))
+        for start, length in ((0, 0), *((100 * run, 2 + run % 3) for run in range(1, 21)))
     )
     found = gemm_seconds(
         [(6, 4, 8)],

@@ -14,6 +14,7 @@ from multihot.data import encoded_files
 from multihot.data.labelled_file import open_labelled
 from multihot.data.records import Examples, read_examples
 from multihot.data.tokens import load_tokenizer
+from multihot.data.unions import open_union
 from multihot.errors import DataError, LabelError
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.listener import Listener
@@ -217,4 +218,70 @@ def test_what_needs_a_second_look_is_said(from_file: EncodedExamples) -> None:
         "9 training label cells are unknown and masked.",
         "19 validation texts are cut to max_length=16 tokens.",
         "9 validation label cells are unknown and masked.",
+    ]
+
+
+def test_weights_and_soft_labels_follow_the_rows(tiny_encoder: Path) -> None:
+    plain = examples_of(values=[[0.25, 0.75], [np.nan, 1]])
+    rows = encoded(tiny_encoder, replace(plain, weights=np.array([2, 0], dtype=np.float32)))
+
+    taken = rows.take(np.array([1, 0]))
+
+    assert rows.weights_of(np.array([1])).tolist() == [0]  # type: ignore[union-attr]
+    assert taken.weights_of(np.array([1, 0])).tolist() == [2, 0]  # type: ignore[union-attr]
+    assert encoded(tiny_encoder).weights_of(np.array([0])) is None
+    np.testing.assert_array_equal(taken.labels.values(np.array([1])), [[0.25, 0.75]])
+
+
+def test_the_fingerprint_knows_weights_and_fractions(tiny_encoder: Path) -> None:
+    plain = examples_of()
+    variants = [
+        plain,
+        replace(plain, weights=np.array([2, 1], dtype=np.float32)),
+        replace(plain, weights=np.array([1, 1], dtype=np.float32)),
+        examples_of(values=[[0.9, 0.0], [np.nan, 1.0]]),
+        examples_of(values=[[0.8, 0.0], [np.nan, 1.0]]),
+    ]
+
+    prints = [encoded(tiny_encoder, variant).fingerprint() for variant in variants]
+
+    assert len(set(prints)) == len(prints)
+
+
+def test_rows_that_all_weigh_nothing_are_refused(tiny_encoder: Path) -> None:
+    weightless = replace(examples_of(), weights=np.zeros(2, dtype=np.float32))
+
+    with pytest.raises(DataError, match="has no row with a weight above 0"):
+        encoded(tiny_encoder, weightless)
+
+
+def test_groups_are_not_parted_when_rows_are_set_aside(tiny_encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"day {row},{row % 2},{row % 3 % 2},{row // 4}" for row in range(80)]
+    path.write_text("\n".join(["text,joy,fear,author", *rows]), "utf-8")
+    file = open_labelled(path, DataOptions(split_by="author"))
+
+    kept, held_out = held_out_of(encoded(tiny_encoder, file))
+
+    lines = [part.stored.lines[part.places] for part in (kept, held_out)]
+    authors = [set(((each - 2) // 4).tolist()) for each in lines]
+    assert not authors[0] & authors[1]
+    assert len(held_out) == 16
+
+
+def test_one_group_alone_cannot_be_set_aside(tiny_encoder: Path) -> None:
+    with pytest.raises(DataError, match=r"one value in data\.split_by and must stay together"):
+        held_out_of(encoded(tiny_encoder, replace(examples_of(), groups=["a", "a"])))
+
+
+def test_rows_of_several_files_are_named_with_their_file(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    for name, label in (("a.csv", "joy"), ("b.csv", "fear")):
+        (tmp_path / name).write_text(f"text,{label}\nx,1\ny,0\n", "utf-8")
+    file = open_union([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+    assert encoded(tiny_encoder, file).names(np.array([1, 2])) == [
+        f"2 ({tmp_path / 'a.csv'}, line 3)",
+        f"1 ({tmp_path / 'b.csv'}, line 2)",
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multihot.models.losses import masked_binary_cross_entropy
+from multihot.models.losses import binary_cross_entropy, weighted_sum
 from multihot.training import loop
 from multihot.training.optimizer import build_optimizer
 
@@ -48,7 +48,7 @@ def steps_of(*steps: Sequence[Rows], epochs: int = 1) -> list[loop.Step[Rows]]:
 
 
 def toy_loss(network: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
-    return masked_binary_cross_entropy(network(batch[0]), batch[1])
+    return weighted_sum(binary_cross_entropy(network(batch[0]), batch[1]), batch[1])
 
 
 def train_toy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -14,7 +15,14 @@ from multihot.errors import OptionError
 from multihot.options import DataOptions, TrainOptions
 from multihot.options_pretrain import PretrainOptions
 
-__all__ = ["data_options", "holds_unicode", "new_parser", "parse", "print_json"]
+__all__ = [
+    "data_options",
+    "files_and_assignments",
+    "holds_unicode",
+    "new_parser",
+    "parse",
+    "print_json",
+]
 
 _OPTIONS: dict[str, type[Any]] = {"train": TrainOptions, "pretrain": PretrainOptions}
 
@@ -59,6 +67,12 @@ def _assignment_hint(
     elif name in {field.name for field in fields(_OPTIONS[verb])}:
         example = f"{name}={value}"
     return f"; options are written key=value, for example {example}"
+
+
+def files_and_assignments(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell files from `key=value` pairs; keys hold letters, digits, `_` and `.` only."""
+    pairs = [word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)]
+    return [word for word in words if word not in pairs], pairs
 
 
 def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:

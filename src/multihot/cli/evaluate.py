@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, say
@@ -12,7 +13,9 @@ __all__ = ["run"]
 
 _EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
 --json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high", "error"}}, "labels":
-{...}}. "error" is 0 unless there are so many scores that ranking metrics are computed from bins.
+{...}}. "low" and "high" are 95 % intervals, null where there is none. "error" is 0 unless there are so
+many scores that metrics of their order are computed from bins. --reliability FILE adds the reliability
+bins of each label to the JSON and draws them.
 """
 
 
@@ -22,6 +25,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
+    parser.add_argument(
+        "--reliability", metavar="FILE", help="draw reliability diagrams (png, svg, pdf)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -33,7 +39,11 @@ def run(arguments: Sequence[str]) -> int:
     from multihot.data.labelled_file import open_labelled
     from multihot.evaluate import evaluate
     from multihot.predictor import Predictor
+    from multihot.reliability import draw_reliability, require_plots
 
+    picture = None if given.reliability is None else Path(given.reliability)
+    if picture is not None:
+        require_plots(picture)
     artifact = load_artifact(given.model)
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
@@ -42,10 +52,13 @@ def run(arguments: Sequence[str]) -> int:
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
+    if picture is not None:
+        draw_reliability(report, picture)
+        say(f"Reliability diagrams: {picture}")
     if given.json:
         for remark in report.remarks():
             say(remark)
-        print_json(report.to_json())
+        print_json(report.to_json(reliability=picture is not None))
     else:
         sys.stdout.write(f"{report}\n")
     return 0

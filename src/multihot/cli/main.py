@@ -16,7 +16,10 @@ __all__ = ["main"]
 _VERBS = {
     "train": "train a classifier on a file of texts and labels",
     "evaluate": "score a model on a labelled file",
+    "compare": "compare two models on a labelled file",
+    "decide": "fit goal, thresholds and calibration again, without training",
     "predict": "label texts",
+    "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "look at data files or a model before trusting them",
     "tokenizer": "make a tokenizer from a corpus of texts",
     "pretrain": "pretrain an encoder on texts",

@@ -70,7 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
     with _opened(given.output) as output:
-        write = _writer(given, output, stream.columns, predictor.space.names)
+        abstains = predictor.decision.empty_set_rule == "abstain"
+        names = predictor.space.names
+        write = _writer(given, output, stream.columns, names, abstains=abstains)
         pairs = ((row.text, row) for row in stream.rows)
         for row, prediction in predictor.stream(pairs, threshold=given.threshold):
             write(row, prediction)
@@ -150,12 +152,19 @@ def _opened(output: str | None) -> Iterator[_Output]:
 
 
 def _writer(
-    given: argparse.Namespace, output: _Output, columns: tuple[str, ...], names: tuple[str, ...]
+    given: argparse.Namespace,
+    output: _Output,
+    columns: tuple[str, ...],
+    names: tuple[str, ...],
+    *,
+    abstains: bool,
 ) -> Write:
     ending = Path(given.output or "").suffix.lower()
     is_narrow = given.output is None and not holds_unicode(sys.stdout)
     if given.json or ending in _JSON_LINES:
-        return lambda row, prediction: _write_json(output, row, prediction, escaped=is_narrow)
+        return lambda row, prediction: _write_json(
+            output, row, prediction, escaped=is_narrow, abstains=abstains
+        )
     if given.input is None and given.output is None:
         return lambda row, prediction: _write_plain(output, row, prediction)
     if is_narrow:
@@ -163,31 +172,45 @@ def _writer(
             f"Standard output is {sys.stdout.encoding}: characters that it lacks are written as "
             "backslash codes. A file (--output) keeps them."
         )
-    return _table_writer(output, columns, names, _TABLES.get(ending, ","))
+    return _table_writer(output, columns, names, _TABLES.get(ending, ","), abstains=abstains)
 
 
-def _write_json(output: _Output, row: TextRow, prediction: Prediction, *, escaped: bool) -> None:
-    content = {
+def _write_json(
+    output: _Output, row: TextRow, prediction: Prediction, *, escaped: bool, abstains: bool
+) -> None:
+    content: dict[str, object] = {
         "id": row.id,
         "text": row.text,
         "labels": prediction.labels,
         "scores": {name: round(score, 6) for name, score in prediction.scores.items()},
         "truncated": prediction.truncated,
     }
+    if abstains:
+        content["abstained"] = prediction.abstained
     output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
 
 
 def _write_plain(output: _Output, row: TextRow, prediction: Prediction) -> None:
     scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
-    output.write(f"{row.text}\n  -> {scored or 'no label'}\n")
+    nothing = "abstained" if prediction.abstained else "no label"
+    output.write(f"{row.text}\n  -> {scored or nothing}\n")
 
 
 def _table_writer(
-    output: _Output, columns: tuple[str, ...], names: tuple[str, ...], separator: str
+    output: _Output,
+    columns: tuple[str, ...],
+    names: tuple[str, ...],
+    separator: str,
+    *,
+    abstains: bool,
 ) -> Write:
-    """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label."""
+    """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label.
+
+    Where the model abstains, `abstained` stands between the last two.
+    """
     delimiter = next((mark for mark in "|;," if not any(mark in name for name in names)), "|")
-    ours = ["predicted_labels", "truncated", *(f"score_{name}" for name in names)]
+    flags = ["truncated", "abstained"] if abstains else ["truncated"]
+    ours = ["predicted_labels", *flags, *(f"score_{name}" for name in names)]
     while any(name in columns for name in ours):
         ours = [f"{name}_" for name in ours]
     table = csv.writer(output, delimiter=separator, lineterminator="\n")
@@ -203,9 +226,9 @@ def _table_writer(
         if len(row.values) > len(columns):
             raise _unknown_key(row, columns)
         scores = (f"{score:.6f}" for score in prediction.scores.values())
-        flag = str(prediction.truncated).lower()
+        said = [str(getattr(prediction, flag)).lower() for flag in flags]
         kept = (row.values.get(column, "") for column in columns)
-        put([*kept, delimiter.join(prediction.labels), flag, *scores])
+        put([*kept, delimiter.join(prediction.labels), *said, *scores])
 
     return write
 

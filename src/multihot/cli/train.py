@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multihot.cli.arguments import new_parser, parse
+from multihot.cli.arguments import files_and_assignments, new_parser, parse
 from multihot.cli.console import ConsoleListener, say
-from multihot.config import build_options, parse_assignments, read_recipe, to_plain, updated
+from multihot.config import (
+    build_options,
+    option_types,
+    parse_assignments,
+    read_recipe,
+    to_plain,
+    updated,
+)
 from multihot.errors import OptionError
 from multihot.options import TrainOptions
 
@@ -24,15 +31,17 @@ _EPILOG = """examples:
   multihot train tickets.csv
   multihot train train.tsv --validation dev.tsv --encoder bert-base-uncased --goal jaccard
   multihot train train.csv --recipe recipe.toml epochs=3 data.text_column=message
+  multihot train tweets.csv reviews.jsonl --validation dev.csv
 
 key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
-Without --validation a stratified tenth of the rows is set aside.
+Without --validation a stratified tenth of the rows is set aside. Several TRAIN files train as one:
+labels are matched by name, and what a file does not know is unknown in its rows.
 """
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("train", "Train a multi-label classifier.", _EPILOG)
-    parser.add_argument("train", metavar="TRAIN", help="file of texts and labels")
+    parser.add_argument("words", nargs="+", metavar="TRAIN", help="files of texts and labels")
     parser.add_argument("--validation", metavar="FILE", help="chooses epoch and thresholds")
     parser.add_argument("--encoder", metavar="NAME|DIR", help="hub name, folder, or starter")
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="go on from this model")
@@ -41,20 +50,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="DIR", help="the model folder (default: runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
-    parser.add_argument(
-        "assignments", nargs="*", default=[], metavar="key=value", help="any other option"
-    )
+    parser.usage = f"{parser.prog} TRAIN [TRAIN ...] [key=value ...] [--option ...]"
     return parser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb with the words behind it; return the exit code."""
     given = parse(_parser(), arguments)
-    values = _values(given)
+    paths, assignments = files_and_assignments(given.words)
+    if not paths:
+        raise OptionError("Name at least one file of texts and labels to train on.")
+    forgotten = [word for word in paths if word in option_types(TrainOptions)]
+    parse_assignments(word for word in forgotten if not Path(word).exists())  # says how to write it
+    values = _values(given, assignments)
     from multihot.artifact import is_artifact, load_artifact
     from multihot.training.run_folder import check_output
 
-    output = Path(given.output or Path("runs") / Path(given.train).stem)
+    stems = dict.fromkeys(Path(path).stem for path in paths)
+    output = Path(given.output or Path("runs") / "+".join(stems))
     if given.resume and is_artifact(output):
         say(f"{output} is already finished; nothing to resume.")
         return 0
@@ -67,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         space = artifact.decision.space
         values = _going_on_from(artifact, values)
     options = build_options(TrainOptions, values)
-    training, validation = _read(given.train, given.validation, options, space)
+    training, validation = _read(paths, given.validation, options, space)
 
     with ConsoleListener() as listener:
         from multihot.extras import require_training
@@ -91,32 +104,34 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _values(given: argparse.Namespace) -> dict[str, Any]:
+def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, Any]:
     """Return the options as plain values: recipe, then flags, then key=value."""
     values = read_recipe(given.recipe) if given.recipe else {}
     flags = {name: getattr(given, name) for name in ("encoder", "goal", "device")}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
-    return updated(values, parse_assignments(given.assignments))
+    return updated(values, parse_assignments(assignments))
 
 
 def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
     """Lay the options over what the model was trained with: goal, thresholds and columns."""
     if unused := sorted({"encoder", "pooling"} & set(values)):
         say(f"--from goes on with that model's encoder and head; not used: {', '.join(unused)}.")
-    decision = artifact.decision
-    kind = decision.thresholds[0] if decision.kind == "fixed" else decision.kind
-    inherited = {"goal": decision.goal, "thresholds": kind, "data": to_plain(artifact.data)}
+    inherited = {**artifact.decision.train_values(), "data": to_plain(artifact.data)}
     return updated(inherited, values)
 
 
 def _read(
-    train_path: str, validation_path: str | None, options: TrainOptions, space: LabelSpace | None
+    train_paths: Sequence[str],
+    validation_path: str | None,
+    options: TrainOptions,
+    space: LabelSpace | None,
 ) -> tuple[LabelledFile, LabelledFile | None]:
-    """Open both files, the second as the first, and say what was recognised in each."""
+    """Open all files, the last as those to train on, and say what was recognised in each."""
     from multihot.data.labelled_file import open_labelled
     from multihot.data.records import portable
+    from multihot.data.unions import open_union
 
-    training = open_labelled(train_path, options.data, space=space)
+    training = open_union(train_paths, options.data, space=space)
     _say_notes(training)
     if validation_path is None:
         return training, None

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from multihot.data.records import Examples
 from multihot.errors import DataError, LabelError
@@ -42,17 +43,25 @@ def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
         )
     try:
         # scipy's sparse matrices do not say their values to numpy unasked.
-        values = np.asarray(y.toarray() if hasattr(y, "toarray") else y, dtype=np.float32)
+        values = np.array(y.toarray() if hasattr(y, "toarray") else y, dtype=np.float32)
     except (TypeError, ValueError):
         raise LabelError(
-            "The labels are an array with values that are not numbers; expected 0, 1 or NaN "
-            "(unknown). Give names as lists, one per text."
+            "The labels are an array with values that are not numbers; expected 0, 1, a fraction "
+            "between, or for unknown NaN, None or -1. Give names as lists, one per text."
         ) from None
+    values[values == -1] = np.nan
     matrix = LabelMatrix(LabelSpace(names), values)
     return matrix.aligned_to(space) if space is not None else matrix
 
 
-def as_examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str) -> Examples:
+def as_examples(
+    X: Iterable[str],
+    y: Any,
+    space: LabelSpace | None,
+    source: str,
+    *,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Examples:
     """Return in-memory texts and labels as examples with row numbers for ids."""
     texts = as_texts(X)
     labels = _labels(y, space)
@@ -67,7 +76,27 @@ def as_examples(X: Iterable[str], y: Any, space: LabelSpace | None, source: str)
         data=DataOptions(),  # there was no file, so the next one is recognised by itself
         notes=(),
         lines=numbers,
+        weights=None if sample_weight is None else _weights(sample_weight, len(texts), source),
     )
+
+
+def _weights(sample_weight: npt.ArrayLike, num_rows: int, source: str) -> npt.NDArray[np.float32]:
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"{source}: sample_weight holds values that are not numbers.") from None
+    if weights.shape != (num_rows,):
+        raise DataError(
+            f"{source}: sample_weight has the shape {weights.shape}; expected one number for each of "
+            f"the {num_rows} texts."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"{source}: sample_weight of row {wrong[0]} is {weights[wrong[0]]:g}; expected a number, "
+            "0 or more."
+        )
+    return weights
 
 
 def as_validation(

@@ -43,13 +43,16 @@ class Batch:
     attention_mask
         *Shape:* (B, S), int64; 1 = token, 0 = padding.
     labels
-        *Shape:* (B, L), float32 with NaN = unknown; `None` for prediction.
+        *Shape:* (B, L), float32 between 0 and 1, NaN = unknown; `None` for prediction.
+    weights
+        *Shape:* (B,), float32. What each row counts in training; `None` = 1 each.
     """
 
     rows: npt.NDArray[np.int64]
     input_ids: npt.NDArray[np.int64]
     attention_mask: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32] | None = None
+    weights: npt.NDArray[np.float32] | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -76,13 +79,16 @@ class PackedBatch:
     cu_seq_lens
         *Shape:* (B + 1,), int64. Row `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
     labels
-        *Shape:* (B, L), float32 with NaN = unknown; `None` for prediction.
+        *Shape:* (B, L), float32 between 0 and 1, NaN = unknown; `None` for prediction.
+    weights
+        *Shape:* (B,), float32. What each row counts in training; `None` = 1 each.
     """
 
     rows: npt.NDArray[np.int64]
     input_ids: npt.NDArray[np.int64]
     cu_seq_lens: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32] | None = None
+    weights: npt.NDArray[np.float32] | None = None
 
     @property
     def num_tokens(self) -> int:

@@ -1,4 +1,4 @@
-"""Read 0/1 columns, one per label.
+"""Read 0/1 columns, one per label; where asked for, also fractions between.
 
 Letters: `N` rows, `L` labels.
 """
@@ -25,17 +25,22 @@ _VALUES: dict[str, float] = {
 
 
 def binary_values(
-    rows: Sequence[Row], places: Sequence[int], names: Sequence[str], path: str
+    rows: Sequence[Row],
+    places: Sequence[int],
+    names: Sequence[str],
+    path: str,
+    *,
+    soft: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Read the cells at `places` of every row as label values.
 
     0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`
-    and -1 are unknown.
+    and -1 are unknown. With `soft`, a cell may also be any number between 0 and 1.
 
     Returns
     -------
     values
-        *Shape:* (N, L), float32, each 0, 1 or NaN (unknown).
+        *Shape:* (N, L), float32, each 0, 1 or NaN (unknown); with `soft`, also between 0 and 1.
 
     Raises
     ------
@@ -44,21 +49,23 @@ def binary_values(
     """
     values = np.empty((len(rows), len(places)), dtype=np.float32)
     for number, place in enumerate(places):
-        column = [_value(cells[place]) for _, cells in rows]
+        column = [_value(cells[place], soft) for _, cells in rows]
         if None in column:
             line, cells = rows[column.index(None)]
-            raise binary_error(cells[place], path, line, names[number])
+            raise binary_error(cells[place], path, line, names[number], soft=soft)
         values[:, number] = column
     return values
 
 
-def first_not_binary(rows: Iterable[Row], places: Collection[int]) -> dict[int, tuple[int, Any]]:
-    """Return line and cell of the first cell that is not 0, 1 or unknown, of each place with one."""
+def first_not_binary(
+    rows: Iterable[Row], places: Collection[int], *, soft: bool = False
+) -> dict[int, tuple[int, Any]]:
+    """Return line and cell of the first cell that is no label value, of each place with one."""
     found: dict[int, tuple[int, Any]] = {}
     waiting = list(places)
     for line, cells in rows if waiting else ():
         for place in waiting:
-            if _value(cells[place]) is None:
+            if _value(cells[place], soft) is None:
                 found[place] = line, cells[place]
         if any(place in found for place in waiting):
             waiting = [place for place in waiting if place not in found]
@@ -67,8 +74,10 @@ def first_not_binary(rows: Iterable[Row], places: Collection[int]) -> dict[int, 
     return found
 
 
-def binary_error(cell: Any, path: str, line: int, column: str, advice: str = "") -> DataError:
-    """Return the error for a cell that is not 0, 1 or unknown."""
+def binary_error(
+    cell: Any, path: str, line: int, column: str, advice: str = "", *, soft: bool = False
+) -> DataError:
+    """Return the error for a cell that is no label value."""
     if isinstance(cell, str) and cell.strip().upper() == "NONE":
         message = (
             "The label is NONE: this looks like the unlabelled official test file. It can be "
@@ -76,21 +85,38 @@ def binary_error(cell: Any, path: str, line: int, column: str, advice: str = "")
         )
     else:
         message = (
-            f"{cell!r} is not a label value: expected 0 or 1 (or true, false), or for unknown -1, "
-            f"null or an empty cell.{advice}"
+            f"{cell!r} is not a label value: expected 0 or 1 (or true, false)"
+            f"{', a number between them' if soft else ''}, or for unknown -1, null or an empty cell."
+            f"{'' if soft else _soft_advice(cell)}{advice}"
         )
     return DataError(message, path=path, line=line, column=column)
 
 
-def _value(cell: Any) -> float | None:
-    """Return 0, 1 or NaN (unknown), or `None` when the cell is none of them."""
+def _soft_advice(cell: Any) -> str:
+    if _value(cell, True) is None:
+        return ""
+    return " If fractions are the shares of annotators, set data.soft_labels=true."
+
+
+def _value(cell: Any, soft: bool) -> float | None:
+    """Return 0, 1, NaN (unknown) or a fraction, or `None` when the cell is none of them."""
     if isinstance(cell, str):
         value = _VALUES.get(cell)
-        return _VALUES.get(cell.strip().lower()) if value is None else value
+        if value is None:
+            value = _VALUES.get(cell.strip().lower())
+        return _fraction(cell) if value is None and soft else value
     if cell is None:
         return math.nan
     if isinstance(cell, (bool, int, float)):
-        if cell in (0, 1):
+        if cell in (0, 1) or (soft and 0 < cell < 1):
             return float(cell)
         return math.nan if cell == -1 or math.isnan(cell) else None
     return None
+
+
+def _fraction(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

@@ -75,6 +75,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     if data.text_column is not None:
         return required_column(data.text_column, columns, path, "data.text_column")
     taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
+    taken |= {data.weight_column, data.split_by}
     free = [name for name in columns if name not in taken]
     named = [name for name in free if name.casefold() in TEXT_NAMES]
     if len(named) > 1:
@@ -108,6 +109,7 @@ def find_id_column(
     if data.id_column is not None:
         return data.id_column if data.id_column in columns else None
     taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
+    taken |= {data.weight_column, data.split_by}
     found = [name for name in columns if _is_id(name) and name not in taken]
     for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
         if preferred in columns and preferred not in taken:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from multihot.config import to_plain
 from multihot.data.label_cells import label_codes
@@ -49,12 +50,22 @@ def encode_texts(
     if examples.labels is None:
         raise DataError("has no labels.", path=examples.source)
     labels = examples.labels.aligned_to(space)
+    soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
         tokenize(tokenizer, examples.texts, max_length),
-        label_codes(labels.values),
+        labels.values if soft else label_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
+        examples.weights,
+        None if examples.groups is None else _group_hashes(examples.groups),
     )
+
+
+def _group_hashes(groups: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each value, the first 8 bytes of a SHA-256; 0 for an empty one."""
+    digests = (hashlib.sha256(value.encode("utf-8")).digest()[:8] for value in groups)
+    hashes = [int.from_bytes(digest, "little") for digest in digests]
+    return np.where(np.array(groups) == "", 0, np.array(hashes, dtype=np.uint64)).astype(np.uint64)
 
 
 def encode_file(
@@ -76,10 +87,14 @@ def encode_file(
         for part in file.chunks(_CHUNK_ROWS):
             yield encode_texts(part, space, tokenizer, max_length)
 
-    path, folder = Path(file.source), cache_folder()
-    if folder is None or not path.is_file() or path.stat().st_size < SMALL_FILE_BYTES:
+    paths, folder = [Path(part.source) for part in file.parts or (file,)], cache_folder()
+    if (
+        folder is None
+        or not all(path.is_file() for path in paths)
+        or sum(path.stat().st_size for path in paths) < SMALL_FILE_BYTES
+    ):
         return hold_rows(chunks())
-    before = _state(path)
+    before = [_state(path) for path in paths]
     key = _key(file, space, tokenizer, max_length)
     entry = entry_of(folder, key)
     if (known := find_rows(folder, key)) is not None:
@@ -90,7 +105,7 @@ def encode_file(
         "is off."
     )
     try:
-        rows = store_rows(folder, key, _unchanged(chunks(), path, before))
+        rows = store_rows(folder, key, _unchanged(chunks(), paths, before))
     except StorageError as error:
         say(f"{error} Until then the tokens are held in memory.")
         return hold_rows(chunks())
@@ -99,16 +114,10 @@ def encode_file(
 
 def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length: int) -> str:
     """Return everything that decides what the rows become, as one text."""
-    names = file.data.label_names
     return json.dumps(
         {
-            "file": sha256_of(Path(file.source)),
-            # The ending decides the reader.
-            "ending": Path(file.source).suffix.lower(),
-            "data": to_plain(file.data),
-            # Indices in label cells stand for what this file says.
-            "label_names": sha256_of(Path(names)) if names not in (None, KNOWN_LABELS) else None,
-            "labels": [space.names, file.space.names],
+            "files": [_facts(part) for part in file.parts or (file,)],
+            "labels": space.names,
             "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
             "max_length": max_length,
             "versions": [version("multihot"), version("tokenizers")],
@@ -117,15 +126,30 @@ def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length
     )
 
 
+def _facts(file: LabelledFile) -> dict[str, Any]:
+    """Return everything that decides what one file says."""
+    names = file.data.label_names
+    return {
+        "file": sha256_of(Path(file.source)),
+        # The ending decides the reader.
+        "ending": Path(file.source).suffix.lower(),
+        "data": to_plain(file.data),
+        # Indices in label cells stand for what this file says.
+        "label_names": sha256_of(Path(names)) if names not in (None, KNOWN_LABELS) else None,
+        "labels": file.space.names,
+    }
+
+
 def _state(path: Path) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns
 
 
 def _unchanged(
-    chunks: Iterator[EncodedRows], path: Path, before: tuple[int, int]
+    chunks: Iterator[EncodedRows], paths: Sequence[Path], before: Sequence[tuple[int, int]]
 ) -> Iterator[EncodedRows]:
-    """Pass the chunks on; raise `DataError` when the file changed while it was read."""
+    """Pass the chunks on; raise `DataError` when a file changed while it was read."""
     yield from chunks
-    if _state(path) != before:
-        raise DataError("The file changed while it was read. Start again.", path=path)
+    for path, state in zip(paths, before, strict=True):
+        if _state(path) != state:
+            raise DataError("The file changed while it was read. Start again.", path=path)

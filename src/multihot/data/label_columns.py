@@ -50,7 +50,8 @@ def find_label_columns(
     taken
         Columns that hold text, id and group.
     known
-        Label names, when they are known: columns of these names are 0/1 columns.
+        Label names, when they are known: columns of these names are 0/1 columns. They must all be
+        there unless `data.partial_labels`.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def find_label_columns(
             raise OptionError(f"data.label_column={data.label_column} is the text column.")
         return LabelColumns(names=data.label_column)
     if data.label_columns or (known and any(clean_name(name) in known for name in rest)):
-        return _binary(columns, rows, rest, known=known, wanted=data.label_columns, path=path)
+        return _binary(columns, rows, rest, data, known=known, path=path)
     if not rest:
         raise DataError(
             f"There is no label column. The columns are: {', '.join(columns)}. Labels are read from "
@@ -87,7 +88,7 @@ def _detected(
     columns: Sequence[str], rows: Iterable[Row], rest: list[str], data: DataOptions, path: str
 ) -> LabelColumns:
     places = {name: columns.index(name) for name in rest}
-    found = first_not_binary(rows, places.values())
+    found = first_not_binary(rows, places.values(), soft=data.soft_labels)
     wrong = {name: found[places[name]] for name in rest if places[name] in found}
     named = [name for name in rest if name.casefold() in LABEL_NAMES]
     if not wrong and not (len(rest) == 1 and named):
@@ -126,6 +127,7 @@ def _detected(
         " Every column except text and id is taken as a 0/1 label column; these hold other values: "
         f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
         f"one holds all labels of a row, set data.label_column={worst}.",
+        soft=data.soft_labels,
     )
 
 
@@ -143,25 +145,34 @@ def _binary(
     columns: Sequence[str],
     rows: Iterable[Row],
     rest: Sequence[str],
+    data: DataOptions,
     *,
     known: Sequence[str] | None,
-    wanted: Sequence[str],
     path: str,
 ) -> LabelColumns:
     """Find the known or wanted 0/1 columns by name; refuse further ones when labels are known."""
     by_name = {clean_name(name): name for name in columns}
     labels = []
-    for name in known or wanted:
+    for name in known or data.label_columns:
         if clean_name(name) not in by_name:
+            if known and data.partial_labels:
+                continue
             raise DataError(
                 f"The label column '{name}' is missing. The columns are: {', '.join(columns)}. Add it; "
-                "empty cells mean unknown.",
+                "empty cells mean unknown."
+                + (" Files that lack labels are read with data.partial_labels=true." * bool(known)),
                 path=path,
             )
         labels.append(by_name[clean_name(name)])
+    if not labels:
+        raise DataError(
+            f"No column is named like a known label. The columns are: {', '.join(columns)}; the known "
+            f"labels are: {', '.join(known or ())}.",
+            path=path,
+        )
     if known:
         places = {name: columns.index(name) for name in rest if name not in labels}
-        others = first_not_binary(rows, places.values())
+        others = first_not_binary(rows, places.values(), soft=data.soft_labels)
         extra = [name for name, place in places.items() if place not in others]
         if extra:
             raise DataError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
 from multihot.data.labelling import LabelPlan, plan_labels
 from multihot.data.records import Examples, Tally, read_examples
+from multihot.data.row_cells import extra_places, group_cells, weight_cells
 from multihot.data.rows import Row, as_text
 from multihot.data.tables import open_table
 from multihot.errors import DataError
@@ -42,6 +43,8 @@ class LabelledFile:
         Everything that was detected, merged or found missing, for people.
     num_rows
         N, as of the check.
+    parts
+        Of several files that are read as one: each of them, in their order.
     """
 
     space: LabelSpace
@@ -50,6 +53,7 @@ class LabelledFile:
     notes: tuple[str, ...]
     num_rows: int
     _chunks: Chunks
+    parts: tuple[LabelledFile, ...] = ()
 
     def __len__(self) -> int:
         return self.num_rows
@@ -97,6 +101,7 @@ def open_labelled(
         return _in_memory(read_examples(path, data, space=space), "workbooks are not streamed")
     text = find_text_column(table.columns, data, source)
     row_id = find_id_column(table.columns, data, source, text)
+    extra = extra_places(table.columns, data, source)
     place = table.columns.index(text)
     num_rows = 0
     for line, cells in table.rows:
@@ -109,7 +114,11 @@ def open_labelled(
     rows = _Rows(table.again)
     plan = plan_labels(table.columns, rows, resolved, space, source)
     reader = _Reader(
-        table.again, plan, place, None if row_id is None else table.columns.index(row_id)
+        table.again,
+        plan,
+        place,
+        None if row_id is None else table.columns.index(row_id),
+        *extra,
     )
     tally = Tally()
     for chunk in reader.chunks(_CHECKED_ROWS):
@@ -130,12 +139,14 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Reader:
-    """How the rows of one file become examples; `text` and `row_id` are places of cells."""
+    """How the rows of one file become examples; `text` and what follows are places of cells."""
 
     again: Callable[[], Iterator[Row]]
     plan: LabelPlan
     text: int
     row_id: int | None
+    weight: int | None
+    group: int | None
 
     def chunks(self, chunk_rows: int) -> Iterator[Examples]:
         rows = self.again()
@@ -158,6 +169,10 @@ class _Reader:
             data=plan.data,
             notes=(),
             lines=[line for line, _ in rows],
+            weights=None
+            if self.weight is None
+            else weight_cells(rows, self.weight, plan.source, str(plan.data.weight_column)),
+            groups=None if self.group is None else group_cells(rows, self.group),
         )
 
 

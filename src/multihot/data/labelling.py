@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from multihot.data.binary_cells import binary_values
 from multihot.data.label_columns import find_label_columns
-from multihot.data.label_names import read_label_names
+from multihot.data.label_names import clean_name, read_label_names
 from multihot.data.name_cells import NameForm, find_name_form
 from multihot.data.rows import Row
 from multihot.errors import DataError, LabelError, OptionError
@@ -43,6 +45,8 @@ class LabelPlan:
         Where the cells are: one place per label, or the place of the column of names.
     form
         How the column of names is written; `None` = 0/1 columns.
+    absent
+        Columns of labels that the table says nothing about; unknown in all rows.
     """
 
     space: LabelSpace
@@ -51,14 +55,20 @@ class LabelPlan:
     source: str
     places: tuple[int, ...]
     form: NameForm | None
+    absent: tuple[int, ...] = ()
 
     def matrix(self, rows: Sequence[Row]) -> LabelMatrix:
         """Return the labels of some rows; raise `DataError` for a cell that is wrong."""
         try:
             if self.form is not None:
-                return LabelMatrix.from_names(self.form.names(rows, self.places[0]), self.space)
-            columns = self.data.label_columns
-            return LabelMatrix(self.space, binary_values(rows, self.places, columns, self.source))
+                named = LabelMatrix.from_names(self.form.names(rows, self.places[0]), self.space)
+                named.values[:, self.absent] = np.nan
+                return replace(named, lists_all=not self.absent)
+            columns, soft = self.data.label_columns, self.data.soft_labels
+            found = binary_values(rows, self.places, columns, self.source, soft=soft)
+            values = np.full((len(rows), len(self.space)), np.nan, dtype=np.float32)
+            values[:, np.delete(np.arange(len(self.space)), self.absent)] = found
+            return LabelMatrix(self.space, values)
         except LabelError as error:
             raise DataError(str(error), path=self.source) from None
 
@@ -86,7 +96,7 @@ def plan_labels(
     """
     indexed = _label_names(data, space)
     known, notes = space.names if space is not None else indexed, list[str]()
-    taken = (data.text_column, data.id_column, data.group_by)
+    taken = (data.text_column, data.id_column, data.group_by, data.weight_column, data.split_by)
     found = find_label_columns(columns, rows, data, source, taken=taken, known=known)
     used = {*taken, *found.binary, found.names, *data.ignore_columns}
     unused = [name for name in columns if name not in used]
@@ -96,10 +106,13 @@ def plan_labels(
     try:
         if found.names is None:
             labels = LabelSpace(tuple(known or found.binary))
-            notes.append(f"Labels: {len(labels)} 0/1 columns: {_shortened(labels.names)}.")
+            kind = "columns of fractions" if data.soft_labels else "0/1 columns"
+            notes.append(f"Labels: {len(found.binary)} {kind}: {_shortened(found.binary)}.")
             data = replace(data, label_columns=found.binary)
             places = tuple(map(columns.index, found.binary))
-            return LabelPlan(labels, data, tuple(notes), source, places, None)
+            absent = _absent(labels, map(clean_name, found.binary), data)
+            notes += _absence(labels, absent)
+            return LabelPlan(labels, data, tuple(notes), source, places, None, absent)
         place = columns.index(found.names)
         form = find_name_form(
             rows,
@@ -110,12 +123,33 @@ def plan_labels(
             known=known,
             indexed=indexed,
         )
-        labels = LabelSpace(known or _names_that_occur(form, rows, place))
+        occurring = _names_that_occur(form, rows, place) if not known or data.partial_labels else ()
+        labels = LabelSpace(known or occurring)
     except LabelError as error:
         raise DataError(str(error), path=source) from None
+    absent = _absent(labels, occurring, data)
     notes += [form.note, f"{len(labels)} labels: {_shortened(labels.names)}."]
+    notes += _absence(labels, absent)
     data = replace(data, label_column=found.names, label_delimiter=form.delimiter)
-    return LabelPlan(labels, data, tuple(notes), source, (place,), form)
+    return LabelPlan(labels, data, tuple(notes), source, (place,), form, absent)
+
+
+def _absent(space: LabelSpace, present: Iterable[str], data: DataOptions) -> tuple[int, ...]:
+    """Return the columns of the labels that a file lacks; none unless it may lack some."""
+    if not data.partial_labels:
+        return ()
+    names = set(present)
+    return tuple(column for column, name in enumerate(space.names) if name not in names)
+
+
+def _absence(space: LabelSpace, absent: Sequence[int]) -> list[str]:
+    if not absent:
+        return []
+    names = [space.names[column] for column in absent]
+    return [
+        f"The file says nothing about {len(names)} of {len(space)} labels, which are unknown in all "
+        f"its rows: {_shortened(names)}."
+    ]
 
 
 def _names_that_occur(form: NameForm, rows: Iterable[Row], place: int) -> tuple[str, ...]:

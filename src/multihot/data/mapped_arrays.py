@@ -8,10 +8,11 @@ The folder is made aside and appears by one rename, so it is complete or not the
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from multihot.files import flush_file, flush_folder, read_json, storage_errors, write_json
 
-__all__ = ["ArrayWriter", "new_arrays", "open_arrays"]
+__all__ = ["ArrayWriter", "map_array", "new_arrays", "open_arrays"]
 
 _META = "meta.json"
 
@@ -58,19 +59,23 @@ def open_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, An
     """Return the mapped arrays and the facts; `None` unless all files are there in their size."""
     try:
         meta = read_json(folder / _META)
-        arrays = {name: _mapped(folder, name, *each) for name, each in meta["arrays"].items()}
+        arrays = {
+            name: map_array(folder / f"{name}.bin", dtype, (length,))
+            for name, (dtype, length) in meta["arrays"].items()
+        }
         return arrays, dict(meta["facts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _mapped(folder: Path, name: str, dtype: str, length: int) -> npt.NDArray[Any]:
-    path = folder / f"{name}.bin"
-    if path.stat().st_size != np.dtype(dtype).itemsize * length:
+def map_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> npt.NDArray[Any]:
+    """Map a file for reading; raise `ValueError` when its size is not that of `dtype` and `shape`."""
+    kind, wanted = np.dtype(dtype), tuple(shape)
+    if path.stat().st_size != kind.itemsize * math.prod(wanted):
         raise ValueError(f"{path} has another size than its description says.")
-    if length == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype)
-    return np.asarray(np.memmap(path, dtype, mode="r", shape=(length,)))
+    if 0 in wanted:  # an empty file cannot be mapped
+        return np.zeros(wanted, kind)
+    return np.asarray(np.memmap(path, kind, mode="r", shape=wanted))
 
 
 @contextmanager

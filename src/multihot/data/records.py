@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
 from multihot.data.labelling import KNOWN_LABELS, plan_labels
+from multihot.data.row_cells import extra_places, group_cells, weight_cells
 from multihot.data.rows import Row, as_text
 from multihot.data.streams import TextRow, TextStream, stream_texts
 from multihot.data.tables import open_table
@@ -54,6 +55,11 @@ class Examples:
         Everything that was detected, merged or found missing, for people.
     lines
         *Shape:* N: the 1-based line (or row) of each text in the file.
+    weights
+        *Shape:* (N,), float32, at least 0: what each text counts in training; `None` = 1 each.
+    groups
+        *Shape:* N: texts of equal values stay on one side of every split, an empty value is alone;
+        `None` = there is no such column.
     """
 
     texts: list[str]
@@ -63,6 +69,8 @@ class Examples:
     data: DataOptions
     notes: tuple[str, ...]
     lines: list[int]
+    weights: npt.NDArray[np.float32] | None = None
+    groups: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -79,6 +87,8 @@ class Examples:
             else self.labels.take(np.asarray(chosen, dtype=np.int64)),
             ids=[self.ids[row] for row in chosen],
             lines=[self.lines[row] for row in chosen],
+            weights=None if self.weights is None else self.weights[chosen],
+            groups=None if self.groups is None else [self.groups[row] for row in chosen],
         )
 
 
@@ -117,6 +127,7 @@ def read_examples(
     table = open_table(path, data)
     text = find_text_column(table.columns, data, source)
     row_id = find_id_column(table.columns, data, source, text)
+    weight, group = extra_places(table.columns, data, source)
     rows = list(table.rows)
     if not rows:
         raise DataError("There is a header, but not a single row.", path=source)
@@ -130,7 +141,18 @@ def read_examples(
         matrix, resolved = plan.matrix(rows), plan.data
         notes += plan.notes
     ids = _ids(table.columns, rows, row_id)
-    examples = Examples(texts, matrix, ids, source, resolved, (), [line for line, _ in rows])
+    lines = [line for line, _ in rows]
+    examples = Examples(
+        texts,
+        matrix,
+        ids,
+        source,
+        resolved,
+        (),
+        lines,
+        None if weight is None else weight_cells(rows, weight, source, table.columns[weight]),
+        None if group is None else group_cells(rows, group),
+    )
     if data.group_by is not None:
         examples, said = _grouped(examples, table.columns, rows, data.group_by)
         notes += said
@@ -147,11 +169,23 @@ def portable(data: DataOptions) -> DataOptions:
     A file of label names becomes the labels known from it, so that indices in later files keep
     their meaning wherever that file goes.
 
+    Weights and groups serve training alone: later files need no such columns.
+
     Encoding, delimiter and quoting stay where the user set them: `Examples.data` never holds what was
     detected about one file.
     """
     label_names = None if data.label_names is None else KNOWN_LABELS
-    return replace(data, format="auto", sheet=None, split=None, label_names=label_names)
+    extra = [name for name in (data.weight_column, data.split_by) if name is not None]
+    return replace(
+        data,
+        format="auto",
+        sheet=None,
+        split=None,
+        label_names=label_names,
+        weight_column=None,
+        split_by=None,
+        ignore_columns=(*data.ignore_columns, *extra),
+    )
 
 
 def _ids(columns: Sequence[str], rows: Sequence[Row], row_id: str | None) -> list[str]:
@@ -184,6 +218,14 @@ def _grouped(
                 line=line,
                 column=column,
             )
+        if examples.weights is not None and examples.weights[first] != examples.weights[row]:
+            raise DataError(
+                f"The weights of line {examples.lines[first]} and line {line} differ, although both "
+                f"have the value {as_text(cells[place])!r} of '{column}'. Make them equal.",
+                path=examples.source,
+                line=line,
+                column=examples.data.weight_column,
+            )
         group[row] = first
     kept = np.array(sorted(first_of.values()), dtype=np.int64)
     united = examples.take(kept)
@@ -199,12 +241,15 @@ class Tally:
 
     def __init__(self) -> None:
         self._rows = self._empty = self._unlabelled = self._unknown = self._without = 0
+        self._soft = self._half = self._no_weight = 0
         self._has_labels = self._has_positive = self._has_zero = False
 
     def update(self, examples: Examples) -> None:
         """Add rows."""
         self._rows += len(examples)
         self._empty += sum(not text.strip() for text in examples.texts)
+        if examples.weights is not None:
+            self._no_weight += int((examples.weights == 0).sum())
         if examples.labels is None:
             return
         self._has_labels = True
@@ -213,14 +258,23 @@ class Tally:
         self._unlabelled += int(unlabelled.sum())
         self._unknown += int((~known[~unlabelled]).sum())
         self._without += int((values == 0).all(axis=1).sum())
-        self._has_positive = self._has_positive or bool((values == 1).any())
+        self._soft += int(((values > 0) & (values < 1)).sum())
+        self._half += int((values == 0.5).sum())
+        self._has_positive = self._has_positive or bool((values > 0.5).any())
         self._has_zero = self._has_zero or bool((values == 0).any())
 
     def notes(self) -> list[str]:
         """Say how many texts are empty, unlabelled, partly labelled or without any label."""
         notes = [f"{self._empty} of {self._rows} texts are empty."] if self._empty else []
+        if self._no_weight:
+            notes.append(f"{self._no_weight} of {self._rows} texts have the weight 0.")
         if not self._has_labels:
             return notes
+        if self._soft:
+            notes.append(
+                f"{self._soft} label cells are fractions; {self._half} of them are exactly 0.5, which "
+                "counts as unknown wherever something is decided or measured."
+            )
         if self._unlabelled:
             notes.append(f"{self._unlabelled} of {self._rows} texts are unlabelled.")
         if self._unknown:

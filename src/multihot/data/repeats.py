@@ -2,7 +2,7 @@
 
 Two texts are *equal* when every character is, and *alike* when their words are: see `normalised`.
 Blank texts are left out. Rows of one text *conflict* when some label is 1 in one of them and 0 in
-another; an unknown cell conflicts with nothing.
+another; an unknown cell conflicts with nothing, and a fraction counts as what it decides for.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _conflict(rows: list[tuple[Examples, int]]) -> bool:
     if not values:
         return False
     stacked = np.stack(values)
-    return bool(((stacked == 1).any(axis=0) & (stacked == 0).any(axis=0)).any())
+    return bool(((stacked > 0.5).any(axis=0) & (stacked < 0.5).any(axis=0)).any())
 
 
 def _repeated_text(rows: list[tuple[Examples, int]], conflicting: bool) -> RepeatedText:

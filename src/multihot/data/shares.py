@@ -88,7 +88,8 @@ class UnseenSets:
 
 
 def label_shares(labels: LabelMatrix) -> dict[str, LabelShare]:
-    """Return by name how often each label occurs."""
+    """Return by name how often each label occurs; a fraction counts as what it decides for."""
+    labels = labels.hard()
     known = labels.known.sum(axis=0).tolist()
     return {
         name: LabelShare(count, len(labels) - num_known, count / num_known if num_known else None)
@@ -99,7 +100,8 @@ def label_shares(labels: LabelMatrix) -> dict[str, LabelShare]:
 
 
 def count_rows(labels: LabelMatrix) -> RowCounts:
-    """Count rows by their number of labels."""
+    """Count rows by their number of labels; a fraction counts as what it decides for."""
+    labels = labels.hard()
     labelled = labels.known.any(axis=1)
     sizes = (labels.values[labelled] == 1).sum(axis=1)
     return RowCounts(
@@ -127,6 +129,7 @@ def unseen_label_sets(first: LabelMatrix, second: LabelMatrix) -> UnseenSets:
 
 def _label_sets(labels: LabelMatrix) -> list[bytes]:
     """Return one hashable label set per completely known row: L bytes, 1 = has the label."""
+    labels = labels.hard()
     complete = labels.known.all(axis=1)
     return [row.tobytes() for row in labels.values[complete] == 1]
 

@@ -1,7 +1,8 @@
 """Random splits that keep the share of every label: iterative stratification.
 
 Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", ECML PKDD 2011,
-Algorithm 1. Letters: `N` rows, `L` labels; side 0 is kept, side 1 is held out.
+Algorithm 1. Letters: `N` rows, `U` units of rows that stay together, `K` sides, `L` labels. Of two
+sides, side 0 is kept and side 1 is held out.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from multihot.errors import DataError, OptionError
 from multihot.labels import LabelMatrix
 
-__all__ = ["split_positives", "stratified_split"]
+__all__ = ["split_positives", "stratified_split", "stratify"]
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+CountArray = BoolArray | IntArray
 
 
 def stratified_split(
@@ -66,48 +68,95 @@ def split_positives(
         )
     num_held_out = min(max(round(fraction * num_rows), 1), num_rows - 1)
     sizes = np.array([num_rows - num_held_out, num_held_out])
-    side = _stratify(positive, sizes, generator)
-    _correct_sizes(side, positive, sizes)
+    side = stratify(positive, np.ones(num_rows, dtype=np.int64), sizes, generator)
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
 
-def _stratify(positive: BoolArray, sizes: IntArray, generator: np.random.Generator) -> IntArray:
-    """Return the side of each row, *shape* (N,), with about `sizes` rows on each."""
-    side = np.full(len(positive), -1)
+def stratify(
+    counts: CountArray, rows: IntArray, sizes: IntArray, generator: np.random.Generator
+) -> IntArray:
+    """Return the side of each unit so that every side has about its share of every label.
+
+    Parameters
+    ----------
+    counts
+        *Shape:* (U, L). How many rows of each unit have each label.
+    rows
+        *Shape:* (U,). How many rows each unit has.
+    sizes
+        *Shape:* (K,), positive. How many rows each side shall have, as many as there are. They are met
+        exactly where every unit is one row, else as nearly as moving single units makes them.
+    generator
+        Decides between equally good choices.
+
+    Returns
+    -------
+    side
+        *Shape:* (U,), int64, 0 to K - 1.
+    """
+    counts = counts.astype(np.int64)
+    side = np.full(len(counts), -1)
     free = sizes.copy()
-    wanted = np.outer(sizes / sizes.sum(), positive.sum(axis=0))  # (2, L): positives still to get
-    while (remaining := positive[side < 0].sum(axis=0)).any():
+    remaining = counts.sum(axis=0)
+    wanted = np.outer(sizes / sizes.sum(), remaining)  # (K, L): positives still to get
+    while remaining.any():
         # The rarest label first: later there would be no freedom left to spread its few rows.
         label = np.argmin(np.where(remaining > 0, remaining, np.inf))
-        for row in generator.permutation(np.flatnonzero((side < 0) & positive[:, label])):
-            chosen = _needier(wanted[:, label], free, generator)
-            side[row] = chosen
-            free[chosen] -= 1
-            wanted[chosen] -= positive[row]
-    unlabelled = generator.permutation(np.flatnonzero(side < 0))
-    side[unlabelled] = np.arange(len(unlabelled)) < free[1]
+        units = generator.permutation(np.flatnonzero((side < 0) & (counts[:, label] > 0)))
+        for unit in units[np.argsort(-counts[units, label], kind="stable")]:
+            chosen = _neediest(wanted[:, label], free, generator)
+            side[unit] = chosen
+            free[chosen] -= rows[unit]
+            wanted[chosen] -= counts[unit]
+            remaining -= counts[unit]
+    _share_out(generator.permutation(np.flatnonzero(side < 0)), side, rows, free)
+    _correct_sizes(side, counts, rows, sizes)
     return side
 
 
-def _needier(wanted: DoubleArray, free: IntArray, generator: np.random.Generator) -> int:
+def _neediest(wanted: DoubleArray, free: IntArray, generator: np.random.Generator) -> int:
     """Return the side that wants most of a label, else the one with most space, else any."""
-    if wanted[0] != wanted[1]:
-        return int(wanted[1] > wanted[0])
-    if free[0] != free[1]:
-        return int(free[1] > free[0])
-    return int(generator.integers(2))
+    best = np.flatnonzero(wanted == wanted.max())
+    if len(best) > 1:
+        best = best[free[best] == free[best].max()]
+    return int(best[0] if len(best) == 1 else best[generator.integers(len(best))])
 
 
-def _correct_sizes(side: IntArray, positive: BoolArray, sizes: IntArray) -> None:
-    """Move rows, in place, until the sizes are exact; the paper leaves them off by a few rows.
+def _share_out(units: IntArray, side: IntArray, rows: IntArray, free: IntArray) -> None:
+    """Fill the space that is left, in place, with units that have no label, large ones first."""
+    if (rows == 1).all():
+        ends = np.cumsum(np.maximum(free, 0)[:0:-1])  # the last side first; the rest goes to side 0
+        side[units] = (len(free) - 1 - np.searchsorted(ends, np.arange(len(units)), "right")).clip(
+            0
+        )
+        return
+    for unit in units[np.argsort(-rows[units], kind="stable")]:
+        chosen = int(np.argmax(free))
+        side[unit] = chosen
+        free[chosen] -= rows[unit]
 
-    Each time the row goes whose move lessens the squared deviations of the label counts most, each
-    divided by the count of the label in all rows.
+
+def _correct_sizes(side: IntArray, counts: IntArray, rows: IntArray, sizes: IntArray) -> None:
+    """Move units, in place, from the fullest side to the emptiest until no move helps.
+
+    The paper leaves the sizes off by a few rows. Each time that unit goes whose move lessens the
+    squared deviations of the label counts most, each divided by the count of the label in all rows.
     """
-    totals = positive.sum(axis=0)
-    while surplus := np.count_nonzero(side == 1) - sizes[1]:
-        source = int(surplus > 0)
-        rows = np.flatnonzero(side == source)
-        excess = positive[rows].sum(axis=0) - totals * sizes[source] / len(side)
-        gain = positive[rows] @ ((2 * excess - 1) / np.maximum(totals, 1))
-        side[rows[np.argmax(gain)]] = 1 - source
+    totals = counts.sum(axis=0)
+    share = sizes / sizes.sum()
+    while True:
+        surplus = np.bincount(side, weights=rows, minlength=len(sizes)).astype(np.int64) - sizes
+        source, target = int(np.argmax(surplus)), int(np.argmin(surplus))
+        units = np.flatnonzero(side == source)
+        # One that is larger than surplus and gap would only turn them round.
+        units = units[rows[units] < surplus[source] - surplus[target]]
+        fitting = units[rows[units] <= min(surplus[source], -surplus[target])]
+        if len(fitting):
+            units = fitting
+        if surplus[source] <= 0 or not len(units):
+            return
+        excess = counts[side == source].sum(axis=0) - totals * share[source]
+        excess -= counts[side == target].sum(axis=0) - totals * share[target]
+        moved = counts[units]
+        gain = (moved * (excess - moved)) @ (1 / np.maximum(totals, 1))
+        side[units[np.argmax(gain)]] = target

@@ -12,7 +12,7 @@ from multihot.data.sniff import content_kind
 from multihot.errors import DataError, OptionError
 from multihot.options import DataOptions
 
-__all__ = ["FORMATS", "open_table"]
+__all__ = ["FORMATS", "file_format", "open_table"]
 
 FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet", "xlsx", "dataset")
 """What `data.format` may be."""
@@ -71,6 +71,14 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
         return _open(file, _format_of(file, data), data)
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
+
+
+def file_format(path: str | Path, data: DataOptions) -> str:
+    """Return which format of `FORMATS` a table that `open_table` opens has."""
+    file = Path(path)
+    if data.format == "dataset" or huggingface.is_saved_dataset(file):
+        return "dataset"
+    return _format_of(file, data)
 
 
 def _missing(file: Path) -> DataError:

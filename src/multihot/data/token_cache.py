@@ -1,6 +1,7 @@
 """Tokens and labels of a file, made once and kept in mapped files that later runs open again.
 
 FOLDER/KEY/ids.bin offsets.bin truncated.bin codes.bin hashes.bin lines.bin
+           weights.bin groups.bin   where rows have them
            meta.json   written last: the key in full, and type, shape and SHA-256 of each array
 
 An entry appears by one rename. What does not verify is as good as absent and made anew; builders of
@@ -27,6 +28,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from multihot.data.mapped_arrays import map_array
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import StorageError
 from multihot.files import flush_folder, read_json, sha256_of, storage_errors, write_json
@@ -39,7 +41,8 @@ _STAGE = ".writing-"
 _ENTRY_NAME = re.compile("[0-9a-f]{32}")
 _STAGE_DAYS, _UNUSED_DAYS = 7, 30  # left behind by a killed builder; not used by any run
 _ATTEMPTS = 5  # to put an entry in its place while others do the same
-_TYPES = {"truncated": "|b1", "codes": "|u1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
+_TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
+_OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
 
 AnyArray = npt.NDArray[Any]
 
@@ -53,17 +56,24 @@ class EncodedRows:
     tokens
         Token ids of each row.
     codes
-        *Shape:* (N, L), uint8: 0 = has it not, 1 = has the label, 2 = unknown.
+        *Shape:* (N, L). uint8: 0 = has it not, 1 = has the label, 2 = unknown. Of soft labels
+        float32: the values themselves, NaN = unknown.
     hashes
         *Shape:* (N,), uint64. Hash of text and labels of each row.
     lines
         *Shape:* (N,), int64. 1-based line of each row in its file.
+    weights
+        *Shape:* (N,), float32. What each row counts in training; `None` = 1 each.
+    groups
+        *Shape:* (N,), uint64. Hash of what keeps rows on one side of a split; `None` = nothing does.
     """
 
     tokens: TokenizedTexts
-    codes: npt.NDArray[np.uint8]
+    codes: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     hashes: npt.NDArray[np.uint64]
     lines: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32] | None = None
+    groups: npt.NDArray[np.uint64] | None = None
 
 
 def cache_folder() -> Path | None:
@@ -184,13 +194,16 @@ def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
         named: dict[str, AnyArray] = {
             "offsets": offsets if is_first else offsets[1:],
             "truncated": tokens.truncated,
-            "codes": chunk.codes,
             "hashes": chunk.hashes,
             "lines": chunk.lines,
         }
         found = {name: array.astype(_TYPES[name], copy=False) for name, array in named.items()}
-        ids = tokens.ids
-        yield {"ids": ids.astype(ids.dtype.newbyteorder("<"), copy=False), **found}
+        for name, kind in _OPTIONAL_TYPES.items():
+            if (array := getattr(chunk, name)) is not None:
+                found[name] = array.astype(kind, copy=False)
+        for name, array in (("ids", tokens.ids), ("codes", chunk.codes)):
+            found[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        yield found
         num_tokens, is_first = int(offsets[-1]), False
 
 
@@ -210,21 +223,24 @@ def _write_arrays(stage: Path, chunks: Iterable[EncodedRows]) -> dict[str, dict[
 
 def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
     tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
-    return EncodedRows(tokens, arrays["codes"], arrays["hashes"], arrays["lines"])
+    return EncodedRows(
+        tokens,
+        arrays["codes"],
+        arrays["hashes"],
+        arrays["lines"],
+        arrays.get("weights"),
+        arrays.get("groups"),
+    )
 
 
 def _mapped(entry: Path, described: dict[str, dict[str, Any]]) -> EncodedRows:
     """Map the arrays of an entry; a file of another size than its shape raises `ValueError`."""
-    arrays: dict[str, AnyArray] = {}
-    for name, array in described.items():
-        path, dtype, shape = entry / f"{name}.bin", np.dtype(array["dtype"]), tuple(array["shape"])
-        if path.stat().st_size != dtype.itemsize * int(np.prod(shape)):
-            raise ValueError(f"{path} has another size than its shape says.")
-        if 0 in shape:  # an empty file cannot be mapped
-            arrays[name] = np.zeros(shape, dtype)
-        else:
-            arrays[name] = np.asarray(np.memmap(path, dtype, mode="r", shape=shape))
-    return _rows(arrays)
+    return _rows(
+        {
+            name: map_array(entry / f"{name}.bin", array["dtype"], array["shape"])
+            for name, array in described.items()
+        }
+    )
 
 
 def _publish(stage: Path, entry: Path, key: str) -> EncodedRows | None:

@@ -21,7 +21,7 @@ from multihot.data.corpus_tokens import CorpusTokens
 from multihot.data.held_out import HeldOutRule, held_out_rule, split_document
 from multihot.data.mapped_arrays import ArrayWriter, new_arrays, open_arrays
 from multihot.data.sentences import split_sentences
-from multihot.data.tokens import plain_tokenizer
+from multihot.data.tokens import id_dtype, plain_tokenizer
 from multihot.listener import Listener
 
 __all__ = ["tokenize_corpus"]
@@ -92,7 +92,7 @@ def tokenize_corpus(
     if found is None:
         types: dict[str, npt.DTypeLike]
         types = {f"{part}.{name}": np.int64 for part in _PARTS for name in _ARRAYS}
-        types |= {f"{part}.ids": _id_type(tokenizer) for part in _PARTS}
+        types |= {f"{part}.ids": id_dtype(tokenizer) for part in _PARTS}
         with new_arrays(entry, types) as writer:
             rule, tally = held_out_rule(corpus, fraction, seed), Tally()
             _write(writer, _runs(corpus, rule, language, tally), tokenizer, listener)
@@ -105,11 +105,6 @@ def tokenize_corpus(
         listener.say(note)
     part = _PARTS[held_out]
     return CorpusTokens(**{name: arrays[f"{part}.{name}"] for name in _ARRAYS})
-
-
-def _id_type(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
-    few = tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16
-    return np.dtype(np.uint16 if few else np.uint32)
 
 
 def _write(

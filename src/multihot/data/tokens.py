@@ -18,7 +18,14 @@ from multihot.errors import ArtifactError, DataError, OptionError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TOKENIZER_CALL_KEYS", "TokenizedTexts", "load_tokenizer", "plain_tokenizer", "tokenize"]
+__all__ = [
+    "TOKENIZER_CALL_KEYS",
+    "TokenizedTexts",
+    "id_dtype",
+    "load_tokenizer",
+    "plain_tokenizer",
+    "tokenize",
+]
 
 TOKENIZER_CALL_KEYS = (
     "is_local",
@@ -103,6 +110,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ArtifactError(f"{path}: is not a readable tokenizer file: {error}") from None
 
 
+def id_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
+    """Return the smaller of uint16 and uint32 that holds every id of the vocabulary."""
+    few = tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16
+    return np.dtype(np.uint16 if few else np.uint32)
+
+
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenizedTexts:
     """Encode texts with their special tokens, cut to `max_length` tokens.
 
@@ -125,7 +138,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
             f"max_length={max_length} leaves no room for text beside "
             f"{len(prefix) + len(suffix)} special tokens; use a larger one."
         )
-    dtype = np.uint16 if tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16 else np.uint32
+    dtype = id_dtype(tokenizer)
     pieces: list[npt.NDArray[np.unsignedinteger]] = []
     lengths = np.zeros(len(texts) + 1, dtype=np.int64)
     truncated = np.zeros(len(texts), dtype=np.bool_)

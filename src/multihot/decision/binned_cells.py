@@ -44,7 +44,7 @@ class BinnedCells:
         rows, labels = np.nonzero(~np.isnan(truth))
         positive = truth[rows, labels] == 1
         num_labels, num_bins = self.counts.shape[1:]
-        places = (positive * num_labels + labels) * num_bins + self._bins(scores[rows, labels])
+        places = (positive * num_labels + labels) * num_bins + self.bins(scores[rows, labels])
         np.add.at(self.counts.reshape(-1), places, 1)
 
     def per_label(self) -> list[Areas]:
@@ -57,13 +57,23 @@ class BinnedCells:
         negative, positive = self.counts.sum(axis=1)
         return _areas(positive, negative)
 
-    def _bins(self, scores: FloatArray) -> npt.NDArray[np.int64]:
-        """Return the bin of each score; a larger score never has a smaller bin. *Shapes:* (C,)."""
+    def bins(self, scores: FloatArray) -> npt.NDArray[np.int64]:
+        """Return the bin of each score; a larger score never has a smaller bin. Any shape."""
         is_low = scores <= 0.5
         distance = np.where(is_low, scores, np.float32(1) - scores)  # to the nearer end; exact
         bits = np.maximum(distance.view(np.uint32), np.uint32(_LOWEST_BITS))
         place = ((bits - np.uint32(_LOWEST_BITS)) >> self._shift).astype(np.int64)
         return np.where(is_low, place, self.counts.shape[2] - 1 - place)
+
+    def edges(self) -> npt.NDArray[np.float64]:
+        """Return the lowest and highest score of each bin. *Shape:* (2, B), float64."""
+        half = self.counts.shape[2] // 2
+        places = np.arange(half + 1, dtype=np.uint32)
+        starts = ((places << self._shift) + np.uint32(_LOWEST_BITS)).view(np.float32)
+        low = starts.astype(np.float64)
+        low[0] = 0.0
+        below, above = np.append(low[:-1], 0.5), np.append(low[1:], 0.5)
+        return np.stack([np.append(below, 1 - above[-2::-1]), np.append(above, 1 - below[-2::-1])])
 
 
 def _num_bins(detail: int) -> int:

@@ -1,6 +1,7 @@
 """The one object that turns a model's logits into scores and scores into labels.
 
-Letters: `N` texts, `L` labels. logits (N, L) -> activation -> scores (N, L) -> thresholds -> labels.
+Letters: `N` texts, `L` labels. logits (N, L) -> calibration -> activation -> scores (N, L) ->
+thresholds -> rule for empty sets -> labels.
 A `Decision` is stored by label name in `thresholds.json` and knows which rows it was fitted on.
 """
 
@@ -13,26 +14,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.decision.calibration import Calibration
+from multihot.decision.fit_report import FitReport
 from multihot.decision.fitted_rows import FittedOn, row_hashes
-from multihot.decision.thresholds import fit_global, fit_per_label, goal_value
+from multihot.decision.goal_values import decided_value
+from multihot.decision.goals import Goal, parse_goal
+from multihot.decision.rules import at_thresholds, highest, sigmoid, with_nearest
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 from multihot.files import required_value
 from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import GOALS
+from multihot.options import EMPTY_SET_RULES
 
-__all__ = ["KINDS", "Decision", "FittedOn", "fit_decision", "row_hashes", "rows_fitted"]
+__all__ = ["KINDS", "Decision", "FittedOn", "row_hashes", "rows_fitted"]
 
-KINDS = ("global", "per_label", "fixed")
-"""How thresholds came about: one fitted number, one fitted number per label, or a given number."""
+KINDS = ("global", "per_label", "shrunk", "fixed", "top_k")
+"""How thresholds came about: one fitted number, one per label, one per label shrunk towards the global
+one, a given number; with `top_k` there are none, and ranks decide."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
-HashArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How scores become labels: a label is given where `score >= threshold`.
+    """How scores become labels: a label is given where `score >= threshold`, or by rank (`top_k`).
 
     Raises `OptionError` when a field has a value that is not supported.
     """
@@ -41,15 +46,21 @@ class Decision:
     thresholds: tuple[float, ...]
     """One per label, in label order, each between 0 and 1."""
     goal: str
-    """The goal that the thresholds serve, one of `GOALS`."""
+    """The goal that the thresholds serve, as `parse_goal` reads it."""
     kind: str
     """One of `KINDS`."""
     activation: str = "sigmoid"
-    calibration: None = None
+    calibration: Calibration | None = None
     empty_set_rule: str = "allow"
-    """`allow`: a text may end up without any label."""
+    """`allow`: a text may end up without any label; `at_least_one`: it then gets the one whose score
+    is nearest to its threshold, by logits; `abstain`: it stays without, and is said to abstain."""
     fitted_on: FittedOn | None = None
     """None when the thresholds are fixed."""
+    costs: tuple[tuple[float, float], ...] | None = None
+    """Of a false positive and a false negative of each label, in label order, where the goal is a
+    cost that differs between labels."""
+    fit_report: FitReport | None = None
+    """What fitting was worth; None where it was not asked for."""
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.space):
@@ -60,11 +71,22 @@ class Decision:
         pairs = zip(self.space.names, self.thresholds, strict=True)
         thresholds = tuple(_threshold(f"thresholds.{name}", value) for name, value in pairs)
         object.__setattr__(self, "thresholds", thresholds)
-        _one_of("goal", self.goal, GOALS)
+        goal = parse_goal(self.goal)
+        object.__setattr__(self, "goal", goal.text)
         _one_of("threshold_kind", self.kind, KINDS)
         _one_of("activation", self.activation, ("sigmoid",))
-        _one_of("calibration", self.calibration, (None,))
-        _one_of("empty_set_rule", self.empty_set_rule, ("allow",))
+        _one_of("empty_set_rule", self.empty_set_rule, EMPTY_SET_RULES)
+        if self.costs is not None:
+            goal.with_costs(dict(zip(self.space.names, self.costs, strict=True)), self.space.names)
+        if self.kind == "top_k" and goal.name != "top_k":
+            raise OptionError(f"'threshold_kind' is 'top_k', and the goal is {self.goal}.")
+
+    def parsed_goal(self) -> Goal:
+        """Return the goal with the costs of every label, and as asked of this kind of thresholds."""
+        names = self.space.names
+        table = None if self.costs is None else dict(zip(names, self.costs, strict=True))
+        goal = parse_goal(self.goal).with_costs(table, names)
+        return goal.of_each_label() if self.kind in ("per_label", "shrunk") else goal
 
     def scores(self, logits: FloatArray) -> FloatArray:
         """Return the probability of each label.
@@ -91,12 +113,28 @@ class Decision:
                 f"The model returned NaN for {num_broken} of {len(logits)} texts. "
                 "Its weights are damaged or its training diverged: train it again."
             )
-        return _sigmoid(logits)
+        return sigmoid(logits if self.calibration is None else self.calibration.apply(logits))
 
     def decide(self, scores: FloatArray) -> BoolArray:
         """Return whether each text gets each label. *Shapes:* (N, L) -> (N, L), bool."""
         scores = self._checked(scores, "scores")
-        return np.greater_equal(scores, np.asarray(self.thresholds, dtype=np.float64))
+        if self.kind == "top_k":
+            return highest(scores, self.parsed_goal().num_labels)
+        decided = at_thresholds(scores, self.thresholds)
+        if self.empty_set_rule == "at_least_one":
+            return with_nearest(decided, scores, self.thresholds)
+        return decided
+
+    def goal_value(self, scores: FloatArray, truth: FloatArray) -> float | None:
+        """Return what the decisions reach of the goal, `None` where it is undefined.
+
+        *Shapes:* (N, L) both; truth is 0, 1 or NaN (unknown).
+        """
+        return self.goal_reached(self.decide(scores), truth)
+
+    def goal_reached(self, decided: BoolArray, truth: FloatArray) -> float | None:
+        """Return what any decisions reach of this goal. *Shapes:* (N, L) both."""
+        return decided_value(decided, truth, self.parsed_goal())
 
     def names(self, scores: FloatArray) -> list[list[str]]:
         """Return the label names of each text, in label order. *Shape of scores:* (N, L)."""
@@ -112,20 +150,38 @@ class Decision:
             thresholds=(_threshold("threshold", value),) * len(self.space),
             kind="fixed",
             fitted_on=None,
+            fit_report=None,
         )
+
+    def train_values(self) -> dict[str, Any]:
+        """Return the options of training that fit the like of this; costs of single labels are lost."""
+        kind: str | float = "global" if self.kind == "top_k" else self.kind
+        return {
+            "goal": self.goal,
+            "thresholds": self.thresholds[0] if kind == "fixed" else kind,
+            "calibration": "none" if self.calibration is None else self.calibration.method,
+            "empty_set_rule": self.empty_set_rule,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision's keys of `thresholds.json` (see `schemas/thresholds.schema.json`)."""
-        return {
+        calibration = self.calibration
+        content: dict[str, Any] = {
             "labels": list(self.space.names),
             "activation": self.activation,
-            "calibration": self.calibration,
+            "calibration": None if calibration is None else calibration.to_json(self.space),
             "thresholds": dict(zip(self.space.names, self.thresholds, strict=True)),
             "threshold_kind": self.kind,
             "goal": self.goal,
             "empty_set_rule": self.empty_set_rule,
             "fitted_on": None if self.fitted_on is None else self.fitted_on.to_json(),
         }
+        if self.costs is not None:
+            names = self.space.names
+            content["costs"] = {n: list(pair) for n, pair in zip(names, self.costs, strict=True)}
+        if self.fit_report is not None:
+            content["fit_report"] = self.fit_report.to_json()
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Decision:
@@ -136,6 +192,8 @@ class Decision:
         labels = required_value(content, "labels", list)
         thresholds = required_value(content, "thresholds", dict)
         fitted_on = required_value(content, "fitted_on", dict | None)
+        calibration = required_value(content, "calibration", object)
+        report = content.get("fit_report")
         try:
             space = LabelSpace(tuple(labels))
             if set(thresholds) != set(space.names):
@@ -150,9 +208,13 @@ class Decision:
                 goal=required_value(content, "goal", str),
                 kind=required_value(content, "threshold_kind", str),
                 activation=required_value(content, "activation", str),
-                calibration=required_value(content, "calibration", object),
+                calibration=None
+                if calibration is None
+                else Calibration.from_json(calibration, space),
                 empty_set_rule=required_value(content, "empty_set_rule", str),
                 fitted_on=None if fitted_on is None else FittedOn.from_json(fitted_on),
+                costs=_stored_costs(content, space),
+                fit_report=None if report is None else FitReport.from_json(report),
             )
         except LabelError as error:
             raise ArtifactError(f"The key 'labels' is invalid. {error}") from error
@@ -169,94 +231,11 @@ class Decision:
         return values
 
 
-def fit_decision(
-    space: LabelSpace,
-    logits: FloatArray,
-    labels: LabelMatrix,
-    *,
-    goal: str,
-    thresholds: str | float,
-    source: str,
-    texts: Sequence[str] = (),
-    hashes: HashArray | None = None,
-) -> Decision:
-    """Fit a decision on held-out rows and remember which rows they were.
-
-    Parameters
-    ----------
-    space
-        The labels of the model, in the order of its outputs.
-    logits
-        What the model returned for the rows. *Shape:* (N, L).
-    labels
-        The truth of the same rows, matched to `space` by name.
-    goal
-        What the thresholds shall make large, one of `GOALS`.
-    thresholds
-        `global`, `per_label`, or a number between 0 and 1, with which nothing is fitted.
-    source, texts
-        Where the rows came from, and their texts, of which only hashes are kept.
-    hashes
-        The `row_hashes` of the rows where they are at hand; the texts are then not needed.
-
-    Returns
-    -------
-    decision
-        Without any known positive the thresholds stay at 0.5 and `fitted_on.goal_value` is None.
-
-    Raises
-    ------
-    OptionError
-        Goal or thresholds are not among the allowed values.
-    LabelError
-        The numbers of rows differ, or `labels` has a name that `space` lacks.
-    """
-    labels = labels.aligned_to(space)
-    num_texts = len(texts) if hashes is None else len(hashes)
-    if not len(logits) == len(labels) == num_texts:
-        raise LabelError(
-            f"There are {len(logits)} rows of logits, {len(labels)} of labels and {num_texts} texts; "
-            "expected the same number of each."
-        )
-    half = Decision(space, (0.5,) * len(space), goal, "fixed")
-    if not isinstance(thresholds, str):
-        return half.with_threshold(thresholds)
-    scores, truth = half.scores(logits), labels.values
-    fitted = _fit(scores, truth, goal, thresholds)
-    defined = bool((truth == 1).any())
-    fitted_on = FittedOn.of_hashes(
-        row_hashes(texts, labels) if hashes is None else hashes,
-        source=source,
-        goal_value=goal_value(scores, truth, fitted, goal) if defined else None,
-        goal_value_at_half=goal_value(scores, truth, 0.5, goal) if defined else None,
-    )
-    return replace(half, thresholds=fitted, kind=thresholds, fitted_on=fitted_on)
-
-
 def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -> int:
     """Return how many of these rows are among those that the thresholds were fitted on."""
     if decision.fitted_on is None:
         return 0
     return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
-
-
-def _fit(scores: FloatArray, truth: FloatArray, goal: str, thresholds: str) -> tuple[float, ...]:
-    if thresholds == "global":
-        return (fit_global(scores, truth, goal),) * int(scores.shape[1])
-    if thresholds == "per_label":
-        return tuple(float(value) for value in fit_per_label(scores, truth, goal))
-    raise OptionError(
-        f"Unknown thresholds '{thresholds}'; expected global, per_label or a number from 0 to 1."
-    )
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(-x)) in float32, computed so that exp never overflows."""
-    logits = logits.astype(np.float32)
-    with np.errstate(under="ignore"):
-        small = np.exp(-np.abs(logits))
-        scores: FloatArray = np.where(logits >= 0, 1, small) / (1 + small)
-        return scores
 
 
 def _threshold(key: str, value: Any) -> float:
@@ -271,3 +250,14 @@ def _one_of(key: str, value: object, allowed: Sequence[object]) -> None:
         raise OptionError(
             f"'{key}' is {value!r}; expected one of: {', '.join(str(choice) for choice in allowed)}"
         )
+
+
+def _stored_costs(
+    content: Mapping[str, Any], space: LabelSpace
+) -> tuple[tuple[float, float], ...] | None:
+    if content.get("costs") is None:
+        return None
+    stored = required_value(content, "costs", dict)
+    if set(stored) != set(space.names):
+        raise ArtifactError("The keys 'labels' and 'costs' do not name the same labels.")
+    return tuple(tuple(stored[name]) for name in space.names)

@@ -131,8 +131,10 @@ def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> HashArray:
     """Return a hash of each row: its text with the names of its labels and of its unknown labels.
 
     The order of the label columns plays no part, so that the same row is recognised in another file.
-    It is the first 8 bytes of a SHA-256. *Shape:* (N,), uint64.
+    Fractions count as what they decide for (`LabelMatrix.hard`). It is the first 8 bytes of a SHA-256.
+    *Shape:* (N,), uint64.
     """
+    labels = labels.hard()
     names = np.asarray(labels.space.names, dtype=object)
     order = np.argsort(names)
     names, values = names[order], labels.values[:, order]

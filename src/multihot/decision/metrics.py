@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from multihot.decision.intervals import wilson_interval
 from multihot.errors import LabelError
 
 __all__ = ["Counts", "LabelCounts"]
@@ -124,6 +125,27 @@ class Counts:
                 strict=True,
             )
         ]
+
+    def label_intervals(self) -> dict[str, list[float | None]]:
+        """Return the ends of 95 % intervals of precision, recall and F1 of each label.
+
+        Given how many texts count, each is a share of independent texts or a rising function of one:
+        with J = true positives / (true positives + errors), F1 = 2 J / (1 + J). So the interval of
+        Wilson 1927 holds, also for labels that few texts have. The keys are those of a report, such
+        as `f1_low`; `None` where undefined.
+        """
+        hit, extra, missed = self.true_positive, self.false_positive, self.false_negative
+        low, high = wilson_interval(hit, hit + extra + missed)
+        ends = {
+            "precision": wilson_interval(hit, hit + extra),
+            "recall": wilson_interval(hit, hit + missed),
+            "f1": (2 * low / (1 + low), 2 * high / (1 + high)),
+        }
+        return {
+            f"{name}_{end}": [None if math.isnan(value) else value for value in values.tolist()]
+            for name, both in ends.items()
+            for end, values in zip(("low", "high"), both, strict=True)
+        }
 
     def metrics(self) -> dict[str, float | None]:
         """Return every metric, each between 0 and 1, or `None` where it is undefined.

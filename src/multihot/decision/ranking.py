@@ -1,4 +1,4 @@
-"""Metrics of the order of scores, for which no threshold is needed; also with tied scores.
+"""Metrics of the scores themselves, for which no threshold is needed: their order, their reliability.
 
 Letters: `N` texts, `L` labels. Truth is float32 (N, L) with 1 = has the label, 0 = has it not,
 NaN = unknown; unknown cells count in nothing. What is undefined is `None`.
@@ -7,17 +7,26 @@ NaN = unknown; unknown cells count in nothing. What is undefined is `None`.
 from __future__ import annotations
 
 import math
-import os
-import tempfile
-from dataclasses import dataclass
-from typing import IO
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.decision.binned_cells import BinnedCells
+from multihot.decision.calibration_intervals import error_intervals
+from multihot.decision.calibration_metrics import (
+    Reliability,
+    num_simulations,
+    reliability_of,
+    reliability_of_bins,
+)
+from multihot.decision.cell_storage import MAX_CELLS_IN_MEMORY, new_cells
+from multihot.decision.intervals import Interval, logit_interval
+from multihot.decision.lrap import lrap_shares
+from multihot.decision.ranking_intervals import INFLUENCED, influences, standard_errors
 from multihot.decision.sorted_cells import UNKNOWN, Areas, areas_of, packed_cells
-from multihot.errors import LabelError, StorageError
+from multihot.errors import LabelError
 
 __all__ = ["MAX_EXACT_CELLS", "Ranking", "RankingMetrics"]
 
@@ -26,45 +35,75 @@ FloatArray = npt.NDArray[np.float32]
 MAX_EXACT_CELLS = 1 << 28
 """Cells (texts times labels) up to which ranking metrics are exact: 1 GiB in the temporary folder."""
 
-_MAX_CELLS_IN_MEMORY = 1 << 22  # 16 MB; more are kept in a file
+_ERRORS = ("expected_calibration_error", "mean_label_ece")
 _FIXED_POINT = 52  # bits behind the point of a summed share: one share is summed without rounding
-_BYTES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """What the order of the scores says."""
+    """What the scores say."""
 
     metrics: dict[str, float | None]
-    """`lrap`, `mean_average_precision`, `micro_roc_auc`, `macro_roc_auc`, each between 0 and 1."""
+    """`lrap`, `mean_average_precision`, `micro_roc_auc`, `macro_roc_auc`, `expected_calibration_error`,
+    `mean_label_ece`, each between 0 and 1; with simulations the two errors `_if_calibrated`."""
     errors: dict[str, float]
     """How far the exact value may be from a metric that was computed from bins; else empty."""
     labels: list[Areas]
     """The areas of each label, in column order."""
+    reliability: list[Reliability] = field(compare=False)
+    """The bins of each label, in column order."""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """Those that were asked for and can be computed; `lrap` is with the sums over rows."""
+    label_error_intervals: list[Interval | None] = field(default_factory=list)
+    """Of the expected calibration error of each label; empty where that is not computed."""
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What is found out about all cells."""
+
+    areas: list[Areas]
+    pooled_areas: Areas
+    reliability: list[Reliability]
+    pooled_reliability: Reliability
 
 
 class Ranking:
-    """Ranking metrics of rows that are added chunk by chunk; the chunks make no difference.
+    """Metrics of scores of rows that are added chunk by chunk; the chunks make no difference.
 
     Up to `max_exact_cells` the cells are kept, above about four million in a file without a name in
     the temporary folder (4 bytes a cell), and sorted label by label at the end. Beyond, cells are
     counted in bins; then `RankingMetrics.errors` bounds the error. `lrap` looks at one row at a time
     and is always exact.
+
+    With `intervals`, areas get one as long as they are exact, calibration errors as long as the cells
+    are in memory; and the errors of calibrated scores are simulated.
     """
 
     def __init__(
-        self, num_rows: int, num_labels: int, *, max_exact_cells: int = MAX_EXACT_CELLS
+        self,
+        num_rows: int,
+        num_labels: int,
+        *,
+        max_exact_cells: int = MAX_EXACT_CELLS,
+        intervals: bool = False,
+        seed: int = 0,
     ) -> None:
         self._shape = num_labels, num_rows
         self._num_rows = 0
         self._known = np.zeros(num_labels, dtype=np.int64)
         self._lrap_rows = self._lrap_sum = 0
+        self._seed = seed
+        self._with_intervals = intervals
+        self._simulations = num_simulations(num_rows * num_labels) if intervals else 0
         self._bins: BinnedCells | None = None
         self._keys: npt.NDArray[np.uint32] | None = None
         if num_rows * num_labels > max_exact_cells:
             self._bins = BinnedCells(num_labels)
         else:
-            self._keys = _storage(num_labels, num_rows)
+            self._keys = new_cells(num_labels, num_rows)
+            if intervals:
+                self._bins = BinnedCells(num_labels)
 
     def update(self, truth: FloatArray, scores: FloatArray) -> None:
         """Add rows.
@@ -97,69 +136,109 @@ class Ranking:
         """Return the metrics; after this no rows can be added.
 
         The means over labels leave out the labels for which the value is undefined. `lrap` is label
-        ranking average precision, the mean over texts of the share of true labels among those scored
-        at least as high as each true label (Tsoumakas, Katakis, Vlahavas 2010, section 7.2); a text
-        whose known labels are all true or all false counts 1, one with no known cell is left out.
+        ranking average precision (see `lrap_shares`); a text with no known cell is left out.
         """
-        labels, pooled = self._areas()
-        precisions = [(one.average_precision, one.average_precision_error) for one in labels]
-        mean_precision, precision_error = _mean(precisions)
-        mean_auc, auc_error = _mean([(one.roc_auc, one.roc_auc_error) for one in labels])
+        is_exact = self._keys is not None
+        standard_errors = self._standard_errors()
+        unsorted = None
+        if self._with_intervals and self._keys is not None and self._is_in_memory():
+            unsorted = self._keys[:, : self._num_rows].copy()
+        cells = self._cells()
+        metrics, bounds = _metrics(cells)
+        intervals: dict[str, Interval] = {}
+        for name, error in zip(INFLUENCED, standard_errors, strict=False):
+            if (value := metrics[name]) is not None:
+                intervals[name] = logit_interval(value, float(error), self._lrap_rows)
+        of_labels: list[Interval | None] = []
+        if unsorted is not None:
+            *of_labels, pooled, mean = error_intervals(
+                unsorted, cells.reliability, cells.pooled_reliability, self._seed
+            )
+            named = zip(_ERRORS, (pooled, mean), strict=True)
+            intervals |= {name: one for name, one in named if one is not None}
+        if self._with_intervals:
+            for name, drawn in zip(_ERRORS, _simulated(cells), strict=True):
+                is_there = len(drawn) > 0
+                metrics[f"{name}_if_calibrated"] = float(drawn.mean()) if is_there else None
+                if is_there:
+                    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+                    intervals[f"{name}_if_calibrated"] = low, high
         lrap = self._lrap_sum / (self._lrap_rows << _FIXED_POINT) if self._lrap_rows else None
-        metrics = {
-            "lrap": lrap,
-            "mean_average_precision": mean_precision,
-            "micro_roc_auc": pooled.roc_auc,
-            "macro_roc_auc": mean_auc,
-        }
-        errors = {
-            "mean_average_precision": precision_error,
-            "micro_roc_auc": pooled.roc_auc_error,
-            "macro_roc_auc": auc_error,
-        }
-        return RankingMetrics(metrics, errors if self._bins is not None else {}, labels)
+        return RankingMetrics(
+            metrics={"lrap": lrap, **metrics},
+            errors={} if is_exact else bounds,
+            labels=cells.areas,
+            reliability=cells.reliability,
+            intervals=intervals,
+            label_error_intervals=of_labels,
+        )
 
-    def _areas(self) -> tuple[list[Areas], Areas]:
-        """Return the areas of each label and of all cells together."""
-        if self._bins is not None:
-            return self._bins.per_label(), self._bins.pooled()
-        assert self._keys is not None
+    def influences(self) -> Iterator[npt.NDArray[np.float64]]:
+        """Go through the rows in blocks: the influence of each on `INFLUENCED`; before `result`.
+
+        Nothing where the cells were not kept, or without `intervals`.
+        """
+        if self._keys is not None and self._bins is not None:
+            yield from influences(self._keys[:, : self._num_rows], self._bins)
+
+    def _standard_errors(self) -> npt.NDArray[np.float64]:
+        """Return the standard errors of `INFLUENCED`, empty where they are not to be computed."""
+        if self._keys is None or self._bins is None:
+            return np.zeros(0)
+        return standard_errors(self.influences(), self._lrap_rows)
+
+    def _is_in_memory(self) -> bool:
+        return self._shape[0] * self._shape[1] <= MAX_CELLS_IN_MEMORY
+
+    def _cells(self) -> _Cells:
+        """Return the areas and bins of each label and of all cells together."""
+        if self._keys is None:
+            assert self._bins is not None
+            bins, edges = self._bins, self._bins.edges()
+
+            def binned(counts: npt.NDArray[np.int64]) -> Reliability:
+                return reliability_of_bins(
+                    counts[1], counts[0], edges, self._seed, self._simulations
+                )
+
+            each = [binned(bins.counts[:, column]) for column in range(self._shape[0])]
+            return _Cells(bins.per_label(), bins.pooled(), each, binned(bins.counts.sum(axis=1)))
         keys, self._keys = self._keys, None
         keys[:, self._num_rows :] = UNKNOWN
-        labels = []
+        areas, each = [], []
         for column, num_known in zip(keys, self._known.tolist(), strict=True):
             column.sort()  # where it lies, so that a file is not read into memory
-            labels.append(areas_of(column[:num_known]))
+            areas.append(areas_of(column[:num_known]))
+            each.append(reliability_of(column[:num_known], self._seed, self._simulations))
         everything = keys.reshape(-1)
         everything.sort()
-        return labels, areas_of(everything[: int(self._known.sum())])
+        everything = everything[: int(self._known.sum())]
+        pooled = reliability_of(everything, self._seed, self._simulations)
+        return _Cells(areas, areas_of(everything), each, pooled)
 
 
-def _storage(num_labels: int, num_rows: int) -> npt.NDArray[np.uint32]:
-    """Return room for all cells: in memory, or in a file that vanishes with the array."""
-    num_cells = num_labels * num_rows
-    if num_cells <= _MAX_CELLS_IN_MEMORY:
-        return np.empty((num_labels, num_rows), dtype=np.uint32)
-    try:
-        with tempfile.TemporaryFile(prefix="multihot-") as handle:
-            _reserve(handle, 4 * num_cells)
-            return np.memmap(handle, dtype=np.uint32, mode="r+", shape=(num_labels, num_rows))
-    except OSError as error:
-        raise StorageError(
-            f"Ranking metrics of {num_rows} texts and {num_labels} labels need a temporary file of "
-            f"{4e-6 * num_cells:.0f} MB, which {tempfile.gettempdir()} refuses: "
-            f"{error.strerror or error}. Free some space, or name another folder in TMPDIR."
-        ) from error
+def _metrics(cells: _Cells) -> tuple[dict[str, float | None], dict[str, float]]:
+    """Return the metrics of all cells, and how far the exact values may be from them."""
+    pooled = cells.pooled_areas, cells.pooled_reliability
+    found = {
+        "mean_average_precision": _mean(
+            [(one.average_precision, one.average_precision_error) for one in cells.areas]
+        ),
+        "micro_roc_auc": (pooled[0].roc_auc, pooled[0].roc_auc_error),
+        "macro_roc_auc": _mean([(one.roc_auc, one.roc_auc_error) for one in cells.areas]),
+        "expected_calibration_error": (pooled[1].error, pooled[1].error_bound),
+        "mean_label_ece": _mean([(one.error, one.error_bound) for one in cells.reliability]),
+    }
+    values = {name: value for name, (value, _) in found.items()}
+    return values, {name: bound for name, (_, bound) in found.items()}
 
 
-def _reserve(handle: IO[bytes], num_bytes: int) -> None:
-    """Make a file that large, with all of its room: a full disk is fatal once it is mapped."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle.fileno(), 0, num_bytes)
-        return
-    for start in range(0, num_bytes, _BYTES_AT_ONCE):
-        handle.write(bytes(min(_BYTES_AT_ONCE, num_bytes - start)))
-    handle.flush()
+def _simulated(cells: _Cells) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the errors of calibrated scores in each simulation: of all cells, and the labels' mean."""
+    of_labels = [one.simulated for one in cells.reliability if len(one.counts)]
+    if not of_labels:
+        return np.zeros(0), np.zeros(0)
+    return cells.pooled_reliability.simulated, np.mean(of_labels, axis=0)
 
 
 def _lrap(truth: FloatArray, scores: FloatArray) -> tuple[int, int]:
@@ -167,22 +246,7 @@ def _lrap(truth: FloatArray, scores: FloatArray) -> tuple[int, int]:
 
     Whole numbers, because their sum does not depend on its order.
     """
-    used = ~np.isnan(truth).all(axis=1)
-    truth, scores = truth[used], scores[used]
-    # Unknown cells sort last in each row, where they are counted by no cell before them.
-    order = np.lexsort((-scores, np.isnan(truth)), axis=1)
-    truth, scores = np.take_along_axis(truth, order, 1), np.take_along_axis(scores, order, 1)
-    known, positive = ~np.isnan(truth), truth == 1
-    num_labels = truth.shape[1]
-    is_last = np.ones(truth.shape, dtype=np.bool_)
-    is_last[:, :-1] = (scores[:, 1:] != scores[:, :-1]) | (known[:, 1:] != known[:, :-1])
-    # The last position with the same score: the nearest marked one, seen from the right.
-    last = np.where(is_last, np.arange(num_labels), num_labels)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    true_above = np.take_along_axis(np.cumsum(positive, axis=1), last, 1)
-    num_true = positive.sum(axis=1)
-    shares = (positive * true_above / (last + 1)).sum(axis=1) / np.maximum(num_true, 1)
-    shares = np.where(num_true > 0, shares, 1.0)
+    shares = lrap_shares(truth, scores)
     return len(shares), sum(np.rint(shares * 2.0**_FIXED_POINT).astype(np.int64).tolist())
 
 

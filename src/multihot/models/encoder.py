@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
 from multihot.files import sha256_of
+from multihot.options import POOLINGS
 
 __all__ = [
     "EncoderSource",
@@ -168,9 +169,9 @@ def _asks_for_mean_pooling(folder: Path) -> bool:
 
 
 def resolve_pooling(pooling: str, source: EncoderSource) -> str:
-    """Return `cls` or `mean`; `auto` takes what the encoder was made for."""
-    if pooling not in ("auto", "cls", "mean"):
-        raise OptionError(f"pooling={pooling!r}; expected auto, cls or mean.")
+    """Return `cls`, `mean`, `attention` or `labels`; `auto` takes what the encoder was made for."""
+    if pooling not in POOLINGS:
+        raise OptionError(f"pooling={pooling!r}; expected one of {', '.join(POOLINGS)}.")
     if pooling != "auto":
         return pooling
     return "mean" if source.made_for_mean_pooling else "cls"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multihot.data.batches import Batch, PackedBatch
+from multihot.data.label_prompt import LabelPrompt
 from multihot.errors import ArtifactError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import quiet_transformers, read_config
-from multihot.models.heads import MeanPoolingHead
+from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
 from multihot.models.loading import load_weights, refuse_lost
 from multihot.models.packed import encoder_inputs, keep_first_tokens
 from multihot.models.packing import Packing, lay_out
@@ -40,13 +42,16 @@ __all__ = [
     "save_network",
 ]
 
-_LABELS = "labels"  # key in the head file's metadata
+# Key in the head file's metadata. One alone: safetensors writes several in any order, and the same
+# run shall give the same bytes.
+_HEAD = "head"
 
 
 class SequenceClassification(nn.Module):
     """The family's own classification model."""
 
     form = "sequence_classification"
+    shortest_text = 1
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -78,16 +83,26 @@ class SequenceClassification(nn.Module):
 
 
 class EncoderAndHead(nn.Module):
-    """A bare encoder and the mean-pooling head over the labels of `space`."""
+    """A bare encoder and a head of ours over the labels of `space`."""
 
     form = "encoder_and_head"
 
-    def __init__(self, encoder: nn.Module, head: MeanPoolingHead, space: LabelSpace) -> None:
+    def __init__(self, encoder: nn.Module, head: Head, space: LabelSpace) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.space = space
         self.config: Any = encoder.config
+
+    @property
+    def prompt(self) -> LabelPrompt | None:
+        """Where the labels stand in front of every text; `None` when they do not."""
+        return self.head.prompt if isinstance(self.head, LabelsInTextHead) else None
+
+    @property
+    def shortest_text(self) -> int:
+        """Tokens that every text has at least."""
+        return self.prompt.length + 1 if self.prompt else 1
 
     @property
     def transformer(self) -> Any:
@@ -97,12 +112,24 @@ class EncoderAndHead(nn.Module):
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
         """Return logits, (B, L); see `SequenceClassification.forward`."""
         if isinstance(layout, Packing):
-            inputs = encoder_inputs(self.encoder, input_ids, layout)
+            types = self._token_types(layout.positions)
+            inputs = encoder_inputs(self.encoder, input_ids, layout, types)
             hidden = self.encoder(**inputs).last_hidden_state[0]
         else:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=layout).last_hidden_state
+            inputs = {"input_ids": input_ids, "attention_mask": layout}
+            types = self._token_types(torch.arange(input_ids.shape[1], device=input_ids.device))
+            if types is not None:
+                inputs["token_type_ids"] = types.expand_as(input_ids)
+            hidden = self.encoder(**inputs).last_hidden_state
         logits: Tensor = self.head(hidden, layout)
         return logits
+
+    def _token_types(self, positions: Tensor) -> Tensor | None:
+        """Return 0 for the labels in front of a text and the text's own type for the rest."""
+        prompt = self.prompt
+        if prompt is None or prompt.text_type >= getattr(self.config, "type_vocab_size", 0):
+            return None
+        return (positions >= prompt.length).long() * prompt.text_type
 
 
 def batch_tensors(
@@ -115,7 +142,9 @@ def batch_tensors(
     return input_ids, torch.from_numpy(batch.attention_mask).to(device)
 
 
-def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> nn.Module:
+def build_network(
+    folder: Path, space: LabelSpace, pooling: str, seed: int, prompt: LabelPrompt | None = None
+) -> nn.Module:
     """Build the network over a checked encoder folder, its new head drawn from `seed`.
 
     With `cls`, a classification head in the checkpoint is kept only if it is for the same labels in
@@ -128,9 +157,11 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
     space
         The labels; their names go into the configuration.
     pooling
-        `cls` or `mean`.
+        `cls`, `mean`, `attention` or `labels`.
     seed
         63-bit seed of the head's initial weights.
+    prompt
+        With `labels`: where they stand in front of every text.
     """
     from transformers import AutoModel, AutoModelForSequenceClassification
 
@@ -145,7 +176,7 @@ def build_network(folder: Path, space: LabelSpace, pooling: str, seed: int) -> n
             _renew_head(model)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
-    return EncoderAndHead(encoder, _new_head(config, space), space)
+    return EncoderAndHead(encoder, _new_head(config, space, pooling, prompt), space)
 
 
 def _renew_head(model: Any) -> None:
@@ -156,9 +187,14 @@ def _renew_head(model: Any) -> None:
     model.load_state_dict(head, strict=False)
 
 
-def _new_head(config: Any, space: LabelSpace) -> MeanPoolingHead:
-    dropout = getattr(config, "hidden_dropout_prob", None)
-    return MeanPoolingHead(config.hidden_size, len(space), 0.1 if dropout is None else dropout)
+def _new_head(config: Any, space: LabelSpace, pooling: str, prompt: LabelPrompt | None) -> Head:
+    stated = getattr(config, "hidden_dropout_prob", None)
+    dropout = 0.1 if stated is None else stated
+    if pooling == "labels":
+        assert prompt is not None
+        return LabelsInTextHead(config.hidden_size, prompt, dropout)
+    kind = AttentionPoolingHead if pooling == "attention" else MeanPoolingHead
+    return kind(config.hidden_size, len(space), dropout)
 
 
 def _describe_labels(config: Any, space: LabelSpace) -> None:
@@ -199,8 +235,13 @@ def save_network(network: nn.Module, folder: Path) -> list[str]:
             folder / "encoder", max_shard_size="1TB"
         )
     head = {name: tensor.contiguous() for name, tensor in network.head.state_dict().items()}
-    labels = json.dumps(network.space.names, ensure_ascii=False)
-    save_file(head, folder / "head.safetensors", metadata={_LABELS: labels})
+    description = {
+        "labels": network.space.names,
+        "pooling": _pooling(network.head),
+        "prompt": None if network.prompt is None else asdict(network.prompt),
+    }
+    metadata = {_HEAD: json.dumps(description, ensure_ascii=False)}
+    save_file(head, folder / "head.safetensors", metadata=metadata)
     return ["encoder/config.json", "encoder/model.safetensors", "head.safetensors"]
 
 
@@ -215,13 +256,31 @@ def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
         auto_class = AutoModelForSequenceClassification
         return SequenceClassification(_from_pretrained(auto_class, folder, config, new_head=False))
     path = folder / "head.safetensors"
-    with safe_open(path, framework="pt") as file:
-        _require_labels(path, json.loads((file.metadata() or {}).get(_LABELS, "[]")), space)
+    described = _described(path)
+    _require_labels(path, described["labels"], space)
+    prompt = LabelPrompt.from_json(described["prompt"]) if described["prompt"] else None
     config = read_config(folder / "encoder")
     encoder = _from_pretrained(AutoModel, folder / "encoder", config, new_head=False)
-    head = _new_head(config, space)
+    head = _new_head(config, space, described["pooling"], prompt)
     head.load_state_dict(load_file(path))
     return EncoderAndHead(encoder, head, space)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Return what a head file says about itself: labels, pooling and prompt."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if _HEAD in metadata:
+        described: dict[str, Any] = json.loads(metadata[_HEAD])
+        return described
+    # Before there was more than one head, only the labels were written.
+    return {"labels": json.loads(metadata.get("labels", "[]")), "pooling": "mean", "prompt": None}
+
+
+def _pooling(head: Head) -> str:
+    if isinstance(head, LabelsInTextHead):
+        return "labels"
+    return "attention" if isinstance(head, AttentionPoolingHead) else "mean"
 
 
 def _require_labels(path: Path, names: Sequence[str], space: LabelSpace) -> None:

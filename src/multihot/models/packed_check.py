@@ -97,7 +97,7 @@ def check_packed(
     before, was_training, good = encoder.config._attn_implementation, network.training, False
     network.eval()
     try:
-        texts = _texts(encoder)
+        texts = _texts(encoder, getattr(network, "shortest_text", 1))
         alone = _answer_alone(network, texts, gradients)
         set_attention(encoder, ATTENTION)
         reason = _differences(network, texts, alone, gradients)
@@ -120,12 +120,12 @@ def check_packed(
     return reason
 
 
-def _texts(encoder: nn.Module) -> list[Tensor]:
+def _texts(encoder: nn.Module, shortest: int) -> list[Tensor]:
     """Return texts of random tokens, (length,), int64 each."""
     config: Any = encoder.config
     windows = (getattr(config, name, None) for name in ("local_attention", "sliding_window"))
     widest = max((window for window in windows if isinstance(window, int)), default=0)
-    lengths = [1, 7, max(2 * widest, _LONG_TEXT)]
+    lengths = [shortest, shortest + 6, max(2 * widest, shortest - 1 + _LONG_TEXT)]
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
         lengths = [min(length, positions - first_position(config)) for length in lengths]
@@ -200,7 +200,7 @@ def _differences(
     if len(calls) != num_layers:
         return f"{family} called the packed attention {len(calls)} times in {num_layers} layers."
     for number, (expected, found) in enumerate(zip(alone.hidden, layers, strict=True)):
-        if (difference := _difference(found[0], expected)) > _SMALL_DIFFERENCE:
+        if (difference := _difference(found[0, : len(ids)], expected)) > _SMALL_DIFFERENCE:
             place = f"layer {number}" if number else "the embeddings"
             return (
                 f"{family} gives other vectors for packed texts after {place} ({difference:.0e})."

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,12 +31,14 @@ from multihot.files import (
     storage_errors,
     write_json,
 )
+from multihot.training.averaging import AVERAGE
 
 __all__ = [
     "checkpoint_folder",
     "damaged_checkpoints",
     "keep_checkpoints",
     "latest_checkpoint",
+    "load_averages",
     "load_checkpoint",
     "load_weights",
     "read_state",
@@ -208,6 +211,18 @@ def load_weights(folder: Path, network: nn.Module) -> None:
             f"{folder} belongs to another network ({str(error).splitlines()[0]}). Use the encoder "
             "and labels of the run that wrote it, or another --output."
         ) from None
+
+
+def load_averages(folder: Path, network: nn.Module) -> None:
+    """Put the averaged weights of a verified checkpoint into `network`, where it has some.
+
+    They are in the optimiser's file, under the key that `training.averaging` gives them.
+    """
+    with safe_open(folder / _OPTIMIZER, framework="pt") as file:
+        stored = set(file.keys())
+        for name, parameter in network.named_parameters():
+            if (key := f"{name}:{AVERAGE}") in stored:
+                parameter.data.copy_(file.get_tensor(key))
 
 
 def keep_checkpoints(root: Path, newest: int = 2) -> None:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from multihot.data.batches import Batch, EpochBatches, PackedBatch, epoch_batches, make_batch
 from multihot.errors import OptionError
-from multihot.models.losses import masked_binary_cross_entropy
 from multihot.models.network import batch_tensors
 from multihot.options import TrainOptions
 from multihot.training.loop import Step
+from multihot.training.objective import Objective
 from multihot.training.rows import EncodedExamples
 
 __all__ = ["check_budget", "count_steps", "explain_rows", "loss_on", "steps_after"]
@@ -94,15 +94,20 @@ def _batch(
     train_set: EncodedExamples, rows: npt.NDArray[np.int64], pad_id: int, *, packed: bool
 ) -> AnyBatch:
     batch = make_batch(train_set.tokens, rows, pad_id, packed=packed)
-    return replace(batch, labels=train_set.labels.values(rows))
+    return replace(batch, labels=train_set.labels.values(rows), weights=train_set.weights_of(rows))
 
 
-def loss_on(device: torch.device) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
-    """Return the loss of a batch on `device`: masked binary cross-entropy as (sum, weight)."""
+def loss_on(
+    device: torch.device, objective: Objective
+) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
+    """Return the loss of a batch on `device`, as (sum, weight)."""
 
     def loss(network: nn.Module, batch: AnyBatch) -> tuple[Tensor, Tensor]:
-        logits = network(*batch_tensors(batch, device))
-        return masked_binary_cross_entropy(logits, torch.from_numpy(batch.labels).to(device))
+        inputs = batch_tensors(batch, device)
+        passes = [network(*inputs) for _ in range(objective.num_passes)]
+        targets = torch.from_numpy(batch.labels).to(device)
+        weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(device)
+        return objective(passes, targets, weights)
 
     return loss
 

@@ -5,11 +5,16 @@ Letters: `N` rows, `L` labels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from multihot.backends.torch import TorchBackend
-from multihot.decision.decision import Decision, fit_decision
+from multihot.decision.decision import Decision
+from multihot.decision.fitting import Choices, fit_choices
+from multihot.decision.goals import parse_goal, read_costs
+from multihot.decision.honest import with_report
 from multihot.evaluate import Evaluation, Report
 from multihot.labels import LabelMatrix
 from multihot.options import TrainOptions
@@ -26,33 +31,61 @@ class HeldOut:
 
     While a decision is fitted, logits and labels of all N rows are in memory, some 20 bytes for each
     of the N x L cells; tokens may lie in mapped files, and texts are not kept.
+
+    Raises `OptionError` when the options of the decision do not fit together or the labels.
     """
 
     data: EncodedExamples
     backend: TorchBackend
     options: TrainOptions
 
-    def decide(self) -> tuple[Decision, Report]:
-        """Fit the decision of the network as it is, and report it on the same rows."""
-        logits = self.backend.logits(self.data.tokens)
-        labels, hashes = self.data.labels.matrix(), self.data.hashes()
-        decision = fit_decision(
-            labels.space,
-            logits,
-            labels,
-            goal=self.options.goal,
-            thresholds=self.options.thresholds,
-            source=Path(self.data.origin.source).name,
-            hashes=hashes,
+    def __post_init__(self) -> None:
+        # Now, and not after the first epoch.
+        names = self.data.labels.space.names
+        parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
+
+    @cached_property
+    def _choices(self) -> Choices:
+        options = self.options
+        costs = None if options.costs is None else read_costs(options.costs)
+        return Choices(
+            options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
+
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return the metrics of the network as it is, and what it reaches of the fitted goal."""
+        return self._decide()[2]
+
+    def decide(self, *, final: bool = False) -> tuple[Decision, Report]:
+        """Fit the decision of the network as it is, and report it on the same rows.
+
+        With `final` also intervals and what fitting was worth, which takes a hundred times as long.
+        """
+        return self._decide(final=final)[:2]
+
+    def _decide(
+        self, *, final: bool = False
+    ) -> tuple[Decision, Report, Mapping[str, float | None]]:
+        logits = self.backend.logits(self.data.tokens)
+        labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
+        truth = labels.values
+        options, choices = self.options, self._choices
+        source = Path(self.data.origin.source).name
+        decision = fit_choices(labels.space, logits, labels, hashes, choices, source=source)
+        if final:
+            decision = with_report(decision, logits, truth, hashes, choices, seed=options.seed)
         # Texts would only be asked for to see which rows were fitted; the hashes tell that below.
-        evaluation = Evaluation(replace(decision, fitted_on=None), len(labels))
+        evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
         for start in range(0, len(labels), _WINDOW_ROWS):
             part = slice(start, start + _WINDOW_ROWS)
-            evaluation.update([], LabelMatrix(labels.space, labels.values[part]), logits[part])
+            evaluation.update([], LabelMatrix(labels.space, truth[part]), logits[part])
         fitted_on = decision.fitted_on
-        return decision, replace(
+        report = replace(
             evaluation.report(),
             rows_truncated=int(self.data.tokens.truncated.sum()),
             rows_fitted=int(fitted_on.holds(hashes).sum()) if fitted_on else 0,
         )
+        if options.goal in report.metrics:
+            return decision, report, report.metrics
+        value = decision.goal_value(decision.scores(logits), truth)
+        return decision, report, {**report.metrics, options.goal: value}

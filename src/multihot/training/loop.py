@@ -92,7 +92,7 @@ def run(
             gradients.scale(clip / total_weight)
             # schedule, step
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("scale", 1.0)
             optimizer.step()
         mean_loss = total_loss / total_weight if total_weight else math.nan
         result = StepResult(step, mean_loss, total_weight, norm, rate)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import nn
 
 __all__ = ["build_optimizer", "linear_schedule"]
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
+_NEW = ("pooler",)  # inside the encoder, but made for the head
 
 
 def build_optimizer(
@@ -13,19 +21,67 @@ def build_optimizer(
     learning_rate: float,
     weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.999),
+    *,
+    head_learning_rate: float | None = None,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Return fused AdamW (Loshchilov and Hutter 2019) with no decay on biases and normalisation.
 
     One-dimensional parameters are exactly those; decaying them only moves the model's offsets
-    (Devlin et al. 2018, released code).
+    (Devlin et al. 2018, released code). Every group has a key `scale`, by which the loop multiplies
+    the learning rate of the step.
+
+    Parameters
+    ----------
+    network
+        A network with `transformer`, or any other when the two options below are left alone.
+    learning_rate
+        Peak rate of the encoder's last layer.
+    head_learning_rate
+        Peak rate of everything outside the encoder, and of its pooler; `None` = `learning_rate`.
+    layer_decay
+        Each layer's rate is that of the layer above times this; the embeddings are below the first
+        (Howard and Ruder 2018, section 3.2; Clark et al. 2020, A.2). 1 = the same for all.
     """
-    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+    head_scale = 1.0 if head_learning_rate is None else head_learning_rate / learning_rate
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = defaultdict(list)
+    for parameter, scale in _scaled(network, head_scale, layer_decay):
+        groups[parameter.ndim > 1, scale].append(parameter)
+    described: list[dict[str, Any]] = [
+        {"params": members, "weight_decay": weight_decay if decayed else 0.0, "scale": scale}
+        for (decayed, scale), members in groups.items()
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
+    return torch.optim.AdamW(described, lr=learning_rate, betas=betas, fused=True)
+
+
+def _scaled(
+    network: nn.Module, head_scale: float, layer_decay: float
+) -> Iterator[tuple[nn.Parameter, float]]:
+    """Yield every trainable parameter with its share of the learning rate."""
+    encoder: Any = getattr(network, "transformer", None)
+    names = {} if encoder is None else {id(p): name for name, p in encoder.named_parameters()}
+    numbers = {key: _layer_of(name) for key, name in names.items()}
+    top = max((n for n in numbers.values() if n is not None), default=0)
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        name = names.get(id(parameter))
+        if encoder is not None and (name is None or name.startswith(_NEW)):
+            yield parameter, head_scale
+        elif name is None:
+            yield parameter, 1.0
+        else:
+            number = numbers[id(parameter)]
+            # Outside all layers: embeddings before the first, a final normalisation with the last.
+            outside = 0 if "embed" in name else top
+            below = top - (outside if number is None else number)
+            yield parameter, layer_decay**below
+
+
+def _layer_of(name: str) -> int | None:
+    """Return the 1-based layer that a parameter belongs to; `None` outside all layers."""
+    found = _LAYER.search(name)
+    return int(found.group(1)) + 1 if found else None
 
 
 def linear_schedule(step: int, total_steps: int, warmup_steps: int) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from multihot.data.encoded_files import encode_file, encode_texts
+from multihot.data.folds import split_units, units_of
 from multihot.data.label_cells import LabelCells
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
@@ -76,13 +78,34 @@ class EncodedExamples:
         """Return the hash of each row. *Shape:* (N,)."""
         return self.stored.hashes if self.places is None else self.stored.hashes[self.places]
 
+    def weights_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+        """Return what the given rows count in training, `None` = 1 each. *Shapes:* (B,) -> (B,)."""
+        if self.stored.weights is None:
+            return None
+        return self.stored.weights[rows if self.places is None else self.places[rows]]
+
+    def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """Return a number for each given row, equal where a split must not part them; `None` = none.
+
+        *Shapes:* (B,) -> (B,), int64.
+        """
+        if self.stored.groups is None:
+            return None
+        groups = self.stored.groups[rows if self.places is None else self.places[rows]]
+        return units_of(np.where(groups == 0, -1, np.unique(groups, return_inverse=True)[1]))
+
     def fingerprint(self) -> str:
-        """SHA-256 over all rows in their order."""
+        """SHA-256 over all rows in their order: texts, labels and weights."""
         digest = hashlib.sha256()
-        for start in range(0, len(self), _HASHES_AT_ONCE):
-            part = slice(start, start + _HASHES_AT_ONCE)
-            wanted = part if self.places is None else self.places[part]
-            digest.update(self.stored.hashes[wanted].tobytes())
+        stored = self.stored
+        arrays: list[npt.NDArray[Any] | None] = [stored.hashes, stored.weights]
+        if stored.codes.dtype == np.float32:  # the hashes know whether a text has a label, no more
+            arrays.append(stored.codes)
+        for array in arrays:
+            for start in range(0, 0 if array is None else len(self), _HASHES_AT_ONCE):
+                part = slice(start, start + _HASHES_AT_ONCE)
+                assert array is not None
+                digest.update(array[part if self.places is None else self.places[part]].tobytes())
         return digest.hexdigest()
 
     def names(self, rows: npt.NDArray[np.int64]) -> list[str]:
@@ -90,7 +113,8 @@ class EncodedExamples:
         places = (rows if self.places is None else self.places[rows]).tolist()
         ids = _ids(self.origin, places)
         return [
-            f"{ids.get(place, f'row {place + 1}')} (line {self.stored.lines[place]})"
+            f"{ids.get(place, f'row {place + 1}')} ({_file_of(self.origin, place)}line "
+            f"{self.stored.lines[place]})"
             for place in places
         ]
 
@@ -123,6 +147,8 @@ def encode(
     found = EncodedExamples(labelled, stored, stored.tokens, LabelCells(space, stored.codes))
     if not found.labels.labelled().any():
         raise DataError("has no row with a known label.", path=labelled.source)
+    if stored.weights is not None and not (stored.weights > 0).any():
+        raise DataError("has no row with a weight above 0.", path=labelled.source)
     return found
 
 
@@ -137,7 +163,8 @@ def with_validation(
     """Return training and validation rows.
 
     Without `validation`, a stratified `fraction` of the training rows is set aside, drawn from
-    `seed`.
+    `seed`. Rows of one group (`data.split_by`) stay together, so that the number set aside may then
+    be another.
     """
     if validation is not None:
         return training, validation
@@ -150,7 +177,17 @@ def with_validation(
             "for validation.",
             path=training.origin.source,
         )
-    _, chosen = split_positives(training.labels.is_positive(labelled), fraction, generator)
+    positive, units = training.labels.is_positive(labelled), training.units(labelled)
+    if units is None:
+        _, chosen = split_positives(positive, fraction, generator)
+    elif len(np.unique(units)) > 1:
+        chosen = np.flatnonzero(split_units(positive, units, (1 - fraction, fraction), generator))
+    else:
+        raise DataError(
+            "All rows have one value in data.split_by and must stay together, so that none can be set "
+            "aside. Give a validation file of its own.",
+            path=training.origin.source,
+        )
     held_out = labelled[chosen]
     kept = np.ones(len(training), dtype=np.bool_)
     kept[held_out] = False
@@ -190,6 +227,15 @@ def _without_positives(labels: LabelCells) -> list[str]:
         for name, count in zip(labels.space.names, labels.positives(), strict=True)
         if count == 0
     ]
+
+
+def _file_of(origin: Labelled, place: int) -> str:
+    """Return the file that a row is from, where there are several."""
+    for part in origin.parts if isinstance(origin, LabelledFile) else ():
+        if place < len(part):
+            return f"{part.source}, "
+        place -= len(part)
+    return ""
 
 
 def _ids(origin: Labelled, places: Sequence[int]) -> dict[int, str]:

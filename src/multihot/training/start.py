@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from multihot.artifact import load_artifact
+from multihot.data.label_prompt import LabelPrompt, with_label_prompt
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import EncoderError, OptionError
+from multihot.files import read_table
 from multihot.labels import LabelSpace
 from multihot.models.encoder import (
     length_limit,
@@ -25,7 +28,13 @@ from multihot.models.encoder import (
 from multihot.models.network import build_network, load_network
 from multihot.options import DEFAULT_MAX_LENGTH
 
-__all__ = ["Start", "start_from_artifact", "start_from_encoder", "weights_fingerprint"]
+__all__ = [
+    "Start",
+    "read_descriptions",
+    "start_from_artifact",
+    "start_from_encoder",
+    "weights_fingerprint",
+]
 
 
 @dataclass(frozen=True)
@@ -37,18 +46,24 @@ class Start:
     tokenizer_config: dict[str, Any]
     space: LabelSpace
     pooling: str
-    """`cls` or `mean`."""
+    """`cls`, `mean`, `attention` or `labels`."""
     max_length: int
     """Tokens per text at most, special tokens included."""
 
 
 def start_from_encoder(
-    name: str, space: LabelSpace, *, pooling: str, max_length: int | None, seed: int
+    name: str,
+    space: LabelSpace,
+    *,
+    pooling: str,
+    max_length: int | None,
+    seed: int,
+    descriptions: Mapping[str, str] | None = None,
 ) -> Start:
     """Put a new head for `space` on the encoder called `name`.
 
     `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
-    `OptionError`.
+    `OptionError`. `descriptions` say in words what a label means, for `pooling="labels"`.
     """
     source = locate_encoder(name)
     tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
@@ -57,8 +72,11 @@ def start_from_encoder(
     limit = length_limit(config, tokenizer_config)
     _check_length(max_length, limit, name)
     length = max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
-    resolved = resolve_pooling(pooling, source)
-    network = build_network(source.folder, space, resolved, seed)
+    resolved, prompt = resolve_pooling(pooling, source), None
+    if resolved == "labels":
+        tokenizer, prompt = with_label_prompt(tokenizer, space.names, descriptions or {})
+        _check_prompt(prompt, length)
+    network = build_network(source.folder, space, resolved, seed, prompt)
     return Start(network, tokenizer, tokenizer_config, space, resolved, length)
 
 
@@ -75,6 +93,32 @@ def _check_length(max_length: int | None, limit: int | None, name: str | Path) -
     if max_length is not None and limit is not None and max_length > limit:
         raise OptionError(
             f"max_length={max_length}, but the encoder {name} has positions for {limit} tokens."
+        )
+
+
+def read_descriptions(path: str | None) -> dict[str, str]:
+    """Read label texts by label name from a JSON or TOML file; none without a path.
+
+    Raises `OptionError` when the file is missing, cannot be parsed, or holds anything but texts.
+    """
+    if path is None:
+        return {}
+    table = read_table(Path(path), "label_descriptions")
+    for name, text in table.items():
+        if not isinstance(text, str) or not text.strip():
+            raise OptionError(
+                f"{path}: the description of '{name}' is {text!r}; expected a text, such as "
+                '"joy": "joy, happiness and delight".'
+            )
+    return table
+
+
+def _check_prompt(prompt: LabelPrompt, max_length: int) -> None:
+    if prompt.length + 2 > max_length:
+        raise OptionError(
+            f"The label names take {prompt.length} tokens, which leaves no room for a text in "
+            f"max_length={max_length}. Raise max_length, shorten label_descriptions, or use "
+            "pooling=mean."
         )
 
 

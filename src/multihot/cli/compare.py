@@ -1,0 +1,61 @@
+"""`multihot compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.console import TextCounter, say
+
+__all__ = ["run"]
+
+_EPILOG = """Both models score the same texts. Every difference is A less B, with a 95 % interval by paired
+bootstrap and a p value by permutation; the labels' p values are also corrected together (Holm).
+The file is read as the training file of A was; data.KEY=VALUE changes that. --json prints one
+document: {"rows", "metrics": {NAME: {"first", "second", "difference", "low", "high", "p_value",
+"visible_difference", "rows_for_half_a_point", ...}}, "labels": {NAME: {..., "p_value_holm"}}}.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb with the words behind it; return the exit code."""
+    parser = new_parser("compare", "Compare two models on a labelled file.", _EPILOG)
+    parser.add_argument("first", metavar="A", help="folder that 'multihot train' wrote")
+    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("file", metavar="FILE", help="file of texts and labels")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of resamples and swaps")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
+    given = parse(parser, arguments)
+
+    from multihot.artifact import load_artifact
+    from multihot.comparison import compare, united_space
+    from multihot.config import to_plain
+    from multihot.data.labelled_file import open_labelled
+    from multihot.errors import OptionError
+    from multihot.predictor import Predictor
+
+    if given.seed < 0:
+        raise OptionError(f"--seed is {given.seed}; expected a whole number from 0.")
+    artifacts = [load_artifact(folder) for folder in (given.first, given.second)]
+    data = data_options(given.assignments, to_plain(artifacts[0].data))
+    space = united_space(*(one.decision.space for one in artifacts))
+    examples = open_labelled(given.file, data, space=space)
+    for note in examples.notes:
+        say(note)
+    models = [
+        Predictor.from_artifact(one, device=given.device, precision=given.precision)
+        for one in artifacts
+    ]
+    counter = TextCounter(len(examples))
+    comparison = compare(models[0], models[1], examples, seed=given.seed, progress=counter)
+    if given.json:
+        for remark in comparison.remarks():
+            say(remark)
+        print_json(comparison.to_json())
+    else:
+        sys.stdout.write(f"{comparison}\n")
+    return 0

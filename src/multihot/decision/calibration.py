@@ -1,0 +1,217 @@
+"""Calibration: from the logits of a model to logits whose sigmoid can be read as a probability.
+
+Letters: `N` texts, `L` labels. One temperature is fitted for all labels together; the other methods
+fit a map for each label that has enough rows, and the temperature stands in for the rest. The maps
+and their papers are in `calibrators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.decision.calibrators import (
+    apply_beta,
+    fit_beta,
+    fit_platt,
+    fit_slope,
+    isotonic_map,
+)
+from multihot.errors import ArtifactError
+from multihot.files import required_value
+from multihot.labels import LabelSpace
+
+__all__ = ["LEAST_SUPPORT", "METHODS", "Calibration", "fit_calibration"]
+
+METHODS = ("temperature", "platt", "beta", "isotonic")
+
+LEAST_SUPPORT = {"platt": 10, "beta": 10, "isotonic": 30}
+"""Positives and negatives that a label needs for a map of its own."""
+
+_NUM_PARAMETERS = {"platt": 2, "beta": 3}
+_LARGEST = 1e4  # logits beyond are taken as this, so that no infinity is multiplied by 0
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted calibration; it never turns round the order of two texts within a label."""
+
+    method: str
+    """One of `METHODS`."""
+    temperature: float
+    """Of all labels together, above 0; logits are divided by it."""
+    maps: tuple[tuple[tuple[float, ...], ...] | None, ...]
+    """Per label, in label order; `None`: the temperature. `platt` ((a, b),), `beta` ((a, b, c),),
+    `isotonic` (logits, calibrated logits) of the corners."""
+
+    @property
+    def slope(self) -> float:
+        """Inverse of the temperature."""
+        return 1 / self.temperature
+
+    def apply(self, logits: FloatArray) -> FloatArray:
+        """Return calibrated logits. *Shapes:* (N, L) -> (N, L), float32."""
+        values = np.clip(logits.astype(np.float64), -_LARGEST, _LARGEST)
+        result = self.slope * values
+        for column, parameters in enumerate(self.maps):
+            if parameters is not None:
+                result[:, column] = self._one(values[:, column], parameters)
+        return result.astype(np.float32)
+
+    def _one(self, logits: DoubleArray, parameters: tuple[tuple[float, ...], ...]) -> DoubleArray:
+        if self.method == "platt":
+            ((a, b),) = parameters
+            return a * logits + b
+        if self.method == "beta":
+            ((a, b, c),) = parameters
+            return apply_beta(logits, a, b, c)
+        x, y = (np.array(corners) for corners in parameters)
+        # Beyond the outer corners it goes on with the slope of the temperature.
+        beyond = np.minimum(logits - x[0], 0) + np.maximum(logits - x[-1], 0)
+        return np.asarray(np.interp(logits, x, y) + self.slope * beyond)
+
+    def to_json(self, space: LabelSpace) -> dict[str, Any]:
+        """Return the key `calibration` of `thresholds.json`; labels are stored by name."""
+        content: dict[str, Any] = {"method": self.method, "temperature": self.temperature}
+        if self.method != "temperature":
+            content["labels"] = {
+                name: _plain(self.method, parameters)
+                for name, parameters in zip(space.names, self.maps, strict=True)
+            }
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any, space: LabelSpace) -> Calibration:
+        """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
+        try:
+            if not isinstance(content, Mapping):
+                raise ArtifactError(f"It is {content!r}; expected null or a table.")
+            method = required_value(content, "method", str)
+            if method not in METHODS:
+                raise ArtifactError(
+                    f"'method' is {method!r}; expected one of {', '.join(METHODS)}."
+                )
+            temperature = required_value(content, "temperature", float | int)
+            if not 0 < temperature < np.inf:
+                raise ArtifactError(f"'temperature' is {temperature!r}; expected more than 0.")
+            stored: Mapping[str, Any] = {}
+            if method != "temperature":
+                stored = required_value(content, "labels", dict)
+                if set(stored) != set(space.names):
+                    different = ", ".join(sorted(set(stored) ^ set(space.names)))
+                    raise ArtifactError(f"'labels' has other labels than the model: {different}")
+            maps = tuple(_read_map(method, name, stored.get(name)) for name in space.names)
+        except ArtifactError as error:
+            raise ArtifactError(f"The key 'calibration' is invalid. {error}") from None
+        return cls(method, float(temperature), maps)
+
+
+def fit_calibration(
+    method: str, logits: FloatArray, truth: FloatArray, names: Sequence[str]
+) -> tuple[Calibration, list[str]]:
+    """Fit a calibration on held-out rows.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    logits
+        *Shape:* (N, L), no NaN.
+    truth
+        *Shape:* (N, L), each 0, 1 or NaN (unknown; such cells count in nothing).
+    names
+        The labels, for the notes.
+
+    Returns
+    -------
+    (calibration, notes)
+        The notes name the labels that got the common temperature, and why.
+    """
+    values = np.clip(np.asarray(logits).astype(np.float64), -_LARGEST, _LARGEST)
+    known, positive = ~np.isnan(truth), truth == 1
+    notes: list[str] = []
+    slope = None
+    if positive.any() and (known & ~positive).any():
+        slope = fit_slope(*_sorted(values[known], positive[known]))
+    if slope is None:
+        notes.append(
+            "No temperature could be fitted (the scores do not rise with the labels, or all rows are "
+            "alike): the scores of the model are kept."
+        )
+    maps: list[tuple[tuple[float, ...], ...] | None] = [None] * len(names)
+    rare, turned = [], []
+    for column, name in enumerate(names if method != "temperature" else ()):
+        cells = known[:, column]
+        pair = _sorted(values[cells, column], positive[cells, column])
+        num_positive = int(pair[1].sum())
+        if min(num_positive, len(pair[1]) - num_positive) < LEAST_SUPPORT[method]:
+            rare.append(name)
+            continue
+        maps[column] = _fit_map(method, *pair)
+        if maps[column] is None:
+            turned.append(name)
+    least = LEAST_SUPPORT.get(method)
+    if rare:
+        notes.append(
+            f"Fewer than {least} rows with or without the label, so calibrated by the common "
+            f"temperature: {', '.join(rare)}."
+        )
+    if turned:
+        notes.append(
+            "The scores of these labels do not rise with the truth, so they are calibrated by the "
+            f"common temperature: {', '.join(turned)}."
+        )
+    return Calibration(method, 1.0 if slope is None else 1 / slope, tuple(maps)), notes
+
+
+def _fit_map(
+    method: str, logits: DoubleArray, positive: BoolArray
+) -> tuple[tuple[float, ...], ...] | None:
+    if method == "isotonic":
+        x, y = isotonic_map(logits, positive)
+        return (tuple(x.tolist()), tuple(y.tolist())) if len(x) > 1 else None
+    fitted = fit_platt(logits, positive) if method == "platt" else fit_beta(logits, positive)
+    return None if fitted is None else (fitted,)
+
+
+def _sorted(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray, BoolArray]:
+    """Return cells in one order, so that sums do not depend on how rows or labels were ordered."""
+    order = np.lexsort((positive, logits))
+    return logits[order], positive[order]
+
+
+def _plain(method: str, parameters: tuple[tuple[float, ...], ...] | None) -> Any:
+    if parameters is None:
+        return None
+    return [list(part) for part in parameters] if method == "isotonic" else list(parameters[0])
+
+
+def _read_map(method: str, name: str, stored: Any) -> tuple[tuple[float, ...], ...] | None:
+    if stored is None:
+        return None
+    parts = stored if method == "isotonic" else [stored]
+    try:
+        maps = tuple(tuple(float(value) for value in part) for part in parts)
+    except (TypeError, ValueError):
+        maps = ()
+    finite = bool(maps) and all(np.isfinite(part).all() for part in maps)
+    if not finite or not _is_rising(method, maps):
+        raise ArtifactError(f"'labels.{name}' is {stored!r}; expected numbers of a rising map.")
+    return maps
+
+
+def _is_rising(method: str, maps: tuple[tuple[float, ...], ...]) -> bool:
+    if method == "isotonic":
+        same = len(maps) == 2 and len(maps[0]) == len(maps[1]) > 0
+        return same and all((np.diff(part) > 0).all() for part in maps)
+    slopes = maps[0][:-1]
+    right_number = len(maps[0]) == _NUM_PARAMETERS[method]
+    return right_number and min(slopes) >= 0 and max(slopes) > 0

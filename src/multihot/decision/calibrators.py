@@ -1,0 +1,173 @@
+"""Maps from a logit to a calibrated logit, each fitted on one column of logits and truth.
+
+Every map is non-decreasing. Letters: `N` known cells of one label (or of all, for the temperature),
+`F` features.
+
+temperature  a z                                       Guo et al., ICML 2017, section 4.2
+platt        a z + b                                   Platt, Advances in Large Margin Classifiers, 1999
+beta         a ln s - b ln(1 - s) + c, s = sigmoid(z)  Kull, Silva Filho and Flach, AISTATS 2017
+isotonic     blocks of equal share, joined by lines    Zadrozny and Elkan, KDD 2002; see `isotonic_map`
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "apply_beta",
+    "fit_beta",
+    "fit_platt",
+    "fit_slope",
+    "isotonic_blocks",
+    "isotonic_map",
+    "logistic_regression",
+    "targets",
+]
+
+BoolArray = npt.NDArray[np.bool_]
+DoubleArray = npt.NDArray[np.float64]
+
+_MAX_STEPS = 100
+_STEEPEST = 1000.0  # a larger slope only says that the two kinds are separated
+
+
+def targets(positive: BoolArray) -> DoubleArray:
+    """Return what logistic maps are fitted to: (P + 1) / (P + 2) and 1 / (N + 2) instead of 1 and 0.
+
+    P and N are the numbers of positives and negatives (Platt 1999, section 2.2). They keep the fit
+    finite where a threshold separates the two. *Shape:* (N,).
+    """
+    num_positive = int(positive.sum())
+    num_negative = len(positive) - num_positive
+    soft: DoubleArray = np.where(
+        positive, (num_positive + 1) / (num_positive + 2), 1 / (num_negative + 2)
+    )
+    return soft
+
+
+def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArray | None:
+    """Return the weights of the least log loss, by Newton's method with halved steps.
+
+    Parameters
+    ----------
+    features
+        *Shape:* (N, F).
+    target
+        *Shape:* (N,), each between 0 and 1.
+
+    Returns
+    -------
+    weights
+        *Shape:* (F,); `None` where there is no finite optimum.
+    """
+    # Columns of one size keep the equations well conditioned.
+    size = np.maximum(np.abs(features).max(axis=0), 1e-300)
+    scaled = features / size
+    weights = np.zeros(scaled.shape[1])
+    loss = _log_loss(scaled @ weights, target)
+    for _ in range(_MAX_STEPS):
+        share = _sigmoid(scaled @ weights)
+        gradient = scaled.T @ (share - target)
+        hessian = (scaled * (share * (1 - share))[:, None]).T @ scaled
+        try:
+            step = np.linalg.solve(hessian + 1e-12 * np.eye(len(weights)), gradient)
+        except np.linalg.LinAlgError:
+            return None
+        length = 1.0
+        while (found := _log_loss(scaled @ (weights - length * step), target)) > loss:
+            length /= 2
+            if length < 1e-10:
+                break
+        if length < 1e-10:
+            break
+        weights, gained, loss = weights - length * step, loss - found, found
+        if gained <= 1e-14 * max(1.0, loss):
+            break
+    weights = weights / size
+    return weights if np.isfinite(weights).all() else None
+
+
+def fit_slope(logits: DoubleArray, positive: BoolArray) -> float | None:
+    """Return a of `a z`, the inverse of a temperature; `None` where it is not above 0."""
+    weights = logistic_regression(logits[:, None], targets(positive))
+    return None if weights is None or not 0 < weights[0] <= _STEEPEST else float(weights[0])
+
+
+def fit_platt(logits: DoubleArray, positive: BoolArray) -> tuple[float, float] | None:
+    """Return a and b of `a z + b`; `None` where a is not above 0."""
+    weights = logistic_regression(np.stack([logits, np.ones(len(logits))], 1), targets(positive))
+    if weights is None or not 0 < weights[0] <= _STEEPEST:
+        return None
+    return float(weights[0]), float(weights[1])
+
+
+def fit_beta(logits: DoubleArray, positive: BoolArray) -> tuple[float, float, float] | None:
+    """Return a, b and c of the beta map, a and b at least 0; `None` where both are 0.
+
+    A negative one is set to 0 and the others are fitted again, as Kull et al. do.
+    """
+    target, one = targets(positive), np.ones(len(logits))
+    columns = {0: -np.logaddexp(0, -logits), 1: np.logaddexp(0, logits)}
+    for used in ((0, 1), (0,), (1,)):
+        features = np.stack([*(columns[column] for column in used), one], 1)
+        weights = logistic_regression(features, target)
+        if weights is None or not ((weights[:-1] > 0) & (weights[:-1] <= _STEEPEST)).all():
+            continue
+        slopes = dict(zip(used, weights[:-1].tolist(), strict=True))
+        return slopes.get(0, 0.0), slopes.get(1, 0.0), float(weights[-1])
+    return None
+
+
+def apply_beta(logits: DoubleArray, a: float, b: float, c: float) -> DoubleArray:
+    """Return `a ln s - b ln(1 - s) + c` of logits. *Shape:* (N,)."""
+    left = -a * np.logaddexp(0, -logits) if a else 0.0
+    right = b * np.logaddexp(0, logits) if b else 0.0
+    return np.asarray(left + right + c, dtype=np.float64)
+
+
+def isotonic_blocks(
+    logits: DoubleArray, positive: BoolArray
+) -> tuple[DoubleArray, DoubleArray, npt.NDArray[np.int64]]:
+    """Return mean logit, share of positives, and size of each block that pooling violators leaves.
+
+    Equal logits are one block from the start. *Shapes:* (blocks,), the first two rising strictly.
+    """
+    values, inverse = np.unique(logits, return_inverse=True)
+    sizes = np.bincount(inverse)
+    hits = np.bincount(inverse, weights=positive).astype(np.int64)
+    blocks: list[tuple[float, int, int]] = []  # summed logit, positives, cells
+    for total, hit, size in zip(
+        (values * sizes).tolist(), hits.tolist(), sizes.tolist(), strict=True
+    ):
+        block = (total, hit, size)
+        # Equal shares are pooled too; whole numbers compare them exactly.
+        while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
+            last = blocks.pop()
+            block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
+        blocks.append(block)
+    table = np.array(blocks)
+    return table[:, 0] / table[:, 2], table[:, 1] / table[:, 2], table[:, 2].astype(np.int64)
+
+
+def isotonic_map(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray, DoubleArray]:
+    """Return the corners (x, y) of a strictly rising map from logit to calibrated logit.
+
+    A corner is a block's mean logit and the logit of its share; shares of 0 and 1 are moved inwards
+    to half a cell of all N. Lines between the corners break the ties that pooling makes, so the
+    order within a label stays. *Shapes:* (corners,), both rising strictly.
+    """
+    x, share, _ = isotonic_blocks(logits, positive)
+    edge = 0.5 / (len(logits) + 1)
+    share = np.clip(share, edge, 1 - edge)
+    return x, np.log(share) - np.log1p(-share)
+
+
+def _sigmoid(values: DoubleArray) -> DoubleArray:
+    small = np.exp(-np.abs(values))
+    shares: DoubleArray = np.where(values >= 0, 1, small) / (1 + small)
+    return shares
+
+
+def _log_loss(values: DoubleArray, target: DoubleArray) -> float:
+    return float((np.logaddexp(0, values) - target * values).sum())

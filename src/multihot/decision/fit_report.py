@@ -1,0 +1,117 @@
+"""What fitting a decision was worth, on rows that did not fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from multihot.errors import ArtifactError
+from multihot.files import required_value
+
+__all__ = ["FitReport"]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """The result of `with_report`; `print` it or take `to_json()`.
+
+    Cross-fitted: every row is decided by what was fitted without it. The difference to the value on
+    the rows that fitted is the optimism of that value (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 17).
+    """
+
+    goal: str
+    folds: int
+    """Parts of the rows, each decided by what was fitted on the others."""
+    in_sample: float | None
+    """The goal on the rows that fitted the decision."""
+    cross_fitted: float | None
+    """The same, cross-fitted."""
+    cross_fitted_at_half: float | None
+    """With 0.5 for every label, cross-fitted where scores are calibrated."""
+    bootstraps: int = 0
+    """Draws of the rows with replacement behind `threshold_spread`."""
+    threshold_spread: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviation of each label's threshold over the draws; empty where none is fitted."""
+    goals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Cross-fitted metrics of each goal that the decision could have been fitted for."""
+    notes: tuple[str, ...] = ()
+    """What could not be fitted as asked, in sentences."""
+
+    @property
+    def optimism(self) -> float | None:
+        """How much too good the goal looks on the rows that fitted."""
+        return _difference(self.in_sample, self.cross_fitted)
+
+    @property
+    def gain(self) -> float | None:
+        """What fitting gained over 0.5 for every label, free of optimism."""
+        return _difference(self.cross_fitted, self.cross_fitted_at_half)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the key `fit_report` of `thresholds.json`."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FitReport:
+        """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
+        number = float | int | None
+        try:
+            return cls(
+                goal=required_value(content, "goal", str),
+                folds=required_value(content, "folds", int),
+                in_sample=required_value(content, "in_sample", number),
+                cross_fitted=required_value(content, "cross_fitted", number),
+                cross_fitted_at_half=required_value(content, "cross_fitted_at_half", number),
+                bootstraps=required_value(content, "bootstraps", int),
+                threshold_spread=required_value(content, "threshold_spread", dict),
+                goals=required_value(content, "goals", dict),
+                notes=tuple(map(str, required_value(content, "notes", list))),
+            )
+        except ArtifactError as error:
+            raise ArtifactError(f"The key 'fit_report' is invalid. {error}") from None
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.goal} on the rows that fitted the decision: {_number(self.in_sample)}; on rows that "
+            f"did not ({self.folds} folds): {_number(self.cross_fitted)}.",
+            f"With 0.5 for every label: {_number(self.cross_fitted_at_half)}. Gain without optimism: "
+            f"{_signed(self.gain)}.",
+        ]
+        if self.threshold_spread:
+            lines.append(self._spread())
+        return "\n".join([*lines, *self.notes, *self._table()])
+
+    def _spread(self) -> str:
+        """Return the line of standard deviations, the largest first."""
+        values = sorted(self.threshold_spread.items(), key=lambda pair: -pair[1])
+        begin = f"Spread of the thresholds ({self.bootstraps} draws)"
+        if values[0][1] == values[-1][1]:
+            return f"{begin}: {values[0][1]:.3f}."
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in values[:5])
+        return f"{begin}: {shown}{f' and {len(values) - 5} smaller' if len(values) > 5 else ''}."
+
+    def _table(self) -> list[str]:
+        """Return the lines of "what each goal costs on the others"."""
+        if not self.goals:
+            return []
+        metrics = list(next(iter(self.goals.values())))
+        width = max(10, *(len(goal) for goal in self.goals)) + 2
+        lines = ["", f"{'fitted for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
+        for goal, values in self.goals.items():
+            cells = "".join(f"{_number(values.get(name)):>17}" for name in metrics)
+            lines.append(f"{goal:<{width}}{cells}")
+        return lines
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"

@@ -1,0 +1,87 @@
+"""Intervals of figures against theory and the ordinary bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from multihot.decision.intervals import (
+    corrected_interval,
+    logit_interval,
+    percentile_interval,
+    wilson_interval,
+)
+from multihot.decision.replicates import ReplicateSums
+from multihot.decision.row_statistics import (
+    METRICS_OF_SUMS,
+    metrics_of_sums,
+    num_statistics,
+    row_statistics,
+)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (3, 9), (40, 40), (500, 1234)])
+def test_wilson_is_that_of_scipy(successes: int, trials: int) -> None:
+    low, high = wilson_interval(successes, trials)
+
+    expected = binomtest(successes, trials).proportion_ci(method="wilson")
+    assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert low <= successes / trials <= high
+
+
+def test_no_trial_has_no_interval() -> None:
+    assert np.isnan(wilson_interval([0, 1], [0, 2])).tolist() == [[True, False]] * 2
+
+
+def test_a_metric_that_never_varies_has_the_interval_of_a_share() -> None:
+    low, high = corrected_interval(np.ones(101), 24) or (0, 0)
+
+    assert (low, high) == pytest.approx((24 / (24 + 1.959964**2), 1.0))
+    zero = corrected_interval(np.zeros(101), 24)
+    assert zero == pytest.approx((0.0, 1 - low))
+
+
+@pytest.mark.parametrize("values", [np.full(11, np.nan), np.array([0.5]), np.array([0.5, np.nan])])
+def test_what_is_undefined_has_no_interval(values: np.ndarray) -> None:
+    assert corrected_interval(values, 10) is percentile_interval(values) is None
+
+
+def test_correction_moves_towards_the_side_where_the_replicates_are_missing() -> None:
+    drawn = np.random.default_rng(0).normal(0.5, 0.05, 4000)
+    biased = np.concatenate([[0.52], drawn])  # replicates lie below the figure
+    low, high = corrected_interval(biased, 100) or (0, 0)
+    plain = percentile_interval(biased) or (0, 0)
+
+    assert low > plain[0]
+    assert high > plain[1]
+    assert percentile_interval(biased) == pytest.approx((0.402, 0.598), abs=0.005)
+
+
+def test_logit_intervals_stay_between_zero_and_one() -> None:
+    low, high = logit_interval(0.98, 0.02, 50)
+
+    assert 0.8 < low < 0.98 < high < 1
+    assert logit_interval(0.5, 0.01, 50) == pytest.approx((0.4804, 0.5196), abs=1e-4)
+    assert logit_interval(1.0, 0.0, 24)[0] == pytest.approx(0.862, abs=1e-3)
+
+
+def test_intervals_are_those_of_the_ordinary_bootstrap() -> None:
+    generator = np.random.default_rng(0)
+    truth = (generator.random((400, 4)) < [0.5, 0.3, 0.2, 0.1]).astype(np.float32)
+    truth[generator.random(truth.shape) < 0.1] = np.nan
+    scores = np.clip(0.3 * np.nan_to_num(truth) + 0.7 * generator.random(truth.shape), 0, 1)
+    rows = row_statistics(truth, scores > 0.5, scores.astype(np.float32))
+    sums = ReplicateSums(num_statistics(4), 1000, 0)
+    sums.update(rows)
+    plain = rows[generator.integers(0, 400, (2000, 400))].sum(axis=1)
+    drawn = metrics_of_sums(np.concatenate([rows.sum(axis=0)[None], plain]))
+
+    found = metrics_of_sums(sums.result())
+
+    assert list(found) == list(METRICS_OF_SUMS)
+    for name, values in found.items():
+        expected = corrected_interval(drawn[name], 400)
+        assert expected is not None
+        width = expected[1] - expected[0]
+        assert corrected_interval(values, 400) == pytest.approx(expected, abs=0.12 * width), name
