@@ -20,8 +20,8 @@ from pathlib import Path
 from harness import RIVALS, rival_versions
 from multihot.devices import choose_device, choose_precision
 from multihot.models.encoder import locate_encoder
-from provenance import append_row, provenance
-from show import print_rows
+from provenance import provenance
+from show import show_and_keep
 from texts import add_data_arguments, long_documents, read_rows, shuffled, token_lengths
 from training_slices import Plan, best_trainer_setting, contenders, measure
 from whole_runs import compare_equal, run_whole
@@ -120,10 +120,7 @@ def _steps(given: argparse.Namespace) -> None:
         found = measure(plan, everyone)
     found = [{"data": rows.name, "encoder": given.encoder, **row} for row in found]
     results = given.results or "finetune_202611.csv"
-    print_rows(results, found)
-    if not given.no_row:
-        for row in found:
-            append_row(results, {**row, **born, **rivals})
+    show_and_keep(results, found, {**born, **rivals}, keep=not given.no_row)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ from multihot.demo import demo_data
 from multihot.devices import choose_device, choose_precision
 from multihot.models.encoder import locate_encoder
 from predict import compare, write_model
-from provenance import append_row, provenance
-from show import print_rows
+from provenance import provenance
+from show import show_and_keep
 from texts import Rows, read_rows, shuffled, token_lengths
 
 _SHAPES = {"base": (12, 768), "tiny": (2, 32)}
@@ -64,10 +64,7 @@ def main() -> None:
             found = [
                 {"what": what, "data": rows.name, "shape": given.shape, **row} for row in found
             ]
-            print_rows(given.results, found)
-            if not given.no_row:
-                for row in found:
-                    append_row(given.results, {**row, **born})
+            show_and_keep(given.results, found, born, keep=not given.no_row)
 
 
 def _arguments() -> argparse.Namespace:

@@ -27,6 +27,7 @@ __all__ = [
     "fastest",
     "figures",
     "rival_versions",
+    "roof_shares",
     "run_rounds",
 ]
 
@@ -231,6 +232,19 @@ def figures(
             for column, other in known.items()
         },
     )
+
+
+def roof_shares(
+    name: str, measured: Mapping[str, Sequence[Slice]], roofs: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a contender's shares of the roofs; `roofs` maps a precision to the name of its roof."""
+    rates = {
+        key: [one.tokens_per_second for one in measured[key]] for key in (name, *roofs.values())
+    }
+    return {
+        f"share_of_{precision}_roof": f"{ratio(rates[name], rates[roof]).median:.3f}"
+        for precision, roof in roofs.items()
+    }
 
 
 def _cpu_per_token(slices: Sequence[Slice]) -> float:

@@ -34,8 +34,8 @@ from prediction_slices import (
     measure,
     pipeline,
 )
-from provenance import append_row, provenance
-from show import print_rows
+from provenance import provenance
+from show import show_and_keep
 from texts import Rows, long_documents, read_rows, shuffled, token_lengths
 
 _TRAINED_ROWS = 64
@@ -71,10 +71,7 @@ def main() -> None:
         )
         found = compare(plan, given.pipeline_batches, given.probe_texts, given.only)
     found = [{"data": rows.name, "encoder": given.encoder, **row} for row in found]
-    print_rows(given.results, found)
-    if not given.no_row:
-        for row in found:
-            append_row(given.results, {**row, **born})
+    show_and_keep(given.results, found, born, keep=not given.no_row)
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import Contender, Request, Slice, fastest, figures, run_rounds
-from ratios import ratio
+from harness import Contender, Request, Slice, fastest, figures, roof_shares, run_rounds
 
 __all__ = ["Plan", "best_pipeline", "contenders", "logit_differences", "measure", "pipeline"]
 
@@ -153,18 +152,14 @@ def _row(
     if one.name in best:
         size, in_order = best[one.name]
         shown.update(batch_size=size, order="sorted" if in_order else "file")
-    own = [part.tokens_per_second for part in measured[one.name]]
     references = {f"pipeline_{p}": f"pipeline {p}" for p in PRECISIONS}
-    roofs = {}
-    for precision in PRECISIONS:
-        top = [part.tokens_per_second for part in measured[f"roof {precision}"]]
-        roofs[f"share_of_{precision}_roof"] = f"{ratio(own, top).median:.3f}"
+    roofs = {precision: f"roof {precision}" for precision in PRECISIONS}
     return {
         "contender": one.name,
         **shown,
         "max_length": plan.max_length,
         **figures(one.name, measured, references).columns(),
-        **roofs,
+        **roof_shares(one.name, measured, roofs),
         "rounds": plan.rounds,
         "slice_texts": plan.slice_texts,
         "threads": plan.threads,

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from multihot.config import build_options, parse_assignments, read_recipe, updated
 from multihot.data.records import Examples, read_examples
-from multihot.evaluate import Report, evaluate
+from multihot.decision.fitting import fit_decision
+from multihot.evaluate import Report, evaluate, report
 from multihot.listener import Listener
 from multihot.options import TrainOptions
 from multihot.predictor import Predictor
@@ -39,6 +40,9 @@ def main() -> None:
     parser.add_argument("--recipe")
     parser.add_argument("--baseline", action="store_true", help="TF-IDF + logistic regression")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--keep", type=Path, help="folder for the models; default: thrown away")
+    parser.add_argument("--also", nargs="+", default=[], metavar="GOAL", help="score test for them")
+    parser.add_argument("--calibrations", nargs="+", default=[], metavar="NAME")
     parser.add_argument("options", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args()
     recipe = read_recipe(given.recipe) if given.recipe else {}
@@ -76,14 +80,18 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
     test = read_examples(given.test, training.data, space=space) if given.test else None
     born = provenance()  # the commit that the run starts with
     started = time.perf_counter()
+    others: dict[str, str] = {}
     if given.baseline:
         on_validation, on_test = _baseline(training, validation, test, options)
     else:
         with tempfile.TemporaryDirectory() as scratch:
-            output = Path(scratch) / "model"
+            output = given.keep / f"seed-{options.seed}" if given.keep else Path(scratch) / "model"
             on_validation = train(training, validation, options, output, listener=_Printer())
             seconds = time.perf_counter() - started
-            on_test = evaluate(Predictor.load(output), test) if test else None
+            predictor = Predictor.load(output)
+            on_test = evaluate(predictor, test) if test else None
+            if test is not None:
+                others = _other_decisions(given, predictor, options, validation, test)
     seconds = seconds if not given.baseline else time.perf_counter() - started
     row = {
         "data": Path(given.train).name,
@@ -92,9 +100,45 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
         "train_minutes": f"{seconds / 60:.1f}",
         **_columns("validation", on_validation),
         **_columns("test", on_test),
+        **others,
         **born,
     }
     print(append_row(given.results, row), {k: v for k, v in row.items() if k != "command"})
+
+
+def _other_decisions(
+    given: argparse.Namespace,
+    predictor: Predictor,
+    options: TrainOptions,
+    validation: Examples,
+    test: Examples,
+) -> dict[str, str]:
+    """Score test with decisions for other goals and with calibrations, all fitted on validation."""
+    assert validation.labels is not None
+    (fitting, _), (scored, _) = (predictor.logits(part.texts) for part in (validation, test))
+
+    def on_test(goal: str, calibration: str) -> Report:
+        decision = fit_decision(
+            predictor.space,
+            fitting,
+            validation.labels,
+            goal=goal,
+            thresholds=options.thresholds,
+            source=Path(given.validation).name,
+            texts=validation.texts,
+            calibration=calibration,
+        )
+        return report(decision, scored, test)
+
+    found = {}
+    for goal in given.also:
+        value = on_test(goal, options.calibration).metrics[goal]
+        found[f"test_{goal}_under_its_goal"] = f"{value:.4f}"
+    for calibration in given.calibrations:
+        metrics = on_test(options.goal, calibration).metrics
+        for name in ("mean_label_ece", "mean_label_ece_if_calibrated"):
+            found[f"test_{name}_{calibration}"] = f"{metrics[name]:.4f}"
+    return found
 
 
 def _baseline(

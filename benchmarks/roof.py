@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from multihot.training.roof import linear_shapes as recorded_shapes
 
 __all__ = ["LinearShape", "Roof", "linear_shapes", "step_flops"]
 
@@ -37,21 +39,11 @@ class LinearShape:
 
 def linear_shapes(model: Any) -> list[LinearShape]:
     """Return the linear layers of a transformers model in the order in which they are computed."""
-    found: list[LinearShape] = []
-
-    def record(module: nn.Linear, args: tuple[Tensor, ...], output: Tensor) -> None:
-        num_rows = args[0].numel() // module.in_features
-        found.append(LinearShape(module.in_features, module.out_features, num_rows == _PROBE_TEXTS))
-
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    hooks = [layer.register_forward_hook(record) for layer in layers]
-    try:
-        with torch.inference_mode():
-            model(input_ids=torch.ones(_PROBE_TEXTS, _PROBE_TOKENS, dtype=torch.long))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    probe = torch.ones(_PROBE_TEXTS, _PROBE_TOKENS, dtype=torch.long)
+    return [
+        LinearShape(inputs, outputs, rows == _PROBE_TEXTS)
+        for rows, inputs, outputs in recorded_shapes(model, lambda: model(input_ids=probe))
+    ]
 
 
 def step_flops(

@@ -1,12 +1,13 @@
-"""Print rows for people, as `tables` shows those of a results file."""
+"""Print rows for people, as `tables` shows those of a results file, and keep them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from provenance import append_row
 from tables import table
 
-__all__ = ["print_rows"]
+__all__ = ["print_rows", "show_and_keep"]
 
 
 def print_rows(file_name: str, rows: Sequence[Mapping[str, object]]) -> None:
@@ -20,3 +21,16 @@ def print_rows(file_name: str, rows: Sequence[Mapping[str, object]]) -> None:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
+
+
+def show_and_keep(
+    file_name: str,
+    rows: Sequence[Mapping[str, object]],
+    born: Mapping[str, object],
+    *,
+    keep: bool,
+) -> None:
+    """Print rows and, with `keep`, add them with their provenance `born` to a file in `results/`."""
+    print_rows(file_name, rows)
+    for row in rows if keep else ():
+        append_row(file_name, {**row, **born})

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import Contender, Request, Slice, fastest, figures, run_rounds
-from ratios import ratio
+from harness import Contender, Request, Slice, fastest, figures, roof_shares, run_rounds
 
 __all__ = [
     "Plan",
@@ -228,18 +227,13 @@ def _row(
     measured: dict[str, list[Slice]],
     references: dict[str, str],
 ) -> dict[str, object]:
-    own = [part.tokens_per_second for part in measured[one.name]]
-    roofs = {}
-    for precision in _ROOFS:
-        top = measured[f"roof {precision} {one.shown['batch_size']}"]
-        share = ratio(own, [part.tokens_per_second for part in top])
-        roofs[f"share_of_{precision}_roof"] = f"{share.median:.3f}"
+    roofs = {precision: f"roof {precision} {one.shown['batch_size']}" for precision in _ROOFS}
     return {
         "contender": one.name,
         **one.shown,
         "max_length": plan.max_length,
         **figures(one.name, measured, references).columns(),
-        **roofs,
+        **roof_shares(one.name, measured, roofs),
         "rounds": plan.rounds,
         "slice_texts": plan.slice_texts,
         "threads": plan.threads,

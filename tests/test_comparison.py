@@ -150,3 +150,13 @@ def test_unknown_cells_and_rows_count_in_nothing(predictor: Predictor) -> None:
     assert found.rows == without.rows == 43
     assert found.metrics["jaccard"] == without.metrics["jaccard"]
     assert found.labels == without.labels
+
+
+def test_a_tiny_p_value_is_not_printed_as_zero(predictor: Predictor) -> None:
+    found = compare(predictor, careless(predictor), examples(NAMES))
+    area = replace(found.metrics["macro_roc_auc"], p_value=1e-9)
+
+    text = str(replace(found, metrics={**found.metrics, "macro_roc_auc": area}))
+
+    (line,) = (line for line in text.splitlines() if line.startswith("macro_roc_auc"))
+    assert line.endswith(" <0.0001")

@@ -118,7 +118,19 @@ def test_before_and_after_are_measured_on_the_same_rows(model: Path) -> None:
     assert "before" in words
     document = result.to_json()
     assert document["after"]["threshold_kind"] == "top_k"
+    assert set(document["after"]["thresholds"].values()) == {None}
     assert json.dumps(document, allow_nan=False)
+
+
+def test_a_model_that_took_labels_by_rank_had_no_thresholds_before(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    by_rank = save(predictor, decide(predictor, examples(), goal="top_k=1"))
+
+    fitted = decide(by_rank, examples(), goal="jaccard")
+
+    assert set(fitted.to_json()["before"]["thresholds"].values()) == {None}
+    (line,) = (one for one in str(fitted).splitlines() if one.startswith("joy"))
+    assert line.split()[1] == "-"
 
 
 def test_few_rows_and_labels_without_rows_are_said(model: Path) -> None:

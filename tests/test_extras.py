@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from multihot.errors import MissingExtraError
-from multihot.extras import require_training
+from multihot.extras import require_network, require_training
 
 
 def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +21,14 @@ def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_missing_here() -> None:
     require_training()
+    require_network("This")
+
+
+def test_a_network_needs_torch_and_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    without("transformers", monkeypatch)
+
+    with pytest.raises(MissingExtraError, match="Filling needs the package 'transformers'"):
+        require_network("Filling")
 
 
 @pytest.mark.parametrize("package", ["torch", "transformers", "accelerate", "tomli_w"])

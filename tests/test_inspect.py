@@ -350,7 +350,10 @@ def test_inspecting_needs_neither_torch_nor_transformers(planted: list[Path], en
 
 
 def save_model(
-    folder: Path, thresholds: str | float = "global", config: str = "config.json"
+    folder: Path,
+    thresholds: str | float = "global",
+    config: str = "config.json",
+    goal: str = "jaccard",
 ) -> Path:
     space = LabelSpace(("joy", "anger"))
     labels = LabelMatrix(space, np.array([[1, 0], [0, 1]], dtype=np.float32))
@@ -359,7 +362,7 @@ def save_model(
         space,
         logits,
         labels,
-        goal="jaccard",
+        goal=goal,
         thresholds=thresholds,
         source="dev.csv",
         texts=["a", "b"],
@@ -419,6 +422,14 @@ def test_fixed_thresholds_are_fitted_on_nothing(tmp_path: Path) -> None:
 
     assert (summary.kind, summary.fitted_source, summary.fitted_rows) == ("fixed", None, 0)
     assert "not fitted" in str(summary)
+
+
+def test_labels_that_are_taken_by_rank_have_no_thresholds(tmp_path: Path) -> None:
+    summary = inspect_artifact(save_model(tmp_path / "model", goal="top_k=1"))
+
+    assert summary.to_json()["thresholds"] == {"joy": None, "anger": None}
+    assert "Labels are taken by rank (top_k=1), without thresholds: joy, anger" in str(summary)
+    assert "0.000" not in str(summary)
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -185,6 +185,18 @@ def test_descriptions_that_cannot_be_used_are_refused(
         train(TRAIN, VALIDATION, wanted, tmp_path / "model")
 
 
+def test_cut_texts_are_told_what_the_label_names_take(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    ears = Ears()
+    wanted = replace(options, epochs=1, pooling="labels", max_length=9)
+
+    train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
+
+    sentence = "texts are cut to max_length=9 tokens, of which the label names take 5."
+    assert any(sentence in said for said in ears.sentences)
+
+
 def test_labels_that_leave_no_room_for_the_text_are_refused(
     options: TrainOptions, tmp_path: Path
 ) -> None:

@@ -10,16 +10,14 @@ from typing import Any
 import torch
 from sentence_transformers.cross_encoder import CrossEncoder
 
-from contenders.gate import Gate, read_rows
+from contenders.gate import read_rows
+from contenders.torch_gate import torch_gate
 
 
 def main() -> None:
     """Predict slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     model = CrossEncoder(
         setting["model"], max_length=setting["max_length"], device=setting["device"]
     )

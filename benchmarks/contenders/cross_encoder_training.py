@@ -16,9 +16,10 @@ from sentence_transformers.cross_encoder import (
     CrossEncoderTrainer,
     CrossEncoderTrainingArguments,
 )
-from transformers import TrainerCallback
 
 from contenders.gate import Gate, read_rows
+from contenders.torch_gate import torch_gate
+from contenders.trainer_gate import AtTheGate
 
 
 class MultiLabelLoss(torch.nn.Module):
@@ -40,28 +41,10 @@ class MultiLabelLoss(torch.nn.Module):
         return torch.nn.functional.binary_cross_entropy_with_logits(scores, targets)
 
 
-class AtTheGate(TrainerCallback):  # type: ignore[misc]
-    """Wait at the gate before the first step and after each one."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Wait for the first slice."""
-        self.gate.open(batch_size=args.train_batch_size, optimizer=str(args.optim.value))
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the step."""
-        self.gate.tick()
-
-
 def main() -> None:
     """Train slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     texts, labels = read_rows(setting)
     rows = slice(0, setting["num_texts"])
     dataset = Dataset.from_dict({"text": texts[rows], "label": labels[rows]})

@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from transformers import pipeline
 
-from contenders.gate import Gate, read_rows
+from contenders.gate import read_rows
+from contenders.torch_gate import torch_gate
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def main() -> None:
     """Predict slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     classify: Any = pipeline(
         "text-classification",
         model=setting["model"],

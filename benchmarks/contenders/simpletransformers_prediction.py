@@ -5,34 +5,18 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import torch
-from simpletransformers.classification import MultiLabelClassificationModel
-
-from contenders.gate import Gate, read_rows
+from contenders.gate import read_rows
+from contenders.simpletransformers_model import new_model
+from contenders.torch_gate import torch_gate
 
 
 def main() -> None:
     """Predict slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     texts, _ = read_rows(setting)
     with tempfile.TemporaryDirectory() as scratch:
-        quiet = {
-            "output_dir": scratch,
-            "cache_dir": scratch,
-            "max_seq_length": setting["max_length"],
-            "silent": True,
-        }
-        model = MultiLabelClassificationModel(
-            "bert",
-            setting["model"],
-            num_labels=len(setting["labels"]),
-            args=quiet,
-            use_cuda=setting["device"] == "cuda",
-        )
+        model = new_model(setting["model"], setting, scratch)
 
         def work(request: dict[str, Any]) -> tuple[int, int]:
             labels, _ = model.predict(texts[request["first"] : request["last"]])

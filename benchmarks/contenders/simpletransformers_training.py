@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-from simpletransformers.classification import MultiLabelClassificationModel
 from torch.utils.data import DataLoader
 
 from contenders.gate import Gate, read_rows
+from contenders.simpletransformers_model import new_model
+from contenders.torch_gate import torch_gate
 
 
 class GatedLoader:
@@ -33,33 +33,20 @@ class GatedLoader:
 
 def main() -> None:
     """Train slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     with tempfile.TemporaryDirectory() as scratch:
         quiet = {
-            "output_dir": scratch,
             "tensorboard_dir": f"{scratch}/tensorboard",
-            "cache_dir": scratch,
             "overwrite_output_dir": True,
-            "max_seq_length": setting["max_length"],
             "manual_seed": setting["seed"],
             "no_cache": True,
             "no_save": True,
             "save_steps": -1,
             "save_model_every_epoch": False,
             "logging_steps": 0,
-            "silent": True,
         }
-        model = MultiLabelClassificationModel(
-            "bert",
-            setting["encoder"],
-            num_labels=len(setting["labels"]),
-            args=quiet,
-            use_cuda=setting["device"] == "cuda",
-        )
+        model = new_model(setting["encoder"], setting, scratch, **quiet)
         texts, labels = read_rows(setting)
         rows = slice(0, setting["num_texts"])
         model._move_model_to_device()

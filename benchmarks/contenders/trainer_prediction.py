@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -14,16 +13,14 @@ from transformers import (
     TrainingArguments,
 )
 
-from contenders.gate import Gate, read_rows
+from contenders.gate import read_rows
+from contenders.torch_gate import torch_gate
 
 
 def main() -> None:
     """Predict slice by slice, tokenising included."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     tokenizer = AutoTokenizer.from_pretrained(setting["model"])
     model = AutoModelForSequenceClassification.from_pretrained(setting["model"])
     texts, _ = read_rows(setting)

@@ -15,37 +15,20 @@ from transformers import (
     AutoTokenizer,
     DataCollatorWithPadding,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     default_data_collator,
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from contenders.gate import Gate, read_rows
-
-
-class AtTheGate(TrainerCallback):  # type: ignore[misc]
-    """Wait at the gate before the first step and after each one."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Wait for the first slice."""
-        self.gate.open(optimizer=str(args.optim.value), batch_size=args.train_batch_size)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the step."""
-        self.gate.tick()
+from contenders.gate import read_rows
+from contenders.torch_gate import torch_gate
+from contenders.trainer_gate import AtTheGate
 
 
 def main() -> None:
     """Train slice by slice."""
-    gate = Gate()
+    gate = torch_gate()
     setting = gate.setting
-    torch.set_num_threads(setting["threads"])
-    if setting["device"] == "cuda":
-        gate.synchronize = torch.cuda.synchronize
     tokenizer = AutoTokenizer.from_pretrained(setting["encoder"])
     texts, labels = read_rows(setting)
     to_longest = setting["padding"] == "longest"

@@ -22,8 +22,9 @@ class ArtifactSummary:
     folder: str
     multihot_version: str | None
     """The version that wrote it."""
-    thresholds: Mapping[str, float]
-    """By label name, in label order; a label is given where its score reaches the threshold."""
+    thresholds: Mapping[str, float | None]
+    """By label name, in label order; a label is given where its score reaches the threshold. `None`
+    where labels are taken by rank (`top_k`)."""
     goal: str
     kind: str
     """`global`, `per_label`, `shrunk`, `fixed` or `top_k`: how the thresholds came about."""
@@ -79,11 +80,17 @@ class ArtifactSummary:
             *((f"  {name}", f"{size / 1e6:.1f} MB") for name, size in self.files.items()),
         ]
         width = max(len(name) for name, _ in lines) + 2
-        label_width = max(5, *map(len, self.thresholds)) + 2
         shown = [f"{name:<{width}}{value}" for name, value in lines]
-        shown += ["", f"{'label':<{label_width}}threshold"]
-        shown += [f"{name:<{label_width}}{value:>9.3f}" for name, value in self.thresholds.items()]
-        return "\n".join(shown)
+        return "\n".join([*shown, "", *self._label_lines()])
+
+    def _label_lines(self) -> list[str]:
+        if self.kind == "top_k":
+            names = ", ".join(self.thresholds)
+            return [f"Labels are taken by rank ({self.goal}), without thresholds: {names}"]
+        width = max(5, *map(len, self.thresholds)) + 2
+        values = {name: value for name, value in self.thresholds.items() if value is not None}
+        rows = [f"{name:<{width}}{value:>9.3f}" for name, value in values.items()]
+        return [f"{'label':<{width}}threshold", *rows]
 
 
 def inspect_artifact(folder: str | Path) -> ArtifactSummary:
@@ -98,7 +105,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
     return ArtifactSummary(
         folder=str(folder),
         multihot_version=content.get("multihot_version"),
-        thresholds=dict(zip(decision.space.names, decision.thresholds, strict=True)),
+        thresholds=decision.thresholds_by_name(),
         goal=decision.goal,
         kind=decision.kind,
         activation=decision.activation,

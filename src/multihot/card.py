@@ -11,6 +11,13 @@ __all__ = ["model_card"]
 
 _SHOWN_METRICS = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "lrap")
 
+_FORMS = {
+    "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
+    "does not know the thresholds.",
+    "encoder_and_head": "The encoder is in `encoder/` (`AutoModel` loads it), the head in "
+    "`head.safetensors`; `transformers` alone cannot run the classifier.",
+}
+
 
 def model_card(
     artifact: Artifact,
@@ -20,6 +27,10 @@ def model_card(
     *,
     epoch: int,
     started_from: str | None = None,
+    weights: str | None = None,
+    judged_by: str = "validation rows",
+    remark: str = "These rows also chose the epoch and fitted the thresholds",
+    more: str = "",
 ) -> str:
     """Return the card of a freshly trained model as Markdown with a hub header.
 
@@ -28,7 +39,7 @@ def model_card(
     artifact
         The model that is being written.
     result
-        Its report on the validation rows.
+        Its report on the rows that judged it.
     options
         The options of the run.
     num_training_rows
@@ -37,20 +48,21 @@ def model_card(
         1-based epoch whose weights were kept.
     started_from
         Name of the finished model that training went on from, if any.
+    weights
+        Where the weights come from, in words; default: epoch and seed.
+    judged_by, remark
+        What these rows are called, and why the figures on them are optimistic.
+    more
+        A further section as Markdown.
     """
     origin = f"Model `{started_from}`" if started_from else f"Encoder `{options.encoder}`"
-    form = {
-        "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
-        "does not know the thresholds.",
-        "encoder_and_head": "The encoder is in `encoder/` (`AutoModel` loads it), the head in "
-        "`head.safetensors`; `transformers` alone cannot run the classifier.",
-    }[artifact.form]
+    weights = weights or f"epoch {epoch} of {options.epochs}, seed {options.seed}"
     metrics = "\n".join(
         f"| {name} | {_number(result.metrics.get(name))} |" for name in _SHOWN_METRICS
     )
     labels = "\n".join(
         f"| {_cell(name)} | {row.support} | {_number(row.precision)} | {_number(row.recall)} | "
-        f"{_number(row.f1)} | {row.threshold:.3f} |"
+        f"{_number(row.f1)} | {_number(row.threshold)} |"
         for name, row in result.labels.items()
     )
     return f"""---
@@ -62,14 +74,14 @@ tags:
 
 # Multi-label text classifier
 
-{origin}, {artifact.pooling} pooling, {num_training_rows} training rows, epoch {epoch} of {options.epochs}, seed {options.seed}.
-Texts are cut to {artifact.max_length} tokens. {form}
+{origin}, {artifact.pooling} pooling, {num_training_rows} training rows, {weights}.
+Texts are cut to {artifact.max_length} tokens. {_FORMS[artifact.form]}
 
-The decision is {_rule(artifact.decision)}; it is stored in `thresholds.json`.
+The decision is {_rule(artifact.decision, judged_by)}; it is stored in `thresholds.json`.
 
-## Results on the {result.rows} validation rows
+## Results on the {result.rows} {judged_by}
 
-These rows also chose the epoch and fitted the thresholds, so the figures are optimistic; score a test set with `multihot evaluate`.
+{remark}, so the figures are optimistic; score a test set with `multihot evaluate`.
 
 | metric | value |
 |---|---|
@@ -78,7 +90,7 @@ These rows also chose the epoch and fitted the thresholds, so the figures are op
 | label | support | precision | recall | f1 | threshold |
 |---|---|---|---|---|---|
 {labels}
-
+{more}
 ## Use
 
 ```
@@ -87,8 +99,8 @@ multihot predict {artifact.folder.name} "a text"
 """
 
 
-def _rule(decision: Decision) -> str:
-    fitted = f"for the goal `{decision.goal}`, fitted on the validation rows"
+def _rule(decision: Decision, judged_by: str) -> str:
+    fitted = f"for the goal `{decision.goal}`, fitted on the {judged_by}"
     return {
         "global": f"one threshold {fitted}",
         "per_label": f"one threshold per label {fitted}",

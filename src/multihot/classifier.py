@@ -59,7 +59,7 @@ class MultiLabelClassifier:
     thresholds_
         `{label name: threshold}`; fitted on validation rows, never on those given to `evaluate`.
     validation_report_
-        `Report` on the validation rows; set by `fit`.
+        `Report` on the validation rows, or out of fold; set by `fit`.
     """
 
     encoder: str | os.PathLike[str]
@@ -96,7 +96,10 @@ class MultiLabelClassifier:
         length_bucketing: bool | None = None,
         early_stopping_epochs: int | None = None,
         validation_fraction: float = 0.1,
+        folds: int | None = None,
         seed: int = 0,
+        seeds: int = 1,
+        seeds_keep: str = "best",
         device: str = "auto",
         threads: int | None = None,
         checkpoint_steps: int = 500,
@@ -118,7 +121,7 @@ class MultiLabelClassifier:
         sample_weight: npt.ArrayLike | None = None,
         output: str | os.PathLike[str] | None = None,
     ) -> MultiLabelClassifier:
-        """Train on N texts.
+        """Train on N texts, and return the classifier itself.
 
         Parameters
         ----------
@@ -130,18 +133,13 @@ class MultiLabelClassifier:
             and for unknown NaN, None or -1.
         validation
             Rows that choose the epoch and fit the thresholds: `Examples` or (texts, labels).
-            Without it a stratified part of the N texts is set aside.
+            Without it a stratified part of the N texts is set aside, or each of `folds` in turn.
         classes
             Label names: of the array's columns, or the ones allowed in lists of names.
         sample_weight
             *Shape:* (N,), at least 0: what each text counts in training; default 1.
         output
             Folder for the model, also kept when the run is interrupted; default: temporary.
-
-        Returns
-        -------
-        MultiLabelClassifier
-            Itself.
         """
         require_training()
         from multihot.train import train

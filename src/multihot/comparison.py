@@ -127,12 +127,19 @@ def _columns(labels: LabelMatrix, space: LabelSpace) -> LabelMatrix:
 
 
 def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Difference]:
-    pairs = zip(rankings[0].influences(), rankings[1].influences(), strict=True)
-    blocks = [one - other for one, other in pairs]
-    first, second = (ranking.result().metrics for ranking in rankings)
+    first, second = (ranking.influences() for ranking in rankings)
+    blocks, ranked = [], np.zeros(len(INFLUENCED))
+    if first is not None and second is not None:
+        blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
+        ranked = first.values - second.values
+    found, other = (ranking.result().metrics for ranking in rankings)
     return {
         name: area_difference(
-            first[name], second[name], (block[:, column] for block in blocks), num_rows
+            found[name],
+            other[name],
+            float(ranked[column]),
+            (block[:, column] for block in blocks),
+            num_rows,
         )
         for column, name in enumerate(INFLUENCED)
     }

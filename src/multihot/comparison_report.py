@@ -130,7 +130,9 @@ def _number(value: float | None) -> str:
 
 
 def _chance(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    if value is not None and value < 0.00005:  # from the normal law; never 0
+        return "<0.0001"
+    return _number(value)
 
 
 def _rounded(number: int) -> int:

@@ -68,9 +68,9 @@ class Redecision:
         width = max(5, *map(len, self.decision.space.names)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
-            pairs = zip(self.before.thresholds, self.decision.thresholds, strict=True)
-            for name, (old, new) in zip(self.decision.space.names, pairs, strict=True):
-                lines.append(f"{name:<{width}}{old:>18.3f}{new:>9.3f}")
+            before = self.before.thresholds_by_name()
+            for name, new in self.decision.thresholds_by_name().items():
+                lines.append(f"{name:<{width}}{_number(before[name]):>18}{_number(new):>9}")
         if self.decision.fit_report is not None:
             lines += ["", str(self.decision.fit_report)]
         return "\n".join(lines)
@@ -226,6 +226,7 @@ def _words(decision: Decision) -> dict[str, str]:
 
 def _described(decision: Decision, metrics: Mapping[str, float | None]) -> dict[str, Any]:
     content = decision.to_json()
+    content["thresholds"] = decision.thresholds_by_name()
     keys = ("goal", "threshold_kind", "thresholds", "calibration", "empty_set_rule")
     return {**{key: content[key] for key in keys}, "metrics": dict(metrics)}
 

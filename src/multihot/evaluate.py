@@ -12,7 +12,7 @@ from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.intervals import Interval, corrected_interval
-from multihot.decision.metrics import Counts
+from multihot.decision.metrics import COUNT_METRICS, Counts
 from multihot.decision.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
 from multihot.decision.replicates import ReplicateSums, num_replicates
 from multihot.decision.row_statistics import (
@@ -31,16 +31,7 @@ __all__ = ["Evaluation", "LabelReport", "Report", "evaluate", "labelled_chunks",
 _WINDOW_ROWS = 1024  # texts read, sorted by length and scored together
 
 _METRICS = (
-    "jaccard",
-    "jaccard_empty_zero",
-    "micro_f1",
-    "macro_f1",
-    "weighted_f1",
-    "samples_f1",
-    "micro_precision",
-    "micro_recall",
-    "subset_accuracy",
-    "hamming_loss",
+    *COUNT_METRICS,
     "lrap",
     "mean_average_precision",
     "micro_roc_auc",
@@ -144,7 +135,7 @@ class Evaluation:
                 precision=one.precision,
                 recall=one.recall,
                 f1=one.f1,
-                threshold=float(threshold),
+                threshold=None if self._decision.kind == "top_k" else float(threshold),
                 expected_calibration_error=bins.error,
                 expected_calibration_error_if_calibrated=bins.error_if_calibrated,
                 **{name: values[column] for name, values in ends.items()},

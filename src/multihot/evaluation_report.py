@@ -21,7 +21,7 @@ class LabelReport:
     precision: float | None
     recall: float | None
     f1: float | None
-    threshold: float
+    threshold: float | None
     precision_low: float | None = None
     precision_high: float | None = None
     """The ends of the 95 % interval."""

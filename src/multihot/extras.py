@@ -6,11 +6,20 @@ import importlib.util
 
 from multihot.errors import MissingExtraError
 
-__all__ = ["require_training"]
+__all__ = ["require_network", "require_training"]
+
+
+def require_network(purpose: str) -> None:
+    """Raise `MissingExtraError` unless what runs a network is installed; `purpose` needs it."""
+    _require(("torch", "transformers"), purpose)
 
 
 def require_training() -> None:
     """Raise `MissingExtraError` unless the packages of the `train` extra are installed."""
-    for package in ("torch", "transformers", "accelerate", "tomli_w"):
+    _require(("torch", "transformers", "accelerate", "tomli_w"), "Training")
+
+
+def _require(packages: tuple[str, ...], purpose: str) -> None:
+    for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "train", "Training")
+            raise MissingExtraError(package, "train", purpose)

@@ -5,7 +5,6 @@ Letters: `N` texts or pairs, `M` masks of all texts together, `V` vocabulary.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.data.batches import length_sorted_batches
-from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
+from multihot.errors import DataError, EncoderError, OptionError
+from multihot.extras import require_network
 
 if TYPE_CHECKING:
     import torch
@@ -250,9 +250,7 @@ def next_sentence(
 
 def _load(name: str, head: str, device_name: str) -> _Loaded:
     """Load a checkpoint that has the wanted head; say what it lacks otherwise."""
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "train", "A language model")
+    require_network("A language model")
     from multihot.devices import choose_device
     from multihot.models.encoder import load_encoder_tokenizer, locate_encoder, read_config
     from multihot.models.pretraining import load_heads

@@ -105,7 +105,7 @@ class TrainOptions:
     learning_rate: float | None = None
     """Peak learning rate; default: 1e-4 for encoders below 40 million parameters, else 3e-5."""
     head_learning_rate: float | None = None
-    """Peak learning rate of the head; default: that of the encoder."""
+    """Peak learning rate of the head; default: 1e-3 or the encoder's, whichever is larger, for a new head; the encoder's for a trained one."""
     layer_decay: float = 1.0
     """Each encoder layer learns at this share of the rate of the layer above."""
     weight_averaging: float = 0.0
@@ -132,8 +132,14 @@ class TrainOptions:
     """Stop after this many epochs without a better goal on validation; default: never."""
     validation_fraction: float = 0.1
     """Share of the training rows set aside for validation when no validation file is given."""
+    folds: int | None = None
+    """For few rows: none are set aside; each is scored by a network that has not seen it, one for each of so many folds, to fit the decision; the model is trained on all rows."""
     seed: int = 0
     """The one seed that every random stream is derived from."""
+    seeds: int = 1
+    """Runs with the seeds `seed`, `seed` + 1, ...; the mean and the spread of their metrics are said."""
+    seeds_keep: str = "best"
+    """Of several seeds: the `best` network by the goal, or the `average` of the weights of all."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None = None
@@ -169,7 +175,7 @@ class TrainOptions:
             raise OptionError("label_descriptions are read with pooling=labels only.")
         known = ("auto", "fp32", "bf16")
         _require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
-        for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps"):
+        for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps", "seeds"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
@@ -191,11 +197,31 @@ class TrainOptions:
         ):
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "more than 0")
+        self._check_runs()
         if self.batch_tokens is not None and self.batch_size != type(self).batch_size:
             raise OptionError(
                 f"batch_size={self.batch_size} (rows) and batch_tokens={self.batch_tokens} (tokens) "
                 "exclude each other: leave one of them out."
             )
+
+    def _check_runs(self) -> None:
+        """Raise `OptionError` when what is asked of several runs does not fit together."""
+        known = ("best", "average")
+        _require(self.seeds_keep in known, "seeds_keep", self.seeds_keep, "best or average")
+        if self.folds is None:
+            return
+        _require(self.folds >= 2, "folds", self.folds, "at least 2")
+        if self.seeds > 1:
+            raise OptionError(
+                f"folds={self.folds} and seeds={self.seeds} exclude each other: no rows are left to "
+                "compare the seeds on. Leave one of them out."
+            )
+        for name in ("early_stopping_epochs", "validation_fraction"):
+            if getattr(self, name) != getattr(type(self), name):
+                raise OptionError(
+                    f"{name} and folds={self.folds} exclude each other: with folds no rows are set "
+                    "aside. Leave one of them out."
+                )
 
 
 def _goal(words: str) -> str:

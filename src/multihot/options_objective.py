@@ -11,6 +11,13 @@ __all__ = ["LOSS_NAMES", "ObjectiveOptions"]
 LOSS_NAMES = ("bce", "focal", "asymmetric", "zlpr", "distribution_balanced")
 """What `objective.loss` may be; the functions are in `models.losses`."""
 
+_OF_ONE_LOSS = {
+    "focal_gamma": "focal",
+    "positive_gamma": "asymmetric",
+    "negative_gamma": "asymmetric",
+    "probability_margin": "asymmetric",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveOptions:
@@ -56,6 +63,12 @@ class ObjectiveOptions:
             _require(0 <= value < 1, name, value, "at least 0 and below 1")
         share = self.correlation_weight
         _require(0 <= share <= 1, "correlation_weight", share, "a number between 0 and 1")
+        for name, loss in _OF_ONE_LOSS.items():
+            if self.loss != loss and getattr(self, name) != getattr(type(self), name):
+                raise OptionError(
+                    f"objective.{name} belongs to objective.loss={loss}, but the loss is {self.loss}. "
+                    "Leave one of them out."
+                )
 
 
 def _require(met: bool, name: str, value: object, expected: str) -> None:

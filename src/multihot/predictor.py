@@ -5,7 +5,6 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +18,7 @@ from tokenizers import Tokenizer
 from multihot.artifact import Artifact, load_artifact
 from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
 from multihot.decision.decision import Decision
-from multihot.errors import MissingExtraError
+from multihot.extras import require_network
 from multihot.labels import LabelSpace
 
 __all__ = ["Backend", "Prediction", "Predictor"]
@@ -131,9 +130,7 @@ class Predictor:
 
 
 def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: str) -> Backend:
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "train", "Prediction")
+    require_network("Prediction")
     from multihot.backends.torch import TorchBackend
     from multihot.devices import choose_device, choose_precision
     from multihot.models.network import load_network

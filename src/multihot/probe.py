@@ -16,15 +16,18 @@ import numpy.typing as npt
 from multihot.artifact import is_artifact
 from multihot.config import to_plain
 from multihot.data.records import Examples
+from multihot.decision.differences import Difference, Differences
 from multihot.decision.fitted_rows import row_hashes
-from multihot.decision.paired import PairedDifference, paired_difference
-from multihot.errors import DataError
+from multihot.decision.goals import GOALS
+from multihot.decision.metrics import Counts
+from multihot.errors import DataError, OptionError
 from multihot.listener import Listener
 from multihot.options import TrainOptions
 from multihot.predictor import Predictor
-from multihot.randomness import named_generator
 
 __all__ = ["STARTER", "ProbeReport", "ProbeRow", "ProbeStart", "has_starter", "probe"]
+
+Decisions = npt.NDArray[np.bool_]
 
 STARTER = "starter"
 
@@ -49,9 +52,9 @@ class ProbeRow:
     start: ProbeStart
     value: float | None
     """The goal metric on the validation rows."""
-    over_random: PairedDifference | None
+    over_random: Difference | None
     """Against the encoder before its first step; `None` for that one itself."""
-    over_starter: PairedDifference | None
+    over_starter: Difference | None
     """`None` when the starter is not installed."""
 
     @property
@@ -100,7 +103,7 @@ class ProbeReport:
         return "\n".join(lines)
 
 
-def _shown(difference: PairedDifference | None) -> str:
+def _shown(difference: Difference | None) -> str:
     if difference is None or difference.difference is None:
         return "-"
     if difference.low is None or difference.high is None:
@@ -141,8 +144,20 @@ def probe(
         Where the models go.
     listener
         Hears which encoder is next, and all that the runs say.
+
+    Raises
+    ------
+    DataError
+        The rows have no labels.
+    OptionError
+        The goal is no metric, such as `precision>=0.9`.
     """
     listener = listener or Listener()
+    if options.goal not in GOALS:
+        raise OptionError(
+            f"'goal' is '{options.goal}'; the probe compares models by a metric: expected one of "
+            f"{', '.join(GOALS)}."
+        )
     if training.labels is None or validation.labels is None:
         raise DataError("has no labels; the probe needs them.", path=validation.source)
     if options.pooling == "auto":
@@ -158,30 +173,28 @@ def probe(
         )
     random = next((start.name for start in starts if start.step == 0), None)
 
-    def compare(first: str, second: str | None) -> PairedDifference | None:
+    def compare(first: str, second: str | None) -> Difference | None:
         if second is None or second not in decisions or first == second:
             return None
-        return paired_difference(
-            truth.values,
-            decisions[first],
-            decisions[second],
-            metric=options.goal,
-            generator=named_generator(options.seed, "probe resamples"),
-        )
+        return _difference(truth.values, decisions[first], decisions[second], options)
 
     rows = []
     for start in starts:
-        itself = paired_difference(
-            truth.values,
-            decisions[start.name],
-            decisions[start.name],
-            metric=options.goal,
-            generator=named_generator(options.seed, "probe resamples"),
-            num_resamples=1,
-        )
+        counts = Counts(len(truth.space))
+        counts.update(truth.values, decisions[start.name])
         over = compare(start.name, random), compare(start.name, STARTER)
-        rows.append(ProbeRow(start, itself.first, *over))
+        rows.append(ProbeRow(start, counts.metrics()[options.goal], *over))
     return ProbeReport(options.goal, len(training), len(validation), rows)
+
+
+def _difference(
+    truth: npt.NDArray[np.float32], first: Decisions, second: Decisions, options: TrainOptions
+) -> Difference:
+    """Return the difference in the goal metric. *Shapes:* (N, L)."""
+    found = Differences(len(truth), truth.shape[1], options.seed)
+    decided = first, second
+    found.update(truth, decided, [one.astype(np.float32) for one in decided])
+    return found.result()[0][options.goal]
 
 
 def _decisions(
@@ -190,7 +203,7 @@ def _decisions(
     validation: Examples,
     options: TrainOptions,
     listener: Listener,
-) -> npt.NDArray[np.bool_]:
+) -> Decisions:
     """Train unless that is done, and return what the model decides. *Shape:* (N, L), bool."""
     from multihot.train import train
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.folds import stratified_folds, stratified_parts, units_of
+from multihot.data.folds import stratified_folds, stratified_parts, unit_key, units_of
 from multihot.data.label_cells import LabelCells, label_codes
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.part_files import copy_rows, part_ending
@@ -159,19 +158,11 @@ def _read(file: LabelledFile) -> tuple[LabelMatrix, IntArray, IntArray, IntArray
         assert chunk.labels is not None
         codes.append(label_codes(chunk.labels.hard().values))
         lines += chunk.lines
-        texts += [_key(normalised(text)) for text in chunk.texts]
-        groups += map(_key, chunk.groups or ())
+        texts += [unit_key(normalised(text)) for text in chunk.texts]
+        groups += map(unit_key, chunk.groups or ())
     labels = LabelCells(file.space, np.concatenate(codes)).matrix()
     keys = np.array(groups, dtype=np.int64) if groups else None
     return labels, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
-
-
-def _key(value: str) -> int:
-    """Return 62 bits of a SHA-256, -1 for an empty value."""
-    if not value:
-        return -1
-    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "little") >> 2
 
 
 def _files_of(name: str, ending: str, folds: int | None) -> list[str]:

@@ -64,7 +64,7 @@ def test_json_and_costs_from_a_file(
         (["--thresholds", "7"], "'threshold' is 7.0; expected a number between 0 and 1"),
         (["--calibration", "magic"], "expected one of none, temperature"),
         (["--empty-set-rule", "guess"], "'empty_set_rule' is 'guess'"),
-        (["--costs", "missing.toml"], "there is no such file of costs"),
+        (["--costs", "missing.toml"], "costs=missing.toml: the file cannot be read"),
     ],
 )
 def test_wrong_words_change_nothing_and_are_explained(
@@ -81,6 +81,18 @@ def test_wrong_words_change_nothing_and_are_explained(
 
     assert message in capfd.readouterr().err
     assert (Path(model) / "thresholds.json").read_bytes() == before
+
+
+def test_a_file_of_costs_with_an_unknown_label_is_named(
+    model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = str(write_jsonl(tmp_path / "new.jsonl"))
+    costs = tmp_path / "mine.toml"
+    costs.write_text("yoj = [1, 9]\n", "utf-8")
+
+    assert main(["decide", model, rows, "--goal", "cost", "--costs", str(costs)]) == 2
+
+    assert f"costs={costs} names labels that are not known here: yoj" in capfd.readouterr().err
 
 
 def test_predict_marks_texts_on_which_the_model_abstains(

@@ -334,3 +334,42 @@ def test_shares_of_annotators_and_weights_are_trained_on(
     data = load_artifact(tmp_path / "m").data
     assert (data.soft_labels, data.weight_column, data.ignore_columns) == (True, None, ("w",))
     assert main(["evaluate", str(tmp_path / "m"), str(path)]) == 0
+
+
+def test_few_rows_are_scored_out_of_fold(
+    train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--encoder", str(tiny_encoder), "--output", str(tmp_path / "m"), *BRIEF]
+    command = ["train", str(train_file), "--folds", "3", *arguments]
+
+    codes = [main([*command, "--validation", str(train_file)]), main(command)]
+
+    err = capfd.readouterr().err
+    assert codes == [2, 0]
+    assert "folds=3 and validation rows exclude each other" in err
+    assert "3 folds of 16 to 16 of 48 labelled rows" in err
+    assert "Out of fold: each row scored by a network that had not seen it" in err
+    fitted = load_artifact(tmp_path / "m").decision.fitted_on
+    assert fitted is not None
+    assert (fitted.rows, fitted.source) == (48, "train.jsonl, out of 3 folds")
+    assert recipe_of(tmp_path / "m")["folds"] == 3
+
+
+@pytest.mark.parametrize(("keep", "chosen"), [("best", "epochs, seed"), ("average", "epochs")])
+def test_a_run_is_repeated_with_several_seeds(
+    train_file: Path,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    keep: str,
+    chosen: str,
+) -> None:
+    arguments = ["--encoder", str(tiny_encoder), "--output", str(tmp_path / "m"), *BRIEF]
+
+    code = main(["train", str(train_file), "--seeds", "2", f"seeds_keep={keep}", *arguments])
+
+    err = capfd.readouterr().err
+    assert code == 0
+    assert "Over 2 seeds, mean and standard deviation on the validation rows:\n  micro_f1" in err
+    assert f"On the validation rows, which chose {chosen} and thresholds:" in err
+    assert json.loads((tmp_path / "m" / "run" / "seeds.json").read_text("utf-8"))["kept"] == keep

@@ -24,9 +24,9 @@ DATA_OPTIONS = (
 
 TRAIN_OPTIONS = (
     "accumulation_steps batch_size batch_tokens calibration checkpoint_steps costs data device "
-    "early_stopping_epochs empty_set_rule encoder epochs execution goal head_learning_rate "
+    "early_stopping_epochs empty_set_rule encoder epochs execution folds goal head_learning_rate "
     "label_descriptions layer_decay learning_rate length_bucketing max_gradient_norm max_length "
-    "objective pooling precision seed threads thresholds trackers validation_fraction "
+    "objective pooling precision seed seeds seeds_keep threads thresholds trackers validation_fraction "
     "warmup_fraction weight_averaging weight_decay"
 ).split()
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from multihot.decision.differences import Difference, Differences, area_difference, holm
-from multihot.decision.paired import paired_difference
+from multihot.decision.metrics import Counts
 
 Array = npt.NDArray[np.float32]
 
@@ -35,22 +35,58 @@ def compared(
     return found.result()
 
 
+def counted(truth: Array, scores: Array) -> dict[str, float]:
+    counts = Counts(truth.shape[1])
+    counts.update(truth, scores > 0.5)
+    names = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy")
+    return {name: counts.metrics()[name] or 0.0 for name in names}
+
+
 def test_the_interval_is_that_of_the_ordinary_paired_bootstrap() -> None:
     truth, scores = models(400, 0.05)
     metrics, _ = compared(truth, scores)
+    generator, drawn = np.random.default_rng(1), []
+    for _ in range(1000):
+        chosen = generator.integers(0, 400, 400)
+        one, other = (counted(truth[chosen], each[chosen]) for each in scores)
+        drawn.append({name: value - other[name] for name, value in one.items()})
 
-    for name in ("jaccard", "micro_f1", "macro_f1", "subset_accuracy"):
-        expected = paired_difference(
-            truth, *[one > 0.5 for one in scores], metric=name, generator=np.random.default_rng(1)
-        )
+    one, other = (counted(truth, each) for each in scores)
+    for name, value in one.items():
         found = metrics[name]
-        assert found.difference == pytest.approx(expected.difference)
-        assert found.first == pytest.approx(expected.first)
-        assert expected.high is not None
-        assert expected.low is not None
-        width = expected.high - expected.low
-        assert found.low == pytest.approx(expected.low, abs=0.12 * width)
-        assert found.high == pytest.approx(expected.high, abs=0.12 * width)
+        assert found.first == pytest.approx(value)
+        assert found.difference == pytest.approx(value - other[name])
+        low, high = np.quantile([each[name] for each in drawn], [0.025, 0.975])
+        assert [found.low, found.high] == pytest.approx([low, high], abs=0.12 * (high - low))
+
+
+def test_pairing_takes_out_what_both_find_hard() -> None:
+    first = (np.random.default_rng(0).random((500, 1)) < 0.5).astype(np.float32)
+    second = first.copy()
+    second[np.flatnonzero(first)[:5]] = 0  # half of the rows are hard for both
+    found = compared(np.ones((500, 1), np.float32), [first, second])[0]["subset_accuracy"]
+
+    assert found.difference == pytest.approx(0.01)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low < 0.02  # unpaired: about 0.12
+
+
+def test_rows_without_a_known_cell_are_left_out() -> None:
+    truth, scores = models(20, 0.1)
+    more = np.concatenate([truth, np.full((5, 3), np.nan, np.float32)])
+    found = Differences(20, 3)
+    wider = [np.concatenate([one, one[:5]]) for one in scores]
+    found.update(more, [one > 0.5 for one in wider], wider)
+
+    assert found.result() == compared(truth, scores)
+
+
+def test_without_rows_there_is_no_difference() -> None:
+    nothing = np.zeros((0, 2), np.float32)
+    metrics, labels = compared(nothing, [nothing, nothing])
+
+    assert {*metrics.values(), *labels} == {Difference(None, None)}
 
 
 def test_swapping_answers_is_the_sign_test_when_rows_are_right_or_wrong() -> None:
@@ -117,15 +153,23 @@ def test_a_label_that_is_undefined_for_one_model_has_no_difference() -> None:
 
 
 def test_areas_follow_the_normal_law() -> None:
-    found = area_difference(0.9, 0.8, iter([np.array([0.01, -0.02]), np.array([0.02])]), 3)
+    blocks = [np.array([0.01, -0.02]), np.array([0.02])]
+    found = area_difference(0.9, 0.8, 0.1, blocks, 3)
 
     error = np.sqrt(0.0009 * 3 / 2)
     assert found.standard_error == pytest.approx(error)
     assert found.low == pytest.approx(0.1 - 1.959964 * error)
     assert found.p_value == pytest.approx(2 * norm.sf(0.1 / error))
-    assert area_difference(0.9, 0.9, iter([np.zeros(3)]), 3).p_value == 1
-    assert area_difference(0.9, 0.8, iter([]), 3) == Difference(0.9, 0.8, pytest.approx(0.1))
-    assert area_difference(None, 0.8, iter([]), 3) == Difference(None, 0.8)
+    assert area_difference(0.9, 0.9, 0.0, [np.zeros(3)], 3).p_value == 1
+    assert area_difference(0.9, 0.8, 0.1, [], 3) == Difference(0.9, 0.8, pytest.approx(0.1))
+    assert area_difference(None, 0.8, 0.1, [], 3) == Difference(None, 0.8)
+
+
+def test_an_area_whose_influences_are_of_other_ranks_has_no_interval() -> None:
+    alone = Difference(0.9, 0.8, pytest.approx(0.1))
+
+    assert area_difference(0.9, 0.8, 0.0, [np.zeros(3)], 3) == alone
+    assert area_difference(0.9, 0.8, 0.1, [np.zeros(3)], 3) != alone
 
 
 def test_holm_by_hand() -> None:

@@ -84,8 +84,8 @@ def test_costs_of_labels_are_read_from_toml_or_json(
         ("joy = 1", r"costs\.toml: joy' is 1; expected two costs"),
         ("joy = [1]", "expected two costs"),
         ("joy = [1, true]", "expected two costs"),
-        ("", "expected a table of label"),
-        ("joy", "is no valid table of costs"),
+        ("", r"costs\.toml: the file holds no table"),
+        ("joy", r"costs=.*costs\.toml: the file is not valid TOML"),
     ],
 )
 def test_a_wrong_table_of_costs_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -93,8 +93,22 @@ def test_a_wrong_table_of_costs_is_named(tmp_path: Path, content: str, message: 
 
     with pytest.raises(OptionError, match=message):
         read_costs(tmp_path / "costs.toml")
-    with pytest.raises(OptionError, match="there is no such file of costs"):
+    with pytest.raises(OptionError, match=r"costs=.*missing\.toml: the file cannot be read"):
         read_costs(tmp_path / "missing.toml")
+
+
+def test_a_label_in_a_file_of_costs_that_is_not_known_is_told_with_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text("joy = [1, 5]\nyoj = [1, 2]\n", "utf-8")
+
+    assert read_costs(path, ["joy", "yoj"]) == read_costs(path)
+    with pytest.raises(
+        OptionError,
+        match=r"costs=.*costs\.toml names labels.*here: yoj\. The labels are: joy, anger",
+    ):
+        read_costs(path, ["joy", "anger"])
 
 
 def test_costs_belong_to_a_cost_and_to_known_labels() -> None:

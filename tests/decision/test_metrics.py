@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multihot.decision.metrics import Counts, LabelCounts
+from multihot.decision.metrics import COUNT_METRICS, Counts, LabelCounts
 from multihot.errors import LabelError
 
 Array = npt.NDArray[Any]
@@ -53,6 +53,10 @@ def test_every_metric_of_a_small_table_is_what_one_computes_by_hand() -> None:
             "hamming_loss": 3 / 12,
         }
     )
+
+
+def test_the_metrics_have_their_names_and_order() -> None:
+    assert tuple(Counts(1).metrics()) == COUNT_METRICS
 
 
 def test_a_label_that_is_never_true_nor_given_has_no_f1() -> None:

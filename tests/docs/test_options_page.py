@@ -18,7 +18,7 @@ INTRODUCTION = """# Options
 Every option of `multihot train` and `multihot pretrain`, as `key=value` behind the verb, as a line of a TOML recipe, or (those of the first table) as an argument of `MultiLabelClassifier`.
 `none` means: decided from the data or the encoder, and said aloud.
 """
-OBJECTIVE = """In Python, the argument `objective={"loss": "zlpr"}`. The formulas and their papers are in `multihot/models/losses.py`.
+OBJECTIVE = """In Python, the argument `objective={"loss": "zlpr"}`. [Train better on small data](how-to/train-better-on-small-data.md) has the formulas, their papers, and when to try which.
 """
 PRETRAINING = """Of `multihot pretrain`, and arguments of `multihot.PretrainOptions`; `probe.NAME` sets an option of the first table for its probe.
 """

@@ -112,5 +112,5 @@ def test_calibration_rule_and_costs_are_those_of_the_options(
 def test_wrong_costs_are_refused_before_the_first_epoch(tiny_encoder: Path, tmp_path: Path) -> None:
     (tmp_path / "costs.toml").write_text("anger = [1, 9]", "utf-8")
 
-    with pytest.raises(OptionError, match="'costs' names labels that are not known here: anger"):
+    with pytest.raises(OptionError, match="names labels that are not known here: anger"):
         toy(tiny_encoder, TrainOptions(goal="cost", costs=str(tmp_path / "costs.toml")))

@@ -113,6 +113,7 @@ def test_row_weights_reach_every_part() -> None:
             "positive_weight belongs to objective.loss=bce",
         ),
         ({"focal_gamma": "-1"}, "'objective.focal_gamma' is -1.0; expected at least 0"),
+        ({"focal_gamma": "3"}, "focal_gamma belongs to objective.loss=focal, but the loss is bce"),
         ({"label_smoothing": "1"}, "'objective.label_smoothing' is 1.0"),
         ({"correlation_weight": "1.5"}, "a number between 0 and 1"),
     ],

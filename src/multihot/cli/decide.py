@@ -43,7 +43,6 @@ def run(arguments: Sequence[str]) -> int:
     given = parse(parser, arguments)
     if given.goal is not None:
         parse_goal(given.goal)
-    costs = None if given.costs is None else read_costs(given.costs)
 
     from multihot.artifact import load_artifact
     from multihot.config import to_plain
@@ -52,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     from multihot.predictor import Predictor
 
     artifact = load_artifact(given.model)
+    names = artifact.decision.space.names
+    costs = None if given.costs is None else read_costs(given.costs, names)
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:

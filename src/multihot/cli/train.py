@@ -32,6 +32,8 @@ _EPILOG = """examples:
   multihot train train.tsv --validation dev.tsv --encoder bert-base-uncased --goal jaccard
   multihot train train.csv --recipe recipe.toml epochs=3 data.text_column=message
   multihot train tweets.csv reviews.jsonl --validation dev.csv
+  multihot train few.csv --folds 5
+  multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
 
 key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
 Without --validation a stratified tenth of the rows is set aside. Several TRAIN files train as one:
@@ -45,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", metavar="FILE", help="chooses epoch and thresholds")
     parser.add_argument("--encoder", metavar="NAME|DIR", help="hub name, folder, or starter")
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="go on from this model")
+    parser.add_argument("--folds", metavar="K", help="few rows: set none aside, score out of fold")
+    parser.add_argument("--seeds", metavar="N", help="repeat with N seeds; see seeds_keep")
     parser.add_argument("--goal", help="metric to decide for: jaccard, micro_f1, macro_f1 ...")
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
     parser.add_argument("--output", metavar="DIR", help="the model folder (default: runs/NAME)")
@@ -97,24 +101,37 @@ def run(arguments: Sequence[str]) -> int:
             resume=given.resume,
             listener=listener,
         )
-    say(f"\nOn the validation rows, which chose epoch and thresholds:\n{result}\n")
+    say(f"\n{_judged(options)}:\n{result}\n")
     say(f"The model is in {output}. Next:")
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
     return 0
 
 
+def _judged(options: TrainOptions) -> str:
+    """Say which rows the printed figures are of."""
+    if options.folds is not None:
+        return (
+            "Out of fold: each row scored by a network that had not seen it; the thresholds are "
+            "fitted to these scores"
+        )
+    if options.seeds > 1:
+        chosen = "epochs, seed" if options.seeds_keep == "best" else "epochs"
+        return f"On the validation rows, which chose {chosen} and thresholds"
+    return "On the validation rows, which chose epoch and thresholds"
+
+
 def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, Any]:
     """Return the options as plain values: recipe, then flags, then key=value."""
     values = read_recipe(given.recipe) if given.recipe else {}
-    flags = {name: getattr(given, name) for name in ("encoder", "goal", "device")}
+    flags = {name: getattr(given, name) for name in ("encoder", "goal", "device", "folds", "seeds")}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
     return updated(values, parse_assignments(assignments))
 
 
 def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
     """Lay the options over what the model was trained with: goal, thresholds and columns."""
-    if unused := sorted({"encoder", "pooling"} & set(values)):
+    if unused := sorted({"encoder", "label_descriptions", "pooling"} & set(values)):
         say(f"--from goes on with that model's encoder and head; not used: {', '.join(unused)}.")
     inherited = {**artifact.decision.train_values(), "data": to_plain(artifact.data)}
     return updated(inherited, values)

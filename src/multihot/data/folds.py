@@ -7,6 +7,7 @@ a pair is one more label. Letters: `N` rows, `U` units, `K` parts, `L` labels.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from multihot.errors import DataError, OptionError
 from multihot.labels import LabelMatrix
 from multihot.randomness import named_generator
 
-__all__ = ["split_units", "stratified_folds", "stratified_parts", "units_of"]
+__all__ = ["split_units", "stratified_folds", "stratified_parts", "unit_key", "units_of"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -101,6 +102,14 @@ def split_units(
     side = stratify(counts, rows, _sizes(len(units), shares), generator)
     _fill_empty(side, rows, len(shares))
     return np.asarray(side[unit_of_row], dtype=np.int64)
+
+
+def unit_key(value: str) -> int:
+    """Return a number for `units_of`: 62 bits of a SHA-256, -1 for an empty value."""
+    if not value:
+        return -1
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "little") >> 2
 
 
 def units_of(*keys: npt.NDArray[np.int64]) -> IntArray:

@@ -143,6 +143,12 @@ class Decision:
             for row in self.decide(scores)
         ]
 
+    def thresholds_by_name(self) -> dict[str, float | None]:
+        """Return the threshold of each label, in label order; `None` where ranks decide (`top_k`)."""
+        by_rank = self.kind == "top_k"
+        pairs = zip(self.space.names, self.thresholds, strict=True)
+        return {name: None if by_rank else value for name, value in pairs}
+
     def with_threshold(self, value: float) -> Decision:
         """Return the same decision with one given threshold between 0 and 1 for all labels."""
         return replace(

@@ -11,7 +11,7 @@ Letters: `N` rows, `L` labels, `K` statistics of a row, `R` replicates.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.decision.intervals import percentile_interval
+from multihot.decision.ranking_intervals import is_near
 from multihot.decision.replicates import ReplicateSums, num_replicates
 from multihot.decision.row_statistics import (
     label_counts,
@@ -156,7 +157,11 @@ def _student(freedom: float) -> float:
 
 
 def area_difference(
-    first: float | None, second: float | None, influences: Iterator[Floats], num_rows: int
+    first: float | None,
+    second: float | None,
+    ranked: float,
+    influences: Iterable[Floats],
+    num_rows: int,
 ) -> Difference:
     """Return the difference of two means of areas, with the normal law (DeLong et al. 1988).
 
@@ -164,19 +169,22 @@ def area_difference(
     ----------
     first, second
         The areas.
+    ranked
+        Their difference for the scores as the influences rank them. Where it is not near the
+        difference (`is_near`), or there are no influences, there is no interval.
     influences
         The influence of each row on the first less that on the second, in blocks. *Shape:* (rows,).
-        With no blocks there is no interval.
     num_rows
         Rows with a known cell.
     """
     if first is None or second is None:
         return Difference(first, second)
+    difference = first - second
     squares = [float((block**2).sum()) for block in influences]
-    if not squares:
-        return Difference(first, second, first - second)
     error = math.sqrt(math.fsum(squares) * num_rows / max(1, num_rows - 1))
-    half, difference = _NORMAL.inv_cdf(0.975) * error, first - second
+    if not squares or not is_near(difference, ranked, error):
+        return Difference(first, second, difference)
+    half = _NORMAL.inv_cdf(0.975) * error
     is_tested = error > _SAME
     return Difference(
         first=first,

@@ -5,15 +5,14 @@ Letters: `P`, `R` shares between 0 and 1, `K` a number of labels, `FP`, `FN` cos
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from multihot.errors import OptionError
+from multihot.files import read_table
 
 __all__ = ["FORMS", "GOALS", "Costs", "Goal", "parse_goal", "read_costs"]
 
@@ -74,11 +73,7 @@ class Goal:
                 f"'costs' is given, and the goal is {self.text}; expected the goal cost=FP:FN, such as "
                 "cost=1:1, whose costs hold for labels that are not in the table."
             )
-        if unknown := [name for name in table if name not in names]:
-            raise OptionError(
-                f"'costs' names labels that are not known here: {', '.join(unknown)}. The labels are: "
-                f"{', '.join(names)}"
-            )
+        _check_labels("'costs'", table, names)
         pairs = tuple(_checked_costs(f"costs.{n}", table.get(n, self.costs[0])) for n in names)
         return replace(self, costs=pairs)
 
@@ -126,25 +121,26 @@ def _parse_numbers(text: str) -> Goal | None:
     return None
 
 
-def read_costs(path: str | Path) -> dict[str, tuple[float, float]]:
+def read_costs(
+    path: str | Path, names: Sequence[str] | None = None
+) -> dict[str, tuple[float, float]]:
     """Read a table of costs: `label = [FP, FN]` in TOML, or the same as a JSON object (`.json`).
 
-    Raises `OptionError` when the file is missing or holds anything else.
+    With `names`, the labels that there are, it must name no others. Raises `OptionError`, with the
+    path, when the file is missing or holds anything else.
     """
-    path = Path(path)
-    try:
-        content = path.read_text(encoding="utf-8")
-        is_json = path.suffix.lower() == ".json"
-        table = json.loads(content) if is_json else tomllib.loads(content)
-    except FileNotFoundError:
-        raise OptionError(f"{path}: there is no such file of costs.") from None
-    except OSError as error:
-        raise OptionError(f"{path}: cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise OptionError(f"{path}: is no valid table of costs: {error}") from None
-    if not isinstance(table, dict) or not table:
-        raise OptionError(f"{path}: expected a table of label = [FP, FN]; it holds none.")
+    table = read_table(Path(path), "costs")
+    if names is not None:
+        _check_labels(f"costs={path}", table, names)
     return {name: _checked_costs(f"{path}: {name}", pair) for name, pair in table.items()}
+
+
+def _check_labels(what: str, table: Mapping[str, Any], names: Sequence[str]) -> None:
+    if unknown := [name for name in table if name not in names]:
+        raise OptionError(
+            f"{what} names labels that are not known here: {', '.join(unknown)}. The labels are: "
+            f"{', '.join(names)}"
+        )
 
 
 def _checked_costs(key: str, pair: Any) -> tuple[float, float]:

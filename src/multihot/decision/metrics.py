@@ -18,9 +18,23 @@ import numpy.typing as npt
 from multihot.decision.intervals import wilson_interval
 from multihot.errors import LabelError
 
-__all__ = ["Counts", "LabelCounts"]
+__all__ = ["COUNT_METRICS", "Counts", "LabelCounts"]
 
 IntArray = npt.NDArray[np.int64]
+
+COUNT_METRICS = (
+    "jaccard",
+    "jaccard_empty_zero",
+    "micro_f1",
+    "macro_f1",
+    "weighted_f1",
+    "samples_f1",
+    "micro_precision",
+    "micro_recall",
+    "subset_accuracy",
+    "hamming_loss",
+)
+"""The metrics that are built on counts, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ NaN = unknown; unknown cells count in nothing. What is undefined is `None`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +23,14 @@ from multihot.decision.calibration_metrics import (
 from multihot.decision.cell_storage import MAX_CELLS_IN_MEMORY, new_cells
 from multihot.decision.intervals import Interval, logit_interval
 from multihot.decision.lrap import lrap_shares
-from multihot.decision.ranking_intervals import INFLUENCED, influences, standard_errors
+from multihot.decision.ranking_intervals import (
+    INFLUENCED,
+    Influences,
+    binned_influences,
+    exact_influences,
+    is_near,
+    standard_errors,
+)
 from multihot.decision.sorted_cells import UNKNOWN, Areas, areas_of, packed_cells
 from multihot.errors import LabelError
 
@@ -76,8 +82,9 @@ class Ranking:
     counted in bins; then `RankingMetrics.errors` bounds the error. `lrap` looks at one row at a time
     and is always exact.
 
-    With `intervals`, areas get one as long as they are exact, calibration errors as long as the cells
-    are in memory; and the errors of calibrated scores are simulated.
+    With `intervals`, areas get one as long as they are exact and, for cells in a file, bins tell their
+    scores apart (`is_near`); calibration errors as long as the cells are in memory; and the errors of
+    calibrated scores are simulated.
     """
 
     def __init__(
@@ -102,7 +109,7 @@ class Ranking:
             self._bins = BinnedCells(num_labels)
         else:
             self._keys = new_cells(num_labels, num_rows)
-            if intervals:
+            if intervals and not self._is_in_memory():
                 self._bins = BinnedCells(num_labels)
 
     def update(self, truth: FloatArray, scores: FloatArray) -> None:
@@ -139,16 +146,15 @@ class Ranking:
         ranking average precision (see `lrap_shares`); a text with no known cell is left out.
         """
         is_exact = self._keys is not None
-        standard_errors = self._standard_errors()
-        unsorted = None
+        areas, unsorted = self._uncertain_areas(), None
         if self._with_intervals and self._keys is not None and self._is_in_memory():
             unsorted = self._keys[:, : self._num_rows].copy()
         cells = self._cells()
         metrics, bounds = _metrics(cells)
         intervals: dict[str, Interval] = {}
-        for name, error in zip(INFLUENCED, standard_errors, strict=False):
-            if (value := metrics[name]) is not None:
-                intervals[name] = logit_interval(value, float(error), self._lrap_rows)
+        for name, (ranked, error) in areas.items():
+            if (value := metrics[name]) is not None and is_near(value, ranked, error):
+                intervals[name] = logit_interval(value, error, self._lrap_rows)
         of_labels: list[Interval | None] = []
         if unsorted is not None:
             *of_labels, pooled, mean = error_intervals(
@@ -173,19 +179,24 @@ class Ranking:
             label_error_intervals=of_labels,
         )
 
-    def influences(self) -> Iterator[npt.NDArray[np.float64]]:
-        """Go through the rows in blocks: the influence of each on `INFLUENCED`; before `result`.
+    def influences(self) -> Influences | None:
+        """Return the influence of each row on `INFLUENCED`; to be asked before `result`.
 
-        Nothing where the cells were not kept, or without `intervals`.
+        `None` where the cells were not kept, or without `intervals`.
         """
-        if self._keys is not None and self._bins is not None:
-            yield from influences(self._keys[:, : self._num_rows], self._bins)
+        if self._keys is None or not self._with_intervals:
+            return None
+        keys = self._keys[:, : self._num_rows]
+        return exact_influences(keys) if self._bins is None else binned_influences(keys, self._bins)
 
-    def _standard_errors(self) -> npt.NDArray[np.float64]:
-        """Return the standard errors of `INFLUENCED`, empty where they are not to be computed."""
-        if self._keys is None or self._bins is None:
-            return np.zeros(0)
-        return standard_errors(self.influences(), self._lrap_rows)
+    def _uncertain_areas(self) -> dict[str, tuple[float, float]]:
+        """Return `INFLUENCED` as ranked, with standard errors; none where they are not to be known."""
+        found = self.influences()
+        if found is None:
+            return {}
+        errors = standard_errors(found.blocks, self._lrap_rows)
+        pairs = zip(found.values.tolist(), errors.tolist(), strict=True)
+        return dict(zip(INFLUENCED, pairs, strict=True))
 
     def _is_in_memory(self) -> bool:
         return self._shape[0] * self._shape[1] <= MAX_CELLS_IN_MEMORY

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.decision.lrap import lrap_shares
+from multihot.decision.metrics import COUNT_METRICS
 
 __all__ = [
     "METRICS_OF_SUMS",
@@ -31,21 +32,7 @@ _NUM_TAIL = 9  # see `row_statistics`
 _FIXED_POINT = 36  # bits behind the point of a summed loss: sums do not depend on their order
 _LEAST_SCORE = np.float64(np.finfo(np.float32).eps)  # scikit-learn clips so far for float32, too
 
-METRICS_OF_SUMS = (
-    "jaccard",
-    "jaccard_empty_zero",
-    "micro_f1",
-    "macro_f1",
-    "weighted_f1",
-    "samples_f1",
-    "micro_precision",
-    "micro_recall",
-    "subset_accuracy",
-    "hamming_loss",
-    "lrap",
-    "brier_score",
-    "log_loss",
-)
+METRICS_OF_SUMS = (*COUNT_METRICS, "lrap", "brier_score", "log_loss")
 """The metrics that are functions of sums over rows."""
 
 

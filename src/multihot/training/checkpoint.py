@@ -8,12 +8,20 @@
 
 A folder counts only if its manifest verifies and the weights of the best epoch that its state names
 are still there, so the newest good one is always well defined.
+
+What came of one run of several is kept until the last of them is done, likewise whole or not at all:
+
+    FOLDER/
+        result.safetensors      tensors
+        state.json              what belongs to them
+        manifest.json
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +48,18 @@ __all__ = [
     "latest_checkpoint",
     "load_averages",
     "load_checkpoint",
+    "load_result",
     "load_weights",
     "read_state",
     "restore",
     "save_checkpoint",
+    "save_result",
 ]
 
 _MANIFEST = "manifest.json"
 _NETWORK = "network.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
+_RESULT = "result.safetensors"
 _STATE = "state.json"
 
 
@@ -70,10 +81,26 @@ def save_checkpoint(
     a write fails; earlier checkpoints are never touched.
     """
     target = checkpoint_folder(root, step)
-    temporary = root / f".writing-{target.name}"
-    weights = _contiguous(network.state_dict())
-    moments = _contiguous(_named_moments(network, optimizer))
-    needed = sum(tensor.nbytes for tensor in [*weights.values(), *moments.values()]) + 2**20
+    files = {_NETWORK: network.state_dict(), _OPTIMIZER: _named_moments(network, optimizer)}
+    _save(target, files, {"step": step, **state})
+    return target
+
+
+def save_result(target: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write what came of a run, whole or not at all; raises as `save_checkpoint` does."""
+    _save(target, {_RESULT: dict(tensors)}, dict(state))
+
+
+def load_result(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return what `save_result` wrote, `None` where it is missing or damaged."""
+    return (load_file(folder / _RESULT), read_state(folder)) if _verifies(folder) else None
+
+
+def _save(target: Path, files: Mapping[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+    root, temporary = target.parent, target.with_name(f".writing-{target.name}")
+    contents = {name: _contiguous(tensors) for name, tensors in files.items()}
+    sizes = [tensor.nbytes for tensors in contents.values() for tensor in tensors.values()]
+    needed = sum(sizes) + 2**20
     with storage_errors(target):
         root.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(root).free
@@ -86,16 +113,15 @@ def save_checkpoint(
         with storage_errors(target):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            save_file(weights, temporary / _NETWORK)
-            save_file(moments, temporary / _OPTIMIZER)
-            write_json(temporary / _STATE, {"step": step, **state})
+            for name, tensors in contents.items():
+                save_file(tensors, temporary / name)
+            write_json(temporary / _STATE, state)
             _seal(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
             flush_folder(root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return target
 
 
 def _seal(folder: Path) -> None:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from multihot.backends.torch import TorchBackend
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import Choices, fit_choices
@@ -39,6 +42,9 @@ class HeldOut:
     backend: TorchBackend
     options: TrainOptions
 
+    num_folds: int | None = None
+    """The parts that the rows were scored in, each by a network that had not seen it; if they were."""
+
     def __post_init__(self) -> None:
         # Now, and not after the first epoch.
         names = self.data.labels.space.names
@@ -47,31 +53,45 @@ class HeldOut:
     @cached_property
     def _choices(self) -> Choices:
         options = self.options
-        costs = None if options.costs is None else read_costs(options.costs)
+        costs = (
+            None
+            if options.costs is None
+            else read_costs(options.costs, self.data.labels.space.names)
+        )
         return Choices(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
 
+    @property
+    def source(self) -> str:
+        """Where the rows came from, as the decision remembers it."""
+        name = Path(self.data.origin.source).name
+        return name if self.num_folds is None else f"{name}, out of {self.num_folds} folds"
+
     def metrics(self) -> Mapping[str, float | None]:
         """Return the metrics of the network as it is, and what it reaches of the fitted goal."""
-        return self._decide()[2]
+        return self._decide(self._logits())[2]
 
-    def decide(self, *, final: bool = False) -> tuple[Decision, Report]:
-        """Fit the decision of the network as it is, and report it on the same rows.
+    def decide(
+        self, logits: npt.NDArray[np.float32] | None = None, *, final: bool = False
+    ) -> tuple[Decision, Report]:
+        """Fit the decision of the network as it is, or of given logits, and report it on the same rows.
 
         With `final` also intervals and what fitting was worth, which takes a hundred times as long.
+        *Shape* of the logits: (N, L).
         """
-        return self._decide(final=final)[:2]
+        return self._decide(self._logits() if logits is None else logits, final=final)[:2]
+
+    def _logits(self) -> npt.NDArray[np.float32]:
+        return self.backend.logits(self.data.tokens)
 
     def _decide(
-        self, *, final: bool = False
+        self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
-        logits = self.backend.logits(self.data.tokens)
         labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
         truth = labels.values
         options, choices = self.options, self._choices
-        source = Path(self.data.origin.source).name
-        decision = fit_choices(labels.space, logits, labels, hashes, choices, source=source)
+        decision = fit_choices(labels.space, logits, labels, hashes, choices, source=self.source)
         if final:
             decision = with_report(decision, logits, truth, hashes, choices, seed=options.seed)
         # Texts would only be asked for to see which rows were fitted; the hashes tell that below.

@@ -199,19 +199,29 @@ def with_validation(
 
 
 def describe_rows(
-    train_set: EncodedExamples, held_out: EncodedExamples, max_length: int, listener: Listener
+    train_set: EncodedExamples,
+    held_out: EncodedExamples | None,
+    max_length: int,
+    listener: Listener,
+    *,
+    label_tokens: int = 0,
 ) -> None:
-    """Say how many rows there are, and which texts, cells and labels need a second look."""
-    listener.say(
-        f"{len(train_set)} training and {len(held_out)} validation rows, "
-        f"{len(train_set.labels.space)} labels."
-    )
-    for part, name in ((train_set, "training"), (held_out, "validation")):
+    """Say how many rows there are, and which texts, cells and labels need a second look.
+
+    Without `held_out` all rows are trained on. `label_tokens` of each text's tokens are label names.
+    """
+    names = f", of which the label names take {label_tokens}" if label_tokens else ""
+    parts = [(train_set, "training")]
+    if held_out is not None:
+        parts.append((held_out, "validation"))
+    counts = " and ".join(f"{len(part)} {name}" for part, name in parts)
+    listener.say(f"{counts} rows, {len(train_set.labels.space)} labels.")
+    for part, name in parts:
         if cut := int(part.tokens.truncated.sum()):
-            listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens.")
+            listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens{names}.")
         if num_unknown := part.labels.num_unknown():
             listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
-    if len(held_out) < _FEW_ROWS:
+    if held_out is not None and len(held_out) < _FEW_ROWS:
         listener.say(
             f"Only {len(held_out)} validation rows choose the epoch and the thresholds: both "
             "will follow chance. Label more rows, or raise validation_fraction."

@@ -4,6 +4,9 @@ run/recipe.toml        every option, also those left at their default
 run/environment.json   data hashes and what decides the last bits of the result
 run/metrics.jsonl      the log
 run/checkpoints/       see training/checkpoint.py
+run/folds/fold-1/      with folds, until the model is written: log and checkpoints of each fold
+run/seeds/seed-0/      with several seeds: log of each, and until the model is written its weights
+run/seeds.json         with several seeds: the metrics of each
 
 Pretraining adds
 run/schedule.json      steps and learning rate, as decided once; see training/schedule.py
@@ -66,6 +69,28 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.root / "checkpoints"
+
+    @property
+    def folds(self) -> Path:
+        """Folder of the runs without one fold each."""
+        return self.root / "folds"
+
+    @property
+    def seeds(self) -> Path:
+        """Folder of the runs with one seed each."""
+        return self.root / "seeds"
+
+    @property
+    def result(self) -> Path:
+        """What came of this run when it is one of several."""
+        return self.root / "result"
+
+    def clear(self) -> None:
+        """Delete what only an unfinished run needs; the logs of single seeds stay."""
+        seeds = [RunFolder(root) for root in self.seeds.glob("seed-*")]
+        parts = [part for one in seeds for part in (one.checkpoints, one.result)]
+        for path in (self.checkpoints, self.folds, *parts):
+            shutil.rmtree(path, ignore_errors=True)
 
     @property
     def schedule(self) -> Path:
@@ -150,7 +175,8 @@ def open_run(
     import tomli_w
 
     folder.root.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    for leftover in (folder.checkpoints, folder.folds, folder.seeds):
+        shutil.rmtree(leftover, ignore_errors=True)
     write_text(folder.recipe, tomli_w.dumps(dict(options)))
     write_json(folder.environment, dict(facts))
     return folder, (["Nothing to resume: starting from the beginning."] if resume else [])

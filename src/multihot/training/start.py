@@ -50,6 +50,12 @@ class Start:
     max_length: int
     """Tokens per text at most, special tokens included."""
 
+    @property
+    def num_label_tokens(self) -> int:
+        """Tokens that the label names in front of every text take; 0 when there are none."""
+        network: Any = self.network
+        return int(network.shortest_text) - 1
+
 
 def start_from_encoder(
     name: str,

@@ -35,7 +35,10 @@ class RunState:
 
 
 class Watch:
-    """The callables that run after each step, and the state they keep."""
+    """The callables that run after each step, and the state they keep.
+
+    Where `evaluate` returns nothing there is nothing to choose an epoch by: the last one is kept.
+    """
 
     def __init__(
         self,
@@ -81,11 +84,11 @@ class Watch:
             return False
         state, epoch = self.state, result.step.epoch
         metrics = self.evaluate()
-        value = metrics[self.goal]
+        value = metrics.get(self.goal)
         loss = state.epoch_loss / max(1.0, state.epoch_cells)
         state.epoch_loss = state.epoch_cells = 0.0
-        entry = {"step": state.step, "epoch": epoch, "validation": True, "epoch_loss": loss}
-        self.log.write({**entry, **metrics})
+        entry = {"step": state.step, "epoch": epoch, "validation": bool(metrics)}
+        self.log.write({**entry, "epoch_loss": loss, **metrics})
         better = state.best_value is None or (value is not None and value > state.best_value)
         if better:
             state.best_step, state.best_epoch, state.best_value = state.step, epoch, value
@@ -94,10 +97,8 @@ class Watch:
             state.epochs_without_improvement += 1
         shown = "undefined" if value is None else f"{value:.4f}"
         mark = " (best so far)" if better else ""
-        self.listener.say(
-            f"Epoch {epoch} of {self.epochs}: mean loss {loss:.4f}, "
-            f"validation {self.goal} {shown}{mark}."
-        )
+        judged = f", validation {self.goal} {shown}{mark}" if metrics else ""
+        self.listener.say(f"Epoch {epoch} of {self.epochs}: mean loss {loss:.4f}{judged}.")
         if self.patience is not None and state.epochs_without_improvement >= self.patience:
             state.stopped_early = True
             self.listener.say(
