@@ -224,10 +224,9 @@ def test_unknown_cells_have_no_value_and_no_gradient(name: str, data: st.DataObj
         assert gradient is None or bool((gradient[unknown] == 0).all())
 
 
-@pytest.mark.parametrize("name", EVERY)
+# Of the others the labels differ, or the rows are paired.
+@pytest.mark.parametrize("name", ["bce", "focal", "asymmetric", "zlpr", "correlation"])
 def test_the_order_of_rows_and_labels_does_not_matter(name: str) -> None:
-    if name in ("weighted", "distribution_balanced", "consistency"):
-        pytest.skip("its labels differ, or its rows are paired")
     logits, targets = draw(6, 4)
     targets[2, 1] = torch.nan
     rows, columns = [3, 0, 5, 1, 2, 4], [2, 0, 3, 1]
