@@ -112,24 +112,27 @@ class EncoderAndHead(nn.Module):
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
         """Return logits, (B, L); see `SequenceClassification.forward`."""
         if isinstance(layout, Packing):
-            types = self._token_types(layout.positions)
+            types = self._token_types(layout.positions) if self._text_type else None
             inputs = encoder_inputs(self.encoder, input_ids, layout, types)
             hidden = self.encoder(**inputs).last_hidden_state[0]
         else:
             inputs = {"input_ids": input_ids, "attention_mask": layout}
-            types = self._token_types(torch.arange(input_ids.shape[1], device=input_ids.device))
-            if types is not None:
-                inputs["token_type_ids"] = types.expand_as(input_ids)
+            if self._text_type:
+                places = torch.arange(input_ids.shape[1], device=input_ids.device)
+                inputs["token_type_ids"] = self._token_types(places).expand_as(input_ids)
             hidden = self.encoder(**inputs).last_hidden_state
         logits: Tensor = self.head(hidden, layout)
         return logits
 
-    def _token_types(self, positions: Tensor) -> Tensor | None:
+    @property
+    def _text_type(self) -> int:
+        """Token type of the text behind the labels; 0, as for all tokens, where none is needed."""
+        text_type = self.prompt.text_type if self.prompt else 0
+        return text_type if text_type < getattr(self.config, "type_vocab_size", 0) else 0
+
+    def _token_types(self, positions: Tensor) -> Tensor:
         """Return 0 for the labels in front of a text and the text's own type for the rest."""
-        prompt = self.prompt
-        if prompt is None or prompt.text_type >= getattr(self.config, "type_vocab_size", 0):
-            return None
-        return (positions >= prompt.length).long() * prompt.text_type
+        return (positions >= self.shortest_text - 1).long() * self._text_type
 
 
 def batch_tensors(
