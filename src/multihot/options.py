@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from multihot.decision.goals import GOALS, parse_goal
 from multihot.errors import OptionError
+from multihot.option_checks import require
 from multihot.options_objective import ObjectiveOptions
 
 __all__ = [
@@ -156,37 +157,37 @@ class TrainOptions:
     def __post_init__(self) -> None:
         goal = _goal(self.goal)
         if self.costs is not None:
-            _require(goal == "cost", "goal", self.goal, "cost=FP:FN, because 'costs' is set")
+            require(goal == "cost", "goal", self.goal, "cost=FP:FN, because 'costs' is set")
         fixed = isinstance(self.thresholds, float) and 0 < self.thresholds < 1
         named = self.thresholds in ("global", "per_label", "shrunk")
         expected = "global, per_label, shrunk or a number between 0 and 1"
-        _require(fixed or named, "thresholds", self.thresholds, expected)
+        require(fixed or named, "thresholds", self.thresholds, expected)
         known = CALIBRATIONS
-        _require(
+        require(
             self.calibration in known, "calibration", self.calibration, f"one of {', '.join(known)}"
         )
         known = EMPTY_SET_RULES
         rule = self.empty_set_rule
-        _require(rule in known, "empty_set_rule", rule, f"one of {', '.join(known)}")
+        require(rule in known, "empty_set_rule", rule, f"one of {', '.join(known)}")
         known = ("auto", "packed", "padded")
-        _require(self.execution in known, "execution", self.execution, f"one of {', '.join(known)}")
-        _require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
+        require(self.execution in known, "execution", self.execution, f"one of {', '.join(known)}")
+        require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
         if self.label_descriptions is not None and self.pooling != "labels":
             raise OptionError("label_descriptions are read with pooling=labels only.")
         known = ("auto", "fp32", "bf16")
-        _require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
+        require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps", "seeds"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         share = self.weight_averaging
-        _require(0 <= share < 1, "weight_averaging", share, "at least 0 and below 1")
+        require(0 <= share < 1, "weight_averaging", share, "at least 0 and below 1")
         share = self.layer_decay
-        _require(0 < share <= 1, "layer_decay", share, "above 0 and at most 1")
+        require(0 < share <= 1, "layer_decay", share, "above 0 and at most 1")
         share = self.warmup_fraction
-        _require(0 <= share < 1, "warmup_fraction", share, "at least 0 and below 1")
+        require(0 <= share < 1, "warmup_fraction", share, "at least 0 and below 1")
         share = self.validation_fraction
-        _require(0 < share < 1, "validation_fraction", share, "a number between 0 and 1")
+        require(0 < share < 1, "validation_fraction", share, "a number between 0 and 1")
         for name in (
             "batch_tokens",
             "learning_rate",
@@ -196,7 +197,7 @@ class TrainOptions:
             "threads",
         ):
             value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "more than 0")
+            require(value is None or value > 0, name, value, "more than 0")
         self._check_runs()
         if self.batch_tokens is not None and self.batch_size != type(self).batch_size:
             raise OptionError(
@@ -207,10 +208,10 @@ class TrainOptions:
     def _check_runs(self) -> None:
         """Raise `OptionError` when what is asked of several runs does not fit together."""
         known = ("best", "average")
-        _require(self.seeds_keep in known, "seeds_keep", self.seeds_keep, "best or average")
+        require(self.seeds_keep in known, "seeds_keep", self.seeds_keep, "best or average")
         if self.folds is None:
             return
-        _require(self.folds >= 2, "folds", self.folds, "at least 2")
+        require(self.folds >= 2, "folds", self.folds, "at least 2")
         if self.seeds > 1:
             raise OptionError(
                 f"folds={self.folds} and seeds={self.seeds} exclude each other: no rows are left to "
@@ -229,8 +230,3 @@ def _goal(words: str) -> str:
         return parse_goal(words).name
     except OptionError as error:
         raise OptionError(f"Option {error}") from None
-
-
-def _require(met: bool, name: str, value: object, expected: str) -> None:
-    if not met:
-        raise OptionError(f"Option '{name}' is {value!r}; expected {expected}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from multihot.errors import OptionError
+from multihot.option_checks import require
 
 __all__ = ["LOSS_NAMES", "ObjectiveOptions"]
 
@@ -43,11 +44,13 @@ class ObjectiveOptions:
     """Weight of agreement between two passes with different dropout; above 0 a step takes twice as long."""
 
     def __post_init__(self) -> None:
-        _require(self.loss in LOSS_NAMES, "loss", self.loss, f"one of {', '.join(LOSS_NAMES)}")
+        require(
+            self.loss in LOSS_NAMES, "objective.loss", self.loss, f"one of {', '.join(LOSS_NAMES)}"
+        )
         weight = self.positive_weight
-        _require(
+        require(
             weight in ("balanced", "sqrt") if isinstance(weight, str) else weight > 0,
-            "positive_weight",
+            "objective.positive_weight",
             weight,
             "balanced, sqrt or a number above 0",
         )
@@ -57,20 +60,17 @@ class ObjectiveOptions:
                 "in its own way. Leave one of them out."
             )
         for name in ("focal_gamma", "positive_gamma", "negative_gamma", "r_drop_weight"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            require(
+                getattr(self, name) >= 0, f"objective.{name}", getattr(self, name), "at least 0"
+            )
         for name in ("probability_margin", "label_smoothing"):
             value = getattr(self, name)
-            _require(0 <= value < 1, name, value, "at least 0 and below 1")
+            require(0 <= value < 1, f"objective.{name}", value, "at least 0 and below 1")
         share = self.correlation_weight
-        _require(0 <= share <= 1, "correlation_weight", share, "a number between 0 and 1")
+        require(0 <= share <= 1, "objective.correlation_weight", share, "a number between 0 and 1")
         for name, loss in _OF_ONE_LOSS.items():
             if self.loss != loss and getattr(self, name) != getattr(type(self), name):
                 raise OptionError(
                     f"objective.{name} belongs to objective.loss={loss}, but the loss is {self.loss}. "
                     "Leave one of them out."
                 )
-
-
-def _require(met: bool, name: str, value: object, expected: str) -> None:
-    if not met:
-        raise OptionError(f"Option 'objective.{name}' is {value!r}; expected {expected}.")

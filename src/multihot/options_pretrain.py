@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from multihot.errors import OptionError
+from multihot.option_checks import require
 from multihot.options import TrainOptions
 
 __all__ = ["PretrainOptions"]
@@ -100,31 +101,31 @@ class PretrainOptions:
         shape = re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.encoder_size)
         known = shape is not None or self.encoder_size in _NAMED_SIZES
         expected = f"one of {', '.join(_NAMED_SIZES)}, or layers x width such as 12x512"
-        _require(known, "encoder_size", self.encoder_size, expected)
+        require(known, "encoder_size", self.encoder_size, expected)
         both = self.total_steps is not None and self.hours is not None
-        _require(not both, "hours", self.hours, "none beside total_steps: both say when to end")
+        require(not both, "hours", self.hours, "none beside total_steps: both say when to end")
         _require_choice("language", self.language, ("auto", "en", "zh"))
         _require_choice("execution", self.execution, ("auto", "packed", "padded"))
         _require_choice("precision", self.precision, ("auto", "fp32", "bf16"))
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed", "snapshots"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("masking_rate", "held_out_fraction"):
             share = getattr(self, name)
-            _require(0 < share < 1, name, share, "a number between 0 and 1")
+            require(0 < share < 1, name, share, "a number between 0 and 1")
         for name in ("head_fraction", "warmup_fraction", "beta1", "beta2", "dropout"):
             share = getattr(self, name)
-            _require(0 <= share < 1, name, share, "at least 0 and below 1")
+            require(0 <= share < 1, name, share, "at least 0 and below 1")
         share = self.short_fraction
-        _require(0 <= share <= 1, "short_fraction", share, "a number from 0 to 1")
-        _require(self.max_length >= 8, "max_length", self.max_length, "at least 8")
-        _require(self.vocab_size >= 10, "vocab_size", self.vocab_size, "at least 10")
-        _require(self.held_out_rows >= 1, "held_out_rows", self.held_out_rows, "at least 1")
+        require(0 <= share <= 1, "short_fraction", share, "a number from 0 to 1")
+        require(self.max_length >= 8, "max_length", self.max_length, "at least 8")
+        require(self.vocab_size >= 10, "vocab_size", self.vocab_size, "at least 10")
+        require(self.held_out_rows >= 1, "held_out_rows", self.held_out_rows, "at least 1")
         optional = ("total_steps", "hours", "batch_tokens", "learning_rate", "evaluation_steps")
         for name in (*optional, "threads"):
             value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "more than 0")
+            require(value is None or value > 0, name, value, "more than 0")
         if self.batch_tokens is not None and self.batch_size != type(self).batch_size:
             raise OptionError(
                 f"batch_size={self.batch_size} (examples) and batch_tokens={self.batch_tokens} "
@@ -133,9 +134,4 @@ class PretrainOptions:
 
 
 def _require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    _require(value in known, name, value, f"one of {', '.join(known)}")
-
-
-def _require(met: bool, name: str, value: object, expected: str) -> None:
-    if not met:
-        raise OptionError(f"Option '{name}' is {value!r}; expected {expected}.")
+    require(value in known, name, value, f"one of {', '.join(known)}")
