@@ -40,7 +40,11 @@ def main() -> None:
     parser.add_argument("--recipe")
     parser.add_argument("--baseline", action="store_true", help="TF-IDF + logistic regression")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--keep", type=Path, help="folder for the models; default: thrown away")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="folder for the models, which are not trained again when they are there; default: none",
+    )
     parser.add_argument("--also", nargs="+", default=[], metavar="GOAL", help="score test for them")
     parser.add_argument("--calibrations", nargs="+", default=[], metavar="NAME")
     parser.add_argument("options", nargs="*", metavar="key=value")
@@ -86,8 +90,12 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
     else:
         with tempfile.TemporaryDirectory() as scratch:
             output = given.keep / f"seed-{options.seed}" if given.keep else Path(scratch) / "model"
-            on_validation = train(training, validation, options, output, listener=_Printer())
-            seconds = time.perf_counter() - started
+            if (output / "thresholds.json").exists():
+                seconds = float("nan")  # kept from before: how long it took is not known here
+                on_validation = evaluate(Predictor.load(output), validation)
+            else:
+                on_validation = train(training, validation, options, output, listener=_Printer())
+                seconds = time.perf_counter() - started
             predictor = Predictor.load(output)
             on_test = evaluate(predictor, test) if test else None
             if test is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from multihot.errors import ArtifactError
 from multihot.labels import LabelSpace
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
+from multihot.models.last_layer import narrow_last_layer
 from multihot.models.loading import load_weights, refuse_lost
 from multihot.models.packed import encoder_inputs, keep_first_tokens
 from multihot.models.packing import Packing, lay_out
@@ -57,6 +58,7 @@ class SequenceClassification(nn.Module):
         super().__init__()
         self.model = model
         self.config: Any = model.config
+        narrow_last_layer(self.transformer)
         self.transformer.register_forward_hook(keep_first_tokens, with_kwargs=True)
 
     @property
@@ -75,6 +77,7 @@ class SequenceClassification(nn.Module):
             Attention mask, *shape* (B, S), int64, 1 = token; or the packing.
         """
         if isinstance(layout, Packing):
+            layout = replace(layout, read=layout.firsts)
             inputs = encoder_inputs(self.transformer, input_ids, layout)
         else:
             inputs = {"input_ids": input_ids, "attention_mask": layout}

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from multihot.models.encoder import first_position, quiet_transformers
+from multihot.models.last_layer import read_vectors
 from multihot.models.packed_attention import packed_attention
-from multihot.models.packing import Packing
+from multihot.models.packing import PACKING, Packing
 
 __all__ = [
     "ATTENTION",
@@ -34,8 +35,6 @@ __all__ = [
 
 ATTENTION = "multihot_packed"
 """The name under which transformers knows `packed_attention`."""
-
-_PACKING = "packing"  # keyword argument that carries the layout through the encoder
 
 
 def register() -> None:
@@ -90,7 +89,7 @@ def encoder_inputs(
     if token_type_ids is not None:
         inputs["token_type_ids"] = token_type_ids
     filled = {name: packing.fill_up(values)[None] for name, values in inputs.items()}
-    return {**filled, _PACKING: packing}
+    return {**filled, PACKING: packing}
 
 
 def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
@@ -98,9 +97,10 @@ def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], out
 
     The heads read position 0 of every row, or the pooler's output. On packed inputs they are given
     B rows of one token, (B, 1, D), and the pooler's output for these; on padded ones nothing changes.
+    The packing must name the first tokens as those that are read.
     ModernBERT can be configured to average instead; an average of one token is that token.
     """
-    packing = kwargs.get(_PACKING)
+    packing = kwargs.get(PACKING)
     if packing is None:
         return output
     hidden = output.last_hidden_state[0]
@@ -110,7 +110,7 @@ def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], out
         lengths = packing.cu_seq_lens.diff()[:, None]
         kept = sums.index_add(0, packing.rows, hidden[: len(packing.rows)]) / lengths
     else:
-        kept = hidden.index_select(0, packing.firsts)
+        kept = read_vectors(encoder, hidden, packing.firsts)
     output["last_hidden_state"] = kept[:, None]
     if output.get("pooler_output") is not None:
         pooler: Any = encoder.pooler
@@ -140,7 +140,7 @@ def _attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attend as transformers asks; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
-    packing: Packing | None = kwargs.pop(_PACKING, None)
+    packing: Packing | None = kwargs.pop(PACKING, None)
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -16,8 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Packing", "lay_out"]
+__all__ = ["PACKING", "Packing", "lay_out"]
 
+PACKING = "packing"
+"""Keyword argument that carries the layout through an encoder to all of its layers."""
 
 _SHRINK = 0.7  # the longest text of a group has at most this share of the group's before
 _MOST_GROUPS = 5  # the shortest texts share the last; more groups cost more than their padding
@@ -101,6 +103,9 @@ class Packing:
         The texts by length, longest first; their slots follow each other in `tokens`.
     longest
         Tokens of the longest text.
+    read
+        *Shape:* (R,), int64. The only tokens whose vectors the head reads; `None` = all of them.
+        See `models.last_layer`.
     on_attention
         Called by every attention layer; lets a check count them.
     """
@@ -115,6 +120,7 @@ class Packing:
     tokens: Tensor
     groups: tuple[Group, ...]
     longest: int
+    read: Tensor | None = None
     on_attention: Callable[[], None] | None = None
 
     def fill_up(self, values: Tensor) -> Tensor:

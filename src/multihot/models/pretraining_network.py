@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multihot.errors import EncoderError
+from multihot.models.last_layer import narrow_last_layer, read_vectors
 from multihot.models.packed import encoder_inputs
 from multihot.models.packed_check import enable_packed
 from multihot.models.packing import Packing
@@ -106,6 +107,7 @@ class PretrainingNetwork(nn.Module):
             )
         self.model = model
         self.config = config
+        narrow_last_layer(self.transformer)
 
     @property
     def transformer(self) -> Any:
@@ -143,47 +145,55 @@ class PretrainingNetwork(nn.Module):
             *Shape:* (M,), int64, the true tokens. With them the summed loss is computed, without
             ever holding all logits in float32; without them the logits are returned.
         """
-        hidden, firsts = self._encode(input_ids, layout, token_type_ids)
+        firsts, hidden = self._encode(input_ids, layout, token_type_ids, masked_positions)
         transform, decoder = HEADS[self.config.model_type](self.model)
-        masked = transform(hidden.index_select(0, masked_positions))
+        masked = transform(hidden)
         logits, loss = None, None
         if masked_labels is None:
             logits = decoder(masked)
         else:
             loss = vocabulary_loss(masked, decoder.weight, decoder.bias, masked_labels)
-        return PretrainingOutput(logits, loss, self._next_sentence(hidden, firsts))
+        return PretrainingOutput(logits, loss, self._next_sentence(firsts))
 
     def next_sentence(
         self, input_ids: Tensor, layout: Tensor | Packing, token_type_ids: Tensor
     ) -> Tensor:
         """Return logits of pairs, (B, 2); column 0: the second follows the first. See `forward`."""
-        logits = self._next_sentence(*self._encode(input_ids, layout, token_type_ids))
+        nothing = input_ids.new_zeros(0)
+        logits = self._next_sentence(self._encode(input_ids, layout, token_type_ids, nothing)[0])
         if logits is None:
             raise EncoderError(f"{type(self.model).__name__} has no next-sentence head.")
         return logits
 
     def _encode(
-        self, input_ids: Tensor, layout: Tensor | Packing, token_type_ids: Tensor | None
+        self,
+        input_ids: Tensor,
+        layout: Tensor | Packing,
+        token_type_ids: Tensor | None,
+        masked_positions: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return the vectors of all tokens, (T or B * S, D), and the places of the first ones, (B,)."""
+        """Return the vectors of the first tokens, (B, D), and of the masked ones, (M, D)."""
         encoder = self.transformer
         if getattr(self.config, "type_vocab_size", 0) < 2:
             token_type_ids = None
         if isinstance(layout, Packing):
+            read = torch.cat([layout.firsts, masked_positions])
+            layout = replace(layout, read=read)
             inputs = encoder_inputs(encoder, input_ids, layout, token_type_ids)
-            return encoder(**inputs).last_hidden_state[0], layout.firsts
+            vectors = read_vectors(encoder, encoder(**inputs).last_hidden_state[0], read)
+            return vectors[: len(layout.firsts)], vectors[len(layout.firsts) :]
         inputs = {"input_ids": input_ids, "attention_mask": layout}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        hidden = encoder(**inputs).last_hidden_state.flatten(0, 1)
-        return hidden, torch.arange(len(input_ids), device=hidden.device) * input_ids.shape[1]
+        hidden = encoder(**inputs).last_hidden_state
+        return hidden[:, 0], hidden.flatten(0, 1).index_select(0, masked_positions)
 
-    def _next_sentence(self, hidden: Tensor, firsts: Tensor) -> Tensor | None:
+    def _next_sentence(self, firsts: Tensor) -> Tensor | None:
         if not self.has_next_sentence:
             return None
         model: Any = self.model
         # The pooler reads place 0 of every row, so each pair is a row of one token here.
-        pooled = self.transformer.pooler(hidden.index_select(0, firsts)[:, None])
+        pooled = self.transformer.pooler(firsts[:, None])
         logits: Tensor = model.cls.seq_relationship(pooled)
         return logits
 

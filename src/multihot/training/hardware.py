@@ -10,6 +10,7 @@ import torch
 from multihot.devices import Precision, choose_device, choose_precision, set_threads
 from multihot.errors import OptionError
 from multihot.listener import Listener
+from multihot.training.allocator import keep_freed_memory
 from multihot.training.run_folder import saved_threads
 
 __all__ = ["choose_hardware"]
@@ -24,7 +25,7 @@ def choose_hardware(
     resume: bool,
     listener: Listener,
 ) -> tuple[torch.device, Precision]:
-    """Return device and precision as asked for, and set the number of threads.
+    """Return device and precision as asked for, and set the process up for them.
 
     Raises `OptionError` when one of several processes asks: they would all do the same.
     """
@@ -37,6 +38,8 @@ def choose_hardware(
     found = choose_precision(precision, chosen)
     # The number of threads decides the last bits, so a resumed run takes that of the run before.
     num_threads = set_threads((saved_threads(output) if resume else None) or threads)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     listener.say(
         f"Computing on {chosen} with {num_threads} threads in {found.name} ({found.reason})."
     )
