@@ -138,7 +138,8 @@ def contenders(plan: Plan, best: tuple[int, str], our_batches: Iterable[int]) ->
     `best` is the batch size and precision of `Trainer` at its best.
 
     Ours at batch 8 has the tutorial's head, batches, order, rate and decay, so it does the same
-    updates; the larger batches are its defaults.
+    updates; "same head" has `Trainer`'s head on [CLS] and its best batch size; the others are the
+    defaults, which average all tokens.
     """
     common = _common(plan)
     same = {"pooling": "cls", "learning_rate": 2e-5, "weight_decay": 0.01, "warmup_fraction": 0.0}
@@ -152,6 +153,7 @@ def contenders(plan: Plan, best: tuple[int, str], our_batches: Iterable[int]) ->
         ),
         Contender("CrossEncoder", "cross_encoder_training", common, plan.rivals, pad_batch),
         ours(plan, "ours, same batches", 8, same),
+        ours(plan, f"ours, batch {best[0]}, same head", best[0], {"pooling": "cls"}),
         *(ours(plan, f"ours, batch {size}", size, {}) for size in our_batches),
     ]
 

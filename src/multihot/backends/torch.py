@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from multihot.allocator import keep_freed_memory
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.devices import Precision
@@ -28,7 +29,10 @@ _WORTH_CHECKING = 64  # texts in one call; fewer take less time than the check o
 
 
 class TorchBackend:
-    """Token ids in, logits out, on one device."""
+    """Token ids in, logits out, on one device.
+
+    On a processor the process keeps memory that it has freed: see `multihot.allocator`.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,8 @@ class TorchBackend:
         *,
         packed: bool | None = None,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.network = network.to(device)
         self.num_labels = num_labels
         self.device = device

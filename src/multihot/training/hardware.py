@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
+from multihot.allocator import keep_freed_memory
 from multihot.devices import Precision, choose_device, choose_precision, set_threads
 from multihot.errors import OptionError
 from multihot.listener import Listener
-from multihot.training.allocator import keep_freed_memory
 from multihot.training.run_folder import saved_threads
 
 __all__ = ["choose_hardware"]

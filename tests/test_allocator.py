@@ -10,7 +10,7 @@ import pytest
 
 _SCRIPT = """
 import resource, sys, torch
-from multihot.training.allocator import keep_freed_memory
+from multihot.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 
@@ -37,7 +37,7 @@ def test_tensors_take_the_place_of_freed_ones_without_new_page_faults() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from multihot.training.allocator import keep_freed_memory
+    from multihot.allocator import keep_freed_memory
 
     monkeypatch.setattr(sys, "platform", "darwin")
 
