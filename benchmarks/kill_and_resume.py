@@ -2,12 +2,13 @@
 
     python benchmarks/kill_and_resume.py --kills 20
     python benchmarks/kill_and_resume.py --kills 10 --encoder tiny epochs=3
+    python benchmarks/kill_and_resume.py --kills 10 --pretrain CORPUS total_steps=600
 
 Each kill is a SIGKILL: nothing in the process can answer it. Every second one comes while a
 checkpoint is being written (its `.writing-` folder is there), the others at a random moment. The
-run is resumed with the same command until it is done; then the SHA-256 of all weight files and of
-`thresholds.json` must be those of the undisturbed run. Exit code 0 if they are, else 1. One row
-goes into `results/`.
+run is resumed with the same command until it is done; then the SHA-256 of all weight files and, of a
+classifier, `thresholds.json` must be those of the undisturbed run. Exit code 0 if they are, else 1.
+One row goes into `results/`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--encoder", default="starter", help="starter, a folder, or 'tiny'")
+    parser.add_argument("--pretrain", metavar="CORPUS", help="pretrain on it instead of training")
     parser.add_argument("--checkpoint-steps", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="decides the random moments")
     parser.add_argument("--results", default="kill_and_resume_202611.csv")
@@ -101,20 +103,23 @@ def write_tiny_encoder(
 
 def _command(encoder: str, output: Path, given: argparse.Namespace) -> list[str]:
     """Return the command that starts the run, or resumes it when it was started before."""
+    shared = ["--output", str(output), "--resume", f"checkpoint_steps={given.checkpoint_steps}"]
+    start = [sys.executable, "-c", _START]
+    if given.pretrain:
+        return [*start, "pretrain", given.pretrain, *shared, *given.assignments]
     data = files("multihot") / "demo_data"
     tiny = _TINY_OPTIONS if given.encoder == "tiny" else ()
     return [
-        *(sys.executable, "-c", _START),
-        *("train", str(data / "train.jsonl"), "--validation", str(data / "validation.jsonl")),
-        *("--encoder", encoder, "--output", str(output), "--resume"),
-        *(f"checkpoint_steps={given.checkpoint_steps}", *tiny, *given.assignments),
+        *(*start, "train", str(data / "train.jsonl")),
+        *("--validation", str(data / "validation.jsonl"), "--encoder", encoder),
+        *(*shared, *tiny, *given.assignments),
     ]
 
 
 def _hashes(output: Path) -> dict[str, str]:
-    """Return the SHA-256 of each weight file and of the decision."""
-    paths = [*output.glob("*.safetensors"), *output.glob("encoder/*.safetensors")]
-    paths.append(output / "thresholds.json")
+    """Return the SHA-256 of each weight file and of the decision, where there is one."""
+    patterns = ("*.safetensors", "encoder/*.safetensors", "thresholds.json")
+    paths = [path for pattern in patterns for path in output.glob(pattern)]
     return {
         str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(paths)
@@ -186,7 +191,7 @@ def _run_once(command: list[str], output: Path, log: Path, aim: Aim | None) -> K
 
 
 def _is_done(output: Path) -> bool:
-    return (output / "thresholds.json").is_file()
+    return any((output / name).is_file() for name in ("thresholds.json", "pretraining.json"))
 
 
 def _kill_and_resume(
@@ -248,7 +253,7 @@ def main() -> int:
     inside = sum(kill.inside_save for kill in kills)
     print(f"{len(kills)} kills, {inside} inside a save; {sum(equal)} of {len(equal)} runs equal")
     row = {
-        "encoder": given.encoder,
+        "encoder": "pretraining" if given.pretrain else given.encoder,
         "kills": len(kills),
         "inside_save": inside,
         "runs": len(equal),
