@@ -85,27 +85,27 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
     born = provenance()  # the commit that the run starts with
     started = time.perf_counter()
     others: dict[str, str] = {}
+    minutes = ""  # not known here of a model that was kept
     if given.baseline:
         on_validation, on_test = _baseline(training, validation, test, options)
+        minutes = _minutes_since(started)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             output = given.keep / f"seed-{options.seed}" if given.keep else Path(scratch) / "model"
             if (output / "thresholds.json").exists():
-                seconds = float("nan")  # kept from before: how long it took is not known here
                 on_validation = evaluate(Predictor.load(output), validation)
             else:
                 on_validation = train(training, validation, options, output, listener=_Printer())
-                seconds = time.perf_counter() - started
+                minutes = _minutes_since(started)
             predictor = Predictor.load(output)
             on_test = evaluate(predictor, test) if test else None
             if test is not None:
                 others = _other_decisions(given, predictor, options, validation, test)
-    seconds = seconds if not given.baseline else time.perf_counter() - started
     row = {
         "data": Path(given.train).name,
         "setting": setting,
         "seed": options.seed,
-        "train_minutes": f"{seconds / 60:.1f}",
+        "train_minutes": minutes,
         **_columns("validation", on_validation),
         **_columns("test", on_test),
         **others,
@@ -166,6 +166,10 @@ def _columns(part: str, report: Report | None) -> dict[str, str]:
     if report is None:
         return {}
     return {f"{part}_{name}": f"{report.metrics[name] or 0:.4f}" for name in SHOWN}
+
+
+def _minutes_since(started: float) -> str:
+    return f"{(time.perf_counter() - started) / 60:.1f}"
 
 
 class _Printer(Listener):
