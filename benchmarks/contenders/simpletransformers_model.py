@@ -10,18 +10,12 @@ __all__ = ["new_model"]
 
 
 def new_model(name: str, setting: dict[str, Any], scratch: str, **arguments: object) -> Any:
-    """Return its multi-label model on the weights `name`; all that it writes goes to `scratch`.
-
-    It tokenises in this process: the workers that it forks by default, once torch has threads, may
-    wait for each other for ever.
-    """
+    """Return its multi-label model on the weights `name`; all that it writes goes to `scratch`."""
     quiet = {
         "output_dir": scratch,
         "cache_dir": scratch,
         "max_seq_length": setting["max_length"],
         "silent": True,
-        "use_multiprocessing": False,
-        "use_multiprocessing_for_evaluation": False,
         **arguments,
     }
     return MultiLabelClassificationModel(
