@@ -1,6 +1,7 @@
 """Do 95 % intervals hold the truth 95 times in 100? Simulated data sets from a known population.
 
     python benchmarks/interval_coverage.py --rows 300 1000 --sets 1000
+    python benchmarks/interval_coverage.py --figures mean_average_precision micro_roc_auc
 
 The population is a pool of texts with eight labels that depend on each other and the scores of two
 models; a data set is drawn from it, and each interval is asked whether it holds the pool's figure. One
@@ -39,6 +40,12 @@ METRICS = (
     "log_loss",
 )
 DIFFERENCES = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "brier_score")
+FIGURES = (
+    *METRICS,
+    *(f"f1 of {name}" for name in (FREQUENT, RARE)),
+    *(f"difference of {name}" for name in DIFFERENCES),
+    *(f"difference of f1 of {name}" for name in (FREQUENT, RARE)),
+)
 Floats = npt.NDArray[np.float32]
 Hits = dict[str, list[bool]]
 
@@ -79,7 +86,9 @@ def figures(decision: Decision, truth: Floats, logits: Floats) -> dict[str, floa
     return {**{name: report.metrics[name] for name in METRICS}, **scores}
 
 
-def covered(num_rows: int, num_sets: int, seed: int, pool_rows: int = 200_000) -> Hits:
+def covered(
+    num_rows: int, num_sets: int, seed: int, *, differences: bool = True, pool_rows: int = 200_000
+) -> Hits:
     """Return whether the interval of each figure held the population's, for each data set."""
     truth, *logits = population(pool_rows)
     both = decisions(truth, *logits)
@@ -90,7 +99,8 @@ def covered(num_rows: int, num_sets: int, seed: int, pool_rows: int = 200_000) -
         rows = generator.integers(0, pool_rows, num_rows)
         samples = [values[rows] for values in logits]
         _look_at_one(hits, both[0], truth[rows], samples[0], expected[0], seed=number)
-        _look_at_both(hits, both, truth[rows], samples, expected, seed=number)
+        if differences:
+            _look_at_both(hits, both, truth[rows], samples, expected, seed=number)
     return hits
 
 
@@ -147,10 +157,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[300, 1000])
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, metavar="FIGURE")
     given = parser.parse_args()
+    differences = any(name.startswith("difference of ") for name in given.figures)
     origin = provenance()
     for num_rows in given.rows:
-        for figure, held in covered(num_rows, given.sets, given.seed).items():
+        found = covered(num_rows, given.sets, given.seed, differences=differences)
+        for figure, held in found.items():
+            if figure not in given.figures:
+                continue
             share = f"{np.mean(held):.3f}"
             print(f"{num_rows:>6} {figure:<32} {share}", flush=True)
             row = {"figure": figure, "rows": num_rows, "data_sets": given.sets, "coverage": share}

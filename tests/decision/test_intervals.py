@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -64,6 +66,23 @@ def test_logit_intervals_stay_between_zero_and_one() -> None:
     assert 0.8 < low < 0.98 < high < 1
     assert logit_interval(0.5, 0.01, 50) == pytest.approx((0.4804, 0.5196), abs=1e-4)
     assert logit_interval(1.0, 0.0, 24)[0] == pytest.approx(0.862, abs=1e-3)
+
+
+def test_logit_intervals_are_made_around_the_value_less_its_bias() -> None:
+    low, high = logit_interval(0.5, 0.01, 50, bias=0.01)
+
+    plain = logit_interval(0.49, math.hypot(0.01, 0.005), 50)
+    assert (low, high) == pytest.approx(plain)
+    assert logit_interval(0.5, 0.01, 50, bias=-0.01) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize("value", [0.001, 0.3, 0.999])
+@pytest.mark.parametrize("bias", [-0.9, -0.1, 0.1, 0.9])
+def test_logit_intervals_contain_the_value_whatever_its_bias(value: float, bias: float) -> None:
+    low, high = logit_interval(value, 0.001, 50, bias)
+
+    assert 0 <= low <= value <= high <= 1
+    assert low < high
 
 
 def test_intervals_are_those_of_the_ordinary_bootstrap() -> None:

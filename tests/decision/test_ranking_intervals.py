@@ -1,4 +1,4 @@
-"""Standard errors of areas: against derivatives by hand, and the ordinary bootstrap."""
+"""Standard errors and biases of areas: against derivatives, left out texts, the ordinary bootstrap."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from multihot.decision import ranking
 from multihot.decision.binned_cells import BinnedCells
+from multihot.decision.intervals import logit_interval
 from multihot.decision.ranking import Ranking, RankingMetrics
 from multihot.decision.ranking_intervals import (
     Influences,
@@ -67,13 +68,13 @@ def areas(truth: Array, scores: Array, weights: npt.NDArray[np.float64]) -> list
 
 @KINDS
 @pytest.mark.parametrize("unknown", [0.0, 0.2])
-def test_influences_are_derivatives_by_the_weight_of_a_row(ranked: Ranked, unknown: float) -> None:
+def test_influences_on_roc_areas_are_derivatives_by_the_weight_of_a_row(
+    ranked: Ranked, unknown: float
+) -> None:
     truth, scores = rows(60, unknown=unknown)
     scores = np.round(scores, 1)  # many ties, each score alone in its bin
     found = ranked(truth, scores)
-    moved = together(found)
-    if ranked is exact:  # bins give the middle of what average precision may be
-        assert found.values == pytest.approx(areas(truth, scores, np.ones(60)))
+    moved = together(found)[:, 1:]
     assert found.values[1:] == pytest.approx(areas(truth, scores, np.ones(60))[1:])
     for row in range(0, 60, 7):
         weights, step = np.ones(60), 1e-4
@@ -81,7 +82,52 @@ def test_influences_are_derivatives_by_the_weight_of_a_row(ranked: Ranked, unkno
         less = np.ones(60)
         less[row] -= step
         more = np.array(areas(truth, scores, weights)) - areas(truth, scores, less)
-        assert moved[row] == pytest.approx(more / (2 * step), abs=1e-5)
+        assert moved[row] == pytest.approx(more[1:] / (2 * step), abs=1e-5)
+
+
+def jackknife(truth: Array, scores: Array) -> tuple[float, npt.NDArray[np.float64]]:
+    """Return what leaving out texts says of mean average precision: its bias, and each text's part."""
+    bias, moved = 0.0, np.zeros(len(truth))
+    for column in range(truth.shape[1]):
+        known = np.flatnonzero(~np.isnan(truth[:, column]))
+        cells = truth[known, column], scores[known, column]
+        value = average_precision_score(*cells)
+        without = np.array(
+            [
+                average_precision_score(*(np.delete(values, one) for values in cells))
+                for one in range(len(known))
+            ]
+        )
+        bias += (len(known) - 1) * (without.mean() - value)
+        moved[known] += (len(known) - 1) / len(known) * (without.mean() - without)
+    return bias / truth.shape[1], moved / truth.shape[1]
+
+
+@KINDS
+@pytest.mark.parametrize("unknown", [0.0, 0.2])
+@pytest.mark.parametrize("digits", [1, 7])
+def test_average_precision_takes_the_jackknife(ranked: Ranked, unknown: float, digits: int) -> None:
+    truth, scores = rows(60, unknown=unknown)
+    scores = np.round(scores, digits)
+    bias, moved = jackknife(truth, scores)
+
+    found = ranked(truth, scores)
+
+    is_close = 1e-5 if ranked is exact or digits == 1 else 0.01
+    assert found.biases == pytest.approx([bias, 0, 0], abs=is_close)
+    assert together(found)[:, 0] == pytest.approx(moved, abs=is_close)
+    if ranked is exact:  # bins give the middle of what average precision may be
+        assert found.values == pytest.approx(areas(truth, scores, np.ones(60)))
+
+
+def test_a_label_of_one_positive_is_not_left_without_it() -> None:
+    truth = np.array([[0], [1], [0], [0]], dtype=np.float32)
+    found = exact(truth, np.array([[0.9], [0.7], [0.5], [0.3]], dtype=np.float32))
+
+    assert found.values[0] == 0.5
+    # Without the text above it, the only positive would be first: the mean of four is 0.625.
+    assert found.biases[0] == pytest.approx(3 * 0.125)
+    assert together(found)[:, 0] == pytest.approx(0.75 * np.array([-0.375, 0.125, 0.125, 0.125]))
 
 
 @KINDS
@@ -190,3 +236,39 @@ def test_areas_of_a_model_have_intervals_as_long_as_they_are_exact() -> None:
         "expected_calibration_error_if_calibrated",
         "mean_label_ece_if_calibrated",
     }
+
+
+def test_intervals_hold_the_average_precision_of_rare_labels() -> None:
+    generator = np.random.default_rng(0)
+    truth = (generator.random((20_000, 20)) < 0.05).astype(np.float32)
+    logits = 1.5 * truth + generator.normal(size=truth.shape)
+    scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    expected = exact(truth, scores).values[0]
+    held, held_without_bias = 0, 0
+    for start in range(0, 20_000, 200):
+        some = slice(start, start + 200)
+        found = exact(truth[some], scores[some])
+        value, bias = float(found.values[0]), float(found.biases[0])
+        error = float(standard_errors(found.blocks, 200)[0])
+        low, high = logit_interval(value, error, 200, bias)
+        held += low <= expected <= high
+        low, high = logit_interval(value, error, 200)
+        held_without_bias += low <= expected <= high
+
+    assert held_without_bias < 80
+    assert held >= 92
+
+
+def test_the_interval_of_average_precision_is_made_around_less_than_it() -> None:
+    truth, scores = rows(100)
+    found = exact(truth, scores)
+    value, bias = float(found.values[0]), float(found.biases[0])
+    error = float(standard_errors(found.blocks, 100)[0])
+
+    shown = evaluated(truth, scores).intervals
+
+    assert bias > 0.001
+    expected = logit_interval(value, error, 100, bias)
+    assert shown["mean_average_precision"] == pytest.approx(expected)
+    low, high = shown["mean_average_precision"]
+    assert value - low > high - value

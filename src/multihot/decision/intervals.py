@@ -85,19 +85,36 @@ def wilson_interval(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Fl
     return np.where(counts == 0, np.nan, low), np.where(counts == 0, np.nan, high)
 
 
-def logit_interval(value: float, standard_error: float, num_rows: int) -> Interval:
+def logit_interval(
+    value: float, standard_error: float, num_rows: int, bias: float = 0.0
+) -> Interval:
     """Return the normal interval on the logit scale, which stays between 0 and 1.
 
     Recommended for ROC areas by Pepe 2003 (section 5.2) and for average precision by Boyd, Eng and
-    Page 2013, "Area under the precision-recall curve: point estimates and confidence intervals". At
-    exactly 0 or 1 it is the Wilson interval of `num_rows`.
+    Page 2013, "Area under the precision-recall curve: point estimates and confidence intervals".
+
+    Parameters
+    ----------
+    value
+        The metric. At exactly 0 or 1 the interval is the Wilson interval of `num_rows`.
+    standard_error
+        Of the value.
+    num_rows
+        Rows behind it.
+    bias
+        By how much the value is estimated to be too large. The interval is made around the value less
+        the bias (Efron and Tibshirani 1993, section 10.6), but reaches as far as the value. Half of
+        the bias counts as a standard error of its own, because the estimate of it is rough; without
+        that, intervals of many rare labels were too short in simulation.
     """
     if not 0 < value < 1:
         low, high = wilson_interval(value * num_rows, num_rows)
         return float(low), float(high)
-    middle = math.log(value / (1 - value))
-    half = _Z * standard_error / (value * (1 - value))
-    return _logistic(middle - half), _logistic(middle + half)
+    # With very few positives the estimated bias may be as large as the value.
+    corrected = min(max(value - bias, value / 4), 1 - (1 - value) / 4)
+    middle = math.log(corrected / (1 - corrected))
+    half = _Z * math.hypot(standard_error, bias / 2) / (corrected * (1 - corrected))
+    return min(_logistic(middle - half), value), max(_logistic(middle + half), value)
 
 
 def _logistic(logit: float) -> float:

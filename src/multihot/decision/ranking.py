@@ -152,9 +152,9 @@ class Ranking:
         cells = self._cells()
         metrics, bounds = _metrics(cells)
         intervals: dict[str, Interval] = {}
-        for name, (ranked, error) in areas.items():
+        for name, (ranked, error, bias) in areas.items():
             if (value := metrics[name]) is not None and is_near(value, ranked, error):
-                intervals[name] = logit_interval(value, error, self._lrap_rows)
+                intervals[name] = logit_interval(value, error, self._lrap_rows, bias)
         of_labels: list[Interval | None] = []
         if unsorted is not None:
             *of_labels, pooled, mean = error_intervals(
@@ -189,14 +189,14 @@ class Ranking:
         keys = self._keys[:, : self._num_rows]
         return exact_influences(keys) if self._bins is None else binned_influences(keys, self._bins)
 
-    def _uncertain_areas(self) -> dict[str, tuple[float, float]]:
-        """Return `INFLUENCED` as ranked, with standard errors; none where they are not to be known."""
+    def _uncertain_areas(self) -> dict[str, tuple[float, float, float]]:
+        """Return `INFLUENCED` as ranked, with standard errors and biases; none where not known."""
         found = self.influences()
         if found is None:
             return {}
         errors = standard_errors(found.blocks, self._lrap_rows)
-        pairs = zip(found.values.tolist(), errors.tolist(), strict=True)
-        return dict(zip(INFLUENCED, pairs, strict=True))
+        columns = found.values.tolist(), errors.tolist(), found.biases.tolist()
+        return dict(zip(INFLUENCED, zip(*columns, strict=True), strict=True))
 
     def _is_in_memory(self) -> bool:
         return self._shape[0] * self._shape[1] <= MAX_CELLS_IN_MEMORY

@@ -1,11 +1,16 @@
 """How much each text moves the ROC areas and average precision: standard errors without resampling.
 
-A metric changes by its influence function when a text counts a little more; the sum of squares over
-texts is its variance (the infinitesimal jackknife, Efron 1982, chapter 6). For a ROC area the
-influence of a cell is its placement value (DeLong, DeLong and Clarke-Pearson 1988). The cells of a
-text are not independent, so their influences are summed before they are squared (Obuchowski 1997,
-"Nonparametric analysis of clustered ROC curve data"). For two models on the same texts, the same of
-the differences gives the paired test.
+A ROC area changes by its influence function when a text counts a little more; the sum of squares over
+texts is its variance (the infinitesimal jackknife, Efron 1982, chapter 6). The influence of a cell is
+its placement value (DeLong, DeLong and Clarke-Pearson 1988). The cells of a text are not independent,
+so their influences are summed before they are squared (Obuchowski 1997, "Nonparametric analysis of
+clustered ROC curve data"). For two models on the same texts, the same of the differences gives the
+paired test.
+
+Average precision is not so smooth, and biased upwards: each positive is a hit at its own rank, which
+counts much where few hits are above it. So it takes the jackknife itself: what changes when a text is
+left out, which needs the ranks once, too. The sum of the changes estimates the bias, the sum of their
+squares the variance (Efron 1982, chapters 2 and 3).
 
 Cells in memory are ranked exactly. Of more, the bins of `BinnedCells` are ranked; scores that lie
 closer together than a bin then count as tied, so `is_near` must be asked before such a standard error
@@ -52,7 +57,10 @@ class Influences:
     values: Floats
     """The metrics of the scores as they were ranked, NaN where undefined. *Shape:* (3,)."""
     blocks: Iterator[Floats]
-    """*Shape of each:* (texts of the block, 3); 0 for texts without a known cell. They come once."""
+    """How much each text moves each metric; for average precision by the jackknife.
+    *Shape of each:* (texts of the block, 3); 0 for texts without a known cell. They come once."""
+    biases: Floats
+    """By how much each metric is too large on average, 0 for the ROC areas. *Shape:* (3,)."""
 
 
 def exact_influences(keys: KeyArray) -> Influences:
@@ -66,13 +74,15 @@ def exact_influences(keys: KeyArray) -> Influences:
     num_rows = keys.shape[1]
     found = np.zeros((num_rows, len(INFLUENCED)))
     precisions: list[float | None] = []
+    biases: list[float] = []
     areas: list[float | None] = []
     pooled: float | None = None
     for column in keys:
         order, truth, ranks, counts = _ranked(column)
         if counts[1].any():
-            value, moved = _of_precision(counts)
+            value, bias, moved = _of_precision(counts)
             precisions.append(value)
+            biases.append(bias)
             found[order, 0] += moved[truth, ranks]
         if counts.any(axis=1).all():
             value, moved = _of_area(counts)
@@ -84,7 +94,8 @@ def exact_influences(keys: KeyArray) -> Influences:
     if counts.any(axis=1).all():
         pooled, moved = _of_area(counts)
         found[:, 1] = np.bincount(order % num_rows, moved[truth, ranks], num_rows)
-    return Influences(_means([precisions, [pooled], areas]), iter([found]))
+    values = _means([precisions, [pooled], areas])
+    return Influences(values, iter([found]), _of_first(biases))
 
 
 def binned_influences(keys: KeyArray, bins: BinnedCells) -> Influences:
@@ -105,7 +116,8 @@ def binned_influences(keys: KeyArray, bins: BinnedCells) -> Influences:
             [one.roc_auc for one in labels],
         ]
     )
-    return Influences(values, _binned_blocks(keys, bins, _tables(bins.counts)))
+    tables, biases = _tables(bins.counts)
+    return Influences(values, _binned_blocks(keys, bins, tables), biases)
 
 
 def standard_errors(blocks: Iterable[Floats], num_rows: int) -> Floats:
@@ -161,22 +173,30 @@ def _binned_blocks(
         yield np.stack([np.where(known, one, 0.0).sum(axis=0) for one in found], axis=1)
 
 
-def _tables(counts: Integers) -> tuple[npt.NDArray[np.float32], ...]:
-    """Return the influence of a negative and a positive cell of each label and bin.
+def _tables(counts: Integers) -> tuple[tuple[npt.NDArray[np.float32], ...], Floats]:
+    """Return the influence of a negative and a positive cell of each label and bin, and the biases.
 
     *Shapes:* (2, L, B) -> mean average precision (2, L, B), the ROC area of all cells together (2, B),
-    and the mean ROC area (2, L, B).
+    and the mean ROC area (2, L, B); biases (3,).
     """
+    biases: list[float] = []
     num_positive, num_negative = counts[1].sum(axis=1), counts[0].sum(axis=1)
     ranked, contrasted = num_positive > 0, (num_positive > 0) & (num_negative > 0)
     precision, area = np.zeros(counts.shape, np.float32), np.zeros(counts.shape, np.float32)
     for label in np.flatnonzero(ranked):
-        precision[:, label] = _of_precision(counts[:, label])[1] / ranked.sum()
+        _, bias, moved = _of_precision(counts[:, label])
+        precision[:, label] = moved / ranked.sum()
+        biases.append(bias)
     for label in np.flatnonzero(contrasted):
         area[:, label] = _of_area(counts[:, label])[1] / contrasted.sum()
     cells = counts.sum(axis=1)
     pooled = _of_area(cells)[1] if cells.any(axis=1).all() else np.zeros(cells.shape)
-    return precision, pooled.astype(np.float32), area
+    return (precision, pooled.astype(np.float32), area), _of_first(biases)
+
+
+def _of_first(biases: list[float]) -> Floats:
+    """Return the mean of the biases for the first metric and 0 for the others."""
+    return np.array([sum(biases) / max(1, len(biases)), 0.0, 0.0])
 
 
 def _means(values: list[list[float | None]]) -> Floats:
@@ -195,17 +215,27 @@ def _of_area(counts: Integers) -> tuple[float, Floats]:
     return area, np.stack([(above - area) / num_negative, (below - area) / num_positive])
 
 
-def _of_precision(counts: Integers) -> tuple[float, Floats]:
-    """Return average precision, and its derivative by the weight of a cell. *Shapes:* as above.
+def _of_precision(counts: Integers) -> tuple[float, float, Floats]:
+    """Return average precision, its bias, and what a cell adds to it, centred. *Shapes:* as above.
 
-    With T(b) positives and A(b) cells in bins from b up, it is the mean over positives of T/A. One
-    more negative raises A in all bins up to its own; one more positive raises T there, too.
+    With T(b) positives and A(b) cells in bins from b up, it is the mean over positives of T/A. Without
+    a negative, A is one less in all bins up to its own; without a positive T is one less there, too.
+    What it has more than without the cell is multiplied by (C - 1) / C, so that the squares have the
+    scale of those of influences. A single positive is never left out: nothing would be defined.
     """
     negative, positive = counts.astype(np.float64)
     hits = np.cumsum(positive[::-1])[::-1]
     cells = np.maximum(hits + np.cumsum(negative[::-1])[::-1], 1.0)
+    others = np.maximum(cells - 1, 1.0)
+    num_positive, num_cells = float(positive.sum()), float(counts.sum())
     precision = hits / cells
-    num_positive = float(positive.sum())
     mean = float((positive * precision).sum()) / num_positive
-    gained, lost = np.cumsum(positive / cells), np.cumsum(positive * precision / cells)
-    return mean, np.stack([-lost, precision - mean + gained - lost]) / num_positive
+    # A positive that is left out makes the precision of its rank and of all below this much less.
+    helped = (1 - precision) / others
+    moved = np.zeros(counts.shape)
+    moved[0] = -np.cumsum(positive * precision / others) / num_positive
+    if num_positive > 1:
+        moved[1] = precision - helped - mean + np.cumsum(positive * helped)
+        moved[1] /= num_positive - 1
+    total, scale = float((counts * moved).sum()), (num_cells - 1) / num_cells
+    return mean, -scale * total, (moved - total / num_cells) * scale
