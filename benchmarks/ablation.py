@@ -51,6 +51,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "zlpr": ZLPR,
     "distribution balanced": {**HEAD, "objective": {"loss": "distribution_balanced"}},
     "label smoothing": {**HEAD, "objective": {"label_smoothing": 0.1}},
+    "sqrt and smoothing": {
+        **HEAD,
+        "objective": {"positive_weight": "sqrt", "label_smoothing": 0.1},
+    },
     "label correlation": {**HEAD, "objective": {"correlation_weight": 0.2}},
     "r-drop": {**HEAD, "objective": {"r_drop_weight": 1.0}},
     "first token": {**HEAD, "pooling": "cls"},
