@@ -17,9 +17,9 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep what is freed, for the whole process; return whether it will.
 
     By default it gives large blocks back to the system at once, and every page of the next one is
-    a page fault: some 8000 in a training step of eight tweets, a fifth of the time of training and
-    of prediction. Instead the process keeps its peak of memory until it ends. Elsewhere than on
-    Linux with glibc nothing happens.
+    a page fault: some 8000 in a training step of eight tweets, a tenth to a fifth of its time, and
+    a few percent of prediction's. Instead the process keeps its peak of memory until it ends.
+    Elsewhere than on Linux with glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False
