@@ -67,6 +67,17 @@ class StopAtCall(Ears):
             raise KeyboardInterrupt
 
 
+def stop_and_resume(
+    training: Examples, validation: Examples | None, options: TrainOptions, model: Path, number: int
+) -> Ears:
+    """Stop a run at its n-th step and resume it to its end; return what was heard since."""
+    with pytest.raises(KeyboardInterrupt):
+        train(training, validation, options, model, listener=StopAtCall(number))
+    ears = Ears()
+    train(training, validation, options, model, resume=True, listener=ears)
+    return ears
+
+
 def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     options: TrainOptions, tmp_path: Path
 ) -> None:
@@ -138,10 +149,7 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_bytes(
     undisturbed: Path, options: TrainOptions, tmp_path: Path, number: int
 ) -> None:
     model = tmp_path / "model"
-    with pytest.raises(KeyboardInterrupt):
-        train(ROWS, None, options, model, listener=StopAtCall(number))
-    ears = Ears()
-    train(ROWS, None, options, model, resume=True, listener=ears)
+    ears = stop_and_resume(ROWS, None, options, model, number)
 
     # A checkpoint follows each step, so that only the one in which it stopped is repeated.
     assert len(ears.steps) == STEPS - number + 1
