@@ -39,6 +39,8 @@ GOAL = "jaccard"
 PLAIN = "plain"
 
 HEAD: dict[str, Any] = {"head_learning_rate": 1e-3}
+FIRST: dict[str, Any] = {**HEAD, "pooling": "cls"}
+ASYMMETRIC: dict[str, Any] = {"objective": {"loss": "asymmetric", "negative_gamma": 2.0}}
 ZLPR: dict[str, Any] = {**HEAD, "objective": {"loss": "zlpr"}}
 VARIANTS: dict[str, dict[str, Any]] = {
     # One learning rate for all, mean pooling, binary cross-entropy.
@@ -47,7 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "head rate": HEAD,
     "positive weight sqrt": {**HEAD, "objective": {"positive_weight": "sqrt"}},
     "focal": {**HEAD, "objective": {"loss": "focal"}},
-    "asymmetric": {**HEAD, "objective": {"loss": "asymmetric", "negative_gamma": 2.0}},
+    "asymmetric": {**HEAD, **ASYMMETRIC},
     "zlpr": ZLPR,
     "distribution balanced": {**HEAD, "objective": {"loss": "distribution_balanced"}},
     "label smoothing": {**HEAD, "objective": {"label_smoothing": 0.1}},
@@ -57,7 +59,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "label correlation": {**HEAD, "objective": {"correlation_weight": 0.2}},
     "r-drop": {**HEAD, "objective": {"r_drop_weight": 1.0}},
-    "first token": {**HEAD, "pooling": "cls"},
+    "first token": FIRST,
+    "first token and focal": {**FIRST, "objective": {"loss": "focal"}},
+    "first token and asymmetric": {**FIRST, **ASYMMETRIC},
+    "first token and zlpr": {**FIRST, "objective": {"loss": "zlpr"}},
+    "first token and smoothing": {**FIRST, "objective": {"label_smoothing": 0.1}},
+    "first token and sqrt": {**FIRST, "objective": {"positive_weight": "sqrt"}},
     "attention pooling": {**HEAD, "pooling": "attention"},
     "labels in the text": {**HEAD, "pooling": "labels"},
     "labels and correlation": {
