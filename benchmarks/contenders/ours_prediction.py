@@ -31,6 +31,7 @@ def main() -> None:
         len(space),
         device,
         choose_precision(setting["precision"], device),
+        frozen=True,
     )
     predictor = Predictor(artifact, load_tokenizer(artifact.folder / "tokenizer.json"), backend)
     texts, _ = read_rows(setting)

@@ -138,4 +138,5 @@ def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: st
     device = choose_device(device_name)
     space = artifact.decision.space
     network = load_network(artifact.folder, artifact.form, space)
-    return TorchBackend(network, len(space), device, choose_precision(precision_name, device))
+    precision = choose_precision(precision_name, device)
+    return TorchBackend(network, len(space), device, precision, frozen=True)

@@ -16,9 +16,10 @@ from multihot.data.tokens import TokenizedTexts
 from multihot.devices import choose_precision
 
 
-def backend(network: Any, packed: bool | None) -> TorchBackend:
+def backend(network: Any, packed: bool | None, *, frozen: bool = False) -> TorchBackend:
     device = torch.device("cpu")
-    return TorchBackend(network, 3, device, choose_precision("fp32", device), packed=packed)
+    precision = choose_precision("fp32", device)
+    return TorchBackend(network, 3, device, precision, packed=packed, frozen=frozen)
 
 
 def alone(network: Any, texts: TokenizedTexts) -> npt.NDArray[np.float32]:
@@ -68,3 +69,27 @@ def test_texts_without_tokens_are_answered(tmp_path: Path) -> None:
     assert answering.packed is True
     assert np.isfinite(found).all()
     assert np.allclose(found[0::2][:1], answering.logits(make_texts(network, [3])), atol=1e-6)
+
+
+def test_weights_that_can_still_change_are_read_in_every_call(tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, "mean")
+    answering = backend(network, None)
+    texts = make_texts(network, [30] * 64)
+    before = answering.logits(texts)
+
+    with torch.no_grad():
+        for parameter in network.transformer.encoder.parameters():
+            parameter.mul_(1.5)
+
+    assert np.abs(answering.logits(texts) - before).max() > 1e-3
+    assert np.abs(answering.logits(texts) - alone(network.eval(), texts)).max() < 1e-5
+
+
+def test_final_weights_answer_like_those_that_can_change(tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, "mean")
+    texts = make_texts(network, np.random.default_rng(1).integers(1, 60, 100).tolist())
+    expected = backend(network, None).logits(texts)
+
+    answering = backend(network, None, frozen=True)
+
+    assert np.abs(answering.logits(texts) - expected).max() < 1e-5

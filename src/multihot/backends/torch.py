@@ -18,6 +18,7 @@ from multihot.data.tokens import TokenizedTexts
 from multihot.devices import Precision
 from multihot.models.network import batch_tensors
 from multihot.models.packed_check import enable_packed
+from multihot.models.prepared_linear import can_prepare, prepare_linears
 
 __all__ = ["TorchBackend"]
 
@@ -25,7 +26,7 @@ __all__ = ["TorchBackend"]
 # while it is full.
 _CPU_TOKEN_BUDGET = 2048
 _TOKEN_BUDGET = 32_768
-_WORTH_CHECKING = 64  # texts in one call; fewer take less time than the check of packed execution
+_WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
 
 
 class TorchBackend:
@@ -42,6 +43,7 @@ class TorchBackend:
         precision: Precision,
         *,
         packed: bool | None = None,
+        frozen: bool = False,
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
@@ -51,12 +53,14 @@ class TorchBackend:
         self.precision = precision
         self.packed = packed
         """Whether batches are packed; `None` until a call is large enough to check that they can."""
+        self.frozen = frozen
+        """Whether the weights never change again, so that they may be laid out for prediction."""
 
     def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
         result = np.zeros((len(tokenized), self.num_labels), dtype=np.float32)
-        if self.packed is None and len(tokenized) >= _WORTH_CHECKING:
-            self.packed = self._can_pack()
+        if len(tokenized) >= _WORTH_PREPARING:
+            self._prepare()
         budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
         was_training = self.network.training
         self.network.eval()
@@ -71,6 +75,14 @@ class TorchBackend:
         finally:
             self.network.train(was_training)
         return result
+
+    def _prepare(self) -> None:
+        """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
+        dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
+        if self.frozen and can_prepare(self.device, dtype):
+            prepare_linears(self.network, dtype)
+        if self.packed is None:
+            self.packed = self._can_pack()
 
     def _can_pack(self) -> bool:
         def autocast() -> contextlib.AbstractContextManager[object]:
