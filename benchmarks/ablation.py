@@ -63,6 +63,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "first token and focal": {**FIRST, "objective": {"loss": "focal"}},
     "first token and asymmetric": {**FIRST, **ASYMMETRIC},
     "first token and zlpr": {**FIRST, "objective": {"loss": "zlpr"}},
+    "first token, zlpr, averages": {
+        **FIRST,
+        "objective": {"loss": "zlpr"},
+        "weight_averaging": 0.99,
+    },
+    "first token, zlpr, correlation": {
+        **FIRST,
+        "objective": {"loss": "zlpr", "correlation_weight": 0.2},
+    },
     "first token and smoothing": {**FIRST, "objective": {"label_smoothing": 0.1}},
     "first token and sqrt": {**FIRST, "objective": {"positive_weight": "sqrt"}},
     "attention pooling": {**HEAD, "pooling": "attention"},
