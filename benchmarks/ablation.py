@@ -68,6 +68,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "objective": {"loss": "zlpr"},
         "weight_averaging": 0.99,
     },
+    "first token, zlpr, averages, prior": {
+        **FIRST,
+        "objective": {"loss": "zlpr", "prior_adjustment": 0.3},
+        "weight_averaging": 0.99,
+    },
     "first token, zlpr, correlation": {
         **FIRST,
         "objective": {"loss": "zlpr", "correlation_weight": 0.2},

@@ -40,6 +40,8 @@ class ObjectiveOptions:
     """Targets are moved by this share towards 0.5 per cell."""
     correlation_weight: float = 0.0
     """Share of the label-correlation term, 0 to 1: labels of a text shall score above its others."""
+    prior_adjustment: float = 0.0
+    """How far rare labels are favoured, 0 to 1: so much of what their rarity alone says about the score of a label is taken out of it."""
     r_drop_weight: float = 0.0
     """Weight of agreement between two passes with different dropout; above 0 a step takes twice as long."""
 
@@ -66,8 +68,9 @@ class ObjectiveOptions:
         for name in ("probability_margin", "label_smoothing"):
             value = getattr(self, name)
             require(0 <= value < 1, f"objective.{name}", value, "at least 0 and below 1")
-        share = self.correlation_weight
-        require(0 <= share <= 1, "objective.correlation_weight", share, "a number between 0 and 1")
+        for name in ("correlation_weight", "prior_adjustment"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"objective.{name}", value, "a number between 0 and 1")
         for name, loss in _OF_ONE_LOSS.items():
             if self.loss != loss and getattr(self, name) != getattr(type(self), name):
                 raise OptionError(

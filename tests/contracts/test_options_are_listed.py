@@ -32,7 +32,7 @@ TRAIN_OPTIONS = (
 
 OBJECTIVE_OPTIONS = (
     "correlation_weight focal_gamma label_smoothing loss negative_gamma positive_gamma "
-    "positive_weight probability_margin r_drop_weight"
+    "positive_weight prior_adjustment probability_margin r_drop_weight"
 ).split()
 
 

@@ -102,6 +102,30 @@ def test_row_weights_reach_every_part() -> None:
     assert weight == 3 * cells
 
 
+@pytest.mark.parametrize("name", ["bce", "zlpr"])
+def test_the_loss_sees_logits_with_their_share_of_the_prior(name: str) -> None:
+    logits, targets = draw()
+    prior = torch.tensor([2 / 20, 8 / 10, 1e-4]).logit()  # no row has the third label
+
+    found, _ = objective(loss=name, prior_adjustment="0.3")([logits], targets, None)
+
+    expected, _ = objective(loss=name)([logits + 0.3 * prior], targets, None)
+    assert torch.allclose(expected, found)
+
+
+def test_with_the_whole_prior_a_text_that_says_nothing_is_even_for_every_label() -> None:
+    """The smallest loss of a constant is at logit 0, where it would be at the prior's log odds."""
+    targets = torch.zeros(20, 3)
+    targets[:2, 0], targets[4:, 1] = 1, 1  # shares as POSITIVES and KNOWN say
+    constant = torch.zeros(3, requires_grad=True)
+
+    total, _ = objective(prior_adjustment="1")([constant.expand(20, 3)], targets, None)
+    total.backward()
+
+    assert constant.grad is not None
+    assert torch.allclose(constant.grad[:2], torch.zeros(2), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -116,6 +140,7 @@ def test_row_weights_reach_every_part() -> None:
         ({"focal_gamma": "3"}, "focal_gamma belongs to objective.loss=focal, but the loss is bce"),
         ({"label_smoothing": "1"}, "'objective.label_smoothing' is 1.0"),
         ({"correlation_weight": "1.5"}, "a number between 0 and 1"),
+        ({"prior_adjustment": "-0.1"}, "'objective.prior_adjustment' is -0.1; expected a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:

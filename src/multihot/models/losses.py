@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 __all__ = [
+    "adjust_for_prior",
     "asymmetric",
     "binary_cross_entropy",
     "consistency",
@@ -150,6 +151,22 @@ def consistency(first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
     second = second.float()
     cells = (torch.sigmoid(first) - torch.sigmoid(second)) * (first - second) / 2
     return (cells * known).sum(dim=1)
+
+
+def adjust_for_prior(logits: Tensor, prior: Tensor) -> Tensor:
+    """Add what is known of each label without reading the text, so that logits need not learn it.
+
+    The logit-adjusted loss of Menon et al. 2021 (section 5.2), one label at a time: the loss sees
+    `z + tau log(q / (1 - q))`, with `q` the share of rows that have the label. Without the addition,
+    as prediction reads them, logits of rare labels are then higher, by as much as a shift of their
+    thresholds by that amount (section 5.1) would do.
+
+    Parameters
+    ----------
+    prior
+        `tau log(q / (1 - q))` of each label. *Shape:* (L,), float32.
+    """
+    return logits.float() + prior
 
 
 def smooth_targets(targets: Tensor, smoothing: float) -> Tensor:

@@ -18,6 +18,8 @@ from multihot.options_objective import ObjectiveOptions
 
 __all__ = ["Objective", "build_objective"]
 
+_LEAST_SHARE = 1e-4  # a label that no training row has, or that all have, is not infinitely rare
+
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 """(B, L) logits and (B, L) targets -> (B,) losses; see `models.losses`."""
 
@@ -91,9 +93,11 @@ def build_objective(
         options.label_smoothing,
         options.correlation_weight,
     )
+    prior = options.prior_adjustment * torch.special.logit(share, eps=_LEAST_SHARE)
 
     def rows(logits: Tensor, targets: Tensor) -> Tensor:
-        found = loss(logits, losses.smooth_targets(targets, smoothing) if smoothing else targets)
+        shifted = losses.adjust_for_prior(logits, prior) if options.prior_adjustment else logits
+        found = loss(shifted, losses.smooth_targets(targets, smoothing) if smoothing else targets)
         if not correlated:
             return found
         # The correlation term is one number for a row; it counts as much as the row's cells do.
