@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--keep",
         type=Path,
-        help="folder for the models, which are not trained again when they are there; default: none",
+        help="folder for the models; those that are there are not trained again, begun ones go on",
     )
     parser.add_argument("--also", nargs="+", default=[], metavar="GOAL", help="score test for them")
     parser.add_argument("--calibrations", nargs="+", default=[], metavar="NAME")
@@ -95,7 +95,14 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
             if (output / "thresholds.json").exists():
                 on_validation = evaluate(Predictor.load(output), validation)
             else:
-                on_validation = train(training, validation, options, output, listener=_Printer())
+                on_validation = train(
+                    training,
+                    validation,
+                    options,
+                    output,
+                    resume=output.exists(),
+                    listener=_Printer(),
+                )
                 minutes = _minutes_since(started)
             predictor = Predictor.load(output)
             on_test = evaluate(predictor, test) if test else None
