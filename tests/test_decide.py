@@ -100,7 +100,7 @@ def test_a_given_threshold_stays_until_a_goal_is_asked_for(model: Path) -> None:
     fitted = decide(fixed, examples(), goal="jaccard")
 
     assert kept.decision.thresholds == (0.4,) * 3
-    assert any("a given number and stays" in note for note in kept.notes)
+    assert any("a given number and not fitted" in note for note in kept.notes)
     assert fitted.decision.kind == "global"
 
 

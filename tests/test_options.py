@@ -22,7 +22,9 @@ def test_every_goal_is_accepted(goal: str) -> None:
     assert TrainOptions(goal=goal).goal == goal
 
 
-@pytest.mark.parametrize("thresholds", ["global", "per_label", "shrunk", 0.5, 0.01])
+@pytest.mark.parametrize(
+    "thresholds", ["global", "per_label", "shrunk", "by_frequency=0.3", 0.5, 0.01]
+)
 def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
     assert TrainOptions(thresholds=thresholds).thresholds == thresholds
 
@@ -33,7 +35,7 @@ def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
         ({"goal": "accuracy"}, r"'goal' is 'accuracy'; expected one of micro_f1, macro_f1, ja"),
         (
             {"thresholds": "half"},
-            "'thresholds' is 'half'; expected global, per_label, shrunk or a number",
+            "'thresholds' is 'half'; expected global, per_label, shrunk, by_frequency=T",
         ),
         ({"goal": "precision>=2"}, "Option 'goal' is 'precision>=2'; expected one of micro_f1"),
         (

@@ -19,8 +19,10 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from models.families import write_family
 from multihot.config import build_options
 from multihot.errors import (
+    EncoderError,
     InterruptedRunError,
     NonFiniteError,
     OptionError,
@@ -342,7 +344,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_checkpoint_good(
     corpus: Path, options: PretrainOptions, tmp_path: Path
 ) -> None:
     wild = replace(options, learning_rate=1e25, checkpoint_steps=1, max_gradient_norm=0.0)
-    with pytest.raises(NonFiniteError, match=r"examples \d+, .*The last checkpoint is still good"):
+    with pytest.raises(NonFiniteError, match=r"examples \d+, .*A checkpoint of an earlier step"):
         pretrain([corpus], tmp_path, wild)
 
     assert latest_checkpoint(tmp_path / "run" / "checkpoints") is not None
@@ -484,6 +486,16 @@ def test_wrong_options_are_refused_before_the_long_work(
         pretrain([corpus], tmp_path / "model", replace(options, **changes))
 
     assert not (tmp_path / "model").exists()
+
+
+def test_an_encoder_without_known_heads_is_refused_before_the_corpus_is_read(
+    options: PretrainOptions, tmp_path: Path
+) -> None:
+    folder = write_family("mpnet", tmp_path / "mpnet")
+    chosen = replace(options, tokenizer=None, encoder=str(folder))
+
+    with pytest.raises(EncoderError, match="family 'mpnet', whose pretraining heads are not known"):
+        pretrain([tmp_path / "nowhere.txt"], tmp_path / "model", chosen)
 
 
 def test_other_options_or_texts_are_not_resumed(

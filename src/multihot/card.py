@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multihot.artifact import Artifact
 from multihot.decision.decision import Decision
+from multihot.decision.threshold_words import frequency_share
 from multihot.evaluate import Report
 from multihot.options import TrainOptions
 
@@ -77,7 +78,7 @@ tags:
 {origin}, {artifact.pooling} pooling, {num_training_rows} training rows, {weights}.
 Texts are cut to {artifact.max_length} tokens. {_FORMS[artifact.form]}
 
-The decision is {_rule(artifact.decision, judged_by)}; it is stored in `thresholds.json`.
+The decision is {_rule(artifact.decision, judged_by)}; it is stored in `thresholds.json`, which is what counts: `multihot decide` fits another one without changing this page.
 
 ## Results on the {result.rows} {judged_by}
 
@@ -100,6 +101,11 @@ multihot predict {artifact.folder.name} "a text"
 
 
 def _rule(decision: Decision, judged_by: str) -> str:
+    if (share := frequency_share(decision.kind)) is not None:
+        return (
+            f"one number for the goal `{decision.goal}`, fitted on the {judged_by}, moved for each label "
+            f"by {share:g} of the log odds of its frequency"
+        )
     fitted = f"for the goal `{decision.goal}`, fitted on the {judged_by}"
     return {
         "global": f"one threshold {fitted}",

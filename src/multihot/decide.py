@@ -99,7 +99,7 @@ def decide(
     goal, thresholds, calibration, empty_set_rule
         As in `TrainOptions`; what is not given stays as the model has it.
     costs
-        Costs of single labels for the goal `cost`; not given, they stay while the goal is a cost.
+        Costs of single labels for the goal `cost`; not given, they stay unless a goal is given.
     seed
         Of folds and draws of the fit report.
     progress
@@ -208,9 +208,7 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
             f"No row has these labels; they get the global threshold: {', '.join(without)}."
         )
     if decision.kind == "fixed":
-        notes.append(
-            "The model's threshold is a given number and stays; thresholds=global fits one."
-        )
+        notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")
     return notes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from multihot.decision.goals import GOALS, parse_goal
+from multihot.decision.threshold_words import FORMS, parse_thresholds
 from multihot.errors import OptionError
 from multihot.option_checks import require
 from multihot.options_objective import ObjectiveOptions
@@ -90,7 +91,7 @@ class TrainOptions:
     costs: str | None = None
     """File of costs of single labels for the goal `cost`: TOML or JSON, `label = [FP, FN]`."""
     thresholds: str | float = "global"
-    """`global` (one fitted number), `per_label` (one per label), `shrunk` (between the two by support), or a fixed number between 0 and 1."""
+    """`global` (one fitted number), `per_label` (one per label), `shrunk` (between the two by support), `by_frequency=T` (one number, lower for rare labels by a share T of their log odds), or a fixed number between 0 and 1."""
     calibration: str = "none"
     """`none`, `temperature`, `platt`, `beta` or `isotonic`: what makes scores into probabilities."""
     empty_set_rule: str = "allow"
@@ -159,8 +160,8 @@ class TrainOptions:
         if self.costs is not None:
             require(goal == "cost", "goal", self.goal, "cost=FP:FN, because 'costs' is set")
         fixed = isinstance(self.thresholds, float) and 0 < self.thresholds < 1
-        named = self.thresholds in ("global", "per_label", "shrunk")
-        expected = "global, per_label, shrunk or a number between 0 and 1"
+        named = isinstance(self.thresholds, str) and bool(parse_thresholds(self.thresholds))
+        expected = f"{', '.join(FORMS)} or a number between 0 and 1"
         require(fixed or named, "thresholds", self.thresholds, expected)
         known = CALIBRATIONS
         require(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from multihot.config import to_plain
+from multihot.config import read_recipe, to_plain
 from multihot.data.corpus import Corpus, read_corpus
 from multihot.data.corpus_tokens import CorpusTokens
 from multihot.data.masking import mask_vocabulary
@@ -260,14 +260,16 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
     if not is_pretrained(output):
         raise OptionError(f"{output} holds no finished pretraining run to probe.")
     report = read_report(output)
-    starts = []
-    for folder in sorted(RunFolder(output / "run").snapshots.glob("step-*")):
+    run = RunFolder(output / "run")
+    came = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
+    first, starts = "as it came" if came else "random", []
+    for folder in sorted(run.snapshots.glob("step-*")):
         facts = read_json(folder / SNAPSHOT_FILE)
-        name = "random" if facts["step"] == 0 else f"step-{facts['step']}"
+        name = first if facts["step"] == 0 else f"step-{facts['step']}"
         starts.append(ProbeStart(name, str(folder), **facts))
     if not starts:
         raise OptionError(
-            f"{output / 'run'} holds no snapshots, so there is no random initialisation to compare "
+            f"{run.root} holds no snapshots, so there is no random initialisation to compare "
             "with; they are kept while a run goes on."
         )
     # Snapshots of steps that an early end left out would come from another run.

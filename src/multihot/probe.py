@@ -85,14 +85,16 @@ class ProbeReport:
 
     def __str__(self) -> str:
         head = f"{'encoder':<14}{'hours':>7}{'tokens':>9}{self.metric:>18}"
-        lines = [head + "   over random (95 %)          over the starter (95 %)     per hour"]
+        first = self.rows[0].start.name if self.rows else "the first"
+        over = f"over {first} (95 %)"
+        lines = [f"{head}   {over:<30}{'over the starter (95 %)':<30}per hour"]
         for row in self.rows:
             start, hours, tokens = row.start, "-", "-"
             if start.seconds is not None and start.tokens is not None:
                 hours, tokens = f"{start.seconds / 3600:.2f}", f"{start.tokens / 1e6:.1f} M"
             value = "-" if row.value is None else f"{row.value:.4f}"
             gain = "-" if row.gain_per_hour is None else f"{row.gain_per_hour:+.3f}"
-            differences = f"   {_shown(row.over_random):<28}{_shown(row.over_starter):<28}"
+            differences = f"   {_shown(row.over_random):<30}{_shown(row.over_starter):<30}"
             lines.append(f"{start.name:<14}{hours:>7}{tokens:>9}{value:>18}{differences}{gain}")
         lines += [
             "",

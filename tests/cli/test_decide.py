@@ -60,7 +60,7 @@ def test_json_and_costs_from_a_file(
     ("words", "message"),
     [
         (["--goal", "precision"], "put it into quotes: 'precision>=0.9'"),
-        (["--thresholds", "tuned"], "expected global, per_label, shrunk or a number"),
+        (["--thresholds", "tuned"], "expected global, per_label, shrunk, by_frequency=T"),
         (["--thresholds", "7"], "'threshold' is 7.0; expected a number between 0 and 1"),
         (["--calibration", "magic"], "expected one of none, temperature"),
         (["--empty-set-rule", "guess"], "'empty_set_rule' is 'guess'"),

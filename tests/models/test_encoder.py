@@ -137,7 +137,7 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
 def test_a_finished_model_is_pointed_to_the_right_option(tmp_path: Path) -> None:
     (tmp_path / "thresholds.json").write_text("{}")
 
-    with pytest.raises(EncoderError, match="go on training it with --from instead of --encoder"):
+    with pytest.raises(EncoderError, match="goes on training it with --from instead of --encoder"):
         locate_encoder(str(tmp_path))
 
 

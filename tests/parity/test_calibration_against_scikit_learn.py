@@ -11,6 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from multihot.decision.calibrators import (
+    apply_beta,
     fit_beta,
     fit_platt,
     fit_slope,
@@ -75,3 +76,25 @@ def test_blocks_are_those_of_isotonic_regression(seed: int, decimals: int) -> No
 
     expected = IsotonicRegression().fit_transform(logits, positive.astype(np.float64))
     np.testing.assert_allclose(np.repeat(shares, sizes), np.sort(expected), atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_beta_is_never_worse_than_platt_which_is_one_of_its_maps(seed: int) -> None:
+    """With truths that bend the other way the best map has a negative part, so one part is left out."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(-1, 2, 500)
+    bent = 2 * np.logaddexp(0, logits if seed % 2 else -logits) * (1 if seed % 2 else -1)
+    chance = 1 / (1 + np.exp(-(bent + (-3 if seed % 2 else 3))))
+    positive = generator.random(500) < chance
+    target = targets(positive)
+
+    beta, platt = fit_beta(logits, positive), fit_platt(logits, positive)
+
+    assert beta is not None
+    assert platt is not None
+    platt_loss = loss(platt[0] * logits + platt[1], target)
+    assert loss(apply_beta(logits, *beta), target) <= platt_loss + 1e-6
+
+
+def loss(values: Array, target: Array) -> float:
+    return float((np.logaddexp(0, values) - target * values).sum())

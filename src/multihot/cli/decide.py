@@ -32,7 +32,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--goal", help="what thresholds are fitted for")
-    parser.add_argument("--thresholds", metavar="T", help="global, per_label, shrunk or a number")
+    parser.add_argument(
+        "--thresholds", metavar="T", help="global, per_label, shrunk, by_frequency=T or a number"
+    )
     parser.add_argument("--calibration", help="none, temperature, platt, beta or isotonic")
     parser.add_argument("--empty-set-rule", help="allow, at_least_one or abstain")
     parser.add_argument("--costs", metavar="FILE", help="label = [FP, FN] in TOML or JSON")

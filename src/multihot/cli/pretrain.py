@@ -59,6 +59,11 @@ def run(arguments: Sequence[str]) -> int:
     files = [word for word in given.words if "=" not in word or Path(word).exists()]
     pairs = [word for word in given.words if word not in files]
     options = build_options(PretrainOptions, _values(given, pairs))
+    if given.encoder is not None and given.size is not None:
+        raise OptionError(
+            f"--size {given.size} is of a new encoder, and --encoder {given.encoder} has its size: give "
+            "one of them only."
+        )
     if given.output is None:
         raise OptionError("--output DIR is missing: the folder that the encoder is to go to.")
     output = Path(given.output)

@@ -105,17 +105,24 @@ def fit_platt(logits: DoubleArray, positive: BoolArray) -> tuple[float, float] |
 def fit_beta(logits: DoubleArray, positive: BoolArray) -> tuple[float, float, float] | None:
     """Return a, b and c of the beta map, a and b at least 0; `None` where both are 0.
 
-    A negative one is set to 0 and the others are fitted again, as Kull et al. do.
+    Where the best map has a negative a or b, one of the two is 0 in the best allowed one (the loss is
+    convex): both are tried, and the one of less loss is taken.
     """
     target, one = targets(positive), np.ones(len(logits))
     columns = {0: -np.logaddexp(0, -logits), 1: np.logaddexp(0, logits)}
-    for used in ((0, 1), (0,), (1,)):
-        features = np.stack([*(columns[column] for column in used), one], 1)
-        weights = logistic_regression(features, target)
-        if weights is None or not ((weights[:-1] > 0) & (weights[:-1] <= _STEEPEST)).all():
-            continue
-        slopes = dict(zip(used, weights[:-1].tolist(), strict=True))
-        return slopes.get(0, 0.0), slopes.get(1, 0.0), float(weights[-1])
+    for attempts in (((0, 1),), ((0,), (1,))):
+        best: tuple[float, tuple[float, float, float]] | None = None
+        for used in attempts:
+            features = np.stack([*(columns[column] for column in used), one], 1)
+            weights = logistic_regression(features, target)
+            if weights is None or not ((weights[:-1] > 0) & (weights[:-1] <= _STEEPEST)).all():
+                continue
+            slopes = dict(zip(used, weights[:-1].tolist(), strict=True))
+            found = slopes.get(0, 0.0), slopes.get(1, 0.0), float(weights[-1])
+            loss = _log_loss(features @ weights, target)
+            best = (loss, found) if best is None or loss < best[0] else best
+        if best is not None:
+            return best[1]
     return None
 
 

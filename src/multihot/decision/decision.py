@@ -20,6 +20,7 @@ from multihot.decision.fitted_rows import FittedOn, row_hashes
 from multihot.decision.goal_values import decided_value
 from multihot.decision.goals import Goal, parse_goal
 from multihot.decision.rules import at_thresholds, highest, sigmoid, with_nearest
+from multihot.decision.threshold_words import frequency_share
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 from multihot.files import required_value
 from multihot.labels import LabelMatrix, LabelSpace
@@ -29,7 +30,8 @@ __all__ = ["KINDS", "Decision", "FittedOn", "row_hashes", "rows_fitted"]
 
 KINDS = ("global", "per_label", "shrunk", "fixed", "top_k")
 """How thresholds came about: one fitted number, one per label, one per label shrunk towards the global
-one, a given number; with `top_k` there are none, and ranks decide."""
+one, a given number; with `top_k` there are none, and ranks decide. Beside these `by_frequency=T`: one
+fitted number, moved for each label by its frequency."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -48,7 +50,7 @@ class Decision:
     goal: str
     """The goal that the thresholds serve, as `parse_goal` reads it."""
     kind: str
-    """One of `KINDS`."""
+    """One of `KINDS`, or `by_frequency=T`."""
     activation: str = "sigmoid"
     calibration: Calibration | None = None
     empty_set_rule: str = "allow"
@@ -73,7 +75,8 @@ class Decision:
         object.__setattr__(self, "thresholds", thresholds)
         goal = parse_goal(self.goal)
         object.__setattr__(self, "goal", goal.text)
-        _one_of("threshold_kind", self.kind, KINDS)
+        if frequency_share(self.kind) is None:
+            _one_of("threshold_kind", self.kind, KINDS)
         _one_of("activation", self.activation, ("sigmoid",))
         _one_of("empty_set_rule", self.empty_set_rule, EMPTY_SET_RULES)
         if self.costs is not None:

@@ -96,7 +96,7 @@ class FitReport:
         """Return the lines of "what each goal costs on the others"."""
         if not self.goals:
             return []
-        metrics = list(next(iter(self.goals.values())))
+        metrics = list(dict.fromkeys(name for row in self.goals.values() for name in row))
         width = max(10, *(len(goal) for goal in self.goals)) + 2
         lines = ["", f"{'fitted for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
         for goal, values in self.goals.items():

@@ -20,9 +20,11 @@ from multihot.decision.calibration import fit_calibration
 from multihot.decision.decision import Decision
 from multihot.decision.fitted_rows import FittedOn, row_hashes
 from multihot.decision.folds import assign_folds
+from multihot.decision.frequency import fit_by_frequency
 from multihot.decision.goal_values import goal_value
 from multihot.decision.goals import Costs, Goal, parse_goal
 from multihot.decision.shrinkage import blend, fit_shrunk
+from multihot.decision.threshold_words import frequency_share, parse_thresholds
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
 from multihot.labels import LabelMatrix, LabelSpace
@@ -56,7 +58,8 @@ class Choices:
     goal: str
     """As `parse_goal` reads it."""
     thresholds: str | float = "global"
-    """`global`, `per_label`, `shrunk`, or a number between 0 and 1, with which nothing is fitted."""
+    """`global`, `per_label`, `shrunk`, `by_frequency=T`, or a number between 0 and 1, with which
+    nothing is fitted."""
     calibration: str = "none"
     """One of `CALIBRATIONS`."""
     empty_set_rule: str = "allow"
@@ -69,11 +72,7 @@ class Choices:
     def __post_init__(self) -> None:
         goal = parse_goal(self.goal)
         object.__setattr__(self, "goal", goal.text)
-        if isinstance(self.thresholds, str) and self.thresholds not in _FITS:
-            raise OptionError(
-                f"'thresholds' is '{self.thresholds}'; expected {', '.join(_FITS)} or a number from 0 "
-                "to 1."
-            )
+        object.__setattr__(self, "thresholds", parse_thresholds(self.thresholds))
         if goal.name == "top_k" and not isinstance(self.thresholds, str):
             raise OptionError(
                 f"The goal {goal} takes labels by rank, and thresholds={self.thresholds} is a number; "
@@ -94,9 +93,6 @@ class Fit:
     """What could not be fitted as asked, and what was chosen, in sentences."""
     strength: float | None = None
     """Of shrunk thresholds, see `STRENGTHS`."""
-
-
-_FITS = ("global", "per_label", "shrunk")
 
 
 def fit_decision(
@@ -226,6 +222,8 @@ def _fit_thresholds(
     """Return the thresholds, and how strongly they were shrunk where they were."""
     if choices.thresholds == "global":
         return (fit_global(scores, truth, goal),) * int(scores.shape[1]), None
+    if (share := frequency_share(choices.thresholds)) is not None:
+        return tuple(fit_by_frequency(scores, truth, goal, share).tolist()), None
     own = goal.of_each_label()
     if choices.thresholds == "per_label":
         return tuple(fit_per_label(scores, truth, own).tolist()), None

@@ -18,6 +18,7 @@ from multihot.decision.folds import assign_folds, mixed
 from multihot.decision.goal_values import counted_value
 from multihot.decision.goals import GOALS, Goal
 from multihot.decision.metrics import Counts
+from multihot.decision.threshold_words import is_fitted
 from multihot.labels import LabelSpace
 
 __all__ = ["with_report"]
@@ -86,16 +87,17 @@ def _report(
     fit = rows.fit(space, choices)
     decision, goal = fit.decision, fit.decision.parsed_goal()
     fitted, half = _cross_fitted(space, rows, choices, folds)
-    goals = {"0.5": _metrics(half, goal)}
+    # The recall of decisions without a budget of labels is no price of one with it.
+    outside = None if goal.name == "top_k" else goal
+    goals = {"0.5": _metrics(half, outside)}
     for words in dict.fromkeys((*GOALS, choices.goal)):
         if words == choices.goal:
             goals[words] = _metrics(fitted, goal)
         elif isinstance(choices.thresholds, str):
             other = replace(choices, goal=words, costs=None)
-            goals[words] = _metrics(_cross_fitted(space, rows, other, folds)[0], goal)
+            goals[words] = _metrics(_cross_fitted(space, rows, other, folds)[0], outside)
     part = [f"Measured on {len(rows.hashes)} of the {num_rows} rows."]
     num_draws = int(np.clip(_CELLS_OF_DRAWS // rows.truth.size, 10, 50))
-    is_fitted = decision.kind in ("global", "per_label", "shrunk")
     again = replace(choices, strength=fit.strength)
     return FitReport(
         goal=choices.goal,
@@ -103,8 +105,10 @@ def _report(
         in_sample=decision.goal_value(decision.scores(rows.logits), rows.truth),
         cross_fitted=counted_value(fitted, goal),
         cross_fitted_at_half=counted_value(half, goal),
-        bootstraps=num_draws if is_fitted else 0,
-        threshold_spread=_spread(space, rows, again, num_draws, seed) if is_fitted else {},
+        bootstraps=num_draws if is_fitted(decision.kind) else 0,
+        threshold_spread=_spread(space, rows, again, num_draws, seed)
+        if is_fitted(decision.kind)
+        else {},
         goals=goals,
         notes=(*fit.notes, *(part if len(rows.hashes) < num_rows else [])),
     )
@@ -124,10 +128,10 @@ def _cross_fitted(
     return fitted, half
 
 
-def _metrics(counts: Counts, goal: Goal) -> dict[str, float | None]:
+def _metrics(counts: Counts, goal: Goal | None) -> dict[str, float | None]:
     metrics = counts.metrics()
     shown = {name: metrics[name] for name in GOALS}
-    if goal.text not in shown:
+    if goal is not None and goal.text not in shown:
         shown[goal.text] = counted_value(counts, goal)
     return shown
 

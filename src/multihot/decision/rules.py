@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["at_thresholds", "highest", "sigmoid", "with_nearest"]
+__all__ = ["at_thresholds", "highest", "logit", "sigmoid", "with_nearest"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -45,12 +45,13 @@ def with_nearest(
     Nearest is the largest `logit(score) - logit(threshold)`; of equals the first in label order.
     """
     empty = np.flatnonzero(~decided.any(axis=1))
-    margin = _logit(scores[empty]) - _logit(np.asarray(thresholds))
+    margin = logit(scores[empty]) - logit(np.asarray(thresholds))
     result = decided.copy()
     result[empty, margin.argmax(axis=1)] = True
     return result
 
 
-def _logit(shares: npt.NDArray[np.floating]) -> DoubleArray:
+def logit(shares: npt.NDArray[np.floating]) -> DoubleArray:
+    """Return log(p / (1 - p)) in float64, finite for 0 and 1 too. *Shape:* any."""
     inside = np.clip(shares.astype(np.float64), 1e-300, 1 - 2.0**-53)
     return np.asarray(np.log(inside) - np.log1p(-inside))

@@ -122,7 +122,8 @@ def _check(folder: Path) -> None:
     config_path = folder / "config.json"
     if (folder / "thresholds.json").is_file():
         raise EncoderError(
-            f"{folder} is a multihot model: go on training it with --from instead of --encoder."
+            f"{folder} is a multihot model: 'multihot train' goes on training it with --from instead of "
+            "--encoder; other verbs take the encoder that it was made from."
         )
     if not config_path.is_file():
         raise EncoderError(f"{folder} holds no config.json, so it is no encoder.")

@@ -35,6 +35,7 @@ __all__ = [
     "load_heads",
     "load_pretraining_model",
     "new_pretraining_model",
+    "require_heads",
     "save_pretraining_model",
     "shape_of",
 ]
@@ -216,12 +217,8 @@ def load_heads(folder: Path, *, next_sentence: bool) -> tuple[Any, set[str]]:
     """
     from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
+    require_heads(folder)
     config = read_config(folder)
-    if config.model_type not in HEADS:
-        raise EncoderError(
-            f"{folder} is of the family '{config.model_type}', whose pretraining heads are not known "
-            f"here; expected one of {', '.join(sorted(HEADS))}."
-        )
     with_both = next_sentence and config.model_type == "bert"
     model, new = load_weights(
         AutoModelForPreTraining if with_both else AutoModelForMaskedLM, folder, config
@@ -229,6 +226,16 @@ def load_heads(folder: Path, *, next_sentence: bool) -> tuple[Any, set[str]]:
     homes = {key: _home_of(key, f"{model.base_model_prefix}.") for key in new}
     refuse_lost(folder, [key for key in new if homes[key] == "encoder"])
     return model, set(homes.values())
+
+
+def require_heads(folder: Path) -> None:
+    """Raise `EncoderError` for an encoder of a family whose pretraining heads are not known."""
+    family = read_config(folder).model_type
+    if family not in HEADS:
+        raise EncoderError(
+            f"{folder} is of the family '{family}', whose pretraining heads are not known here; expected "
+            f"one of {', '.join(sorted(HEADS))}."
+        )
 
 
 def _home_of(key: str, encoder_prefix: str) -> str:

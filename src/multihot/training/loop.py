@@ -104,7 +104,8 @@ def run(
 def _stopped(step: Step[Batch], cause: str, rows: Sequence[str]) -> str:
     return (
         f"Stopped at step {step.number} (epoch {step.epoch}) before the update: {cause}. "
-        f"Rows of the step: {'; '.join(rows)}. The last checkpoint is still good. Usual causes: a "
-        "learning rate that is too high, damaged weights, or precision=bf16; try a smaller "
-        "learning_rate or precision=fp32."
+        f"Rows of the step: {'; '.join(rows)}. A checkpoint of an earlier step, if one was written, is "
+        "still good, but --resume takes the same steps again. Usual causes: a learning rate that is "
+        "too high, damaged weights, or precision=bf16; start anew with a smaller learning_rate or "
+        "precision=fp32."
     )

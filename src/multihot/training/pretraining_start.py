@@ -15,7 +15,12 @@ from multihot.errors import OptionError
 from multihot.files import storage_errors, write_json, write_text
 from multihot.listener import Listener
 from multihot.models.encoder import length_limit, load_encoder_tokenizer, locate_encoder
-from multihot.models.pretraining import load_pretraining_model, new_pretraining_model, shape_of
+from multihot.models.pretraining import (
+    load_pretraining_model,
+    new_pretraining_model,
+    require_heads,
+    shape_of,
+)
 from multihot.options_pretrain import PretrainOptions
 from multihot.randomness import named_seed
 from multihot.tokenizer import save_tokenizer, train_tokenizer
@@ -79,14 +84,19 @@ def _home(name: str, *, in_encoder: bool) -> str:
 
 
 def check_start(options: PretrainOptions) -> None:
-    """Raise `OptionError` for what does not go together, before the long work begins."""
+    """Raise what is wrong with the start before the long work begins.
+
+    `OptionError` for what does not go together, `EncoderError` for an encoder that cannot be used.
+    """
     if options.encoder is None:
         shape_of(options.encoder_size)
-    elif options.tokenizer is not None:
+        return
+    if options.tokenizer is not None:
         raise OptionError(
             f"The encoder {options.encoder} has a tokenizer of its own; leave out tokenizer, or leave "
             "out encoder to make a new one of encoder_size."
         )
+    require_heads(locate_encoder(options.encoder).folder)
 
 
 def start_tokenizer(
