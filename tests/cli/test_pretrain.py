@@ -88,8 +88,7 @@ def test_a_probe_follows_a_finished_run(
     [
         (["--hours", "1"], "Option 'hours' is 1.0; expected none beside total_steps"),
         (["epoch=3"], "Unknown option 'epoch'. Did you mean 'epochs'?"),
-        (["--encoder", "starter"], "has a tokenizer of its own; leave out tokenizer"),
-        (["--encoder", "starter", "--size", "mini"], "--encoder starter has its size: give one"),
+        (["--encoder", "starter"], "--encoder starter has its size: give one of them only"),
         (["nowhere.txt"], "nowhere.txt: There is no such file or folder."),
         (["--recipe", "none.toml"], "none.toml: there is no such recipe."),
         (["--probe", "a.csv", "b.csv"], "a.csv"),
