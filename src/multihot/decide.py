@@ -60,11 +60,11 @@ class Redecision:
         }
 
     def __str__(self) -> str:
-        lines = [f"{'':<24}{'before':>16}{'after':>16}"]
+        lines = [f"{'':<24}{'before':>18}{'after':>18}"]
         for name, one in _words(self.before).items():
-            lines.append(f"{name:<24}{one:>16}{_words(self.decision)[name]:>16}")
+            lines.append(f"{name:<24}{one:>18}{_words(self.decision)[name]:>18}")
         for name, value in self.metrics.items():
-            lines.append(f"{name:<24}{_number(self.metrics_before[name]):>16}{_number(value):>16}")
+            lines.append(f"{name:<24}{_number(self.metrics_before[name]):>18}{_number(value):>18}")
         width = max(5, *map(len, self.decision.space.names)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
