@@ -15,6 +15,7 @@ import argparse
 import csv
 import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from multihot.config import build_options, parse_assignments, read_recipe, updated
@@ -53,7 +54,9 @@ def main() -> None:
     values = updated(recipe, parse_assignments(given.options))
     setting = " ".join(given.options)
     if given.recipe:
-        setting = f"{Path(given.recipe).name} {setting}".strip()
+        # A recipe that was changed is another setting.
+        digest = sha256(Path(given.recipe).read_bytes()).hexdigest()[:8]
+        setting = f"{Path(given.recipe).name} ({digest}) {setting}".strip()
     if given.baseline:
         setting = f"TF-IDF + logistic regression {setting}"
     for seed in given.seeds:
