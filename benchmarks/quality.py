@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import tempfile
 import time
 from hashlib import sha256
@@ -54,8 +55,8 @@ def main() -> None:
     values = updated(recipe, parse_assignments(given.options))
     setting = " ".join(given.options)
     if given.recipe:
-        # A recipe that was changed is another setting.
-        digest = sha256(Path(given.recipe).read_bytes()).hexdigest()[:8]
+        # A recipe with other values is another setting; its comments are free.
+        digest = sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
         setting = f"{Path(given.recipe).name} ({digest}) {setting}".strip()
     if given.baseline:
         setting = f"TF-IDF + logistic regression {setting}"
