@@ -17,7 +17,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from harness import RIVALS, rival_versions
+from harness import RIVALS, interpreter, rival_versions
 from multihot.devices import choose_device, choose_precision
 from multihot.models.encoder import locate_encoder
 from provenance import provenance
@@ -64,7 +64,7 @@ def _with_verb() -> list[str]:
 
 
 def _shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rivals", default=RIVALS, metavar="PYTHON")
+    parser.add_argument("--rivals", type=interpreter, default=RIVALS, metavar="PYTHON")
     parser.add_argument("--encoder", default="starter")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--max-length", type=int, help="default: 128, as in the tutorial")

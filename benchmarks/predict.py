@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import RIVALS, rival_versions
+from harness import RIVALS, interpreter, rival_versions
 from multihot.artifact import load_artifact
 from multihot.data.records import read_examples
 from multihot.demo import demo_data
@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("texts", nargs="?", default=str(demo_data()["train"]))
     parser.add_argument("--model", help="a model folder; default: a few steps on the first rows")
-    parser.add_argument("--rivals", default=RIVALS, metavar="PYTHON")
+    parser.add_argument("--rivals", type=interpreter, default=RIVALS, metavar="PYTHON")
     parser.add_argument("--encoder", default="starter")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--max-length", type=int)

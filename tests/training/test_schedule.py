@@ -61,6 +61,35 @@ def test_a_decay_starts_at_the_rate_of_its_step_and_ends_after_its_last() -> Non
     assert steps[-1] == 0
 
 
+def test_a_decision_in_the_warm_up_still_reaches_the_peak() -> None:
+    schedule = Schedule(1000, 100, 50).shortened(20, 800)
+
+    rates = [schedule.rate(step) for step in range(1, 801)]
+    assert rates[19] == pytest.approx(0.2)
+    assert max(rates) > 0.99
+    assert rates.index(max(rates)) < 90
+    assert rates[-1] < 0.01
+
+
+def test_two_decisions_in_a_row_are_followed_one_inside_the_other() -> None:
+    schedule = Schedule(1000, 0, 50).shortened(200, 600).shortened(400, 500)
+
+    assert schedule.rate(200) == pytest.approx(Schedule(1000, 0, 50).rate(200))
+    assert schedule.rate(400) == pytest.approx(schedule.rate(200) / 2, rel=0.01)
+    assert schedule.rate(450) == pytest.approx(schedule.rate(400) / 2, rel=0.05)
+    assert schedule.rate(501) == 0
+
+
+def test_head_steps_are_not_shortened() -> None:
+    schedule = Schedule(1000, 90, 50, head_steps=100).shortened(20, 500)
+
+    plain = Schedule(1000, 90, 50, head_steps=100)
+    assert [schedule.rate(step) for step in range(1, 101)] == [
+        plain.rate(step) for step in range(1, 101)
+    ]
+    assert max(schedule.rate(step) for step in range(101, 501)) > 0.97
+
+
 def test_a_decay_to_the_planned_end_changes_nothing() -> None:
     schedule = Schedule(100, 10, 5)
 

@@ -84,12 +84,12 @@ def _layer_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else None
 
 
-def linear_schedule(step: int, total_steps: int, warmup_steps: int) -> float:
+def linear_schedule(step: float, total_steps: int, warmup_steps: int) -> float:
     """Return the share of the peak learning rate at a 0-based step; a pure function of the step.
 
     Rises linearly over `warmup_steps`, then falls linearly to 0 after the last step
     (Devlin et al. 2018, A.2).
     """
     if step < warmup_steps:
-        return (step + 1) / warmup_steps
+        return min(1.0, (step + 1) / warmup_steps)
     return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))

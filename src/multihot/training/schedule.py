@@ -56,18 +56,22 @@ class Schedule:
         """Return the share of the peak learning rate at a 1-based step.
 
         Linear warm-up and decay (Devlin et al. 2018, A.2), for the head steps and anew for the
-        others; every `Decay` takes the rate of its step and lowers it linearly from there.
+        others. Every `Decay` takes the steps that were left more quickly: a warm-up is finished, and
+        the rate falls faster. Head steps stay as they are.
         """
-        factor, at = 1.0, step
-        for decay in reversed(self.decays):
-            if at > decay.from_step:
-                left = decay.last_step - at + 1
-                factor *= max(0.0, left / (decay.last_step - decay.from_step + 1))
-                at = decay.from_step
-        heads = self.head_steps
+        heads, at = self.head_steps, float(step)
+        planned = [self.total_steps, *(decay.last_step for decay in self.decays)]
+        for decay, planned_last in zip(reversed(self.decays), reversed(planned[:-1]), strict=True):
+            start = max(decay.from_step, heads)
+            if at > decay.last_step:
+                return 0.0
+            if at > start:
+                at = start + (at - start) * (planned_last + 1 - start) / (
+                    decay.last_step + 1 - start
+                )
         if at <= heads:
-            return factor * linear_schedule(at - 1, heads, round(_HEAD_WARMUP * heads))
-        return factor * linear_schedule(at - 1 - heads, self.total_steps - heads, self.warmup_steps)
+            return linear_schedule(at - 1, heads, round(_HEAD_WARMUP * heads))
+        return linear_schedule(at - 1 - heads, self.total_steps - heads, self.warmup_steps)
 
     def shortened(self, from_step: int, last_step: int) -> Schedule:
         """Return the schedule with one more decision to end early."""
