@@ -25,7 +25,7 @@ import torch
 
 import prediction_slices
 import training_slices
-from harness import environment, rival_versions
+from harness import environment, interpreter, rival_versions
 from multihot.data.tokens import load_tokenizer
 from multihot.demo import demo_data
 from multihot.devices import choose_device, choose_precision
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--what", nargs="+", choices=_WHAT, default=list(_WHAT))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--shape", choices=tuple(_SHAPES), default="base")
-    parser.add_argument("--rivals", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--rivals", type=interpreter, default=sys.executable, metavar="PYTHON")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slice-texts", type=int, default=1024, help="a multiple of all batches")
