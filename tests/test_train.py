@@ -601,7 +601,7 @@ def test_a_damaged_row_stops_the_run_with_its_name_and_line(
 
     with pytest.raises(
         NonFiniteError,
-        match=r"before the update: the loss is nan. Rows .*: row-17 \(line 19\)\. The",
+        match=r"before the update: the loss is nan. Rows .*: row-17 \(line 19\)\. A checkpoint",
     ):
         train(examples, VALIDATION, replace(options, encoder=str(folder)), tmp_path / "model")
 

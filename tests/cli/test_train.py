@@ -182,7 +182,7 @@ def test_a_model_that_is_trained_on_keeps_its_goal_thresholds_and_columns(
         (["--recipe", "no.toml"], "no.toml: there is no such recipe"),
         (
             ["thresholds=2"],
-            "Option 'thresholds' is 2.0; expected global, per_label, shrunk or a number",
+            "Option 'thresholds' is 2.0; expected global, per_label, shrunk, by_frequency=T",
         ),
         (["data.text_colum=a"], "Did you mean 'data.text_column'?"),
         (["data.text_column=a"], "There is no column 'a' (data.text_column)"),

@@ -174,7 +174,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
     message = str(caught.value)
     assert message.startswith("Stopped at step 2 (epoch 1) before the update: the loss is nan.")
     assert "Rows of the step: rows [[2]]." in message
-    assert "try a smaller learning_rate or precision=fp32" in message
+    assert "a smaller learning_rate or precision=fp32" in message
     assert same(weights, copied(network))
 
 
