@@ -33,14 +33,13 @@ __all__ = [
 ]
 
 RIVALS = str(Path(__file__).parent.parent / ".venv-rivals" / "bin" / "python")
+"""Where `make .venv-rivals` puts the interpreter that has the other libraries."""
 
 
 def interpreter(path: str) -> str:
     """Return an interpreter's path for processes in other folders; links are kept, they name venvs."""
     return str(Path(path).absolute())
 
-
-"""Where `make .venv-rivals` puts the interpreter that has the other libraries."""
 
 _FOLDER = Path(__file__).parent
 _RIVAL_PACKAGES = ("torch", "transformers", "sentence-transformers", "simpletransformers")

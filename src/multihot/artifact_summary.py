@@ -27,7 +27,7 @@ class ArtifactSummary:
     where labels are taken by rank (`top_k`)."""
     goal: str
     kind: str
-    """`global`, `per_label`, `shrunk`, `fixed` or `top_k`: how the thresholds came about."""
+    """`global`, `per_label`, `shrunk`, `by_frequency=T`, `fixed` or `top_k`: how the thresholds came about."""
     activation: str
     calibration: str
     """`none`, or the method."""

@@ -21,6 +21,7 @@ from multihot.decision.fitting import Choices, fit_choices
 from multihot.decision.goals import Costs, parse_goal
 from multihot.decision.honest import with_report
 from multihot.decision.metrics import Counts
+from multihot.decision.threshold_words import frequency_share
 from multihot.errors import DataError
 from multihot.evaluate import labelled_chunks
 from multihot.labels import LabelMatrix
@@ -206,6 +207,11 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
     if without and decision.kind in ("per_label", "shrunk"):
         notes.append(
             f"No row has these labels; they get the global threshold: {', '.join(without)}."
+        )
+    if without and frequency_share(decision.kind):
+        notes.append(
+            "No row has these labels; their low thresholds follow from that alone: "
+            f"{', '.join(without)}."
         )
     if decision.kind == "fixed":
         notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")

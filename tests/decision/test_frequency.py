@@ -18,7 +18,7 @@ from multihot.decision.goal_values import decided_value, goal_value
 from multihot.decision.goals import parse_goal
 from multihot.decision.threshold_words import frequency_share, is_fitted, parse_thresholds
 from multihot.decision.thresholds import fit_global
-from multihot.errors import OptionError
+from multihot.errors import ArtifactError, OptionError
 from multihot.labels import LabelMatrix, LabelSpace
 
 Array = npt.NDArray[Any]
@@ -149,6 +149,14 @@ def test_the_kind_is_stored_and_read_again() -> None:
     assert decision.train_values()["thresholds"] == "by_frequency=0.3"
 
 
+@pytest.mark.parametrize("kind", ["by_frequency=abc", "by_frequency=5"])
+def test_a_damaged_file_is_refused(kind: str) -> None:
+    content = fitted(*case(6), Choices("jaccard", "by_frequency=0.3")).to_json()
+
+    with pytest.raises(ArtifactError, match="expected global, per_label, shrunk, by_frequency=T"):
+        Decision.from_json({**content, "threshold_kind": kind})
+
+
 @pytest.mark.parametrize(
     "words", ["by_frequency", "by_frequency=", "by_frequency=2", "by_frequency=x", "frequency=0.1"]
 )
@@ -161,6 +169,7 @@ def test_what_is_no_share_is_refused(words: str) -> None:
 
 def test_words_of_thresholds() -> None:
     assert parse_thresholds("by_frequency=1e-1") == "by_frequency=0.1"
+    assert parse_thresholds("by_frequency=-0") == "by_frequency=0"
     assert parse_thresholds(0.4) == 0.4
     assert frequency_share("by_frequency=0.1") == 0.1
     assert frequency_share("shrunk") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def recorded(network: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", noted)
     return seen
+
+
+def through_a_file(encoder: Any) -> Any:
+    """Do what a process does that hands a fitted model to another one."""
+    return pickle.loads(pickle.dumps(encoder))
 
 
 @needs_layout
@@ -118,6 +124,27 @@ def test_a_second_time_changes_nothing_and_the_state_is_that_of_before(tmp_path:
         assert torch.equal(run(network, texts, packed=False), once)
     assert state.keys() == network.state_dict().keys()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+
+@needs_layout
+def test_a_copy_computes_the_same_and_can_be_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make_network("bert", tmp_path, "mean").transformer
+    ids = torch.randint(5, encoder.config.vocab_size, (20, 40))
+    prepare_linears(encoder, torch.float32)
+    with torch.inference_mode():
+        expected = encoder(ids).last_hidden_state
+    seen = recorded(encoder, monkeypatch)
+
+    for again in (copy.deepcopy(encoder), through_a_file(encoder)):
+        with torch.inference_mode():
+            assert (again(ids).last_hidden_state - expected).abs().max() < 1e-5
+            assert seen == []
+            prepare_linears(again, torch.float32)
+            assert (again(ids).last_hidden_state - expected).abs().max() < 1e-5
+        assert seen.count("gelu") == 2
+        seen.clear()
 
 
 @pytest.mark.skipif(not can_prepare(CPU, torch.bfloat16), reason="no oneDNN products in bf16 here")

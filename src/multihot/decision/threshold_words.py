@@ -30,13 +30,17 @@ def parse_thresholds(thresholds: str | float) -> str | float:
             f"'thresholds' is '{thresholds}'; expected {', '.join(FORMS)} (T from 0 to 1) or a number "
             "between 0 and 1."
         )
-    return f"{_BY_FREQUENCY}={share:g}"
+    return f"{_BY_FREQUENCY}={abs(share):g}"  # no sign before 0
 
 
 def frequency_share(kind: str | float) -> float | None:
-    """Return the `T` of `by_frequency=T`, as `parse_thresholds` writes it; of others `None`."""
-    words = str(kind)
-    return float(words.partition("=")[2]) if words.startswith(f"{_BY_FREQUENCY}=") else None
+    """Return the `T` of `by_frequency=T`; of others `None`.
+
+    Raises `OptionError` for a `T` that is no number from 0 to 1.
+    """
+    if not isinstance(kind, str) or not kind.startswith(f"{_BY_FREQUENCY}="):
+        return None
+    return float(str(parse_thresholds(kind)).partition("=")[2])
 
 
 def is_fitted(kind: str) -> bool:

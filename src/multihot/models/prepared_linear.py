@@ -7,19 +7,18 @@ first product of a feed-forward block is computed while its numbers are still in
 
 This is for networks that only predict: a later change of the weights would not be seen.
 
-Letters: `R` rows of all other dimensions together, `K` inputs, `N` outputs.
+Letters: `K` inputs, `N` outputs.
 """
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["can_prepare", "prepare_linears"]
+__all__ = ["PreparedLinear", "can_prepare", "prepare_linears"]
 
 _FEWEST_ROWS = 256  # below, making code for a new number of rows takes longer than it saves
 _LAYOUT_ROWS = 2048  # the layout that suits products of about so many rows
@@ -59,27 +58,54 @@ def prepare_linears(network: nn.Module, dtype: torch.dtype) -> None:
                 _prepare(layer, dtype, gelu=True)
                 setattr(module, activation_name, nn.Identity())
     for module in network.modules():
-        if type(module) is nn.Linear and "forward" not in vars(module):
+        if type(module) is nn.Linear:
             _prepare(module, dtype, gelu=False)
+        elif isinstance(module, PreparedLinear) and module.layout is None:  # of a copy
+            module.lay_out(dtype)
 
 
-def _prepare(layer: nn.Linear, dtype: torch.dtype, *, gelu: bool) -> None:
-    weight = layer.weight.detach().to(dtype).contiguous()
-    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, _LAYOUT_ROWS)
-    activation, algorithm = ("gelu", "none") if gelu else ("none", "")  # "none": by erf, not tanh
+class PreparedLinear(nn.Linear):
+    """A linear layer that has become one of these; see `prepare_linears`.
 
-    def forward(layer: Any, values: Tensor) -> Tensor:
-        """Stand in for `nn.Linear.forward`. *Shapes:* (..., K) -> (..., N)."""
-        if values.numel() < _FEWEST_ROWS * layer.in_features:
-            found = F.linear(values, layer.weight, layer.bias)
-            return F.gelu(found) if gelu else found
+    A copy, pickled or not, leaves the layout behind and computes the same without it.
+    """
+
+    gelu: bool
+    layout: tuple[Tensor, Tensor | None] | None
+    """Weight as oneDNN wants it, and the bias in the same precision."""
+
+    def lay_out(self, dtype: torch.dtype) -> None:
+        """Lay the weight out for products in `dtype`."""
+        weight = self.weight.detach().to(dtype).contiguous()
+        bias = None if self.bias is None else self.bias.detach().to(dtype)
+        self.layout = torch.ops.mkldnn._reorder_linear_weight(weight, _LAYOUT_ROWS), bias
+        self.dtype = dtype
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the product, and its GELU where the layer has taken that over.
+
+        *Shapes:* (..., K) -> (..., N).
+        """
+        if self.layout is None or values.numel() < _FEWEST_ROWS * self.in_features:
+            found = F.linear(values, self.weight, self.bias)
+            return F.gelu(found) if self.gelu else found
+        weight, bias = self.layout
+        # "none": GELU by erf, not by tanh
+        activation, algorithm = ("gelu", "none") if self.gelu else ("none", "")
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            values.to(dtype), laid_out, bias, activation, [], algorithm
+            values.to(self.dtype), weight, bias, activation, [], algorithm
         )
         return product
 
-    layer.forward = MethodType(forward, layer)  # type: ignore[method-assign]
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "layout": None}
+
+
+def _prepare(layer: nn.Linear, dtype: torch.dtype, *, gelu: bool) -> None:
+    layer.__class__ = PreparedLinear
+    assert isinstance(layer, PreparedLinear)
+    layer.gelu = gelu
+    layer.lay_out(dtype)
 
 
 def _is_gelu(activation: object) -> bool:
