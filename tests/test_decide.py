@@ -173,3 +173,14 @@ def test_a_model_that_abstains_says_so(model: Path) -> None:
     scores = np.array([list(prediction.scores.values()) for prediction in filled])
     highest = [LABELS[column] for column in scores.argmax(axis=1)]
     assert [prediction.labels for prediction in filled] == [[name] for name in highest]
+
+
+def test_labels_that_no_row_has_are_named_under_thresholds_by_frequency(model: Path) -> None:
+    rows = examples([["joy"], []] * 10)
+
+    result = decide(Predictor.load(model, device="cpu"), rows, thresholds="by_frequency=0.3")
+    rewritten(model, result)
+
+    assert any("follow from that alone: fear, love." in note for note in result.notes)
+    again = decide(Predictor.load(model, device="cpu"), examples())
+    assert again.decision.kind == "by_frequency=0.3"
