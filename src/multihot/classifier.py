@@ -97,6 +97,8 @@ class MultiLabelClassifier:
         early_stopping_epochs: int | None = None,
         validation_fraction: float = 0.1,
         folds: int | None = None,
+        teacher: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        teacher_weight: float = 0.5,
         seed: int = 0,
         seeds: int = 1,
         seeds_keep: str = "best",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import tomllib
 import types
 import typing
@@ -176,5 +177,6 @@ def _as_number(value: Any, kind: type[int] | type[float]) -> int | float | None:
 def _as_names(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    fits = isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
-    return tuple(value) if fits else None
+    parts = [value] if isinstance(value, os.PathLike) else value
+    fits = isinstance(parts, list | tuple) and all(isinstance(p, str | os.PathLike) for p in parts)
+    return tuple(map(os.fspath, parts)) if fits else None

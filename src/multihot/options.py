@@ -136,6 +136,10 @@ class TrainOptions:
     """Share of the training rows set aside for validation when no validation file is given."""
     folds: int | None = None
     """For few rows: none are set aside; each is scored by a network that has not seen it, one for each of so many folds, to fit the decision; the model is trained on all rows."""
+    teacher: tuple[str, ...] = ()
+    """Finished models whose scores the training rows are taught, such as a larger one; also what unknown labels are aimed at."""
+    teacher_weight: float = 0.5
+    """Share of the teachers' scores in the targets of known labels, 0 to 1; unknown ones have no other target."""
     seed: int = 0
     """The one seed that every random stream is derived from."""
     seeds: int = 1
@@ -199,6 +203,10 @@ class TrainOptions:
         ):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "more than 0")
+        share = self.teacher_weight
+        require(0 <= share <= 1, "teacher_weight", share, "a number from 0 to 1")
+        if not self.teacher and share != type(self).teacher_weight:
+            raise OptionError(f"teacher_weight={share:g} needs a teacher: name a model folder.")
         self._check_runs()
         if self.batch_tokens is not None and self.batch_size != type(self).batch_size:
             raise OptionError(
@@ -217,6 +225,11 @@ class TrainOptions:
             raise OptionError(
                 f"folds={self.folds} and seeds={self.seeds} exclude each other: no rows are left to "
                 "compare the seeds on. Leave one of them out."
+            )
+        if self.teacher:
+            raise OptionError(
+                f"folds={self.folds} and teacher={','.join(self.teacher)} exclude each other: a teacher that "
+                "knows the rows of a fold would tell the network that must not. Leave one of them out."
             )
         for name in ("early_stopping_epochs", "validation_fraction"):
             if getattr(self, name) != getattr(type(self), name):

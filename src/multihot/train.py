@@ -21,6 +21,7 @@ from multihot.models.embedding import use_touched_rows
 from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
+from multihot.teaching import open_teachers
 from multihot.training import fold_runs, seed_runs, single_run
 from multihot.training.execution import choose_execution
 from multihot.training.finetuning import check_budget
@@ -110,18 +111,21 @@ def train(
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
     held_out = HeldOut(held_out_set, backend, options, options.folds)
-    shown = held_out_set if options.folds is None else None
-    describe_rows(train_set, shown, start.max_length, listener, label_tokens=start.num_label_tokens)
+    teachers = open_teachers(options.teacher, start.space, listener.say)
     facts = {
         **run_environment(device, precision),
         "execution": "packed" if packed else "padded",
         "training_data": train_set.fingerprint(),
         "validation_data": held_out.data.fingerprint(),
         "initial_weights": weights_fingerprint(start.network),
+        **teachers.facts(),
     }
     folder, notes = open_run(output, to_plain(options), facts, resume=resume)
     for note in notes:
         listener.say(note)
+    train_set = teachers.teach(train_set, options, folder.targets, listener.say)
+    shown = held_out_set if options.folds is None else None
+    describe_rows(train_set, shown, start.max_length, listener, label_tokens=start.num_label_tokens)
     peak = options.learning_rate or _default_learning_rate(start.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
     setup = Setup(backend, options, precision, peak, head_rate, listener)
@@ -152,6 +156,7 @@ def train(
             judged_by=trained.judged_by,
             remark=trained.remark,
             more=trained.more,
+            teachers=[artifact.folder.name for artifact in teachers.artifacts],
         ),
     )
     folder.clear()

@@ -373,3 +373,35 @@ def test_a_run_is_repeated_with_several_seeds(
     assert "Over 2 seeds, mean and standard deviation on the validation rows:\n  micro_f1" in err
     assert f"On the validation rows, which chose {chosen} and thresholds:" in err
     assert json.loads((tmp_path / "m" / "run" / "seeds.json").read_text("utf-8"))["kept"] == keep
+
+
+def test_a_student_learns_from_a_teacher_and_texts_without_labels(
+    train_file: Path,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MULTIHOT_CACHE", "off")
+    large, small = tmp_path / "large", tmp_path / "small"
+    common = ["--encoder", str(tiny_encoder), *BRIEF]
+    texts = tmp_path / "texts.csv"
+    texts.write_text("text,source\nso happy today,forum\nafraid again,forum\n", "utf-8")
+    assert main(["train", str(train_file), "--output", str(large), *common]) == 0
+    asked = ["--teacher", str(large), "--unlabelled", str(texts), "--output", str(small)]
+
+    assert main(["train", str(train_file), *asked, *common, "teacher_weight=0.8"]) == 0
+
+    err = capfd.readouterr().err
+    assert f"2 texts without labels from {texts}." in err
+    assert f"{large} scores 50 texts, once." in err
+    assert recipe_of(small)["teacher"] == [str(large)]
+    assert recipe_of(small)["teacher_weight"] == 0.8
+    assert load_artifact(small).data == load_artifact(large).data
+
+
+def test_texts_without_labels_need_a_teacher(
+    train_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(train_file), "--unlabelled", "texts.csv"]) == 2
+    assert "add --teacher MODEL" in capfd.readouterr().err

@@ -26,8 +26,8 @@ TRAIN_OPTIONS = (
     "accumulation_steps batch_size batch_tokens calibration checkpoint_steps costs data device "
     "early_stopping_epochs empty_set_rule encoder epochs execution folds goal head_learning_rate "
     "label_descriptions layer_decay learning_rate length_bucketing max_gradient_norm max_length "
-    "objective pooling precision seed seeds seeds_keep threads thresholds trackers validation_fraction "
-    "warmup_fraction weight_averaging weight_decay"
+    "objective pooling precision seed seeds seeds_keep teacher teacher_weight threads thresholds trackers "
+    "validation_fraction warmup_fraction weight_averaging weight_decay"
 ).split()
 
 OBJECTIVE_OPTIONS = (

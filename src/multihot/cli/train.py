@@ -33,12 +33,14 @@ _EPILOG = """examples:
   multihot train train.csv --recipe recipe.toml epochs=3 data.text_column=message
   multihot train tweets.csv reviews.jsonl --validation dev.csv
   multihot train few.csv --folds 5
+  multihot train train.csv --validation dev.csv --teacher runs/large --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
 
 key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
 Without --validation a stratified tenth of the rows is set aside. Several TRAIN files train as one:
 labels are matched by name, and what a file does not know is unknown in its rows.
 """
+_FLAGS = ("encoder", "goal", "device", "folds", "seeds", "teacher")  # also options of a recipe
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="go on from this model")
     parser.add_argument("--folds", metavar="K", help="few rows: set none aside, score out of fold")
     parser.add_argument("--seeds", metavar="N", help="repeat with N seeds; see seeds_keep")
+    parser.add_argument("--teacher", metavar="MODEL", help="learn from this model's scores too")
+    parser.add_argument(
+        "--unlabelled",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="texts for the teacher to label",
+    )
     parser.add_argument("--goal", help="metric to decide for: jaccard, micro_f1, macro_f1 ...")
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
     parser.add_argument("--output", metavar="DIR", help="the model folder (default: runs/NAME)")
@@ -84,7 +94,11 @@ def run(arguments: Sequence[str]) -> int:
         space = artifact.decision.space
         values = _going_on_from(artifact, values)
     options = build_options(TrainOptions, values)
-    training, validation = _read(paths, given.validation, options, space)
+    if given.unlabelled and not options.teacher:
+        raise OptionError(
+            "--unlabelled texts are learnt through what a teacher says of them: add --teacher MODEL."
+        )
+    training, validation = _read(paths, given.validation, given.unlabelled, options, space)
 
     with ConsoleListener() as listener:
         from multihot.extras import require_training
@@ -124,7 +138,7 @@ def _judged(options: TrainOptions) -> str:
 def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, Any]:
     """Return the options as plain values: recipe, then flags, then key=value."""
     values = read_recipe(given.recipe) if given.recipe else {}
-    flags = {name: getattr(given, name) for name in ("encoder", "goal", "device", "folds", "seeds")}
+    flags = {name: getattr(given, name) for name in _FLAGS}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
     return updated(values, parse_assignments(assignments))
 
@@ -140,6 +154,7 @@ def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]
 def _read(
     train_paths: Sequence[str],
     validation_path: str | None,
+    unlabelled_paths: Sequence[str],
     options: TrainOptions,
     space: LabelSpace | None,
 ) -> tuple[LabelledFile, LabelledFile | None]:
@@ -147,8 +162,11 @@ def _read(
     from multihot.data.labelled_file import open_labelled
     from multihot.data.records import portable
     from multihot.data.unions import open_union
+    from multihot.data.unlabelled import with_unlabelled
 
     training = open_union(train_paths, options.data, space=space)
+    if unlabelled_paths:
+        training = with_unlabelled(training, unlabelled_paths, options.data)
     _say_notes(training)
     if validation_path is None:
         return training, None

@@ -7,6 +7,7 @@ run/checkpoints/       see training/checkpoint.py
 run/folds/fold-1/      with folds, until the model is written: log and checkpoints of each fold
 run/seeds/seed-0/      with several seeds: log of each, and until the model is written its weights
 run/seeds.json         with several seeds: the metrics of each
+run/targets/           with a teacher, until the model is written: what the rows are to become
 
 Pretraining adds
 run/schedule.json      steps and learning rate, as decided once; see training/schedule.py
@@ -81,6 +82,11 @@ class RunFolder:
         return self.root / "seeds"
 
     @property
+    def targets(self) -> Path:
+        """Labels that a teacher had a say in."""
+        return self.root / "targets"
+
+    @property
     def result(self) -> Path:
         """What came of this run when it is one of several."""
         return self.root / "result"
@@ -89,7 +95,7 @@ class RunFolder:
         """Delete what only an unfinished run needs; the logs of single seeds stay."""
         seeds = [RunFolder(root) for root in self.seeds.glob("seed-*")]
         parts = [part for one in seeds for part in (one.checkpoints, one.result)]
-        for path in (self.checkpoints, self.folds, *parts):
+        for path in (self.checkpoints, self.folds, self.targets, *parts):
             shutil.rmtree(path, ignore_errors=True)
 
     @property
@@ -175,7 +181,7 @@ def open_run(
     import tomli_w
 
     folder.root.mkdir(parents=True, exist_ok=True)
-    for leftover in (folder.checkpoints, folder.folds, folder.seeds):
+    for leftover in (folder.checkpoints, folder.folds, folder.seeds, folder.targets):
         shutil.rmtree(leftover, ignore_errors=True)
     write_text(folder.recipe, tomli_w.dumps(dict(options)))
     write_json(folder.environment, dict(facts))
@@ -199,7 +205,7 @@ def _compare(
     for key, value in facts.items():
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
-                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: the data or the encoder changed. Resume with the same "
+                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: the data, the encoder or a teacher changed. Resume with the same "
                 "files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
