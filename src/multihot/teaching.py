@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -38,6 +39,7 @@ from multihot.training.rows import EncodedExamples
 __all__ = ["Teachers", "mixed_targets", "open_teachers"]
 
 _WINDOW_ROWS = 2048
+_SECONDS_BETWEEN_WORDS = 30.0
 _SCORES, _TARGETS = "scores", "targets"
 
 FloatArray = npt.NDArray[np.float32]
@@ -52,7 +54,7 @@ class Teachers:
     """Labels of the student; those that no teacher knows are not taught."""
 
     def facts(self) -> dict[str, str]:
-        """Return what an interrupted run must find as it was: a hash of all that decides their words."""
+        """Return a hash of all that decides what they say, for a run that is resumed to compare."""
         if not self.artifacts:
             return {}
         together = "".join(map(_fingerprint, self.artifacts))
@@ -67,8 +69,9 @@ class Teachers:
     ) -> EncodedExamples:
         """Return the same rows with what the teachers say among their labels; see `mixed_targets`.
 
-        Without teachers the rows stay as they are. The texts are read again, once for each teacher that has not scored them before; scores are
-        kept in the cache. The new targets, four bytes a cell, lie in mapped files in `folder`.
+        Without teachers the rows stay as they are. The texts are read again, once for each teacher
+        that has not scored them before; scores are kept in the cache. The new targets, four bytes a
+        cell, lie in mapped files in `folder`.
         """
         if not self.artifacts:
             return rows
@@ -177,8 +180,13 @@ def _scores(
     )
 
     def windows() -> Iterator[FloatArray]:
+        num_done, due = 0, time.monotonic() + _SECONDS_BETWEEN_WORDS
         for texts in _texts(rows):
             yield predictor.scores(texts)
+            num_done += len(texts)
+            if time.monotonic() >= due:
+                say(f"  {num_done} of {num_rows} texts are scored.")
+                due = time.monotonic() + _SECONDS_BETWEEN_WORDS
 
     if entry is not None:
         try:
