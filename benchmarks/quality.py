@@ -20,7 +20,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.records import Examples, read_examples
+from multihot.data.unlabelled import with_unlabelled
 from multihot.decision.fitting import fit_decision
 from multihot.evaluate import Report, evaluate, report
 from multihot.listener import Listener
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("validation")
     parser.add_argument("--test")
     parser.add_argument("--recipe")
+    parser.add_argument("--unlabelled", nargs="+", default=[], metavar="FILE", help="texts alone")
     parser.add_argument("--baseline", action="store_true", help="TF-IDF + logistic regression")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
@@ -58,6 +61,8 @@ def main() -> None:
         # A recipe with other values is another setting; its comments are free.
         digest = sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
         setting = f"{Path(given.recipe).name} ({digest}) {setting}".strip()
+    if given.unlabelled:
+        setting = f"{setting} unlabelled={','.join(Path(one).name for one in given.unlabelled)}"
     if given.baseline:
         setting = f"TF-IDF + logistic regression {setting}"
     for seed in given.seeds:
@@ -100,7 +105,7 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
                 on_validation = evaluate(Predictor.load(output), validation)
             else:
                 on_validation = train(
-                    training,
+                    _with_texts(given, options, training),
                     validation,
                     options,
                     output,
@@ -123,6 +128,15 @@ def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> 
         **born,
     }
     print(append_row(given.results, row), {k: v for k, v in row.items() if k != "command"})
+
+
+def _with_texts(
+    given: argparse.Namespace, options: TrainOptions, training: Examples
+) -> Examples | LabelledFile:
+    """Return the rows to train on, with texts alone where some are named."""
+    if not given.unlabelled:
+        return training
+    return with_unlabelled(open_labelled(given.train, options.data), given.unlabelled, options.data)
 
 
 def _other_decisions(

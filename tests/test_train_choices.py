@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from multihot.classifier import MultiLabelClassifier
 from multihot.errors import ArtifactError, OptionError
 from multihot.evaluate import evaluate
 from multihot.files import sha256_of
@@ -154,15 +155,48 @@ def test_labels_are_read_by_name_whatever_their_order(
     assert micro_f1(tmp_path) > 0.9
 
 
-def test_descriptions_are_read_from_a_file(options: TrainOptions, tmp_path: Path) -> None:
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"joy": "happy love wonderful"}))
-    wanted = replace(options, epochs=1, pooling="labels", label_descriptions=str(path))
+@pytest.mark.parametrize("inline", [True, False])
+def test_descriptions_are_read_from_a_file_or_given_as_json(
+    options: TrainOptions, tmp_path: Path, *, inline: bool
+) -> None:
+    path, table = tmp_path / "labels.json", json.dumps({"joy": "happy love wonderful"})
+    path.write_text(table)
+    given = table if inline else str(path)
+    wanted = replace(options, epochs=1, pooling="labels", label_descriptions=given)
 
     train(TRAIN, VALIDATION, wanted, tmp_path / "model")
 
     tokens = Predictor.load(tmp_path / "model").tokenizer.encode("sad").tokens
     assert tokens[1:4] == ["happy", "love", "wonderful"]
+
+
+def test_python_gives_descriptions_as_a_mapping(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = MultiLabelClassifier(
+        tiny_encoder,
+        pooling="labels",
+        label_descriptions={"joy": "happy love wonderful"},
+        epochs=1,
+        threads=1,
+    )
+
+    model.fit(TRAIN.texts, TRAIN.labels, validation=VALIDATION, output=tmp_path / "model")
+
+    tokens = Predictor.load(tmp_path / "model").tokenizer.encode("sad").tokens
+    assert tokens[1:4] == ["happy", "love", "wonderful"]
+
+
+def test_descriptions_in_broken_json_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    wanted = replace(options, pooling="labels", label_descriptions='{"joy": ')
+
+    with pytest.raises(OptionError, match=r"label_descriptions=.* is not valid JSON"):
+        train(TRAIN, VALIDATION, wanted, tmp_path / "model")
+
+
+def test_more_labels_than_there_are_cannot_be_asked_for(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="The goal is top_k=4, and there are 3 labels"):
+        train(TRAIN, VALIDATION, replace(options, goal="top_k=4"), tmp_path / "model")
 
 
 @pytest.mark.parametrize(

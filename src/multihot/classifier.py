@@ -8,6 +8,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
 import tempfile
@@ -62,7 +63,6 @@ class MultiLabelClassifier:
         `Report` on the validation rows, or out of fold; set by `fit`.
     """
 
-    encoder: str | os.PathLike[str]
     objective: Mapping[str, Any] | ObjectiveOptions | None
     device: str
     start_from: str | os.PathLike[str] | None
@@ -90,7 +90,7 @@ class MultiLabelClassifier:
         max_gradient_norm: float = 1.0,
         max_length: int | None = None,
         pooling: str = "auto",
-        label_descriptions: str | None = None,
+        label_descriptions: str | os.PathLike[str] | Mapping[str, str] | None = None,
         precision: str = "auto",
         execution: str = "auto",
         length_bucketing: bool | None = None,
@@ -287,7 +287,8 @@ class MultiLabelClassifier:
     def _options(self) -> TrainOptions:
         names = (name for name in option_types(TrainOptions) if name != "data")
         values = {name: getattr(self, name) for name in names}
-        values["encoder"] = os.fspath(self.encoder)
+        if isinstance(texts := values["label_descriptions"], Mapping):
+            values["label_descriptions"] = json.dumps(dict(texts))
         if not isinstance(values["objective"], Mapping):
             values["objective"] = to_plain(self.objective or ObjectiveOptions())
         # A grid of parameters is often a numpy array, whose numbers are not Python's.

@@ -154,7 +154,7 @@ def _as(value: Any, kind: Any) -> Any:
     if kind in (int, float):
         return _as_number(value, kind)
     if kind is str:
-        return value if isinstance(value, str) else None
+        return os.fspath(value) if isinstance(value, str | os.PathLike) else None
     return _as_names(value) if kind == tuple[str, ...] else None
 
 

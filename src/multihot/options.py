@@ -123,7 +123,7 @@ class TrainOptions:
     pooling: str = "auto"
     """How token vectors become logits: `cls`, `mean`, `attention`, `labels` (label names are read with each text and scored where they stand), or `auto` (`cls` or `mean`, what the encoder was made for)."""
     label_descriptions: str | None = None
-    """With `pooling=labels`: a JSON or TOML file of longer texts for label names."""
+    """With `pooling=labels`: a JSON or TOML file of longer texts for label names, or JSON itself."""
     precision: str = "auto"
     """`fp32`, `bf16`, or `auto` (bf16 where the processor or card computes it natively)."""
     execution: str = "auto"

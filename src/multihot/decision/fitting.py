@@ -180,9 +180,11 @@ def fit_rows(
 ) -> Fit:
     """Fit a decision, without the record of the rows.
 
-    *Shapes:* logits and truth (N, L), hashes (N,).
+    *Shapes:* logits and truth (N, L), hashes (N,). Raises `OptionError` when the goal asks for more
+    labels than there are.
     """
     goal = parse_goal(choices.goal).with_costs(choices.costs, space.names)
+    goal.require_labels(len(space))
     start = Decision(
         space,
         (0.5,) * len(space),

@@ -77,6 +77,13 @@ class Goal:
         pairs = tuple(_checked_costs(f"costs.{n}", table.get(n, self.costs[0])) for n in names)
         return replace(self, costs=pairs)
 
+    def require_labels(self, num_labels: int) -> None:
+        """Raise `OptionError` when every text is to get more labels (`top_k`) than there are."""
+        if self.num_labels > num_labels:
+            raise OptionError(
+                f"The goal is {self.text}, and there are {num_labels} labels; expected a smaller number."
+            )
+
 
 def parse_goal(text: str) -> Goal:
     """Return the goal that `text` names, one of `FORMS`.

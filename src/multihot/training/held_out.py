@@ -48,7 +48,8 @@ class HeldOut:
     def __post_init__(self) -> None:
         # Now, and not after the first epoch.
         names = self.data.labels.space.names
-        parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
+        goal = parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
+        goal.require_labels(len(names))
 
     @cached_property
     def _choices(self) -> Choices:

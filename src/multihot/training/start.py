@@ -103,19 +103,30 @@ def _check_length(max_length: int | None, limit: int | None, name: str | Path) -
 
 
 def read_descriptions(path: str | None) -> dict[str, str]:
-    """Read label texts by label name from a JSON or TOML file; none without a path.
+    """Read label texts by label name from a JSON or TOML file, or from JSON itself; none from `None`.
 
     Raises `OptionError` when the file is missing, cannot be parsed, or holds anything but texts.
     """
     if path is None:
         return {}
-    table = read_table(Path(path), "label_descriptions")
+    if path.lstrip().startswith("{"):
+        table = _inline_table(path)
+    else:
+        table = read_table(Path(path), "label_descriptions")
     for name, text in table.items():
         if not isinstance(text, str) or not text.strip():
             raise OptionError(
                 f"{path}: the description of '{name}' is {text!r}; expected a text, such as "
                 '"joy": "joy, happiness and delight".'
             )
+    return table
+
+
+def _inline_table(text: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f"label_descriptions={text} is not valid JSON: {error}") from None
     return table
 
 
