@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from multihot.data.cache_folder import cache_folder
 from multihot.data.corpus import read_corpus
 from multihot.data.corpus_tokens import CorpusTokens
 from multihot.data.masking import mask_vocabulary
-from multihot.data.token_cache import cache_folder
 from multihot.data.tokenized_corpus import tokenize_corpus
 from multihot.devices import Precision, choose_device, choose_precision
 from multihot.models.dropout import set_dropout, use_cheap_dropout

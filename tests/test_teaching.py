@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from sklearn.base import clone
 
 from multihot import MultiLabelClassifier
 from multihot.artifact import load_artifact
+from multihot.data import encoded_files
+from multihot.data.label_cells import LabelCells
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.records import Examples
 from multihot.data.unions import union_of
@@ -25,6 +28,7 @@ from multihot.files import sha256_of
 from multihot.labels import LabelMatrix, LabelSpace
 from multihot.options import DataOptions, TrainOptions
 from multihot.predictor import Predictor
+from multihot.teacher_scores import Scorer
 from multihot.teaching import mixed_targets, open_teachers
 from multihot.train import train
 from multihot.training.rows import encode
@@ -120,9 +124,10 @@ def test_a_student_learns_from_texts_that_nobody_labelled(
 
     assert micro_f1(tmp_path / "student") > max(0.9, micro_f1(tmp_path / "alone") + 0.1)
     assert f"{teacher} scores 203 texts, once." in ears.sentences
-    assert not any("unknown and masked" in said for said in ears.sentences)
+    assert "600 training label cells are unknown and left to the teacher." in ears.sentences
     assert not (tmp_path / "student" / "run" / "targets").exists()
-    assert "taught by `large`" in (tmp_path / "student" / "README.md").read_text("utf-8")
+    card = (tmp_path / "student" / "README.md").read_text("utf-8")
+    assert "taught by `large`, alone about 200 rows without labels" in card
 
 
 def test_the_labels_of_validation_rows_stay_what_they_are(
@@ -153,7 +158,7 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
     wanted = replace(options, teacher=(str(teacher), str(other)), teacher_weight=0.25)
 
     taught = open_teachers(wanted.teacher, wide, said.append).teach(
-        found, wanted, tmp_path / "targets", said.append
+        found, 0.25, tmp_path / "targets", Scorer("cpu", "fp32", said.append)
     )
 
     first, second = student.scores(TEST.texts), Predictor.load(other).scores(TEST.texts)
@@ -168,6 +173,68 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
     assert "No teacher knows these labels: trust." in said
     half = taught.take(everything[::2])
     np.testing.assert_array_equal(half.labels.values(everything[:40]), got[::2])
+
+
+def test_a_run_without_a_teacher_does_not_speak_of_one(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    ears = Ears()
+
+    train(TRAIN, VALIDATION, replace(options, epochs=1), tmp_path / "m", listener=ears)
+
+    assert not any("eacher" in said for said in ears.sentences)
+    assert "taught" not in (tmp_path / "m" / "README.md").read_text("utf-8")
+
+
+def test_rows_of_several_windows_get_their_own_scores(teacher: Path, tmp_path: Path) -> None:
+    many = rows(4500, 11)
+    predictor = Predictor.load(teacher)
+    found = encode(many, SPACE, predictor.tokenizer, 64)
+    scorer = Scorer("cpu", "fp32", str)
+
+    for _ in ("computed", "from the cache"):
+        scores = scorer.scores(load_artifact(teacher), found)
+        np.testing.assert_allclose(scores, predictor.scores(many.texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_is_unknown_stays_so_beside_soft_labels(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    monkeypatch.setattr(encoded_files, "SMALL_FILE_BYTES", 1 if large else 2**20)
+    votes, texts = tmp_path / "votes.csv", tmp_path / "texts.csv"
+    votes.write_text("text,joy,sadness,fear\nhappy day,0.8,0,\nsad,0.2,1,0\n", "utf-8")
+    texts.write_text("text\nafraid\nhappy\n", "utf-8")
+    data = DataOptions(soft_labels=True)
+    file = with_unlabelled(open_labelled(votes, data), [texts], data)
+
+    found = encode(file, SPACE, Predictor.load(teacher).tokenizer, 64)
+
+    expected = [[0.8, 0, np.nan], [0.2, 1, 0], [np.nan] * 3, [np.nan] * 3]
+    np.testing.assert_allclose(found.labels.values(np.arange(4)), expected, rtol=1e-6)
+    assert found.labels.num_unknown() == 7
+
+
+def test_a_rare_label_keeps_its_weight_when_the_teacher_doubts_it() -> None:
+    cells = LabelCells(SPACE, np.array([[0.4, np.nan, 1], [0.1, 0, 0]], dtype=np.float32))
+
+    np.testing.assert_allclose(cells.sums(), [0.5, 0, 1], rtol=1e-6)
+    np.testing.assert_array_equal(
+        LabelCells.of_matrix(TRAIN.labels).sums(),  # type: ignore[arg-type]
+        TRAIN.labels.positives(),  # type: ignore[union-attr]
+    )
+
+
+def test_scores_that_were_damaged_are_computed_anew(
+    options: TrainOptions, teacher: Path, tmp_path: Path
+) -> None:
+    found = encode(TRAIN, SPACE, Predictor.load(teacher).tokenizer, 64)
+    scorer, artifact = Scorer("cpu", "fp32", str), load_artifact(teacher)
+    first = np.array(scorer.scores(artifact, found))
+    (stored,) = (tmp_path / "cache").rglob("scores.bin")
+    stored.write_bytes(np.full(first.size, 7.5, dtype="<f4").tobytes())
+
+    np.testing.assert_array_equal(scorer.scores(artifact, found), first)
 
 
 @pytest.mark.parametrize("cache", ["on", "off", "unwritable"])
@@ -215,8 +282,9 @@ def test_another_decision_of_the_teacher_is_scored_anew(
 
 
 def test_an_interrupted_run_goes_on_with_its_teacher_and_with_no_other(
-    options: TrainOptions, teacher: Path, tmp_path: Path
+    options: TrainOptions, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MULTIHOT_CACHE", "off")
     taught = replace(options, epochs=2, teacher=(str(teacher),))
     train(TRAIN, VALIDATION, taught, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -228,8 +296,12 @@ def test_an_interrupted_run_goes_on_with_its_teacher_and_with_no_other(
     changed = replace(taught, teacher=(str(copy),))
     with pytest.raises(OptionError, match="has other options: teacher="):
         train(TRAIN, VALIDATION, changed, tmp_path / "m", resume=True)
-    train(TRAIN, VALIDATION, taught, tmp_path / "m", resume=True)
+    (tmp_path / "m" / "run" / ".targets.1.0a1b2c3d").mkdir()  # of a process that was killed
+    ears = Ears()
+    train(TRAIN, VALIDATION, taught, tmp_path / "m", resume=True, listener=ears)
 
+    assert not any("scores 160 texts" in said for said in ears.sentences)
+    assert not list((tmp_path / "m" / "run").glob("*targets*"))
     weights = [sha256_of(tmp_path / name / "head.safetensors") for name in ("whole", "m")]
     assert weights[0] == weights[1]
 
@@ -263,9 +335,7 @@ def test_files_are_read_again_for_the_teacher_and_must_be_the_same(
     found = encode(file, SPACE, Predictor.load(teacher).tokenizer, 64)
     texts.write_text("text\n" + "\n".join(UNLABELLED.texts[::-1]) + "\n", "utf-8")
     with pytest.raises(DataError, match="changed while it was read"):
-        open_teachers(taught.teacher, SPACE, str).teach(
-            found, replace(taught, precision="auto"), tmp_path / "t", str
-        )
+        Scorer("cpu", "bf16", str).scores(load_artifact(teacher), found)
 
 
 def written(path: Path, examples: Examples) -> LabelledFile:
@@ -297,6 +367,9 @@ def test_in_python_a_text_without_labels_is_taught(
     model.fit(texts, names, validation=VALIDATION, classes=SPACE.names)
 
     assert model.score(TEST.texts, TEST.labels) > 0.9
+    nothing = [None] * len(texts)
+    alone = clone(model).fit(texts, nothing, validation=VALIDATION, classes=SPACE.names)
+    assert alone.score(TEST.texts, TEST.labels) > 0.9
 
 
 def test_what_makes_no_sense_is_refused(

@@ -185,6 +185,15 @@ def test_python_gives_descriptions_as_a_mapping(tiny_encoder: Path, tmp_path: Pa
     assert tokens[1:4] == ["happy", "love", "wonderful"]
 
 
+def test_descriptions_that_are_no_texts_are_refused_in_python_too(tiny_encoder: Path) -> None:
+    model = MultiLabelClassifier(
+        tiny_encoder, pooling="labels", label_descriptions={"joy": Path("x")}
+    )
+
+    with pytest.raises(OptionError, match=r"label_descriptions is .* expected texts by label name"):
+        model.fit(TRAIN.texts, TRAIN.labels)
+
+
 def test_descriptions_in_broken_json_are_refused(options: TrainOptions, tmp_path: Path) -> None:
     wanted = replace(options, pooling="labels", label_descriptions='{"joy": ')
 

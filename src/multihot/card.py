@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from multihot.artifact import Artifact
 from multihot.decision.decision import Decision
 from multihot.decision.threshold_words import frequency_share
@@ -34,7 +32,7 @@ def model_card(
     judged_by: str = "validation rows",
     remark: str = "These rows also chose the epoch and fitted the thresholds",
     more: str = "",
-    teachers: Sequence[str] = (),
+    taught: str | None = None,
 ) -> str:
     """Return the card of a freshly trained model as Markdown with a hub header.
 
@@ -58,13 +56,13 @@ def model_card(
         What these rows are called, and why the figures on them are optimistic.
     more
         A further section as Markdown.
-    teachers
-        Names of the models whose scores were learnt from.
+    taught
+        By whom, in words, if a teacher had a say.
     """
     origin = f"Model `{started_from}`" if started_from else f"Encoder `{options.encoder}`"
     weights = weights or f"epoch {epoch} of {options.epochs}, seed {options.seed}"
-    if teachers:
-        weights += f", taught by {', '.join(f'`{name}`' for name in teachers)}"
+    if taught:
+        weights += f", {taught}"
     metrics = "\n".join(
         f"| {name} | {_number(result.metrics.get(name))} |" for name in _SHOWN_METRICS
     )

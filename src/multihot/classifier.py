@@ -8,7 +8,6 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import shutil
 import tempfile
@@ -34,7 +33,7 @@ from multihot.listener import Listener
 from multihot.options import TrainOptions
 from multihot.options_objective import ObjectiveOptions
 from multihot.predictor import Predictor
-from multihot.sklearn_form import classifier_tags, not_fitted
+from multihot.sklearn_form import as_json, classifier_tags, not_fitted
 
 __all__ = ["MultiLabelClassifier"]
 
@@ -288,7 +287,7 @@ class MultiLabelClassifier:
         names = (name for name in option_types(TrainOptions) if name != "data")
         values = {name: getattr(self, name) for name in names}
         if isinstance(texts := values["label_descriptions"], Mapping):
-            values["label_descriptions"] = json.dumps(dict(texts))
+            values["label_descriptions"] = as_json("label_descriptions", texts)
         if not isinstance(values["objective"], Mapping):
             values["objective"] = to_plain(self.objective or ObjectiveOptions())
         # A grid of parameters is often a numpy array, whose numbers are not Python's.

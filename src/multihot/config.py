@@ -120,6 +120,8 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if types.NoneType in allowed and (value is None or str(value).lower() == "none"):
         return None
+    if value is None and kind == tuple[str, ...]:
+        return ()
     # The most specific reading first, so that `str | float` takes "0.5" as a number.
     for candidate in sorted(allowed, key=_specificity):
         converted = _as(value, candidate)
@@ -176,7 +178,8 @@ def _as_number(value: Any, kind: type[int] | type[float]) -> int | float | None:
 
 def _as_names(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        is_none = value.strip().lower() == "none"
+        return () if is_none else tuple(p.strip() for p in value.split(",") if p.strip())
     parts = [value] if isinstance(value, os.PathLike) else value
     fits = isinstance(parts, list | tuple) and all(isinstance(p, str | os.PathLike) for p in parts)
     return tuple(map(os.fspath, parts)) if fits else None

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from multihot.config import read_recipe, to_plain
+from multihot.data.cache_folder import cache_folder
 from multihot.data.corpus import Corpus, read_corpus
 from multihot.data.corpus_tokens import CorpusTokens
 from multihot.data.masking import mask_vocabulary
-from multihot.data.token_cache import cache_folder
 from multihot.data.tokenized_corpus import tokenize_corpus
 from multihot.decision.poisson import Estimate
 from multihot.devices import run_environment

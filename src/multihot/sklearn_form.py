@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from multihot.errors import MultihotError
+from multihot.errors import MultihotError, OptionError
 
-__all__ = ["classifier_tags", "not_fitted"]
+__all__ = ["as_json", "classifier_tags", "not_fitted"]
+
+
+def as_json(name: str, table: Mapping[str, str]) -> str:
+    """Return a parameter that is a table as recipes hold it; raise `OptionError` where JSON cannot."""
+    try:
+        return json.dumps(dict(table))
+    except TypeError as error:
+        raise OptionError(f"{name} is {table!r}; expected texts by label name: {error}.") from None
 
 
 def classifier_tags() -> Any:

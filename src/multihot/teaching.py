@@ -10,14 +10,9 @@ Letters: `N` rows, `L` labels of the student, `M` of a teacher.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -26,84 +21,82 @@ import numpy.typing as npt
 from multihot.artifact import Artifact, load_artifact
 from multihot.data.label_cells import LabelCells
 from multihot.data.mapped_arrays import new_arrays, open_arrays
-from multihot.data.records import Examples
-from multihot.data.token_cache import cache_folder
-from multihot.decision.fitted_rows import row_hashes
-from multihot.errors import DataError, OptionError, StorageError
-from multihot.files import sha256_of
+from multihot.errors import OptionError, StorageError
 from multihot.labels import LabelSpace
-from multihot.options import TrainOptions
-from multihot.predictor import Predictor
+from multihot.teacher_scores import Scorer, fingerprint
 from multihot.training.rows import EncodedExamples
 
 __all__ = ["Teachers", "mixed_targets", "open_teachers"]
 
 _WINDOW_ROWS = 2048
-_SECONDS_BETWEEN_WORDS = 30.0
-_SCORES, _TARGETS = "scores", "targets"
+_TARGETS = "targets"
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Teachers:
-    """Finished models whose mean probability of each label is what they teach."""
+    """Finished models whose mean probability of each label is what they teach; there may be none."""
 
     artifacts: tuple[Artifact, ...]
-    space: LabelSpace
-    """Labels of the student; those that no teacher knows are not taught."""
+
+    def __bool__(self) -> bool:
+        return bool(self.artifacts)
 
     def facts(self) -> dict[str, str]:
         """Return a hash of all that decides what they say, for a run that is resumed to compare."""
-        if not self.artifacts:
+        if not self:
             return {}
-        together = "".join(map(_fingerprint, self.artifacts))
-        return {"teacher": hashlib.sha256(together.encode()).hexdigest()}
+        return {"teacher": sha256("".join(map(fingerprint, self.artifacts)).encode()).hexdigest()}
+
+    def names(self, num_unlabelled: int) -> str | None:
+        """Return who they are and how many texts only they knew something of, in words for the card."""
+        if not self:
+            return None
+        names = ", ".join(f"`{artifact.folder.resolve().name}`" for artifact in self.artifacts)
+        alone = f", alone about {num_unlabelled} rows without labels" if num_unlabelled else ""
+        return f"taught by {names}{alone}"
 
     def teach(
-        self,
-        rows: EncodedExamples,
-        options: TrainOptions,
-        folder: Path,
-        say: Callable[[str], None],
+        self, rows: EncodedExamples, weight: float, folder: Path, scorer: Scorer
     ) -> EncodedExamples:
         """Return the same rows with what the teachers say among their labels; see `mixed_targets`.
 
         Without teachers the rows stay as they are. The texts are read again, once for each teacher
         that has not scored them before; scores are kept in the cache. The new targets, four bytes a
-        cell, lie in mapped files in `folder`.
+        cell, lie in mapped files in `folder`; what an interrupted run left there is taken as it is.
         """
-        if not self.artifacts:
+        if not self:
             return rows
-        stored = rows.stored
-        scores = [_scores(artifact, rows, options, say) for artifact in self.artifacts]
-        own = LabelCells(self.space, stored.codes)
-        with new_arrays(folder, {_TARGETS: np.float32}) as writer:
-            for start in range(0, len(own), _WINDOW_ROWS):
-                places = np.arange(start, min(start + _WINDOW_ROWS, len(own)))
-                taught = self._mean([part[places] for part in scores])
-                mixed = mixed_targets(own.values(places), taught, options.teacher_weight)
-                writer.append(_TARGETS, mixed.ravel())
-        found = open_arrays(folder)
-        if found is None:
+        space, size = rows.labels.space, len(rows.stored.hashes)
+        if _found(folder, size, len(space)) is None:
+            scores = [scorer.scores(artifact, rows) for artifact in self.artifacts]
+            own = LabelCells(space, rows.stored.codes)
+            with new_arrays(folder, {_TARGETS: np.float32}) as writer:
+                for start in range(0, size, _WINDOW_ROWS):
+                    places = np.arange(start, min(start + _WINDOW_ROWS, size))
+                    taught = self._mean([part[places] for part in scores], space)
+                    mixed = mixed_targets(own.values(places), taught, weight)
+                    writer.append(_TARGETS, mixed.ravel())
+        codes = _found(folder, size, len(space))
+        if codes is None:
             raise StorageError(f"{folder} was changed while it was written. Start again.")
-        codes = found[0][_TARGETS].reshape(len(own), len(self.space))
         return replace(
             rows,
-            stored=replace(stored, codes=codes),
-            labels=LabelCells(self.space, codes, rows.places),
+            stored=replace(rows.stored, codes=codes),
+            labels=LabelCells(space, codes, rows.places),
         )
 
-    def _mean(self, scores: Sequence[FloatArray]) -> FloatArray:
+    def _mean(self, scores: Sequence[FloatArray], space: LabelSpace) -> FloatArray:
         """Return the mean over those teachers that know a label, NaN where none does.
 
         *Shapes:* (N, M) each -> (N, L).
         """
-        total = np.zeros((len(scores[0]), len(self.space)), dtype=np.float32)
-        count = np.zeros(len(self.space), dtype=np.float32)
+        total = np.zeros((len(scores[0]), len(space)), dtype=np.float32)
+        count = np.zeros(len(space), dtype=np.float32)
         for artifact, found in zip(self.artifacts, scores, strict=True):
             theirs = artifact.decision.space
-            for column, name in enumerate(self.space.names):
+            for column, name in enumerate(space.names):
                 if name in theirs.names:
                     total[:, column] += found[:, theirs.index(name)]
                     count[column] += 1
@@ -114,10 +107,10 @@ class Teachers:
 def open_teachers(
     folders: Sequence[str], space: LabelSpace, say: Callable[[str], None]
 ) -> Teachers:
-    """Read and verify the teachers, and say which labels they leave untaught.
+    """Read and verify the teachers, and say which labels of the training rows they leave untaught.
 
     Raises `ArtifactError` for a folder that is no finished model, `OptionError` when one has no label
-    of the student's.
+    of the training rows.
     """
     artifacts = tuple(load_artifact(folder) for folder in folders)
     taught: set[str] = set()
@@ -135,9 +128,10 @@ def open_teachers(
                 "cross-entropy, they are no probabilities: fit a calibration first, with multihot decide "
                 f"{artifact.folder} VALIDATION --calibration platt."
             )
-    if untaught := [name for name in space.names if name not in taught]:
+    untaught = [name for name in space.names if name not in taught]
+    if artifacts and untaught:
         say(f"No teacher knows these labels: {', '.join(untaught)}.")
-    return Teachers(artifacts, space)
+    return Teachers(artifacts)
 
 
 def mixed_targets(values: FloatArray, taught: FloatArray, weight: float) -> FloatArray:
@@ -160,84 +154,10 @@ def mixed_targets(values: FloatArray, taught: FloatArray, weight: float) -> Floa
     return np.asarray(found, dtype=np.float32)
 
 
-def _fingerprint(artifact: Artifact) -> str:
-    """Of the file that holds the decision and lists the hashes of all other files."""
-    return sha256_of(artifact.folder / "thresholds.json")
-
-
-def _scores(
-    artifact: Artifact, rows: EncodedExamples, options: TrainOptions, say: Callable[[str], None]
-) -> FloatArray:
-    """Return a teacher's probabilities of all stored rows, from the cache when it has them. (N, M)."""
-    num_rows, num_labels = len(rows.stored.hashes), len(artifact.decision.space)
-    entry = _entry(artifact, rows, options.precision)
-    if entry is not None and (found := _known(entry, num_rows, num_labels)) is not None:
-        say(f"What {artifact.folder} says of these texts was computed before: {entry}.")
-        return found
-    say(f"{artifact.folder} scores {num_rows} texts, once.")
-    predictor = Predictor.from_artifact(
-        artifact, device=options.device, precision=options.precision
-    )
-
-    def windows() -> Iterator[FloatArray]:
-        num_done, due = 0, time.monotonic() + _SECONDS_BETWEEN_WORDS
-        for texts in _texts(rows):
-            yield predictor.scores(texts)
-            num_done += len(texts)
-            if time.monotonic() >= due:
-                say(f"  {num_done} of {num_rows} texts are scored.")
-                due = time.monotonic() + _SECONDS_BETWEEN_WORDS
-
-    if entry is not None:
-        try:
-            with new_arrays(entry, {_SCORES: np.float32}) as writer:
-                for window in windows():
-                    writer.append(_SCORES, window.ravel())
-        except StorageError as error:
-            say(f"{error} Until then the scores are held in memory.")
-        else:
-            if (found := _known(entry, num_rows, num_labels)) is not None:
-                return found
-    return np.concatenate(list(windows()))
-
-
-def _texts(rows: EncodedExamples) -> Iterator[Sequence[str]]:
-    """Yield the texts of all stored rows, some at a time; raise `DataError` when they are others now."""
-    origin = rows.origin
-    if isinstance(origin, Examples):
-        for start in range(0, len(origin), _WINDOW_ROWS):
-            yield origin.texts[start : start + _WINDOW_ROWS]
-        return
-    start = 0
-    for chunk in origin.chunks(_WINDOW_ROWS):
-        assert chunk.labels is not None
-        hashes = row_hashes(chunk.texts, chunk.labels.aligned_to(rows.labels.space))
-        if not np.array_equal(hashes, rows.stored.hashes[start : start + len(chunk)]):
-            raise DataError("The file changed while it was read. Start again.", path=origin.source)
-        yield chunk.texts
-        start += len(chunk)
-
-
-def _entry(artifact: Artifact, rows: EncodedExamples, precision: str) -> Path | None:
-    """Return the folder in the cache; `None` when the cache is off."""
-    folder = cache_folder()
-    if folder is None:
+def _found(folder: Path, num_rows: int, num_labels: int) -> FloatArray | None:
+    """Return targets that were written before, mapped; `None` unless all are there. (N, L)."""
+    found = open_arrays(folder)
+    if found is None or found[0].get(_TARGETS, np.empty(0)).size != num_rows * num_labels:
         return None
-    key = {
-        "teacher": _fingerprint(artifact),
-        "rows": hashlib.sha256(np.ascontiguousarray(rows.stored.hashes).tobytes()).hexdigest(),
-        "precision": precision,
-        "version": version("multihot"),
-    }
-    # Among the tokens, under a name like theirs, so that unused ones are removed like theirs.
-    return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _known(entry: Path, num_rows: int, num_labels: int) -> FloatArray | None:
-    """Return what the cache has, mapped; `None` when it has not all of it. *Shape:* (N, M)."""
-    found = open_arrays(entry)
-    if found is None or found[0].get(_SCORES, np.empty(0)).size != num_rows * num_labels:
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(entry / "meta.json")  # what is in use does not grow old
-    return np.asarray(found[0][_SCORES], dtype=np.float32).reshape(num_rows, num_labels)
+    targets: FloatArray = found[0][_TARGETS].reshape(num_rows, num_labels)
+    return targets

@@ -21,6 +21,7 @@ from multihot.models.embedding import use_touched_rows
 from multihot.models.network import save_network
 from multihot.options import TrainOptions
 from multihot.randomness import named_seed
+from multihot.teacher_scores import Scorer
 from multihot.teaching import open_teachers
 from multihot.training import fold_runs, seed_runs, single_run
 from multihot.training.execution import choose_execution
@@ -94,6 +95,7 @@ def train(
     _check_validation(validation, options)
     check_output(output, resume=resume)
     require_trackers(options.trackers)
+    teachers = open_teachers(options.teacher, label_space(training), listener.say)
     device, precision = choose_hardware(
         options.device,
         options.precision,
@@ -111,7 +113,16 @@ def train(
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
     held_out = HeldOut(held_out_set, backend, options, options.folds)
-    teachers = open_teachers(options.teacher, start.space, listener.say)
+    shown = held_out_set if options.folds is None else None
+    names_length = start.num_label_tokens
+    describe_rows(
+        train_set,
+        shown,
+        start.max_length,
+        listener,
+        label_tokens=names_length,
+        taught=bool(teachers),
+    )
     facts = {
         **run_environment(device, precision),
         "execution": "packed" if packed else "padded",
@@ -123,9 +134,9 @@ def train(
     folder, notes = open_run(output, to_plain(options), facts, resume=resume)
     for note in notes:
         listener.say(note)
-    train_set = teachers.teach(train_set, options, folder.targets, listener.say)
-    shown = held_out_set if options.folds is None else None
-    describe_rows(train_set, shown, start.max_length, listener, label_tokens=start.num_label_tokens)
+    scorer = Scorer(str(device), precision.name, listener.say)
+    num_unlabelled = int((~train_set.labels.labelled()).sum())
+    train_set = teachers.teach(train_set, options.teacher_weight, folder.targets, scorer)
     peak = options.learning_rate or _default_learning_rate(start.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
     setup = Setup(backend, options, precision, peak, head_rate, listener)
@@ -156,7 +167,7 @@ def train(
             judged_by=trained.judged_by,
             remark=trained.remark,
             more=trained.more,
-            teachers=[artifact.folder.name for artifact in teachers.artifacts],
+            taught=teachers.names(num_unlabelled),
         ),
     )
     folder.clear()
@@ -194,10 +205,13 @@ def _rows(
 ) -> tuple[EncodedExamples, EncodedExamples]:
     """Return the rows to train on and those that judge; with folds the same rows do both."""
 
-    def encoded(rows: Labelled) -> EncodedExamples:
-        return encode(rows, start.space, start.tokenizer, start.max_length, listener)
+    def encoded(rows: Labelled, *, taught: bool = False) -> EncodedExamples:
+        required = not taught
+        return encode(
+            rows, start.space, start.tokenizer, start.max_length, listener, labels_required=required
+        )
 
-    found = encoded(training)
+    found = encoded(training, taught=bool(options.teacher))
     if options.folds is not None:
         return found, found.take(fold_runs.judging_rows(found))
     return with_validation(

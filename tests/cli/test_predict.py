@@ -272,7 +272,7 @@ def test_a_row_without_a_text_is_labelled_and_counted(
 
     out, err = capfd.readouterr()
     assert [row["text"] for row in table(out)] == ["a", "", ""]
-    assert "2 rows have no text; they were labelled as empty texts." in err
+    assert "2 rows have no text; they count as empty texts." in err
 
 
 def test_a_key_that_the_table_has_no_column_for_is_refused(

@@ -388,14 +388,19 @@ def test_a_student_learns_from_a_teacher_and_texts_without_labels(
     texts = tmp_path / "texts.csv"
     texts.write_text("text,source\nso happy today,forum\nafraid again,forum\n", "utf-8")
     assert main(["train", str(train_file), "--output", str(large), *common]) == 0
-    asked = ["--teacher", str(large), "--unlabelled", str(texts), "--output", str(small)]
+    assert main(["train", str(train_file), "--output", str(tmp_path / "b"), *common]) == 0
+    more = tmp_path / "more.csv"
+    more.write_text("text,labels\nso sad today,joy\n", "utf-8")
+    teachers = ["--teacher", str(large), "--teacher", str(tmp_path / "b")]
+    asked = [*teachers, "--output", str(small), *common]
+    files = ["--unlabelled", str(texts), str(more)]
 
-    assert main(["train", str(train_file), *asked, *common, "teacher_weight=0.8"]) == 0
+    assert main(["train", str(train_file), *asked, *files, "teacher_weight=0.8"]) == 0
 
     err = capfd.readouterr().err
-    assert f"2 texts without labels from {texts}." in err
-    assert f"{large} scores 50 texts, once." in err
-    assert recipe_of(small)["teacher"] == [str(large)]
+    assert f"3 texts without labels from {texts} + {more}." in err
+    assert f"{large} scores 51 texts, once." in err
+    assert recipe_of(small)["teacher"] == [str(large), str(tmp_path / "b")]
     assert recipe_of(small)["teacher_weight"] == 0.8
     assert load_artifact(small).data == load_artifact(large).data
 
@@ -405,3 +410,20 @@ def test_texts_without_labels_need_a_teacher(
 ) -> None:
     assert main(["train", str(train_file), "--unlabelled", "texts.csv"]) == 2
     assert "add --teacher MODEL" in capfd.readouterr().err
+
+
+def test_validation_rows_are_no_texts_to_learn_from(
+    train_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dev = str(write_jsonl(tmp_path / "dev.jsonl"))
+
+    asked = [
+        "--validation",
+        dev,
+        "--teacher",
+        "t",
+        "--unlabelled",
+        str(tmp_path / "." / "dev.jsonl"),
+    ]
+    assert main(["train", str(train_file), *asked]) == 2
+    assert "leave it out of --unlabelled" in capfd.readouterr().err

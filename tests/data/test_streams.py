@@ -127,8 +127,8 @@ def test_a_text_that_is_missing_is_an_empty_one_and_counted(tmp_path: Path) -> N
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None]}), parquet)
 
     for path, texts, note in (
-        (lines, ["a", "", ""], "2 rows have no text; they were labelled as empty texts."),
-        (parquet, ["a", ""], "1 row has no text; it was labelled as an empty text."),
+        (lines, ["a", "", ""], "2 rows have no text; they count as empty texts."),
+        (parquet, ["a", ""], "1 row has no text; it counts as an empty text."),
     ):
         stream = stream_texts(path)
         assert note not in stream.notes
@@ -144,7 +144,7 @@ def test_a_missing_text_on_standard_input_is_counted_too(monkeypatch: pytest.Mon
     stream = stream_texts("-")
 
     assert [row.text for row in stream.rows] == ["a", ""]
-    assert stream.notes[-1] == "1 row has no text; it was labelled as an empty text."
+    assert stream.notes[-1] == "1 row has no text; it counts as an empty text."
 
 
 def test_an_input_that_cannot_be_read_to_its_end_is_named(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 from multihot.data.token_cache import (
     EncodedRows,
-    cache_folder,
     entry_of,
     find_rows,
     hold_rows,
@@ -250,28 +248,6 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
 
     with pytest.raises(StorageError, match=r"Cannot write .*file"):
         store_rows(tmp_path / "file" / "tokens", KEY, chunks())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="where other platforms have their folder")
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [("", ".cache/multihot/tokens"), ("~/mine", "mine/tokens"), ("/x", "/x/tokens")],
-)
-def test_the_folder_is_the_named_one_or_the_platforms(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str, expected: str
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("MULTIHOT_CACHE", word)
-
-    assert cache_folder() == tmp_path / expected
-
-
-@pytest.mark.parametrize("word", ["off", "OFF", " none ", "0"])
-def test_the_cache_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
-    monkeypatch.setenv("MULTIHOT_CACHE", word)
-
-    assert cache_folder() is None
 
 
 def test_writing_takes_memory_for_one_chunk_only(tmp_path: Path) -> None:

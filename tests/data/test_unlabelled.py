@@ -58,6 +58,39 @@ def test_what_the_options_say_of_labels_weights_and_groups_is_for_labelled_files
     assert [first.groups, second.groups, last.groups] == [["i"], ["you"], [""]]
 
 
+def test_columns_that_mean_something_else_in_the_labelled_file_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    path, texts = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("utter,mood,doc_id,who_id\nhappy,joy,1,i\nangry,anger,2,you\n", "utf-8")
+    texts.write_text("utter,mood,doc_id,who_id\nhm,joy,3,i\n", "utf-8")
+    data = DataOptions(label_column="mood", split_by="who_id")
+
+    file = with_unlabelled(open_labelled(path, data), [texts], data)
+
+    last = list(file.chunks(1))[-1]
+    assert (last.texts, last.ids) == (["hm"], ["3"])
+
+
+def test_the_text_column_of_the_labelled_file_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("words,tags\nhappy,joy\nangry,anger\n", "utf-8")
+    texts.write_text("words,source\nhm,forum\n", "utf-8")
+
+    file = with_unlabelled(open_labelled(path), [texts], DataOptions())
+
+    assert list(file.chunks(1))[-1].texts == ["hm"]
+
+
+def test_no_files_change_nothing(labelled: LabelledFile) -> None:
+    assert with_unlabelled(labelled, [], DataOptions()) is labelled
+
+
+def test_standard_input_is_refused(labelled: LabelledFile) -> None:
+    with pytest.raises(DataError, match="Standard input cannot be read twice"):
+        with_unlabelled(labelled, ["-"], DataOptions())
+
+
 def test_a_file_without_texts_and_one_that_is_named_twice_are_refused(
     labelled: LabelledFile, tmp_path: Path
 ) -> None:
@@ -67,6 +100,7 @@ def test_a_file_without_texts_and_one_that_is_named_twice_are_refused(
 
     with pytest.raises(DataError, match=r"e\.csv.*not a single text"):
         with_unlabelled(labelled, [empty], DataOptions())
-    for twice in ([texts, texts], [labelled.source]):
+    again = Path(labelled.source).parent / "." / ".." / tmp_path.name / "a.csv"
+    for twice in ([texts, texts], [labelled.source], [again]):
         with pytest.raises(DataError, match="named more than once"):
             with_unlabelled(labelled, twice, DataOptions())

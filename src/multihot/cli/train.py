@@ -51,13 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="go on from this model")
     parser.add_argument("--folds", metavar="K", help="few rows: set none aside, score out of fold")
     parser.add_argument("--seeds", metavar="N", help="repeat with N seeds; see seeds_keep")
-    parser.add_argument("--teacher", metavar="MODEL", help="learn from this model's scores too")
+    parser.add_argument(
+        "--teacher", metavar="MODEL", action="append", help="learn from this model's scores too"
+    )
     parser.add_argument(
         "--unlabelled",
         metavar="FILE",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
-        help="texts for the teacher to label",
+        help="texts to teach",
     )
     parser.add_argument("--goal", help="metric to decide for: jaccard, micro_f1, macro_f1 ...")
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
@@ -72,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the verb with the words behind it; return the exit code."""
     given = parse(_parser(), arguments)
     paths, assignments = files_and_assignments(given.words)
+    given.unlabelled, behind = files_and_assignments(given.unlabelled)
+    assignments += behind
     if not paths:
         raise OptionError("Name at least one file of texts and labels to train on.")
     forgotten = [word for word in paths if word in option_types(TrainOptions)]
@@ -166,6 +171,11 @@ def _read(
 
     training = open_union(train_paths, options.data, space=space)
     if unlabelled_paths:
+        if validation_path and _is_among(validation_path, unlabelled_paths):
+            raise OptionError(
+                f"{validation_path} is the validation file, whose figures would mean little for texts that "
+                "were trained on; leave it out of --unlabelled."
+            )
         training = with_unlabelled(training, unlabelled_paths, options.data)
     _say_notes(training)
     if validation_path is None:
@@ -174,6 +184,10 @@ def _read(
     validation = open_labelled(validation_path, data, space=training.space)
     _say_notes(validation)
     return training, validation
+
+
+def _is_among(path: str, others: Sequence[str]) -> bool:
+    return Path(path).resolve() in [Path(other).resolve() for other in others]
 
 
 def _say_notes(file: LabelledFile) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.config import to_plain
+from multihot.data.cache_folder import cache_folder
 from multihot.data.label_cells import label_codes
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.labelling import KNOWN_LABELS
 from multihot.data.records import Examples
 from multihot.data.token_cache import (
     EncodedRows,
-    cache_folder,
     entry_of,
     find_rows,
     hold_rows,

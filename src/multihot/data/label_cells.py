@@ -86,6 +86,14 @@ class LabelCells:
             count += _has(codes).sum(axis=0)
         return count
 
+    def sums(self) -> npt.NDArray[np.float64]:
+        """Return the sum of the known values of each label; without fractions its positives. (L,)."""
+        total = np.zeros(len(self.space), dtype=np.float64)
+        for _, codes in self._windows():
+            values = codes if _is_soft(codes) else _has(codes)
+            total += np.nansum(values, axis=0, dtype=np.float64)
+        return total
+
     def known(self) -> IndexArray:
         """Return the number of texts of which each label is known. *Shape:* (L,), int64."""
         count = np.zeros(len(self.space), dtype=np.int64)

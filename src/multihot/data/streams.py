@@ -98,9 +98,9 @@ def _text_rows(
         content = "" if cell is None else text_of(cell, source, line, text)
         yield TextRow(line, str(number) if row_id is None else values[row_id], content, values)
     if num_missing == 1:
-        notes.append("1 row has no text; it was labelled as an empty text.")
+        notes.append("1 row has no text; it counts as an empty text.")
     elif num_missing:
-        notes.append(f"{num_missing} rows have no text; they were labelled as empty texts.")
+        notes.append(f"{num_missing} rows have no text; they count as empty texts.")
 
 
 def _standard_input(data: DataOptions) -> TextStream:

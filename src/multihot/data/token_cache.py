@@ -15,11 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import secrets
-import shutil
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +24,21 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from multihot.data.cache_folder import META, STAGE, remove, remove_old
 from multihot.data.mapped_arrays import map_array
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import StorageError
 from multihot.files import flush_folder, read_json, sha256_of, storage_errors, write_json
 
-__all__ = ["EncodedRows", "cache_folder", "entry_of", "find_rows", "hold_rows", "store_rows"]
+__all__ = [
+    "EncodedRows",
+    "entry_of",
+    "find_rows",
+    "hold_rows",
+    "store_rows",
+]
 
-_META = "meta.json"
 _FORMAT = 1  # raise it whenever the content of the arrays changes for the same key
-_STAGE = ".writing-"
-_ENTRY_NAME = re.compile("[0-9a-f]{32}")
-_STAGE_DAYS, _UNUSED_DAYS = 7, 30  # left behind by a killed builder; not used by any run
 _ATTEMPTS = 5  # to put an entry in its place while others do the same
 _TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
 _OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
@@ -76,26 +75,6 @@ class EncodedRows:
     groups: npt.NDArray[np.uint64] | None = None
 
 
-def cache_folder() -> Path | None:
-    """Return where entries lie; `None` when the cache is switched off (`MULTIHOT_CACHE=off`).
-
-    `MULTIHOT_CACHE` names the folder; without it, it is the platform's: `~/.cache/multihot` (or
-    below `XDG_CACHE_HOME`), `~/Library/Caches/multihot`, `%LOCALAPPDATA%/multihot`.
-    """
-    given = os.environ.get("MULTIHOT_CACHE", "").strip()
-    if given.lower() in ("off", "none", "0"):
-        return None
-    if given:
-        return Path(given).expanduser() / "tokens"
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "multihot" / "tokens"
-
-
 def entry_of(folder: Path, key: str) -> Path:
     """Return the folder of the entry whose key, a text that tells all it depends on, is `key`."""
     return folder / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:32]
@@ -105,7 +84,7 @@ def find_rows(folder: Path, key: str) -> EncodedRows | None:
     """Open an entry; `None` when there is none, or when a byte of it is not what was written."""
     entry = entry_of(folder, key)
     try:
-        meta = read_json(entry / _META)
+        meta = read_json(entry / META)
         if meta["format"] != _FORMAT or meta["key"] != key:
             return None
         for name, array in meta["arrays"].items():
@@ -115,7 +94,7 @@ def find_rows(folder: Path, key: str) -> EncodedRows | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     with contextlib.suppress(OSError):
-        os.utime(entry / _META)  # what is in use does not grow old
+        os.utime(entry / META)  # what is in use does not grow old
     return rows
 
 
@@ -135,20 +114,20 @@ def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> Encoded
     `chunks` raises passes through. In both cases nothing is left behind.
     """
     entry = entry_of(folder, key)
-    stage = folder / f"{_STAGE}{entry.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    stage = folder / f"{STAGE}{entry.name}-{os.getpid()}-{secrets.token_hex(4)}"
     with storage_errors(folder):
         stage.mkdir(parents=True)
     try:
-        _remove_old(folder)
+        remove_old(folder)
         arrays = _write_arrays(stage, chunks)
         with storage_errors(stage):
-            write_json(stage / _META, {"format": _FORMAT, "key": key, "arrays": arrays})
+            write_json(stage / META, {"format": _FORMAT, "key": key, "arrays": arrays})
             flush_folder(stage)
         if (others := _publish(stage, entry, key)) is not None:
             return others
         return _mapped(entry, arrays)
     finally:
-        _remove(stage)
+        remove(stage)
 
 
 class _Column:
@@ -188,7 +167,11 @@ class _Column:
 def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
     """Yield the arrays of each chunk by name, offsets counted on over all chunks."""
     num_tokens, is_first = 0, True
+    codes_type: np.dtype[Any] | None = None
     for chunk in chunks:
+        codes_type = codes_type or chunk.codes.dtype
+        # Codes and soft labels side by side would take the code of an unknown label for a value.
+        assert chunk.codes.dtype == codes_type, "chunks with and without soft labels"
         tokens = chunk.tokens
         offsets = tokens.offsets + num_tokens
         named: dict[str, AnyArray] = {
@@ -261,30 +244,7 @@ def _publish(stage: Path, entry: Path, key: str) -> EncodedRows | None:
             aside = stage.with_name(f"{stage.name}.{attempt}")
             with contextlib.suppress(OSError):
                 os.rename(entry, aside)
-            _remove(aside)
+            remove(aside)
         else:
             return None
     return None
-
-
-def _remove_old(folder: Path) -> None:
-    """Remove what killed builders left a week ago, and entries that no run used for a month."""
-    now = time.time()
-    for path in folder.iterdir():
-        if path.name.startswith(_STAGE):
-            witness, days = path, _STAGE_DAYS
-        elif _ENTRY_NAME.fullmatch(path.name):
-            witness, days = path / _META, _UNUSED_DAYS
-        else:  # not ours
-            continue
-        with contextlib.suppress(OSError):
-            if now - witness.stat().st_mtime > days * 86400:
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)

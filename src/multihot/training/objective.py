@@ -62,7 +62,7 @@ class Objective:
 
 def build_objective(
     options: ObjectiveOptions,
-    positives: npt.NDArray[np.int64],
+    positives: npt.NDArray[np.int64] | npt.NDArray[np.float64],
     known: npt.NDArray[np.int64],
     device: torch.device,
 ) -> Objective:
@@ -73,7 +73,8 @@ def build_objective(
     options
         The loss and its numbers.
     positives, known
-        How many training rows have each label, and of how many it is known. *Shape:* (L,) each.
+        How many training rows have each label, fractions counted as such, and of how many it is known.
+        *Shape:* (L,) each.
     device
         Where the logits will be.
     """

@@ -134,10 +134,13 @@ def encode(
     tokenizer: Tokenizer,
     max_length: int,
     listener: Listener | None = None,
+    *,
+    labels_required: bool = True,
 ) -> EncodedExamples:
     """Match the labels to `space` by name and tokenise the texts to `max_length` tokens.
 
-    A large file is read in pieces and kept in the cache (see `encode_file`).
+    A large file is read in pieces and kept in the cache (see `encode_file`). Raises `DataError` when
+    no row has a weight above 0 or, unless others will teach them, a known label.
     """
     if isinstance(labelled, LabelledFile):
         say = (listener or Listener()).say
@@ -145,7 +148,7 @@ def encode(
     else:
         stored = encode_texts(labelled, space, tokenizer, max_length)
     found = EncodedExamples(labelled, stored, stored.tokens, LabelCells(space, stored.codes))
-    if not found.labels.labelled().any():
+    if labels_required and not found.labels.labelled().any():
         raise DataError("has no row with a known label.", path=labelled.source)
     if stored.weights is not None and not (stored.weights > 0).any():
         raise DataError("has no row with a weight above 0.", path=labelled.source)
@@ -205,10 +208,12 @@ def describe_rows(
     listener: Listener,
     *,
     label_tokens: int = 0,
+    taught: bool = False,
 ) -> None:
     """Say how many rows there are, and which texts, cells and labels need a second look.
 
     Without `held_out` all rows are trained on. `label_tokens` of each text's tokens are label names.
+    With `taught` a teacher will say something of the unknown labels of the training rows.
     """
     names = f", of which the label names take {label_tokens}" if label_tokens else ""
     parts = [(train_set, "training")]
@@ -220,7 +225,8 @@ def describe_rows(
         if cut := int(part.tokens.truncated.sum()):
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens{names}.")
         if num_unknown := part.labels.num_unknown():
-            listener.say(f"{num_unknown} {name} label cells are unknown and masked.")
+            what = "left to the teacher" if taught and part is train_set else "masked"
+            listener.say(f"{num_unknown} {name} label cells are unknown and {what}.")
     if held_out is not None and len(held_out) < _FEW_ROWS:
         listener.say(
             f"Only {len(held_out)} validation rows choose the epoch and the thresholds: both "

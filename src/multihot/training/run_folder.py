@@ -86,6 +86,10 @@ class RunFolder:
         """Labels that a teacher had a say in."""
         return self.root / "targets"
 
+    def all_targets(self) -> list[Path]:
+        """Return `targets` and what was left behind where a process was killed while writing them."""
+        return [self.targets, *self.root.glob(f".{self.targets.name}.*")]
+
     @property
     def result(self) -> Path:
         """What came of this run when it is one of several."""
@@ -95,7 +99,7 @@ class RunFolder:
         """Delete what only an unfinished run needs; the logs of single seeds stay."""
         seeds = [RunFolder(root) for root in self.seeds.glob("seed-*")]
         parts = [part for one in seeds for part in (one.checkpoints, one.result)]
-        for path in (self.checkpoints, self.folds, self.targets, *parts):
+        for path in (self.checkpoints, self.folds, *self.all_targets(), *parts):
             shutil.rmtree(path, ignore_errors=True)
 
     @property
@@ -181,7 +185,7 @@ def open_run(
     import tomli_w
 
     folder.root.mkdir(parents=True, exist_ok=True)
-    for leftover in (folder.checkpoints, folder.folds, folder.seeds, folder.targets):
+    for leftover in (folder.checkpoints, folder.folds, folder.seeds, *folder.all_targets()):
         shutil.rmtree(leftover, ignore_errors=True)
     write_text(folder.recipe, tomli_w.dumps(dict(options)))
     write_json(folder.environment, dict(facts))
@@ -205,7 +209,7 @@ def _compare(
     for key, value in facts.items():
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
-                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: the data, the encoder or a teacher changed. Resume with the same "
+                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: what it was made from has changed. Resume with the same "
                 "files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]

@@ -106,7 +106,7 @@ def optimise(
     peak, precision = setup.learning_rate, setup.precision
     optimizer = _optimizer(setup)
     labels = train_set.labels
-    objective = build_objective(options.objective, labels.positives(), labels.known(), device)
+    objective = build_objective(options.objective, labels.sums(), labels.known(), device)
     state = _restored(folder, network, optimizer, total_steps, listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     folder.root.mkdir(parents=True, exist_ok=True)
