@@ -176,3 +176,21 @@ def test_words_of_thresholds() -> None:
     assert frequency_share(0.3) is None
     kinds = ("global", "per_label", "shrunk", "by_frequency=0.3", "fixed", "top_k")
     assert [is_fitted(kind) for kind in kinds] == [True] * 4 + [False] * 2
+
+
+def test_where_a_half_for_every_label_is_better_it_is_taken_and_said() -> None:
+    scores, truth = case(3)
+    # A rare label that the scores know nothing of: favouring it only costs.
+    scores[:, 2] = np.random.default_rng(0).uniform(0.3, 0.45, len(scores))
+    logits = np.log(scores / (1 - scores)).astype(np.float32)
+    hashes = row_hashes([str(row) for row in range(len(truth))], LabelMatrix(SPACE, truth))
+
+    much, little = (
+        fit_rows(SPACE, logits, truth, hashes, Choices("micro_f1", f"by_frequency={share}"))
+        for share in (1.0, 0.0)
+    )
+
+    assert much.decision.thresholds == (0.5, 0.5, 0.5)
+    assert any("0.5 for every label reaches more of micro_f1" in note for note in much.notes)
+    assert little.decision.thresholds != (0.5, 0.5, 0.5)
+    assert little.notes == ()

@@ -208,8 +208,13 @@ def fit_rows(
         how = "all the way" if math.isinf(strength) else f"as if it had {strength:g} positive rows"
         notes.append(f"Thresholds pulled towards the global one {how}.")
     decision = replace(start, thresholds=thresholds, kind=choices.thresholds)
-    decision = _not_worse_than_half(decision, scores, truth)
-    return Fit(decision, (*notes, *_unreached(decision, scores, truth)), strength)
+    kept = _not_worse_than_half(decision, scores, truth)
+    if kept is not decision and frequency_share(decision.kind) is not None:
+        notes.append(
+            f"0.5 for every label reaches more of {goal} on these rows than thresholds={decision.kind}, "
+            "so it was taken. A smaller share moves rare labels less and costs less."
+        )
+    return Fit(kept, (*notes, *_unreached(kept, scores, truth)), strength)
 
 
 def at_half(decision: Decision) -> Decision:
