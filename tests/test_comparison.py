@@ -12,6 +12,7 @@ from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.comparison import compare
 from multihot.data.records import Examples, read_examples
 from multihot.decision.decision import Decision
+from multihot.decision.differences import holm
 from multihot.errors import LabelError
 from multihot.evaluate import evaluate
 from multihot.labels import LabelMatrix, LabelSpace
@@ -77,13 +78,23 @@ def test_rows_that_fitted_one_of_the_decisions_are_said_aloud(predictor: Predict
 
     assert found.rows_fitted == (24, 0)
     assert (
-        "The thresholds of A were fitted on 24 of these texts: the comparison favours A."
+        "The decision of A was fitted on 24 of these texts: the comparison favours A."
         in found.remarks()
     )
     others = compare(predictor, predictor, examples(NAMES, slice(24, 48)))
     assert others.rows_fitted == (0, 0)
     assert "favours" not in str(others)
     assert "No label's F1 differs" in str(others)
+
+
+def test_a_label_that_no_text_has_is_named_and_corrects_no_other(predictor: Predictor) -> None:
+    without = [[name for name in names if name != "fear"] for names in NAMES]
+    found = compare(predictor, careless(predictor), examples(without))
+
+    assert "No text has these labels, so their F1 says nothing: fear." in found.remarks()
+    assert found.labels["fear"].p_value_holm is None
+    values = [found.labels[name].f1.p_value for name in ("joy", "love")]
+    assert [found.labels[name].p_value_holm for name in ("joy", "love")] == holm(values)
 
 
 def test_labels_are_matched_by_name(predictor: Predictor) -> None:

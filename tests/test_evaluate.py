@@ -13,6 +13,7 @@ import multihot.evaluate as module
 from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.data.labelled_file import open_labelled
 from multihot.data.records import Examples, read_examples
+from multihot.decide import decide
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, LabelError
 from multihot.evaluate import Evaluation, Report, evaluate, report
@@ -180,7 +181,7 @@ def test_rows_that_fitted_the_thresholds_are_counted(predictor: Predictor, tmp_p
     assert counts == [24, 0, 12]
     report = evaluate(predictor, fitted)
     assert report.to_json()["fitted_here"] is True
-    assert "The thresholds were fitted on 24 of these texts" in str(report)
+    assert "The decision was fitted on 24 of these texts" in str(report)
     assert evaluate(predictor, others).to_json()["fitted_here"] is False
     assert "were fitted on" not in str(evaluate(predictor, others))
 
@@ -196,6 +197,16 @@ def test_a_given_threshold_was_fitted_on_nothing(predictor: Predictor) -> None:
 
     assert found.rows_fitted == 0
     assert {row.threshold for row in found.labels.values()} == {0.9}
+
+
+def test_a_calibration_remembers_its_rows_under_a_given_threshold(predictor: Predictor) -> None:
+    shown = examples(TEXTS[:24], matrix(NAMES[:24]))
+    artifact = replace(
+        predictor.artifact, decision=decide(predictor, shown, calibration="temperature").decision
+    )
+    calibrated = Predictor(artifact, predictor.tokenizer, predictor.backend)
+
+    assert evaluate(calibrated, shown, threshold=0.9).rows_fitted == 24
 
 
 def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:

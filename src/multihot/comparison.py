@@ -90,7 +90,9 @@ def compare(
             progress(num_scored)
     metrics, of_labels = differences.result()
     metrics |= _area_differences(rankings, num_rows)
-    corrected = holm([one.p_value for one in of_labels])
+    # A label that no text has tests nothing, so it must not make the others' tests stricter.
+    pairs = zip(of_labels, support.tolist(), strict=True)
+    corrected = holm([one.p_value if count else None for one, count in pairs])
     rows = zip(support.tolist(), of_labels, corrected, strict=True)
     return Comparison(
         first=_name(models[0], first),

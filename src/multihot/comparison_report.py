@@ -91,10 +91,14 @@ class Comparison:
         for name, fitted in zip("AB", self.rows_fitted, strict=True):
             if fitted:
                 found.append(
-                    f"The thresholds of {name} were fitted on {fitted} of these texts: the comparison "
+                    f"The decision of {name} was fitted on {fitted} of these texts: the comparison "
                     f"favours {name}."
                 )
         found += [self._visible(name) for name in ("jaccard", "micro_f1", "macro_f1")]
+        if absent := [name for name, one in self.labels.items() if not one.support]:
+            found.append(
+                f"No text has these labels, so their F1 says nothing: {', '.join(absent)}."
+            )
         clear = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
         found.append(
             f"Labels whose F1 differs (5 %, Holm): {', '.join(clear)}."

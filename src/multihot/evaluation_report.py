@@ -107,7 +107,7 @@ class Report:
         found = [f"{self.rows} texts."]
         if self.rows_fitted:
             found.append(
-                f"The thresholds were fitted on {self.rows_fitted} of these texts: the figures are "
+                f"The decision was fitted on {self.rows_fitted} of these texts: the figures are "
                 "optimistic."
             )
         if self.rows_without_known_labels:

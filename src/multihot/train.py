@@ -13,7 +13,7 @@ from multihot.card import model_card
 from multihot.config import to_plain
 from multihot.data.records import portable
 from multihot.devices import choose_precision, run_environment
-from multihot.errors import OptionError
+from multihot.errors import DataError, OptionError
 from multihot.evaluate import Report
 from multihot.listener import Listener
 from multihot.models.dropout import use_cheap_dropout
@@ -213,7 +213,13 @@ def _rows(
 
     found = encoded(training, taught=bool(options.teacher))
     if options.folds is not None:
-        return found, found.take(fold_runs.judging_rows(found))
+        judging = fold_runs.judging_rows(found)
+        if len(judging) < options.folds:
+            raise DataError(
+                f"has {len(judging)} rows with a known label; folds={options.folds} needs as many rows.",
+                path=training.source,
+            )
+        return found, found.take(judging)
     return with_validation(
         found,
         None if validation is None else encoded(validation),

@@ -81,7 +81,7 @@ def test_rows_that_fitted_the_thresholds_are_said_aloud(
 
     out, err = capfd.readouterr()
     assert json.loads(out)["fitted_here"] is True
-    assert "The thresholds were fitted on 24 of these texts: the figures are optimistic." in err
+    assert "The decision was fitted on 24 of these texts: the figures are optimistic." in err
 
 
 def test_a_threshold_for_this_call_is_used(

@@ -296,7 +296,30 @@ def test_a_label_without_positives_keeps_the_global_threshold(goal: str) -> None
 
     thresholds = fit_per_label(scores, truth, goal)
 
-    assert thresholds[1] == fit_global(scores, truth, goal)
+    expected = 0.5 if goal.startswith("cost") else fit_global(scores, truth, goal)
+    assert thresholds[1] == expected  # where mistakes cost, saying nothing costs least
+
+
+def test_where_mistakes_cost_a_label_that_nobody_has_is_not_given() -> None:
+    scores = np.array([[0.9, 0.8], [0.2, 0.7], [0.6, 0.1]], np.float32)
+    truth = np.array([[1, 0], [0, 0], [1, np.nan]], np.float32)
+
+    thresholds = fit_per_label(scores, truth, "cost=1:10")
+
+    assert goal_value(scores, truth, thresholds, "cost=1:10") == 0.0
+
+
+def test_a_label_that_cannot_be_precise_is_not_given() -> None:
+    generator = np.random.default_rng(0)
+    sure, guessed = (generator.random(300) < share for share in (0.4, 0.05))
+    scores = np.stack([0.2 + 0.6 * sure, generator.random(300)], axis=1).astype(np.float32)
+    truth = np.stack([sure, guessed], axis=1).astype(np.float32)
+
+    thresholds = fit_per_label(scores, truth, "precision>=0.9")
+
+    given = scores >= thresholds
+    assert given[:, 0].tolist() == sure.tolist()
+    assert not given[:, 1].any()
 
 
 def test_the_goal_decides_the_threshold() -> None:

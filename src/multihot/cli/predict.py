@@ -103,8 +103,13 @@ def _check(given: argparse.Namespace) -> None:
             )
         if given.input is not None and not is_option:
             raise OptionError(f"Give texts or --input, not both; with --input, {text!r} is a text.")
-    if given.output is None:
-        return
+    if given.threshold is not None and not 0 <= given.threshold <= 1:
+        raise OptionError(f"--threshold is {given.threshold:g}; expected a number between 0 and 1.")
+    if given.output is not None:
+        _check_output(given)
+
+
+def _check_output(given: argparse.Namespace) -> None:
     output = Path(given.output)
     if output.is_dir():
         raise OptionError(f"--output {output} is a folder; name a file.")

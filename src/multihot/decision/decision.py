@@ -153,12 +153,15 @@ class Decision:
         return {name: None if by_rank else value for name, value in pairs}
 
     def with_threshold(self, value: float) -> Decision:
-        """Return the same decision with one given threshold between 0 and 1 for all labels."""
+        """Return the same decision with one given threshold between 0 and 1 for all labels.
+
+        It remembers the rows that fitted it as long as a calibration that they fitted is part of it.
+        """
         return replace(
             self,
             thresholds=(_threshold("threshold", value),) * len(self.space),
             kind="fixed",
-            fitted_on=None,
+            fitted_on=None if self.calibration is None else self.fitted_on,
             fit_report=None,
         )
 

@@ -269,11 +269,20 @@ def _unreached(decision: Decision, scores: FloatArray, truth: FloatArray) -> lis
             return []
         reached = f"the nearest reaches {goal.level + value:.3f}"
         return [f"No threshold reaches {tail} on these rows; {reached}."]
-    missed = []
+    missed, silent = [], []
     for column, name in enumerate(decision.space.names):
         alone = scores[:, [column]], truth[:, [column]]
         value = goal_value(*alone, decision.thresholds[column], goal)
         if value is not None and value < 0:
             missed.append(name)
-    which = "no threshold reaches" if decision.kind == "per_label" else "the threshold misses"
-    return [f"In these labels {which} {tail}: {', '.join(missed)}."] if missed else []
+        elif value == 0:  # no text has the score
+            silent.append(name)
+    notes = []
+    if silent:
+        notes.append(
+            f"No threshold reaches {tail} in these labels, so they are not given: {', '.join(silent)}."
+        )
+    if missed:
+        which = "no threshold reaches" if decision.kind == "per_label" else "the threshold misses"
+        notes.append(f"In these labels {which} {tail}: {', '.join(missed)}.")
+    return notes

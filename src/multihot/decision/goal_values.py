@@ -62,7 +62,8 @@ def counted_value(counts: Counts, goal: Goal) -> float | None:
     Metrics are themselves. `top_k` is the recall over all cells. A cost is minus the cost of a text on
     average. `precision>=P` is the recall where the precision is at least P, and else how far below P
     the precision is, which is negative; no decision at all counts as precision 0. `recall>=R` is
-    its mirror image. With `each_label` it is the mean over the labels that have a positive.
+    its mirror image. With `each_label` it is the mean over the labels that have a positive, where
+    a label that is never given counts 0 for `precision>=P`.
     """
     hits, positives = counts.true_positive, counts.true_positive + counts.false_negative
     predicted = counts.true_positive + counts.false_positive
@@ -91,11 +92,17 @@ def constrained_value(
     predicted: npt.NDArray[np.int64],
     positives: npt.NDArray[np.int64],
 ) -> DoubleArray:
-    """Return `precision>=P` or `recall>=R` of counts, each -1 to 1. *Shapes:* (G,) all."""
+    """Return `precision>=P` or `recall>=R` of counts, each -1 to 1. *Shapes:* (G,) all.
+
+    Asked of a label alone, silence is worth 0: less than any recall at a precision of P, and more
+    than giving the label to texts that mostly lack it.
+    """
     precision = np.divide(hits, predicted, out=np.zeros(hits.shape), where=predicted > 0)
     recall = np.divide(hits, positives, out=np.zeros(hits.shape), where=positives > 0)
     bound, wanted = (precision, recall) if goal.name == "precision" else (recall, precision)
-    return np.where(bound >= goal.level, wanted, bound - goal.level)
+    value = np.where(bound >= goal.level, wanted, bound - goal.level)
+    is_silence = predicted == 0
+    return np.where(is_silence, 0.0, value) if goal.each_label and bound is precision else value
 
 
 def as_goal(goal: str | Goal) -> Goal:

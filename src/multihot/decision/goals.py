@@ -59,7 +59,7 @@ class Goal:
         if self.name == "macro_f1":
             return replace(self, name="micro_f1")
         costs = self.costs if len(self.costs) < 2 else (self.costs[column],)
-        return replace(self, costs=costs, each_label=False)
+        return replace(self, costs=costs)
 
     def with_costs(self, table: Costs | None, names: Sequence[str]) -> Goal:
         """Return the goal with the costs of single labels; a label not in `table` keeps the others.

@@ -18,6 +18,7 @@ __all__ = ["fit_global", "fit_per_label"]
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _MAX_ROUNDS = 20  # of coordinate ascent; in practice it stops after three to six
 
@@ -51,6 +52,13 @@ def fit_global(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> float
     positive = truth[rows, columns] == 1
     if not positive.any():
         return 0.5
+    return _best_common(scores, rows, columns, positive, goal)
+
+
+def _best_common(
+    scores: FloatArray, rows: IntArray, columns: IntArray, positive: BoolArray, goal: Goal
+) -> float:
+    """Return the best threshold for the cells at `rows` and `columns`, (E,) each."""
     if goal.name in ("micro_f1", "precision", "recall"):
         group = np.zeros_like(rows)
     elif goal.name in ("macro_f1", "cost"):
@@ -75,7 +83,8 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> Do
     `Goal.each_label`) are sums over labels, so each label is fitted alone and the result is the
     optimum. The other goals couple the labels: starting from the global threshold, one label after
     another takes its best threshold given all others, until none improves the goal. Labels without
-    a known positive keep the global threshold. Never worse than `fit_global` on these rows.
+    a known positive keep the global threshold; for costs they too have an optimum, which is silence.
+    Never worse than `fit_global` on these rows.
 
     Parameters, errors: as for `fit_global`.
 
@@ -92,6 +101,12 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> Do
         for column in fitted:
             alone = scores[:, [column]], truth[:, [column]]
             thresholds[column] = fit_global(*alone, goal.of_label(int(column)))
+        if goal.name == "cost" and len(fitted):
+            for column in np.flatnonzero((truth == 0).any(axis=0) & ~(truth == 1).any(axis=0)):
+                rows = np.flatnonzero(truth[:, column] == 0)
+                cells = rows, np.full_like(rows, column), np.zeros(len(rows), dtype=np.bool_)
+                alone_goal = goal.of_label(int(column))
+                thresholds[column] = _best_common(scores, *cells, alone_goal)
         return thresholds
     used = ~np.isnan(truth).all(axis=1)
     columns = fitted[_order_of_columns(scores[used][:, fitted], truth[used][:, fitted])]
