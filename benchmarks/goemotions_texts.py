@@ -1,6 +1,6 @@
 """The texts of GoEmotions alone, each once, for a teacher to speak about.
 
-    python benchmarks/goemotions_texts.py goemotions/train.tsv goemotions_texts.csv
+python benchmarks/goemotions_texts.py goemotions/train.tsv goemotions_texts.csv
 """
 
 from __future__ import annotations
