@@ -280,7 +280,7 @@ def _unreached(decision: Decision, scores: FloatArray, truth: FloatArray) -> lis
     notes = []
     if silent:
         notes.append(
-            f"No threshold reaches {tail} in these labels, so they are not given: {', '.join(silent)}."
+            f"No threshold reaches {tail} in these labels; theirs lies above all scores of these rows: {', '.join(silent)}."
         )
     if missed:
         which = "no threshold reaches" if decision.kind == "per_label" else "the threshold misses"
