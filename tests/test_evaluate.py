@@ -209,6 +209,40 @@ def test_a_calibration_remembers_its_rows_under_a_given_threshold(predictor: Pre
     assert evaluate(calibrated, shown, threshold=0.9).rows_fitted == 24
 
 
+POSITIVES, CELLS = sum(map(len, NAMES)), len(NAMES) * len(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        ("cost=1:5", f"mistakes cost {(CELLS - POSITIVES) / len(NAMES):.4f} a text."),
+        ("recall>=0.9", f"a precision of {POSITIVES / CELLS:.3f}."),
+        ("precision>=0.9", f"missed, the precision is {0.9 - POSITIVES / CELLS:.3f} too low."),
+        ("jaccard", None),
+    ],
+)
+def test_what_is_reached_of_a_goal_that_is_no_metric_is_said(
+    predictor: Predictor, goal: str, words: str | None
+) -> None:
+    shown = examples(TEXTS, matrix(NAMES))
+    everything = decide(predictor, shown, goal=goal, thresholds=0.001).decision
+
+    found = report(everything, predictor.logits(TEXTS)[0], shown)
+
+    said = [one for one in found.remarks() if one.startswith("Goal")]
+    assert said == ([] if words is None else [f"Goal {goal}: {words}"])
+
+
+def test_a_goal_by_rank_says_its_recall(predictor: Predictor) -> None:
+    shown = examples(TEXTS, matrix(NAMES))
+    ranked = decide(predictor, shown, goal="top_k=3").decision
+
+    assert (
+        "Goal top_k=3: a recall of 1.000."
+        in report(ranked, predictor.logits(TEXTS)[0], shown).remarks()
+    )
+
+
 def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
     found = evaluate(predictor, examples(["love " * 100, "love"], matrix([["love"], ["love"]])))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.records import Examples
 from multihot.decision.decision import Decision, rows_fitted
+from multihot.decision.goal_values import counted_value
 from multihot.decision.intervals import Interval, corrected_interval
 from multihot.decision.metrics import COUNT_METRICS, Counts
 from multihot.decision.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
@@ -99,7 +100,7 @@ class Evaluation:
         found = {**self._counts.metrics(), **ranking.metrics, **self._losses.metrics()}
         intervals = {**self._intervals(), **ranking.intervals}
         positives = self._counts.true_positive + self._counts.false_negative
-        known = self._counts.known
+        known, goal = self._counts.known, self._decision.parsed_goal()
         return Report(
             rows=self._counts.num_rows,
             rows_without_known_labels=self._counts.num_rows_excluded,
@@ -111,6 +112,8 @@ class Evaluation:
             intervals={name: intervals[name] for name in _METRICS if name in intervals},
             labels_without_positives=_chosen(names, (positives == 0) & (known > 0)),
             labels_without_negatives=_chosen(names, (positives == known) & (known > 0)),
+            goal=goal,
+            goal_value=counted_value(self._counts, goal),
             reliability={
                 name: one.to_json() for name, one in zip(names, ranking.reliability, strict=True)
             },

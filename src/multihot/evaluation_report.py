@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from multihot.decision.goals import Goal
 from multihot.decision.intervals import Interval
 from multihot.decision.ranking import MAX_EXACT_CELLS
 
@@ -57,6 +58,10 @@ class Report:
     """Labels with known cells all of which are true."""
     reliability: Mapping[str, Sequence[Mapping[str, float | int]]] = field(default_factory=dict)
     """The reliability bins of each label, from the lowest scores to the highest."""
+    goal: Goal | None = None
+    """What the decision was fitted for."""
+    goal_value: float | None = None
+    """What it reaches of it, see `counted_value`; `None` where that is undefined."""
 
     def to_json(self, *, reliability: bool = False) -> dict[str, Any]:
         """Return the report in the shape that `evaluate --json` prints.
@@ -110,6 +115,12 @@ class Report:
                 f"The decision was fitted on {self.rows_fitted} of these texts: the figures are "
                 "optimistic."
             )
+        if (
+            self.goal is not None
+            and self.goal_value is not None
+            and str(self.goal) not in self.metrics
+        ):
+            found.append(_reached(self.goal, self.goal_value))
         if self.rows_without_known_labels:
             found.append(f"{self.rows_without_known_labels} texts without a known label left out.")
         if self.rows_truncated:
@@ -145,3 +156,16 @@ def _number(value: float | None) -> str:
 
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+
+
+def _reached(goal: Goal, value: float) -> str:
+    """Say what is reached of a goal that is no metric."""
+    if goal.name == "cost":
+        return f"Goal {goal}: mistakes cost {-value:.4f} a text."
+    if goal.name == "top_k":
+        return f"Goal {goal}: a recall of {value:.3f}."
+    bound, other = ("precision", "recall") if goal.name == "precision" else ("recall", "precision")
+    of_labels = ", in the mean over labels" if goal.each_label else ""
+    if value < 0:
+        return f"Goal {goal}: missed, the {bound} is {-value:.3f} too low{of_labels}."
+    return f"Goal {goal}: a {other} of {value:.3f}{of_labels}."
