@@ -204,6 +204,11 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
         )
     names = decision.space.names
     without = [name for name, has in zip(names, (truth == 1).any(axis=0), strict=True) if not has]
+    # For costs a label that rows are known to lack has an optimum of its own: not to be given.
+    if decision.kind == "per_label" and decision.parsed_goal().name == "cost":
+        without = [
+            n for n, known in zip(names, ~np.isnan(truth).all(axis=0), strict=True) if not known
+        ]
     if without and decision.kind in ("per_label", "shrunk"):
         notes.append(
             f"No row has these labels; they get the global threshold: {', '.join(without)}."

@@ -23,17 +23,16 @@ import numpy.typing as npt
 
 from multihot.artifact import Artifact
 from multihot.data.cache_folder import META, cache_folder, remove_old
-from multihot.data.mapped_arrays import new_arrays, open_arrays
-from multihot.data.records import Examples
+from multihot.data.mapped_arrays import new_arrays, open_matrix
 from multihot.decision.fitted_rows import row_hashes
 from multihot.errors import DataError, StorageError
+from multihot.evaluate import labelled_chunks
 from multihot.files import sha256_of
 from multihot.predictor import Predictor
 from multihot.training.rows import EncodedExamples
 
 __all__ = ["Scorer", "fingerprint"]
 
-_WINDOW_ROWS = 2048
 _SECONDS_BETWEEN_WORDS = 30.0
 _SCORES = "scores"
 
@@ -117,30 +116,25 @@ class Scorer:
 
 def _texts(rows: EncodedExamples) -> Iterator[Sequence[str]]:
     """Yield the texts of all stored rows, some at a time; raise `DataError` when they are others now."""
-    origin = rows.origin
-    if isinstance(origin, Examples):
-        for start in range(0, len(origin), _WINDOW_ROWS):
-            yield origin.texts[start : start + _WINDOW_ROWS]
-        return
     start = 0
-    for chunk in origin.chunks(_WINDOW_ROWS):
-        assert chunk.labels is not None
-        hashes = row_hashes(chunk.texts, chunk.labels.aligned_to(rows.labels.space))
+    for chunk, labels in labelled_chunks(rows.origin):
+        hashes = row_hashes(chunk.texts, labels.aligned_to(rows.labels.space))
         if not np.array_equal(hashes, rows.stored.hashes[start : start + len(chunk)]):
-            raise DataError("The file changed while it was read. Start again.", path=origin.source)
+            raise DataError(
+                "The file changed while it was read. Start again.", path=rows.origin.source
+            )
         yield chunk.texts
         start += len(chunk)
 
 
 def _known(entry: Path, num_rows: int, num_labels: int) -> FloatArray | None:
     """Return what the cache has; `None` unless it is all there, as it was written. *Shape:* (N, M)."""
-    found = open_arrays(entry)
+    found = open_matrix(entry, _SCORES, (num_rows, num_labels))
     if found is None:
         return None
-    arrays, facts = found
-    with contextlib.suppress(OSError, KeyError, ValueError):
-        scores = arrays[_SCORES].reshape(num_rows, num_labels)
-        if sha256_of(entry / f"{_SCORES}.bin") == facts["sha256"]:
+    scores, facts = found
+    with contextlib.suppress(OSError):
+        if sha256_of(entry / f"{_SCORES}.bin") == facts.get("sha256"):
             os.utime(entry / META)  # what is in use does not grow old
             return scores
     return None

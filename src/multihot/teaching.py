@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from multihot.artifact import Artifact, load_artifact
 from multihot.data.label_cells import LabelCells
-from multihot.data.mapped_arrays import new_arrays, open_arrays
+from multihot.data.mapped_arrays import new_arrays, open_matrix
 from multihot.errors import OptionError, StorageError
 from multihot.labels import LabelSpace
 from multihot.teacher_scores import Scorer, fingerprint
@@ -69,7 +69,8 @@ class Teachers:
         if not self:
             return rows
         space, size = rows.labels.space, len(rows.stored.hashes)
-        if _found(folder, size, len(space)) is None:
+        shape = size, len(space)
+        if open_matrix(folder, _TARGETS, shape) is None:
             scores = [scorer.scores(artifact, rows) for artifact in self.artifacts]
             own = LabelCells(space, rows.stored.codes)
             with new_arrays(folder, {_TARGETS: np.float32}) as writer:
@@ -78,9 +79,10 @@ class Teachers:
                     taught = self._mean([part[places] for part in scores], space)
                     mixed = mixed_targets(own.values(places), taught, weight)
                     writer.append(_TARGETS, mixed.ravel())
-        codes = _found(folder, size, len(space))
-        if codes is None:
+        found = open_matrix(folder, _TARGETS, shape)
+        if found is None:
             raise StorageError(f"{folder} was changed while it was written. Start again.")
+        codes = found[0]
         return replace(
             rows,
             stored=replace(rows.stored, codes=codes),
@@ -152,12 +154,3 @@ def mixed_targets(values: FloatArray, taught: FloatArray, weight: float) -> Floa
     mixed = (1 - weight) * values + weight * taught
     found = np.where(np.isnan(values), taught, np.where(np.isnan(taught), values, mixed))
     return np.asarray(found, dtype=np.float32)
-
-
-def _found(folder: Path, num_rows: int, num_labels: int) -> FloatArray | None:
-    """Return targets that were written before, mapped; `None` unless all are there. (N, L)."""
-    found = open_arrays(folder)
-    if found is None or found[0].get(_TARGETS, np.empty(0)).size != num_rows * num_labels:
-        return None
-    targets: FloatArray = found[0][_TARGETS].reshape(num_rows, num_labels)
-    return targets

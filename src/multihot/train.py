@@ -13,7 +13,7 @@ from multihot.card import model_card
 from multihot.config import to_plain
 from multihot.data.records import portable
 from multihot.devices import choose_precision, run_environment
-from multihot.errors import DataError, OptionError
+from multihot.errors import OptionError
 from multihot.evaluate import Report
 from multihot.listener import Listener
 from multihot.models.dropout import use_cheap_dropout
@@ -112,17 +112,19 @@ def train(
     packed = choose_execution(options.execution, start.network, device, precision, listener)
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
-    held_out = HeldOut(held_out_set, backend, options, options.folds)
     shown = held_out_set if options.folds is None else None
-    names_length = start.num_label_tokens
     describe_rows(
         train_set,
         shown,
         start.max_length,
         listener,
-        label_tokens=names_length,
+        label_tokens=start.num_label_tokens,
         taught=bool(teachers),
     )
+    fold_of = None
+    if options.folds is not None:  # before the folder is made, since rows may be too few
+        fold_of = fold_runs.deal_rows(train_set, options.folds, options.seed, listener)
+    held_out = HeldOut(held_out_set, backend, options, fold_of)
     facts = {
         **run_environment(device, precision),
         "execution": "packed" if packed else "padded",
@@ -205,21 +207,12 @@ def _rows(
 ) -> tuple[EncodedExamples, EncodedExamples]:
     """Return the rows to train on and those that judge; with folds the same rows do both."""
 
-    def encoded(rows: Labelled, *, taught: bool = False) -> EncodedExamples:
-        required = not taught
-        return encode(
-            rows, start.space, start.tokenizer, start.max_length, listener, labels_required=required
-        )
+    def encoded(rows: Labelled, **choices: bool) -> EncodedExamples:
+        return encode(rows, start.space, start.tokenizer, start.max_length, listener, **choices)
 
-    found = encoded(training, taught=bool(options.teacher))
+    found = encoded(training, labels_required=not options.teacher)
     if options.folds is not None:
-        judging = fold_runs.judging_rows(found)
-        if len(judging) < options.folds:
-            raise DataError(
-                f"has {len(judging)} rows with a known label; folds={options.folds} needs as many rows.",
-                path=training.source,
-            )
-        return found, found.take(judging)
+        return found, found.take(fold_runs.judging_rows(found))
     return with_validation(
         found,
         None if validation is None else encoded(validation),

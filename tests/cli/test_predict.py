@@ -182,7 +182,7 @@ def test_how_the_input_is_read_can_be_changed(
     [
         (["MODEL"], "Nothing to label: give texts, or --input FILE (or - for standard input)"),
         (["no", "text"], "no: there is no such folder; expected a model folder"),
-        (["MODEL", "text", "--threshold", "2"], "--threshold is 2; expected a number between"),
+        (["MODEL", "text", "--threshold", "2"], "'threshold' is 2.0; expected a number between"),
         (["MODEL", "text", "--device", "gpu"], "device='gpu' is not a device"),
         (["MODEL", "--input", "no.csv"], "no.csv: There is no such file"),
         (["MODEL", "--input", "IN", "text"], "with --input, 'text' is a text"),

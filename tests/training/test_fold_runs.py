@@ -274,12 +274,13 @@ def test_few_rows_for_each_label_are_dealt_and_learnt_from(
 
 
 def test_more_folds_than_rows_are_refused(options: TrainOptions, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"23 rows with a known label; folds=24 needs as many rows"):
+    with pytest.raises(DataError, match=r"There are 23 rows; 24 parts need at least as many"):
         train(ROWS, None, replace(options, folds=24), tmp_path / "a")
     assert not (tmp_path / "a").exists()
     same = replace(ROWS, texts=["happy"] * 23)
     with pytest.raises(DataError, match=r"There are 1 groups of rows that must stay together"):
         train(same, None, options, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_validation_rows_beside_folds_are_refused(options: TrainOptions, tmp_path: Path) -> None:

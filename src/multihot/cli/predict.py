@@ -63,6 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     from multihot.predictor import Predictor
 
     artifact = load_artifact(given.model)
+    if given.threshold is not None:
+        artifact.decision.with_threshold(given.threshold)  # refuses it before anything is written
     stream = _stream(given, artifact)
     num_said = len(stream.notes)
     for note in stream.notes:
@@ -103,13 +105,8 @@ def _check(given: argparse.Namespace) -> None:
             )
         if given.input is not None and not is_option:
             raise OptionError(f"Give texts or --input, not both; with --input, {text!r} is a text.")
-    if given.threshold is not None and not 0 <= given.threshold <= 1:
-        raise OptionError(f"--threshold is {given.threshold:g}; expected a number between 0 and 1.")
-    if given.output is not None:
-        _check_output(given)
-
-
-def _check_output(given: argparse.Namespace) -> None:
+    if given.output is None:
+        return
     output = Path(given.output)
     if output.is_dir():
         raise OptionError(f"--output {output} is a folder; name a file.")

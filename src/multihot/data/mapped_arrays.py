@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from multihot.files import flush_file, flush_folder, read_json, storage_errors, write_json
 
-__all__ = ["ArrayWriter", "map_array", "new_arrays", "open_arrays"]
+__all__ = ["ArrayWriter", "map_array", "new_arrays", "open_arrays", "open_matrix"]
 
 _META = "meta.json"
 
@@ -66,6 +66,16 @@ def open_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, An
         return arrays, dict(meta["facts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def open_matrix(
+    folder: Path, name: str, shape: tuple[int, int]
+) -> tuple[npt.NDArray[Any], dict[str, Any]] | None:
+    """Return one array as a mapped matrix, and the facts; `None` unless all of it is there."""
+    found = open_arrays(folder)
+    if found is None or name not in found[0] or found[0][name].size != math.prod(shape):
+        return None
+    return found[0][name].reshape(shape), found[1]
 
 
 def map_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> npt.NDArray[Any]:

@@ -30,6 +30,8 @@ def with_unlabelled(
 
     Raises `DataError` for a file without rows, or one that is named twice.
     """
+    if not paths:
+        return labelled
     parts = [*(labelled.parts or (labelled,))]
     num_labelled = len(parts)
     for path in paths:
@@ -39,8 +41,6 @@ def with_unlabelled(
     new = parts[num_labelled:]
     names = " + ".join(part.source for part in new)
     num_texts = sum(map(len, new))
-    if not new:
-        return labelled
     notes = [f"{part.source}: {note}" for part in new for note in part.notes]
 
     def chunks(chunk_rows: int) -> Iterator[Examples]:

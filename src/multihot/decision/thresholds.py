@@ -18,7 +18,6 @@ __all__ = ["fit_global", "fit_per_label"]
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _MAX_ROUNDS = 20  # of coordinate ascent; in practice it stops after three to six
 
@@ -48,17 +47,13 @@ def fit_global(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> float
         The goal is unknown, or has no thresholds.
     """
     goal = _checked(scores, truth, goal)
+    return _best_common(scores, truth, goal) if (truth == 1).any() else 0.5
+
+
+def _best_common(scores: FloatArray, truth: FloatArray, goal: Goal) -> float:
+    """Return the best threshold for all known cells, of which there must be one."""
     rows, columns = np.nonzero(~np.isnan(truth))
     positive = truth[rows, columns] == 1
-    if not positive.any():
-        return 0.5
-    return _best_common(scores, rows, columns, positive, goal)
-
-
-def _best_common(
-    scores: FloatArray, rows: IntArray, columns: IntArray, positive: BoolArray, goal: Goal
-) -> float:
-    """Return the best threshold for the cells at `rows` and `columns`, (E,) each."""
     if goal.name in ("micro_f1", "precision", "recall"):
         group = np.zeros_like(rows)
     elif goal.name in ("macro_f1", "cost"):
@@ -98,15 +93,11 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> Do
     thresholds = np.full(scores.shape[1], start)
     fitted = np.flatnonzero((truth == 1).any(axis=0))
     if goal.is_sum_over_labels:
+        if goal.name == "cost" and len(fitted):
+            fitted = np.flatnonzero(~np.isnan(truth).all(axis=0))
         for column in fitted:
             alone = scores[:, [column]], truth[:, [column]]
-            thresholds[column] = fit_global(*alone, goal.of_label(int(column)))
-        if goal.name == "cost" and len(fitted):
-            for column in np.flatnonzero((truth == 0).any(axis=0) & ~(truth == 1).any(axis=0)):
-                rows = np.flatnonzero(truth[:, column] == 0)
-                cells = rows, np.full_like(rows, column), np.zeros(len(rows), dtype=np.bool_)
-                alone_goal = goal.of_label(int(column))
-                thresholds[column] = _best_common(scores, *cells, alone_goal)
+            thresholds[column] = _best_common(*alone, goal.of_label(int(column)))
         return thresholds
     used = ~np.isnan(truth).all(axis=1)
     columns = fitted[_order_of_columns(scores[used][:, fitted], truth[used][:, fitted])]

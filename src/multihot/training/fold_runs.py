@@ -42,10 +42,10 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
     `held_out` holds the `judging_rows` of `train_set`. No run has rows to choose an epoch by: one
     chosen on the fold would make its scores better than those of new texts. All keep their last.
     """
-    num_folds, listener = held_out.num_folds, setup.listener
+    num_folds, fold_of, listener = setup.options.folds, held_out.fold_of, setup.listener
     assert num_folds is not None
+    assert fold_of is not None
     rows = judging_rows(train_set)
-    fold_of = deal_rows(train_set, num_folds, setup.options.seed, listener)
     start = copied_weights(setup.network)
     logits = np.zeros((len(rows), len(train_set.labels.space)), dtype=np.float32)
     for fold in range(num_folds):

@@ -42,8 +42,8 @@ class HeldOut:
     backend: TorchBackend
     options: TrainOptions
 
-    num_folds: int | None = None
-    """The parts that the rows were scored in, each by a network that had not seen it; if they were."""
+    fold_of: npt.NDArray[np.int64] | None = None
+    """With `options.folds`: the part of each row, which a network scores that has not seen it. (N,)."""
 
     def __post_init__(self) -> None:
         # Now, and not after the first epoch.
@@ -67,7 +67,8 @@ class HeldOut:
     def source(self) -> str:
         """Where the rows came from, as the decision remembers it."""
         name = Path(self.data.origin.source).name
-        return name if self.num_folds is None else f"{name}, out of {self.num_folds} folds"
+        folds = self.options.folds
+        return name if folds is None else f"{name}, out of {folds} folds"
 
     def metrics(self) -> Mapping[str, float | None]:
         """Return the metrics of the network as it is, and what it reaches of the fitted goal."""
