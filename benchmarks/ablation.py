@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.config import build_options, updated
-from multihot.data.records import Examples, read_examples
-from multihot.decision.differences import Differences
-from multihot.decision.fitted_rows import row_hashes
+from multihot.core.labels import row_hashes
+from multihot.core.options import TrainOptions
+from multihot.core.recipes import build_options, updated
+from multihot.data.examples import Examples, read_examples
 from multihot.decision.fitting import NUM_FOLDS, Choices, fit_rows
-from multihot.decision.folds import assign_folds
-from multihot.options import TrainOptions
-from multihot.predictor import Predictor
-from multihot.train import train
+from multihot.decision.fold_assignment import assign_folds
+from multihot.evaluation.paired_tests import Differences
+from multihot.inference.predictor import Predictor
+from multihot.workflows.train import train
 from provenance import RESULTS, append_row, provenance
 
 FILE = "ablation_202611.csv"

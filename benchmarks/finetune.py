@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from harness import RIVALS, interpreter, rival_versions
-from multihot.devices import choose_device, choose_precision
+from multihot.models.devices import choose_device, choose_precision
 from multihot.models.encoder import locate_encoder
 from provenance import provenance
 from show import show_and_keep

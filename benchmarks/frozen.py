@@ -37,7 +37,7 @@ _MODELS = {
     "student": ["--teacher", "cls", "--unlabelled", "texts.jsonl", "thresholds=by_frequency=0.3"],
     "continued": ["--from", "mean"],
 }
-_VOLATILE = {"seconds", "time", "date", "elapsed", "tokens_per_second", "texts_per_second"}
+_VOLATILE = {"seconds", "roof_share", "tokens_per_second", "texts_per_second"}
 _PROSE = {"README.md", "environment.json"}
 
 
@@ -92,7 +92,9 @@ def _write_data(folder: Path) -> None:
         with (folder / f"{part}.csv").open("w", encoding="utf-8") as handle:
             handle.write("ID,text," + ",".join(labels) + "\n")
             for number, (text, row, _) in enumerate(rows):
-                cells = ["" if number % 17 == 9 and c == 2 else str(int(v)) for c, v in enumerate(row)]
+                cells = [
+                    "" if number % 17 == 9 and c == 2 else str(int(v)) for c, v in enumerate(row)
+                ]
                 handle.write(f"{part}-{number},{text}," + ",".join(cells) + "\n")
         (folder / f"{part}.tsv").write_text(
             "id\ttext\tlabels\n"
@@ -101,17 +103,25 @@ def _write_data(folder: Path) -> None:
         )
         (folder / f"{part}.jsonl").write_text(
             "".join(
-                json.dumps({"id": n, "text": t, "labels": g}) + "\n" for n, (t, _, g) in enumerate(rows)
+                json.dumps({"id": n, "text": t, "labels": g}) + "\n"
+                for n, (t, _, g) in enumerate(rows)
             ),
             "utf-8",
         )
     texts = [" ".join(generator.choice([*cues, *fillers], size=8)) for _ in range(40)]
-    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), "utf-8")
+    (folder / "texts.jsonl").write_text(
+        "".join(json.dumps({"text": t}) + "\n" for t in texts), "utf-8"
+    )
     documents = [
-        {"paragraphs": [
-            " ".join(" ".join(generator.choice([*cues, *fillers], size=6)).capitalize() + "." for _ in range(4))
-            for _ in range(3)
-        ]}
+        {
+            "paragraphs": [
+                " ".join(
+                    " ".join(generator.choice([*cues, *fillers], size=6)).capitalize() + "."
+                    for _ in range(4)
+                )
+                for _ in range(3)
+            ]
+        }
         for _ in range(40)
     ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents), "utf-8")
@@ -156,7 +166,23 @@ def write(source: Path, output: Path) -> None:
     output.mkdir(parents=True)
     _write_data(output)
     sys.path.insert(0, str(source.resolve() / "src"))
-    words = "happy sad afraid angry the day people know this today believe year we are .".split()
+    words = [
+        "happy",
+        "sad",
+        "afraid",
+        "angry",
+        "the",
+        "day",
+        "people",
+        "know",
+        "this",
+        "today",
+        "believe",
+        "year",
+        "we",
+        "are",
+        ".",
+    ]
     _write_encoder(output / "encoder", words)
     run = _Runs(source, output)
     for name, options in _MODELS.items():
@@ -169,12 +195,31 @@ def write(source: Path, output: Path) -> None:
         run("train", *words)
         run("evaluate", form, f"test.{form}", "--json", "--device", "cpu", name=f"evaluate-{form}")
     for model in _MODELS:
-        run("predict", model, "--input", "test.csv", "--json", "--device", "cpu", name=f"predict-{model}")
+        run(
+            "predict",
+            model,
+            "--input",
+            "test.csv",
+            "--json",
+            "--device",
+            "cpu",
+            name=f"predict-{model}",
+        )
         run("evaluate", model, "dev.csv", "--json", "--device", "cpu", name=f"evaluate-{model}")
     run("inspect", "mean", "--json", name="inspect-model")
     run("compare", "cls", "mean", "test.csv", "--json", "--device", "cpu", name="compare")
     run("split", "train.csv", "--output", "split-parts", "--json", name="split")
-    run("split", "train.jsonl", "--output", "split-folds", "--folds", "3", "--pairs", "--json", name="split-folds")
+    run(
+        "split",
+        "train.jsonl",
+        "--output",
+        "split-folds",
+        "--folds",
+        "3",
+        "--pairs",
+        "--json",
+        name="split-folds",
+    )
     for goal, thresholds, calibration in (
         ("jaccard", "global", "temperature"),
         ("precision>=0.6", "per_label", "beta"),
@@ -183,8 +228,26 @@ def write(source: Path, output: Path) -> None:
         ("macro_f1", "by_frequency=0.2", "none"),
     ):
         choices = ["--goal", goal, "--thresholds", thresholds, "--calibration", calibration]
-        run("decide", "labels", "dev.csv", *choices, "--device", "cpu", "--json", name=f"decide-{goal}")
-    run("tokenizer", "corpus.jsonl", "--vocab-size", "80", "--output", "tokenizer", "--json", name="tokenizer")
+        run(
+            "decide",
+            "labels",
+            "dev.csv",
+            *choices,
+            "--device",
+            "cpu",
+            "--json",
+            name=f"decide-{goal}",
+        )
+    run(
+        "tokenizer",
+        "corpus.jsonl",
+        "--vocab-size",
+        "80",
+        "--output",
+        "tokenizer",
+        "--json",
+        name="tokenizer",
+    )
     pretraining = [
         "max_length=32", "batch_size=8", "total_steps=8", "checkpoint_steps=4", "evaluation_steps=4",
         "held_out_fraction=0.25", "held_out_rows=16", "precision=fp32", "device=cpu", "threads=1",
@@ -194,11 +257,22 @@ def write(source: Path, output: Path) -> None:
         "--json", *pretraining, name="pretrain",
     )  # fmt: skip
     run("fill-mask", "bert", "the [MASK] day.", "--json", "--device", "cpu", name="fill-mask")
-    run("next-sentence", "bert", "we are happy.", "the day.", "--json", "--device", "cpu", name="next-sentence")
+    run(
+        "next-sentence",
+        "bert",
+        "we are happy.",
+        "the day.",
+        "--json",
+        "--device",
+        "cpu",
+        name="next-sentence",
+    )
     files = {
         str(path.relative_to(output)): _digest(path)
         for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in _PROSE and "cache" not in path.relative_to(output).parts
+        if path.is_file()
+        and path.name not in _PROSE
+        and "cache" not in path.relative_to(output).parts
     }
     content = {"files": files, "json": _stable(run.documents)}
     (output / "frozen.json").write_text(json.dumps(content, indent=1, sort_keys=True), "utf-8")
@@ -213,7 +287,11 @@ def _stable(value: Any) -> Any:
 
 def _digest(path: Path) -> str:
     if path.suffix in (".json", ".jsonl"):
-        lines = path.read_text("utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_text("utf-8")]
+        lines = (
+            path.read_text("utf-8").splitlines()
+            if path.suffix == ".jsonl"
+            else [path.read_text("utf-8")]
+        )
         text = json.dumps([_stable(json.loads(line)) for line in lines])
         return hashlib.sha256(text.encode()).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -226,7 +304,9 @@ def _differences(one: Any, other: Any, place: str = "") -> list[str]:
         return [
             line
             for key in keys
-            for line in _differences(one.get(key, missing), other.get(key, missing), f"{place}/{key}")
+            for line in _differences(
+                one.get(key, missing), other.get(key, missing), f"{place}/{key}"
+            )
         ]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
@@ -244,7 +324,9 @@ def compare(first: Path, second: Path) -> int:
 
 def main() -> int:
     """Run the command named by the first argument."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     writing = commands.add_parser("write")
     writing.add_argument("--source", type=Path, required=True)

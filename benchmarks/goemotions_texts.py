@@ -9,8 +9,8 @@ import argparse
 import csv
 from pathlib import Path
 
-from multihot.data.records import read_examples
-from multihot.options import DataOptions
+from multihot.core.options import DataOptions
+from multihot.data.examples import read_examples
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ import training_slices
 from harness import environment, interpreter, rival_versions
 from multihot.data.tokens import load_tokenizer
 from multihot.demo import demo_data
-from multihot.devices import choose_device, choose_precision
+from multihot.models.devices import choose_device, choose_precision
 from multihot.models.encoder import locate_encoder
 from predict import compare, write_model
 from provenance import provenance

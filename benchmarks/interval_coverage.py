@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.decision.decision import Decision
-from multihot.decision.differences import Differences
-from multihot.evaluate import Evaluation
-from multihot.labels import LabelMatrix, LabelSpace
+from multihot.evaluation.evaluator import Evaluation
+from multihot.evaluation.paired_tests import Differences
 from provenance import append_row, provenance
 
 PREVALENCE = (0.45, 0.35, 0.25, 0.2, 0.15, 0.1, 0.06, 0.04)

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from harness import RIVALS, interpreter, rival_versions
-from multihot.artifact import load_artifact
-from multihot.data.records import read_examples
+from multihot.core.labels import LabelSpace
+from multihot.core.options import TrainOptions
+from multihot.data.examples import read_examples
 from multihot.demo import demo_data
-from multihot.labels import LabelSpace
+from multihot.inference.artifact import load_artifact
 from multihot.models.encoder import locate_encoder
-from multihot.options import TrainOptions
 from prediction_slices import (
     PRECISIONS,
     Plan,
@@ -102,7 +102,7 @@ def write_model(
     path: Path, rows: Rows, folder: Path, *, encoder: str, max_length: int, device: str = "cpu"
 ) -> None:
     """Train a few steps with the family's own head, which every contender can load."""
-    from multihot.train import train
+    from multihot.workflows.train import train
 
     options = TrainOptions(
         encoder=encoder,

@@ -33,20 +33,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from multihot.data.cache_folder import cache_folder
-from multihot.data.corpus import read_corpus
-from multihot.data.corpus_tokens import CorpusTokens
-from multihot.data.masking import mask_vocabulary
-from multihot.data.tokenized_corpus import tokenize_corpus
-from multihot.devices import Precision, choose_device, choose_precision
-from multihot.models.dropout import set_dropout, use_cheap_dropout
+from multihot.data.array_store import cache_folder
+from multihot.data.corpus.documents import read_corpus
+from multihot.data.corpus.masking import mask_vocabulary
+from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
+from multihot.models.cpu.dropout import set_dropout, use_cheap_dropout
+from multihot.models.devices import Precision, choose_device, choose_precision
 from multihot.models.encoder import load_encoder_tokenizer
-from multihot.models.pretraining import new_pretraining_model
-from multihot.models.pretraining_network import PretrainingNetwork, enable_packed_pretraining
+from multihot.models.pretraining.checkpoint import new_pretraining_model
+from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training import loop
 from multihot.training.optimizer import build_optimizer, linear_schedule
-from multihot.training.pretraining_evaluation import Evaluator, draw_held_out
-from multihot.training.pretraining_steps import ExampleSource, LossMeter, loss_on
+from multihot.training.pretraining.batches import ExampleSource, LossMeter, loss_on
+from multihot.training.pretraining.evaluation import Evaluator, draw_held_out
 from provenance import append_row, provenance
 from ratios import Spread, ratio, spread
 

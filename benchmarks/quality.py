@@ -19,16 +19,18 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.core.options import TrainOptions
+from multihot.core.progress import Listener
+from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
+from multihot.data.examples import Examples, read_examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.records import Examples, read_examples
-from multihot.data.unlabelled import with_unlabelled
+from multihot.data.union import with_unlabelled
 from multihot.decision.fitting import fit_decision
-from multihot.evaluate import Report, evaluate, report
-from multihot.listener import Listener
-from multihot.options import TrainOptions
-from multihot.predictor import Predictor
-from multihot.train import train
+from multihot.evaluation.evaluator import report
+from multihot.evaluation.report import Report
+from multihot.inference.predictor import Predictor
+from multihot.workflows.evaluate import evaluate
+from multihot.workflows.train import train
 from provenance import RESULTS, append_row, provenance
 
 SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "macro_roc_auc")
@@ -177,7 +179,7 @@ def _other_decisions(
 def _baseline(
     training: Examples, validation: Examples, test: Examples | None, options: TrainOptions
 ) -> tuple[Report, Report | None]:
-    from multihot.baseline import baseline_report
+    from multihot.workflows.baseline import baseline_report
 
     def score(examples: Examples) -> Report:
         return baseline_report(

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.records import read_examples
+from multihot.core.labels import LabelSpace
+from multihot.data.examples import read_examples
 from multihot.demo import demo_data
-from multihot.labels import LabelSpace
 
 __all__ = ["Rows", "add_data_arguments", "long_documents", "read_rows", "shuffled", "token_lengths"]
 

@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import environment, rival_versions
-from multihot.data.records import Examples, read_examples
+from multihot.core.labels import LabelSpace
+from multihot.data.examples import Examples, read_examples
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import fit_decision
-from multihot.evaluate import report
-from multihot.labels import LabelSpace
+from multihot.evaluation.evaluator import report
+from multihot.inference.predictor import Predictor
 from multihot.models.encoder import locate_encoder
-from multihot.predictor import Predictor
 from provenance import RESULTS, append_row, provenance
 from show import print_rows
 from texts import read_rows, token_lengths

@@ -96,10 +96,10 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a model that has learnt the sentences of `emotions`; read it, never change it."""
     from emotions import QUICK, write_jsonl
-    from multihot.config import build_options
-    from multihot.data.records import read_examples
-    from multihot.options import TrainOptions
-    from multihot.train import train
+    from multihot.core.options import TrainOptions
+    from multihot.core.recipes import build_options
+    from multihot.data.examples import read_examples
+    from multihot.workflows.train import train
 
     folder = tmp_path_factory.mktemp("tiny-model")
     training = read_examples(write_jsonl(folder / "train.jsonl"))

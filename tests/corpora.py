@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from multihot.data.corpus_tokens import CorpusTokens
-from multihot.tokenizer import SPECIAL_TOKENS
+from multihot.data.corpus.tokenize import CorpusTokens
+from multihot.data.corpus.wordpiece import SPECIAL_TOKENS
 
 NUM_LETTERS = 26
 FIRST_ORDINARY = len(SPECIAL_TOKENS)

@@ -21,9 +21,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from emotions import LABELS, NAMES, QUICK, TEXTS
 from multihot import LabelMatrix, LabelSpace, MultiLabelClassifier, TrainOptions, read_examples
-from multihot.config import option_types
+from multihot.core.progress import Listener
+from multihot.core.recipes import option_types
 from multihot.errors import DataError, LabelError, MultihotError, OptionError, StorageError
-from multihot.listener import Listener
 
 MULTI_HOT = LabelMatrix.from_names(NAMES, LabelSpace(LABELS)).values.astype(np.int64)
 

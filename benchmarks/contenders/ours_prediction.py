@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from contenders.gate import Gate, read_rows
-from multihot.artifact import load_artifact
-from multihot.backends.torch import TorchBackend
 from multihot.data.tokens import load_tokenizer
-from multihot.devices import choose_device, choose_precision, set_threads
+from multihot.inference.artifact import load_artifact
+from multihot.inference.predictor import Predictor
+from multihot.inference.torch_backend import TorchBackend
+from multihot.models.devices import choose_device, choose_precision, set_threads
 from multihot.models.network import load_network
-from multihot.predictor import Predictor
 
 
 def main() -> None:

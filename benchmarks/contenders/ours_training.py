@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from contenders.gate import Gate
-from multihot.config import build_options
+from multihot.core.labels import LabelSpace
+from multihot.core.options import TrainOptions
+from multihot.core.progress import Listener, StepProgress
+from multihot.core.recipes import build_options
 from multihot.data.batches import epoch_batches
-from multihot.data.records import read_examples
+from multihot.data.examples import read_examples
 from multihot.data.tokens import tokenize
-from multihot.labels import LabelSpace
-from multihot.listener import Listener, StepProgress
 from multihot.models.encoder import load_encoder_tokenizer
-from multihot.options import TrainOptions
-from multihot.train import train
+from multihot.workflows.train import train
 
 _NEVER = 10**9  # steps
 

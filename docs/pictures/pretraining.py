@@ -16,9 +16,9 @@ from matplotlib import pyplot
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from multihot.data.corpus_tokens import CorpusTokens
-from multihot.data.masking import MaskedBatch, mask_batch, mask_vocabulary
-from multihot.data.pretraining_pairs import Pairs, make_pairs
+from multihot.data.corpus.masking import MaskedBatch, mask_batch, mask_vocabulary
+from multihot.data.corpus.pairs import Pairs, make_pairs
+from multihot.data.corpus.tokenize import CorpusTokens
 
 HERE = Path(__file__).parent
 DOCUMENTS = (

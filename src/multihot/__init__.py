@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multihot.classifier import MultiLabelClassifier
-    from multihot.comparison import compare
-    from multihot.comparison_report import Comparison
-    from multihot.data.records import Examples, read_examples
-    from multihot.data.unions import union_of
+    from multihot.core.labels import LabelMatrix, LabelSpace
+    from multihot.core.options import DataOptions, TrainOptions
+    from multihot.core.pretrain_options import PretrainOptions
+    from multihot.data.examples import Examples, read_examples
+    from multihot.data.split_report import SplitReport
+    from multihot.data.union import union_of
     from multihot.errors import MultihotError
-    from multihot.evaluate import Report
-    from multihot.labels import LabelMatrix, LabelSpace
-    from multihot.masked import Fill, FillMask, NextSentence, fill_mask, next_sentence
-    from multihot.options import DataOptions, TrainOptions
-    from multihot.options_pretrain import PretrainOptions
-    from multihot.predictor import Prediction, Predictor
-    from multihot.pretraining import pretrain
-    from multihot.pretraining_report import PretrainReport
-    from multihot.split_report import SplitReport
-    from multihot.splitting import split
+    from multihot.evaluation.comparison import Comparison
+    from multihot.evaluation.report import Report
+    from multihot.inference.masked_lm import Fill, FillMask, NextSentence, fill_mask, next_sentence
+    from multihot.inference.predictor import Prediction, Predictor
+    from multihot.training.pretraining.report import PretrainReport
+    from multihot.workflows.compare import compare
+    from multihot.workflows.pretrain import pretrain
+    from multihot.workflows.split import split
 
     __version__: str
 
@@ -56,30 +56,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "multihot.comparison_report",
-    "DataOptions": "multihot.options",
-    "Examples": "multihot.data.records",
-    "Fill": "multihot.masked",
-    "FillMask": "multihot.masked",
-    "LabelMatrix": "multihot.labels",
-    "LabelSpace": "multihot.labels",
+    "Comparison": "multihot.evaluation.comparison",
+    "DataOptions": "multihot.core.options",
+    "Examples": "multihot.data.examples",
+    "Fill": "multihot.inference.masked_lm",
+    "FillMask": "multihot.inference.masked_lm",
+    "LabelMatrix": "multihot.core.labels",
+    "LabelSpace": "multihot.core.labels",
     "MultiLabelClassifier": "multihot.classifier",
     "MultihotError": "multihot.errors",
-    "NextSentence": "multihot.masked",
-    "Prediction": "multihot.predictor",
-    "Predictor": "multihot.predictor",
-    "PretrainOptions": "multihot.options_pretrain",
-    "PretrainReport": "multihot.pretraining_report",
-    "Report": "multihot.evaluate",
-    "SplitReport": "multihot.split_report",
-    "TrainOptions": "multihot.options",
-    "compare": "multihot.comparison",
-    "fill_mask": "multihot.masked",
-    "next_sentence": "multihot.masked",
-    "pretrain": "multihot.pretraining",
-    "read_examples": "multihot.data.records",
-    "split": "multihot.splitting",
-    "union_of": "multihot.data.unions",
+    "NextSentence": "multihot.inference.masked_lm",
+    "Prediction": "multihot.inference.predictor",
+    "Predictor": "multihot.inference.predictor",
+    "PretrainOptions": "multihot.core.pretrain_options",
+    "PretrainReport": "multihot.training.pretraining.report",
+    "Report": "multihot.evaluation.report",
+    "SplitReport": "multihot.data.split_report",
+    "TrainOptions": "multihot.core.options",
+    "compare": "multihot.workflows.compare",
+    "fill_mask": "multihot.inference.masked_lm",
+    "next_sentence": "multihot.inference.masked_lm",
+    "pretrain": "multihot.workflows.pretrain",
+    "read_examples": "multihot.data.examples",
+    "split": "multihot.workflows.split",
+    "union_of": "multihot.data.union",
 }
 
 

@@ -1,4 +1,4 @@
-"""The scikit-learn shaped class: options in the constructor, verbs as methods.
+"""The scikit-learn shaped class: options in the constructor, workflows as methods.
 
 It works inside `GridSearchCV` and `Pipeline` by duck typing; nothing is inherited.
 
@@ -8,6 +8,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
 import tempfile
@@ -19,23 +20,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.artifact import copy_artifact, load_artifact
-from multihot.config import build_options, option_types, to_plain
-from multihot.data.arrays import as_examples, as_texts, as_validation, is_matrix
-from multihot.data.records import Examples
-from multihot.decide import Redecision, decide, save
-from multihot.decision.goals import Costs
-from multihot.errors import OptionError
-from multihot.evaluate import Report, evaluate
-from multihot.extras import require_training
-from multihot.labels import LabelMatrix, LabelSpace
-from multihot.listener import Listener
-from multihot.options import TrainOptions
-from multihot.options_objective import ObjectiveOptions
-from multihot.predictor import Predictor
-from multihot.sklearn_form import as_json, classifier_tags, not_fitted
+from multihot.core.extras import require_training
+from multihot.core.goals import Costs
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import TrainOptions
+from multihot.core.progress import Listener
+from multihot.core.recipes import build_options, option_types, to_plain
+from multihot.data.examples import Examples, as_examples, as_texts, as_validation, is_matrix
+from multihot.errors import MultihotError, OptionError
+from multihot.evaluation.report import Report
+from multihot.inference.artifact import copy_artifact, load_artifact
+from multihot.inference.predictor import Predictor
+from multihot.workflows.decide import Redecision, decide, save
+from multihot.workflows.evaluate import evaluate
 
-__all__ = ["MultiLabelClassifier"]
+__all__ = ["MultiLabelClassifier", "as_json", "classifier_tags", "not_fitted"]
+
+
+def as_json(name: str, table: Mapping[str, str]) -> str:
+    """Return a parameter that is a table as recipes hold it; raise `OptionError` where JSON cannot."""
+    try:
+        return json.dumps(dict(table))
+    except TypeError as error:
+        raise OptionError(f"{name} is {table!r}; expected texts by label name: {error}.") from None
+
+
+def classifier_tags() -> Any:
+    """Return scikit-learn's tags of a multi-label classifier of strings."""
+    from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+    return Tags(
+        estimator_type="classifier",
+        target_tags=TargetTags(required=True, one_d_labels=False, two_d_labels=True),
+        classifier_tags=ClassifierTags(multi_class=False, multi_label=True),
+        input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+    )
+
+
+def not_fitted() -> Exception:
+    """Return scikit-learn's NotFittedError where it is installed, our own error elsewhere."""
+    message = "This MultiLabelClassifier is not fitted yet; call fit(...) or load(...) first."
+    try:
+        from sklearn.exceptions import NotFittedError
+    except ImportError:
+        return MultihotError(message)
+    error: Exception = NotFittedError(message)
+    return error
 
 
 class MultiLabelClassifier:
@@ -143,7 +174,7 @@ class MultiLabelClassifier:
             Folder for the model, also kept when the run is interrupted; default: temporary.
         """
         require_training()
-        from multihot.train import train
+        from multihot.workflows.train import train
 
         space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
         training = as_examples(X, y, space, "the training data", sample_weight=sample_weight)
@@ -207,7 +238,7 @@ class MultiLabelClassifier:
         empty_set_rule: str | None = None,
         costs: Costs | None = None,
     ) -> Redecision:
-        """Fit the decision again on N new texts: as `multihot.decide`, and `thresholds.json` is written."""
+        """Fit the decision again on N new texts: as `multihot.workflows.decide`, and `thresholds.json` is written."""
         predictor = self._predictor()
         result = decide(
             predictor,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from multihot.baseline import baseline_report
-from multihot.data.records import Examples, read_examples
-from multihot.evaluate import Report, evaluate
-from multihot.inspect import inspect_files
-from multihot.listener import Listener
-from multihot.options import DataOptions, TrainOptions
-from multihot.predictor import Prediction, Predictor
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.progress import Listener
+from multihot.data.examples import Examples, read_examples
+from multihot.evaluation.report import Report
+from multihot.inference.predictor import Prediction, Predictor
+from multihot.workflows.baseline import baseline_report
+from multihot.workflows.evaluate import evaluate
+from multihot.workflows.inspect import inspect_files
 
 __all__ = ["DEMO_OPTIONS", "DEMO_TEXTS", "DemoResult", "demo_data", "run_demo"]
 
@@ -53,7 +54,7 @@ def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTI
 
     Raises what `train` raises; `MissingExtraError` without the starter encoder.
     """
-    from multihot.train import train
+    from multihot.workflows.train import train
 
     paths = demo_data()
     listener.say(f"{inspect_files([str(path) for path in paths.values()], DataOptions())}\n")

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from multihot.cli.console import ConsoleListener
-from multihot.listener import Listener, StepProgress
+from multihot.core.progress import Listener, StepProgress
 
 
 def update(step: int) -> StepProgress:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from emotions import write_jsonl
-from multihot.artifact import load_artifact
 from multihot.cli.main import main
+from multihot.inference.artifact import load_artifact
 
 
 @pytest.fixture

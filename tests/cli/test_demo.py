@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from multihot import demo
-from multihot.artifact import load_artifact
 from multihot.cli.main import main
-from multihot.data.records import read_examples
+from multihot.data.examples import read_examples
+from multihot.inference.artifact import load_artifact
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models.pretraining import write_bert
+from models.pretraining.tiny import write_bert
 from multihot.cli.main import main
-from multihot.masked import fill_mask, next_sentence
+from multihot.inference.masked_lm import fill_mask, next_sentence
 
 PAIRS = [("i am happy", "the sun is good"), ("never again", "sad")]
 

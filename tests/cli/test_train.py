@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from emotions import QUICK, write_jsonl
-from multihot.artifact import load_artifact
 from multihot.cli.main import main
+from multihot.inference.artifact import load_artifact
 
 BRIEF = [f"{name}={value}" for name, value in {**QUICK, "epochs": 1}.items()]
 

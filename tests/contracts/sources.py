@@ -39,17 +39,12 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
 def torch_may_be_imported(module: str) -> bool:
     """Return whether `module` is one of those that compute with torch."""
     parts = module.split(".")[1:]
-    return parts[:1] in (
-        ["models"],
-        ["training"],
-        ["devices"],
-        ["train"],
-        ["masked"],
-        ["pretraining"],
-    ) or parts == [
-        "backends",
-        "torch",
-    ]
+    return parts[:1] in (["models"], ["training"]) or ".".join(parts) in (
+        "inference.masked_lm",
+        "inference.torch_backend",
+        "workflows.pretrain",
+        "workflows.train",
+    )
 
 
 def text_files() -> list[Path]:

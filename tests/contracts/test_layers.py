@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 from contracts.sources import ROOT, modules, parsed
-
-
-def _layers() -> list[str]:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    (contract,) = settings["tool"]["importlinter"]["contracts"]
-    return [str(line) for line in contract["layers"]]
 
 
 def test_imports_go_downwards_only() -> None:
@@ -31,17 +23,6 @@ def test_imports_go_downwards_only() -> None:
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_every_module_is_listed_in_one_layer() -> None:
-    listed = [name for line in _layers() for name in re.findall(r"[\w.]+", line)]
-    # A package is no module of its own; what its __init__ may hold is tested below.
-    paths = {name: path for name, path in modules().items() if path.name != "__init__.py"}
-    optional = set(re.findall(r"\(([\w.]+)\)", " ".join(_layers())))
-
-    assert sorted(set(listed)) == sorted(listed), "listed twice"
-    assert set(paths) - set(listed) == set(), "add these to [tool.importlinter] in pyproject.toml"
-    assert set(listed) - set(paths) <= optional, "these do not exist"
 
 
 def test_package_files_hold_nothing_but_their_docstring() -> None:

@@ -12,9 +12,9 @@ import dataclasses
 import pytest
 
 from contracts.sources import parsed
-from multihot.options import DataOptions, TrainOptions
-from multihot.options_objective import ObjectiveOptions
-from multihot.options_pretrain import PretrainOptions
+from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.pretrain_options import PretrainOptions
 
 DATA_OPTIONS = (
     "delimiter encoding format group_by header id_column ignore_columns label_column label_columns "
@@ -68,10 +68,10 @@ def test_options_are_frozen_and_have_defaults(options: type) -> None:
 @pytest.mark.parametrize(
     ("module", "options"),
     [
-        ("multihot.options", "DataOptions"),
-        ("multihot.options", "TrainOptions"),
-        ("multihot.options_objective", "ObjectiveOptions"),
-        ("multihot.options_pretrain", "PretrainOptions"),
+        ("multihot.core.options", "DataOptions"),
+        ("multihot.core.options", "TrainOptions"),
+        ("multihot.core.objective_options", "ObjectiveOptions"),
+        ("multihot.core.pretrain_options", "PretrainOptions"),
     ],
 )
 def test_every_option_is_followed_by_a_sentence(module: str, options: str) -> None:

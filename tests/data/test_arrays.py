@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multihot.data.arrays import as_examples
+from multihot.core.labels import LabelSpace
+from multihot.data.examples import as_examples
 from multihot.errors import DataError, LabelError
-from multihot.labels import LabelSpace
 
 SPACE = LabelSpace(("joy", "fear"))
 

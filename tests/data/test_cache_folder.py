@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multihot.data.cache_folder import cache_folder, remove_old
+from multihot.data.array_store import cache_folder, remove_old
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where other platforms have their folder")

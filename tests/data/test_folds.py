@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multihot.data.folds import stratified_folds, stratified_parts, units_of
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.data.stratify import stratified_folds, stratified_parts, units_of
 from multihot.errors import DataError, OptionError
-from multihot.labels import LabelMatrix, LabelSpace
 
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 CELLS = st.sampled_from([0.0, 1.0, np.nan, 0.3, 0.5, 0.8])

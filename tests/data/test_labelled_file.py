@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multihot.data import encoding, labelled_file
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data import labelled_file
+from multihot.data.examples import Examples, portable, read_examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.records import Examples, portable, read_examples
+from multihot.data.readers import text_encoding as encoding
 from multihot.errors import DataError, OptionError
-from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import DataOptions
 
 
 def written(folder: Path, name: str, content: str, codec: str = "utf-8") -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from multihot.data.token_cache import (
+from multihot.data.array_store import (
     EncodedRows,
     entry_of,
     find_rows,

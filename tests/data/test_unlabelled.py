@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from multihot.core.options import DataOptions
 from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.unlabelled import with_unlabelled
+from multihot.data.union import with_unlabelled
 from multihot.errors import DataError
-from multihot.options import DataOptions
 
 
 @pytest.fixture

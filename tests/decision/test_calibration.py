@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from multihot.core.labels import LabelSpace
 from multihot.decision.calibration import LEAST_SUPPORT, METHODS, Calibration, fit_calibration
 from multihot.decision.calibrators import isotonic_blocks, isotonic_map
 from multihot.decision.rules import sigmoid
 from multihot.errors import ArtifactError
-from multihot.labels import LabelSpace
 
 Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import EMPTY_SET_RULES, GOALS
 from multihot.decision.calibration import METHODS
 from multihot.decision.decision import KINDS, Decision, rows_fitted
 from multihot.decision.fitting import fit_decision
-from multihot.decision.goal_values import goal_value
+from multihot.decision.objective import goal_value
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
-from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import EMPTY_SET_RULES, GOALS
 
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 Array = npt.NDArray[Any]

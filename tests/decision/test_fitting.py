@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multihot.decision.decision import Decision, row_hashes
+from multihot.core.goals import parse_goal
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.decision.cross_fit import with_report
+from multihot.decision.decision import Decision
 from multihot.decision.fitting import Choices, at_half, fit_choices, fit_decision, fit_rows
-from multihot.decision.folds import assign_folds
-from multihot.decision.goal_values import decided_value, goal_value
-from multihot.decision.goals import parse_goal
-from multihot.decision.honest import with_report
-from multihot.decision.shrinkage import STRENGTHS, blend, fit_shrunk
+from multihot.decision.fold_assignment import assign_folds
+from multihot.decision.objective import decided_value, goal_value
+from multihot.decision.regularized_thresholds import STRENGTHS, blend, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import OptionError
-from multihot.labels import LabelMatrix, LabelSpace
 
 Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=30)

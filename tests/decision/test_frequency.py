@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multihot.core.goals import frequency_share, is_fitted, parse_goal, parse_thresholds
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.decision.decision import Decision
-from multihot.decision.fitted_rows import row_hashes
 from multihot.decision.fitting import Choices, fit_rows
-from multihot.decision.frequency import fit_by_frequency
-from multihot.decision.goal_values import decided_value, goal_value
-from multihot.decision.goals import parse_goal
-from multihot.decision.threshold_words import frequency_share, is_fitted, parse_thresholds
+from multihot.decision.objective import decided_value, goal_value
+from multihot.decision.regularized_thresholds import fit_by_frequency
 from multihot.decision.thresholds import fit_global
 from multihot.errors import ArtifactError, OptionError
-from multihot.labels import LabelMatrix, LabelSpace
 
 Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)

@@ -14,8 +14,8 @@ from multihot.decision.intervals import (
     percentile_interval,
     wilson_interval,
 )
-from multihot.decision.replicates import ReplicateSums
-from multihot.decision.row_statistics import (
+from multihot.evaluation.bootstrap import ReplicateSums
+from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
     metrics_of_sums,
     num_statistics,

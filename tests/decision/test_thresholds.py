@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multihot.decision.goal_values import goal_value
-from multihot.decision.goals import parse_goal
+from multihot.core.goals import parse_goal
+from multihot.core.options import GOALS
+from multihot.decision.objective import goal_value
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
-from multihot.options import GOALS
 
 ALL_GOALS = (*GOALS, "precision>=0.6", "precision>=1", "recall>=0.5", "cost=1:3", "cost=4:0.5")
 

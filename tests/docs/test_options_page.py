@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from multihot.options import DataOptions, TrainOptions
-from multihot.options_objective import ObjectiveOptions
-from multihot.options_pretrain import PretrainOptions
+from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.pretrain_options import PretrainOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 INTRODUCTION = """# Options

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from emotions import LABELS, NAMES, QUICK, TEXTS, write_jsonl
-from multihot.artifact import load_artifact
 from multihot.cli.main import main
 from multihot.errors import ArtifactError
-from multihot.predictor import Predictor
+from multihot.inference.artifact import load_artifact
+from multihot.inference.predictor import Predictor
 
 RECIPE = [f"{name}={value}" for name, value in QUICK.items()]
 

@@ -20,18 +20,18 @@ import torch
 from torch import nn
 
 from models.families import WORDS, write_family
-from multihot.backends.torch import pad_id
-from multihot.data.records import Examples
-from multihot.labels import LabelMatrix, LabelSpace
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.data.dataset import encode
+from multihot.data.examples import Examples
+from multihot.inference.torch_backend import pad_id
 from multihot.models.encoder import load_encoder_tokenizer
 from multihot.models.network import build_network
-from multihot.options import DataOptions, TrainOptions
-from multihot.options_objective import ObjectiveOptions
 from multihot.training import loop
-from multihot.training.finetuning import loss_on, steps_after
+from multihot.training.batches import loss_on, steps_after
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
-from multihot.training.rows import encode
 
 FILE = Path(__file__).with_name("twenty_steps.json")
 SPACE = LabelSpace(("joy", "love", "fear"))

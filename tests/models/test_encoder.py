@@ -72,7 +72,7 @@ def test_a_starter_with_other_weights_is_refused(
 def test_a_starter_with_the_right_weights_still_passes_the_other_checks(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multihot.files import sha256_of
+    from multihot.core.files import sha256_of
 
     package = folder.parent / "package"
     shutil.copytree(folder, package / "model")

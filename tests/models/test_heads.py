@@ -14,7 +14,7 @@ from multihot.models.heads import (
     MeanPoolingHead,
     mean_pool,
 )
-from multihot.models.packing import Packing, lay_out
+from multihot.models.packed.layout import Packing, lay_out
 
 PROMPT = LabelPrompt(((1, 2), (2, 4), (4, 5)), length=6, text_type=1)
 LENGTHS = (9, 7, 8)

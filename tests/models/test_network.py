@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.families import FAMILIES, encoded, write_family
-from multihot.backends.torch import pad_id
+from multihot.core.labels import LabelSpace
 from multihot.errors import ArtifactError, EncoderError
-from multihot.labels import LabelSpace
+from multihot.inference.torch_backend import pad_id
 from multihot.models.network import (
     EncoderAndHead,
     SequenceClassification,

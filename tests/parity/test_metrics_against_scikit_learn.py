@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from multihot.decision.metrics import Counts, LabelCounts
-from multihot.decision.ranking import Ranking, RankingMetrics
+from multihot.decision.counts import Counts, LabelCounts
+from multihot.evaluation.ranking import Ranking, RankingMetrics
 
 pytestmark = pytest.mark.parity
 metrics = pytest.importorskip("sklearn.metrics")

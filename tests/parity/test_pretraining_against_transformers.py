@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 
 from models.families import write_family
-from models.pretraining import masked_pairs, packed_network, spread, write_bert
-from multihot.masked import FillMask, NextSentence
+from models.pretraining.tiny import masked_pairs, packed_network, spread, write_bert
+from multihot.inference.masked_lm import FillMask, NextSentence
 from multihot.models.encoder import load_encoder_tokenizer
-from multihot.models.pretraining import (
+from multihot.models.pretraining.checkpoint import (
     load_pretraining_model,
     new_pretraining_model,
     save_pretraining_model,
 )
-from multihot.models.pretraining_loss import step_loss
-from multihot.models.pretraining_network import pretraining_loss
+from multihot.models.pretraining.loss import step_loss
+from multihot.models.pretraining.network import pretraining_loss
 
 pytestmark = pytest.mark.parity
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from multihot.data.shares import two_proportion_p_value
+from multihot.data.label_statistics import two_proportion_p_value
 
 pytestmark = pytest.mark.parity
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from multihot.data.splits import stratified_split
-from multihot.labels import LabelMatrix, LabelSpace
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.data.stratify import stratified_split
 
 Array = npt.NDArray[Any]
 pytestmark = pytest.mark.parity

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from multihot.training.averaging import WeightAverage
 from multihot.training.checkpoint import load_averages, load_checkpoint, save_checkpoint
-from multihot.training.optimizer import build_optimizer
+from multihot.training.optimizer import WeightAverage, build_optimizer
 from training.toys import copied, same, steps_of, toy_network, toy_rows, train_toy
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from models.packable import make_network
-from multihot.devices import choose_precision
+from multihot.core.progress import Listener
 from multihot.errors import OptionError
-from multihot.listener import Listener
-from multihot.models.packed import ATTENTION
-from multihot.training.execution import choose_execution
+from multihot.models.devices import choose_precision
+from multihot.models.packed.encoder import ATTENTION
+from multihot.training.compute import choose_execution
 
 
 class Notes(Listener):

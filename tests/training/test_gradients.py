@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from multihot.models.embedding import TouchedRowsEmbedding, use_touched_rows
-from multihot.training.gradients import Gradients
+from multihot.models.cpu.embedding import TouchedRowsEmbedding, use_touched_rows
+from multihot.training.loop import Gradients
 from multihot.training.optimizer import build_optimizer
 from training.toys import toy_network, toy_rows
 

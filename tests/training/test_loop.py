@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from multihot.backends.torch import pad_id
+from multihot.core.labels import LabelSpace
+from multihot.core.objective_options import ObjectiveOptions
 from multihot.data.batches import padded_batch
 from multihot.data.tokens import tokenize
 from multihot.errors import NonFiniteError
-from multihot.labels import LabelSpace
+from multihot.inference.torch_backend import pad_id
 from multihot.models.encoder import load_encoder_tokenizer
 from multihot.models.network import build_network
-from multihot.options_objective import ObjectiveOptions
 from multihot.training import loop
-from multihot.training.finetuning import loss_on
+from multihot.training.batches import loss_on
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from training.toys import copied, parts, same, steps_of, toy_network, toy_rows, train_toy

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from multihot.config import build_options
+from multihot.core.objective_options import LOSS_NAMES, ObjectiveOptions
+from multihot.core.recipes import build_options
 from multihot.errors import OptionError
 from multihot.models import losses
-from multihot.options_objective import LOSS_NAMES, ObjectiveOptions
 from multihot.training.objective import Objective, build_objective
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.families import FAMILIES, write_family
-from multihot.labels import LabelSpace
+from multihot.core.labels import LabelSpace
 from multihot.models.network import build_network
 from multihot.training.optimizer import (
     build_optimizer,

@@ -1,24 +1,28 @@
-"""What the verbs' parsers share."""
+"""What the commands' parsers share, and the lines of a file or of standard input, each with its place."""
 
 from __future__ import annotations
 
 import argparse
 import codecs
+import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import islice
+from pathlib import Path
 from typing import Any, TextIO
 
-from multihot.config import build_options, parse_assignments, updated
-from multihot.errors import OptionError
-from multihot.options import DataOptions, TrainOptions
-from multihot.options_pretrain import PretrainOptions
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.pretrain_options import PretrainOptions
+from multihot.core.recipes import build_options, parse_assignments, updated
+from multihot.errors import DataError, OptionError
 
 __all__ = [
     "data_options",
     "files_and_assignments",
     "holds_unicode",
+    "line_windows",
     "new_parser",
     "parse",
     "print_json",
@@ -98,3 +102,35 @@ def print_json(content: Any) -> None:
 def holds_unicode(stream: TextIO) -> bool:
     """Whether a stream takes every character; standard output may be limited to ASCII or cp1252."""
     return stream.encoding is None or codecs.lookup(stream.encoding).name.startswith("utf")
+
+
+_WINDOW_LINES = 256  # answered together; bounds memory, and the time until the first answer
+
+
+def line_windows(source: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the lines of a file, or of standard input (`-`), some at a time: names and texts.
+
+    Blank lines are left out. The encoding of a file is detected; standard input is UTF-8.
+    Raises `DataError` for a file that is not there or is no text.
+    """
+    where = "standard input" if source == "-" else source
+    numbered = (
+        (f"Line {number} of {where}", text)
+        for number, text in enumerate((line.rstrip("\r\n") for line in _lines(source)), start=1)
+        if text.strip()
+    )
+    while window := list(islice(numbered, _WINDOW_LINES)):
+        yield [name for name, _ in window], [text for _, text in window]
+
+
+def _lines(source: str) -> Iterator[str]:
+    from multihot.data.readers.text_encoding import file_encoding, read_lines, stream_lines
+
+    if source != "-":
+        path = Path(source)
+        if not path.is_file():
+            raise DataError("There is no such file.", path=path)
+        return read_lines(path, file_encoding(path).name)
+    if isinstance(sys.stdin, io.StringIO):  # a program that feeds texts instead of bytes
+        return iter(sys.stdin)
+    return stream_lines(sys.stdin.buffer, "utf-8-sig", "standard input")

@@ -31,12 +31,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     given = parse(parser, arguments)
 
-    from multihot.artifact import load_artifact
-    from multihot.comparison import compare, united_space
-    from multihot.config import to_plain
+    from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
     from multihot.errors import OptionError
-    from multihot.predictor import Predictor
+    from multihot.inference.artifact import load_artifact
+    from multihot.inference.predictor import Predictor
+    from multihot.workflows.compare import compare, united_space
 
     if given.seed < 0:
         raise OptionError(f"--seed is {given.seed}; expected a whole number from 0.")

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from multihot.listener import Listener, StepProgress
+from multihot.core.progress import Listener, StepProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

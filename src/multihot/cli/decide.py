@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, say
-from multihot.decision.goals import parse_goal, read_costs
+from multihot.core.goals import parse_goal, read_costs
 
 __all__ = ["run"]
 
@@ -46,11 +46,11 @@ def run(arguments: Sequence[str]) -> int:
     if given.goal is not None:
         parse_goal(given.goal)
 
-    from multihot.artifact import load_artifact
-    from multihot.config import to_plain
+    from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
-    from multihot.decide import decide, save
-    from multihot.predictor import Predictor
+    from multihot.inference.artifact import load_artifact
+    from multihot.inference.predictor import Predictor
+    from multihot.workflows.decide import decide, save
 
     artifact = load_artifact(given.model)
     names = artifact.decision.space.names

@@ -13,7 +13,7 @@ from multihot.cli.arguments import new_parser, parse
 from multihot.cli.console import ConsoleListener, say
 
 if TYPE_CHECKING:
-    from multihot.evaluate import Report
+    from multihot.evaluation.report import Report
 
 __all__ = ["run"]
 
@@ -30,11 +30,11 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="DIR", help=f"the model folder (default: {_FOLDER})")
     given = parse(parser, arguments)
 
-    from multihot.extras import require_training
+    from multihot.core.extras import require_training
 
     require_training()
     from multihot.demo import DEMO_TEXTS, run_demo
-    from multihot.training.run_folder import check_output
+    from multihot.training.run_directory import check_output
 
     started = time.monotonic()
     output = Path(given.output or _FOLDER)

@@ -34,12 +34,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     given = parse(parser, arguments)
 
-    from multihot.artifact import load_artifact
-    from multihot.config import to_plain
+    from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
-    from multihot.evaluate import evaluate
-    from multihot.predictor import Predictor
-    from multihot.reliability import draw_reliability, require_plots
+    from multihot.evaluation.reliability_plot import draw_reliability, require_plots
+    from multihot.inference.artifact import load_artifact
+    from multihot.inference.predictor import Predictor
+    from multihot.workflows.evaluate import evaluate
 
     picture = None if given.reliability is None else Path(given.reliability)
     if picture is not None:

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import holds_unicode, new_parser, parse
-from multihot.cli.lines import line_windows
+from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
 from multihot.errors import OptionError
 
 if TYPE_CHECKING:
-    from multihot.masked import Fill
+    from multihot.inference.masked_lm import Fill
 
 __all__ = ["run"]
 
@@ -45,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.top < 1:
         raise OptionError(f"--top {given.top}; expected at least 1.")
 
-    from multihot.masked import FillMask
+    from multihot.inference.masked_lm import FillMask
 
     model = FillMask.load(given.model, device=given.device)
     for names, texts in _windows(given):

@@ -29,8 +29,13 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parse(parser, arguments)
 
-    from multihot.artifact import is_artifact
-    from multihot.inspect import ArtifactSummary, Inspection, inspect_artifact, inspect_files
+    from multihot.inference.artifact import is_artifact
+    from multihot.workflows.inspect import (
+        ArtifactSummary,
+        Inspection,
+        inspect_artifact,
+        inspect_files,
+    )
 
     pairs = [target for target in given.targets if target.startswith("data.") and "=" in target]
     paths = [target for target in given.targets if target not in pairs]

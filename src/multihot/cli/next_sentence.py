@@ -7,8 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-from multihot.cli.arguments import holds_unicode, new_parser, parse
-from multihot.cli.lines import line_windows
+from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
 from multihot.errors import DataError, OptionError
 
 __all__ = ["run"]
@@ -39,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
             f"texts were given{' beside --input' if given.input else ''}."
         )
 
-    from multihot.masked import NextSentence
+    from multihot.inference.masked_lm import NextSentence
 
     model = NextSentence.load(given.model, device=given.device)
     for names, pairs in _windows(given):

@@ -17,9 +17,9 @@ from multihot.cli.console import TextCounter, say
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from multihot.artifact import Artifact
-    from multihot.data.records import TextRow, TextStream
-    from multihot.predictor import Prediction
+    from multihot.data.examples import TextRow, TextStream
+    from multihot.inference.artifact import Artifact
+    from multihot.inference.predictor import Prediction
 
 __all__ = ["run"]
 
@@ -59,8 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     given = parse(parser, arguments)
     _check(given)
 
-    from multihot.artifact import load_artifact
-    from multihot.predictor import Predictor
+    from multihot.inference.artifact import load_artifact
+    from multihot.inference.predictor import Predictor
 
     artifact = load_artifact(given.model)
     if given.threshold is not None:
@@ -127,8 +127,8 @@ def _check(given: argparse.Namespace) -> None:
 
 def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
     """Return the texts of the command line or of a file."""
-    from multihot.config import to_plain
-    from multihot.data.records import TextRow, TextStream, stream_texts
+    from multihot.core.recipes import to_plain
+    from multihot.data.examples import TextRow, TextStream, stream_texts
 
     if given.input is None:
         numbered = enumerate(given.texts, start=1)
@@ -144,7 +144,7 @@ def _opened(output: str | None) -> Iterator[_Output]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    from multihot.files import atomic_text, storage_errors
+    from multihot.core.files import atomic_text, storage_errors
 
     path = Path(output)
     with storage_errors(path):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse, print_json
 from multihot.cli.console import ConsoleListener, say
-from multihot.config import build_options, parse_assignments, read_recipe, updated
+from multihot.core.pretrain_options import PretrainOptions
+from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
-from multihot.options_pretrain import PretrainOptions
 
 if TYPE_CHECKING:
-    from multihot.data.records import Examples
-    from multihot.options import DataOptions
-    from multihot.probe import ProbeReport
+    from multihot.core.options import DataOptions
+    from multihot.data.examples import Examples
+    from multihot.workflows.probe import ProbeReport
 
 __all__ = ["run"]
 
@@ -67,13 +67,13 @@ def run(arguments: Sequence[str]) -> int:
     if given.output is None:
         raise OptionError("--output DIR is missing: the folder that the encoder is to go to.")
     output = Path(given.output)
-    from multihot.extras import require_training
+    from multihot.core.extras import require_training
 
     require_training()
     task = _read_task(given.probe, options.probe.data) if given.probe else None
     with ConsoleListener() as listener:
-        from multihot.pretraining import pretrain, probe_starts
-        from multihot.pretraining_report import is_pretrained, read_report
+        from multihot.training.pretraining.report import is_pretrained, read_report
+        from multihot.workflows.pretrain import pretrain, probe_starts
 
         if given.resume and is_pretrained(output):
             say(f"{output} is already finished.")
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
         comparison: ProbeReport | None = None
         if task is not None:
-            from multihot.probe import probe
+            from multihot.workflows.probe import probe
 
             folder = output / "run" / "probe"
             comparison = probe(
@@ -114,7 +114,7 @@ def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:
     """Read the probe's files, the second as the first, before the long work begins."""
-    from multihot.data.records import portable, read_examples
+    from multihot.data.examples import portable, read_examples
 
     training = read_examples(paths[0], data)
     if training.labels is None:

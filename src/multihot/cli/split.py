@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     if len(paths) != 1:
         raise OptionError(f"Name one file to split; {len(paths)} were named.")
 
-    from multihot.splitting import split
+    from multihot.workflows.split import split
 
     report = split(
         paths[0],

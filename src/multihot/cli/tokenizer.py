@@ -49,8 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parse(parser, arguments)
 
-    from multihot.data.corpus import read_corpus
-    from multihot.tokenizer import save_tokenizer, train_tokenizer
+    from multihot.data.corpus.documents import read_corpus
+    from multihot.data.corpus.wordpiece import save_tokenizer, train_tokenizer
 
     output = Path(given.output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
 from multihot.cli.console import ConsoleListener, say
-from multihot.config import (
+from multihot.core.options import TrainOptions
+from multihot.core.recipes import (
     build_options,
     option_types,
     parse_assignments,
@@ -18,12 +19,11 @@ from multihot.config import (
     updated,
 )
 from multihot.errors import OptionError
-from multihot.options import TrainOptions
 
 if TYPE_CHECKING:
-    from multihot.artifact import Artifact
+    from multihot.core.labels import LabelSpace
     from multihot.data.labelled_file import LabelledFile
-    from multihot.labels import LabelSpace
+    from multihot.inference.artifact import Artifact
 
 __all__ = ["run"]
 
@@ -82,8 +82,8 @@ def run(arguments: Sequence[str]) -> int:
     forgotten = [word for word in paths if word in option_types(TrainOptions)]
     parse_assignments(word for word in forgotten if not Path(word).exists())  # says how to write it
     values = _values(given, assignments)
-    from multihot.artifact import is_artifact, load_artifact
-    from multihot.training.run_folder import check_output
+    from multihot.inference.artifact import is_artifact, load_artifact
+    from multihot.training.run_directory import check_output
 
     stems = dict.fromkeys(Path(path).stem for path in paths)
     output = Path(given.output or Path("runs") / "+".join(stems))
@@ -106,10 +106,10 @@ def run(arguments: Sequence[str]) -> int:
     training, validation = _read(paths, given.validation, given.unlabelled, options, space)
 
     with ConsoleListener() as listener:
-        from multihot.extras import require_training
+        from multihot.core.extras import require_training
 
         require_training()
-        from multihot.train import train
+        from multihot.workflows.train import train
 
         result = train(
             training,
@@ -164,10 +164,9 @@ def _read(
     space: LabelSpace | None,
 ) -> tuple[LabelledFile, LabelledFile | None]:
     """Open all files, the last as those to train on, and say what was recognised in each."""
+    from multihot.data.examples import portable
     from multihot.data.labelled_file import open_labelled
-    from multihot.data.records import portable
-    from multihot.data.unions import open_union
-    from multihot.data.unlabelled import with_unlabelled
+    from multihot.data.union import open_union, with_unlabelled
 
     training = open_union(train_paths, options.data, space=space)
     if unlabelled_paths:

@@ -1,1 +1,1 @@
-"""Read, check, split and batch texts and labels."""
+"""Texts and labels: reading, checking, splitting, tokenising and batching; no torch."""

@@ -10,21 +10,30 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from multihot.data.columns import column_notes, find_id_column, find_text_column, text_of
-from multihot.data.labelling import LabelPlan, plan_labels
-from multihot.data.records import Examples, Tally, read_examples
-from multihot.data.row_cells import extra_places, group_cells, weight_cells
-from multihot.data.rows import Row, as_text
-from multihot.data.tables import open_table
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data.columns.label_plan import LabelPlan, plan_labels
+from multihot.data.columns.text_and_id import (
+    column_notes,
+    extra_places,
+    find_id_column,
+    find_text_column,
+    group_cells,
+    text_of,
+    weight_cells,
+)
+from multihot.data.examples import Examples, Tally, read_examples
+from multihot.data.readers.open_table import open_table
+from multihot.data.readers.table import Row, as_text
 from multihot.errors import DataError
-from multihot.labels import LabelSpace
-from multihot.options import DataOptions
 
-__all__ = ["LabelledFile", "open_labelled"]
+__all__ = ["LabelledFile", "labelled_chunks", "open_labelled", "required_labels"]
 
 _CHECKED_ROWS = 1024  # rows held at once while the file is checked
 
 Chunks = Callable[[int], Iterator[Examples]]
+
+_WINDOW_ROWS = 1024  # rows read and scored together
 
 
 @dataclass(frozen=True)
@@ -193,3 +202,26 @@ def _in_memory(examples: Examples, reason: str) -> LabelledFile:
         num_rows=len(examples),
         _chunks=chunks,
     )
+
+
+def labelled_chunks(
+    examples: Examples | LabelledFile,
+) -> Iterator[tuple[Examples, LabelMatrix]]:
+    """Go through examples in pieces that are scored together, with their labels.
+
+    Raises `DataError` when there are none.
+    """
+    if isinstance(examples, LabelledFile):
+        for chunk in examples.chunks(_WINDOW_ROWS):
+            yield chunk, required_labels(chunk)
+        return
+    for start in range(0, len(examples), _WINDOW_ROWS):
+        chunk = examples.take(range(start, min(start + _WINDOW_ROWS, len(examples))))
+        yield chunk, required_labels(chunk)
+
+
+def required_labels(examples: Examples) -> LabelMatrix:
+    """Return the labels; raise `DataError` where there are none."""
+    if examples.labels is None:
+        raise DataError("has no labels to compare with.", path=examples.source)
+    return examples.labels

@@ -1,1 +1,1 @@
-"""Turn scores into labels: metrics, thresholds and the decision itself (numpy only)."""
+"""Logits to scores to labels, and how that is fitted; numpy only."""

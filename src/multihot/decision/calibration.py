@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.files import required_value
+from multihot.core.labels import LabelSpace
 from multihot.decision.calibrators import (
     apply_beta,
     fit_beta,
@@ -22,8 +24,6 @@ from multihot.decision.calibrators import (
     isotonic_map,
 )
 from multihot.errors import ArtifactError
-from multihot.files import required_value
-from multihot.labels import LabelSpace
 
 __all__ = ["LEAST_SUPPORT", "METHODS", "Calibration", "fit_calibration"]
 

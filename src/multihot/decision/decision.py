@@ -14,17 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.files import required_value
+from multihot.core.goals import Goal, frequency_share, parse_goal
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.options import EMPTY_SET_RULES
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
-from multihot.decision.fitted_rows import FittedOn, row_hashes
-from multihot.decision.goal_values import decided_value
-from multihot.decision.goals import Goal, parse_goal
+from multihot.decision.objective import decided_value
+from multihot.decision.provenance import FittedOn
 from multihot.decision.rules import at_thresholds, highest, sigmoid, with_nearest
-from multihot.decision.threshold_words import frequency_share
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
-from multihot.files import required_value
-from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import EMPTY_SET_RULES
 
 __all__ = ["KINDS", "Decision", "FittedOn", "row_hashes", "rows_fitted"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from multihot.core.files import required_value
 from multihot.errors import ArtifactError
-from multihot.files import required_value
 
 __all__ = ["FitReport"]
 

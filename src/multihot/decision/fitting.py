@@ -16,19 +16,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.goals import Costs, Goal, frequency_share, parse_goal, parse_thresholds
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibration import fit_calibration
 from multihot.decision.decision import Decision
-from multihot.decision.fitted_rows import FittedOn, row_hashes
-from multihot.decision.folds import assign_folds
-from multihot.decision.frequency import fit_by_frequency
-from multihot.decision.goal_values import goal_value
-from multihot.decision.goals import Costs, Goal, parse_goal
-from multihot.decision.shrinkage import blend, fit_shrunk
-from multihot.decision.threshold_words import frequency_share, parse_thresholds
+from multihot.decision.fold_assignment import assign_folds
+from multihot.decision.objective import goal_value
+from multihot.decision.provenance import FittedOn
+from multihot.decision.regularized_thresholds import blend, fit_by_frequency, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
-from multihot.labels import LabelMatrix, LabelSpace
-from multihot.options import CALIBRATIONS
 
 __all__ = [
     "NUM_FOLDS",

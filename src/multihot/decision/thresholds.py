@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from multihot.decision.events import Events, Groups, best_threshold, resolution
-from multihot.decision.goal_values import as_goal, check_scores, goal_value
-from multihot.decision.goals import Goal
+from multihot.core.goals import Goal
+from multihot.decision.objective import as_goal, check_scores, goal_value
+from multihot.decision.threshold_sweep import Events, Groups, best_threshold, resolution
 from multihot.errors import OptionError
 
 __all__ = ["fit_global", "fit_per_label"]

@@ -1,1 +1,1 @@
-"""Encoders, heads and losses (torch)."""
+"""Encoders, heads, losses and packed execution; torch."""

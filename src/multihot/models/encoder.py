@@ -13,10 +13,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from multihot.core.files import sha256_of
+from multihot.core.options import POOLINGS
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
-from multihot.files import sha256_of
-from multihot.options import POOLINGS
 
 __all__ = [
     "EncoderSource",

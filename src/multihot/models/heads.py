@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from multihot.data.label_prompt import LabelPrompt
-from multihot.models.packing import Packing
+from multihot.models.packed.layout import Packing
 
 __all__ = ["AttentionPoolingHead", "Head", "LabelsInTextHead", "MeanPoolingHead", "mean_pool"]
 

@@ -23,16 +23,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from multihot.core.labels import LabelSpace
 from multihot.data.batches import Batch, PackedBatch
 from multihot.data.label_prompt import LabelPrompt
 from multihot.errors import ArtifactError
-from multihot.labels import LabelSpace
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
-from multihot.models.last_layer import narrow_last_layer
-from multihot.models.loading import load_weights, refuse_lost
-from multihot.models.packed import encoder_inputs, keep_first_tokens
-from multihot.models.packing import Packing, lay_out
+from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens
+from multihot.models.packed.last_layer import narrow_last_layer
+from multihot.models.packed.layout import Packing, lay_out
+from multihot.models.weights import load_weights, refuse_lost
 
 __all__ = [
     "EncoderAndHead",

@@ -1,1 +1,1 @@
-"""The training loop and what it needs: optimiser, checkpoints, log."""
+"""The one training loop, what surrounds it, and the runs that are built on it."""

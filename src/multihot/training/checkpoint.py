@@ -30,8 +30,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from multihot.errors import StorageError, TrainingError
-from multihot.files import (
+from multihot.core.files import (
     flush_file,
     flush_folder,
     read_json,
@@ -39,7 +38,8 @@ from multihot.files import (
     storage_errors,
     write_json,
 )
-from multihot.training.averaging import AVERAGE
+from multihot.errors import StorageError, TrainingError
+from multihot.training.optimizer import AVERAGE
 
 __all__ = [
     "checkpoint_folder",

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from multihot.core.objective_options import ObjectiveOptions
 from multihot.models import losses
-from multihot.options_objective import ObjectiveOptions
 
 __all__ = ["Objective", "build_objective"]
 

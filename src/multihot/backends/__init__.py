@@ -1,1 +1,0 @@
-"""Token ids in, logits out: one module per runtime."""

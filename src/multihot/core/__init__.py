@@ -1,0 +1,1 @@
+"""What every layer uses: labels, options, goals, files, seeds, progress; no torch."""

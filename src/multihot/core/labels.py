@@ -1,0 +1,231 @@
+"""Label names and label values: the two things every other module agrees on.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.errors import LabelError
+
+__all__ = ["LabelMatrix", "LabelSpace", "row_hashes"]
+
+FloatArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.int64]
+
+_HALF = 0.5  # as many for as against
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Label names in a fixed order; the order of every column in the project.
+
+    Names are normalised to NFC and stripped; they must be non-empty, unique and free of control
+    characters. Raises `LabelError` otherwise.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names = tuple(unicodedata.normalize("NFC", str(name)).strip() for name in self.names)
+        object.__setattr__(self, "names", names)
+        if not names:
+            raise LabelError("There are no labels: at least one label name is needed.")
+        for name in names:
+            if not name:
+                raise LabelError(f"A label name is empty. The names are: {list(names)}")
+            if any(unicodedata.category(character) == "Cc" for character in name):
+                raise LabelError(f"The label name {name!r} contains a control character.")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise LabelError(
+                f"Label names must be unique; these occur more than once: {', '.join(repeated)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Return the column of `name`; raise `LabelError` when there is none."""
+        try:
+            return self.names.index(unicodedata.normalize("NFC", name).strip())
+        except ValueError:
+            raise LabelError(
+                f"Unknown label '{name}'. The labels are: {', '.join(self.names)}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class LabelMatrix:
+    """Label values of N texts: 1 = has the label, 0 = has it not, NaN = unknown.
+
+    A value between 0 and 1 is *soft*: the share of annotators who gave the label. Training uses it as
+    it is; what decides or measures asks `hard()`.
+
+    Attributes
+    ----------
+    space
+        The names of the L columns.
+    values
+        *Shape:* (N, L), float32, each between 0 and 1, or NaN.
+    lists_all
+        Whether labels were given as lists of names, so that a name without a column is one that no
+        labelled text has. Without a 0/1 column, on the other hand, nothing is known about a label.
+    """
+
+    space: LabelSpace
+    values: FloatArray
+    lists_all: bool = False
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float32)
+        if values.ndim != 2 or values.shape[1] != len(self.space):
+            raise LabelError(
+                f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
+                f"for the labels {', '.join(self.space.names)}"
+            )
+        allowed = np.isnan(values) | ((values >= 0) & (values <= 1))
+        if not allowed.all():
+            row, column = np.argwhere(~allowed)[0]
+            raise LabelError(
+                f"The label value {values[row, column]:g} in row {row}, label "
+                f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown), nor a fraction between."
+            )
+        object.__setattr__(self, "values", values)
+
+    @classmethod
+    def from_names(
+        cls, rows: Iterable[Iterable[str] | None], space: LabelSpace | None = None
+    ) -> LabelMatrix:
+        """Build a matrix from one sequence of names per text.
+
+        Parameters
+        ----------
+        rows
+            The names of each text; an empty sequence = no label, `None` = unlabelled (all unknown).
+        space
+            The allowed names; without it, the sorted set of all names that occur.
+        """
+        listed = [row if row is None or isinstance(row, str) else list(row) for row in rows]
+        for number, row in enumerate(listed):
+            if isinstance(row, str):
+                raise LabelError(
+                    f"Row {number} has the string {row!r} where a list of label names was expected."
+                )
+            for name in row or ():
+                if not isinstance(name, str):
+                    raise LabelError(
+                        f"Row {number} has the label {name!r}, which is not a text. Write names as "
+                        "texts; rows of 0 and 1 are given as an array with their label names."
+                    )
+        if space is None:
+            found = {
+                unicodedata.normalize("NFC", name).strip() for row in listed for name in row or ()
+            }
+            space = LabelSpace(tuple(sorted(found)))
+        values = np.zeros((len(listed), len(space)), dtype=np.float32)
+        columns = {name: column for column, name in enumerate(space.names)}
+        for number, row in enumerate(listed):
+            if row is None:
+                values[number] = np.nan
+                continue
+            for name in row:
+                column = columns.get(unicodedata.normalize("NFC", name).strip())
+                if column is None:
+                    raise LabelError(
+                        f"Row {number} has the label '{name}', which is not among the labels: "
+                        f"{', '.join(space.names)}"
+                    )
+                values[number, column] = 1.0
+        return cls(space, values, lists_all=True)
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which cells are known. *Shape:* (N, L), bool."""
+        return ~np.isnan(self.values)
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether a value is a fraction, neither 0 nor 1."""
+        return bool(((self.values > 0) & (self.values < 1)).any())
+
+    def hard(self) -> LabelMatrix:
+        """Return the labels without fractions: above 0.5 is 1, below is 0, 0.5 itself is unknown.
+
+        As many votes for a label as against it say nothing. Without fractions, the matrix itself.
+        """
+        return replace(self, values=_hard_values(self.values)) if self.is_soft else self
+
+    def positives(self) -> IndexArray:
+        """Return the number of texts that have each label (above 0.5). *Shape:* (L,), int64."""
+        return np.asarray((self.values > _HALF).sum(axis=0), dtype=np.int64)
+
+    def take(self, rows: npt.ArrayLike) -> LabelMatrix:
+        """Return the given rows (indices or a boolean mask) in the given order."""
+        return replace(self, values=self.values[np.asarray(rows)])
+
+    def aligned_to(self, space: LabelSpace) -> LabelMatrix:
+        """Return the same labels with the columns of `space`, matched by name.
+
+        A name of `space` that this matrix lacks becomes 0 in labelled rows where labels were given
+        as lists (`lists_all`), else unknown. A name that `space` lacks raises `LabelError`: labels
+        are never matched by position and never dropped.
+        """
+        if space == self.space:
+            return self
+        extra = [name for name in self.space.names if name not in space.names]
+        if extra:
+            raise LabelError(
+                f"These labels are not known here: {', '.join(extra)}. "
+                f"The known labels are: {', '.join(space.names)}"
+            )
+        values = np.full((len(self), len(space)), np.nan, dtype=np.float32)
+        if self.lists_all:
+            values[self.known.any(axis=1)] = 0.0
+        for column, name in enumerate(self.space.names):
+            values[:, space.index(name)] = self.values[:, column]
+        return replace(self, space=space, values=values)
+
+    def to_names(self) -> list[list[str]]:
+        """Return the names that each text has, in column order (unknown counts as not having)."""
+        return [
+            [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
+            for row in self.values
+        ]
+
+
+def _hard_values(values: FloatArray) -> FloatArray:
+    """Return fractions as 0 or 1, one half as NaN. *Shapes:* (N, L), float32 -> (N, L), float32."""
+    hard = (values > _HALF).astype(np.float32)
+    hard[np.isnan(values) | (values == _HALF)] = np.nan
+    return hard
+
+
+def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint64]:
+    """Return a hash of each row: its text with the names of its labels and of its unknown labels.
+
+    The order of the label columns plays no part, so that the same row is recognised in another file.
+    Fractions count as what they decide for (`LabelMatrix.hard`). It is the first 8 bytes of a SHA-256.
+    *Shape:* (N,), uint64.
+    """
+    labels = labels.hard()
+    names = np.asarray(labels.space.names, dtype=object)
+    order = np.argsort(names)
+    names, values = names[order], labels.values[:, order]
+    hashes = np.empty(len(labels), dtype="<u8")
+    rows = zip(texts, values == 1, np.isnan(values), strict=True)
+    for row, (text, has, unknown) in enumerate(rows):
+        content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
+        hashes[row] = int.from_bytes(hashlib.sha256(content.encode("ascii")).digest()[:8], "little")
+    return hashes

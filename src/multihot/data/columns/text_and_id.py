@@ -1,0 +1,233 @@
+"""Which columns hold text, id, weight and group; an ambiguous choice is refused.
+
+Letters: `N` rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.options import DataOptions
+from multihot.data.readers.table import Row, as_text, nearest
+from multihot.errors import DataError
+
+__all__ = [
+    "ID_NAMES",
+    "LABEL_NAMES",
+    "TEXT_NAMES",
+    "column_notes",
+    "extra_places",
+    "find_id_column",
+    "find_text_column",
+    "group_cells",
+    "required_column",
+    "text_of",
+    "weight_cells",
+]
+
+TEXT_NAMES = frozenset(
+    {
+        "text",
+        "texts",
+        "tweet",
+        "content",
+        "sentence",
+        "comment",
+        "comment_text",
+        "message",
+        "review",
+        "body",
+        "utterance",
+        "document",
+        "文本",
+        "内容",
+        "正文",
+        "句子",
+        "评论",
+        "微博",
+    }
+)
+"""Column names that mean the text, in any case."""
+
+ID_NAMES = frozenset({"id", "ids", "index", "idx", "guid", "uuid", "编号", "序号"})
+"""Column names that mean the row id, in any case; so does every name that ends with `_id`."""
+
+LABEL_NAMES = frozenset(
+    {
+        "labels",
+        "label",
+        "tags",
+        "tag",
+        "categories",
+        "category",
+        "classes",
+        "emotions",
+        "emotion",
+        "topics",
+        "标签",
+        "类别",
+    }
+)
+"""Column names that mean all labels of a row, in any case."""
+
+
+def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path) -> str:
+    """Return `data.text_column`, the only column named as in `TEXT_NAMES`, or the only candidate.
+
+    A candidate is a column that no option names and that is not named like an id or a label.
+    """
+    if data.text_column is not None:
+        return required_column(data.text_column, columns, path, "data.text_column")
+    taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
+    taken |= {data.weight_column, data.split_by}
+    free = [name for name in columns if name not in taken]
+    named = [name for name in free if name.casefold() in TEXT_NAMES]
+    if len(named) > 1:
+        raise DataError(
+            f"Several columns are named like a text: {', '.join(named)}. Choose one with "
+            "data.text_column=NAME.",
+            path=path,
+        )
+    plain = [
+        name
+        for name in free
+        if name != data.group_by and not _is_id(name) and name.casefold() not in LABEL_NAMES
+    ]
+    if len(named or plain) == 1:
+        return (named or plain)[0]
+    raise DataError(
+        f"No column is named like a text. The columns are: {', '.join(columns)}. Choose one with "
+        "data.text_column=NAME; if the first line is not a header, set data.header=false.",
+        path=path,
+    )
+
+
+def find_id_column(
+    columns: Sequence[str], data: DataOptions, path: str | Path, text: str
+) -> str | None:
+    """Return `data.id_column` if the file has it, else a column named like an id, else `None`.
+
+    Named like an id, in this order: `id`; `data.group_by`; the only name of `ID_NAMES` or that ends
+    with `_id`. More than one of these is an error.
+    """
+    if data.id_column is not None:
+        return data.id_column if data.id_column in columns else None
+    taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
+    taken |= {data.weight_column, data.split_by}
+    found = [name for name in columns if _is_id(name) and name not in taken]
+    for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
+        if preferred in columns and preferred not in taken:
+            return preferred
+    if len(found) > 1:
+        raise DataError(
+            f"Several columns are named like an id: {', '.join(found)}. Choose one with "
+            "data.id_column=NAME, and name the others in data.ignore_columns.",
+            path=path,
+        )
+    return found[0] if found else None
+
+
+def column_notes(text: str, row_id: str | None, data: DataOptions) -> list[str]:
+    """Say which columns are used."""
+    notes = [
+        f"Texts: column '{text}'; ids: " + (f"column '{row_id}'." if row_id else "row numbers.")
+    ]
+    if data.id_column is not None and row_id is None:
+        notes.append(f"There is no id column '{data.id_column}' in this file: rows are numbered.")
+    return notes
+
+
+def text_of(cell: Any, source: str, line: int, column: str) -> str:
+    """Return the cell of a text column; raise `DataError` when it is not a text."""
+    if isinstance(cell, str):
+        return cell
+    what = "is missing (null)" if cell is None else f"is {cell!r}, not a text"
+    raise DataError(
+        f"The text {what}. Write it as a text; an empty one is allowed.",
+        path=source,
+        line=line,
+        column=column,
+    )
+
+
+def _is_id(name: str) -> bool:
+    return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
+
+
+def required_column(name: str, columns: Sequence[str], path: str | Path, option: str) -> str:
+    """Return `name`; raise `DataError` when there is no such column."""
+    if name not in columns:
+        raise DataError(
+            f"There is no column '{name}' ({option}).{nearest(name, columns)} The columns are: "
+            f"{', '.join(columns)}.",
+            path=path,
+        )
+    return name
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def extra_places(
+    columns: Sequence[str], data: DataOptions, source: str
+) -> tuple[int | None, int | None]:
+    """Return where the weights are and where what keeps rows together, `None` without an option.
+
+    Raises `DataError` when there is no such column.
+    """
+    named = (data.weight_column, "data.weight_column"), (data.split_by, "data.split_by")
+    weight, group = (
+        None if name is None else columns.index(required_column(name, columns, source, option))
+        for name, option in named
+    )
+    return weight, group
+
+
+def weight_cells(
+    rows: Sequence[Row], place: int, path: str, column: str
+) -> npt.NDArray[np.float32]:
+    """Read the cell at `place` of every row as a weight.
+
+    Returns
+    -------
+    weights
+        *Shape:* (N,), float32, each finite and at least 0.
+
+    Raises
+    ------
+    DataError
+        A cell is no such number; an empty one is none.
+    """
+    weights = np.empty(len(rows), dtype=np.float32)
+    for number, (line, cells) in enumerate(rows):
+        weight = _number(cells[place])
+        if weight is None or not 0 <= weight <= _LARGEST:
+            raise DataError(
+                f"The weight is {cells[place]!r}; expected a number, 0 or more, such as 1 or 0.5.",
+                path=path,
+                line=line,
+                column=column,
+            )
+        weights[number] = weight
+    return weights
+
+
+def _number(cell: Any) -> float | None:
+    if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
+def group_cells(rows: Sequence[Row], place: int) -> list[str]:
+    """Read the cell at `place` of every row as text; an empty one keeps its row with no other."""
+    return [as_text(cells[place]).strip() for _, cells in rows]

@@ -1,0 +1,179 @@
+r"""Copy the rows of a table into several files, in the table's own format.
+
+Text tables and JSON lines are copied line by line, byte for byte: quotes, line ends, encoding and byte
+order mark stay. Letters: `N` rows, `F` files.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.files import flush_file, storage_errors
+from multihot.core.options import DataOptions
+from multihot.data.readers.open_table import file_format, open_table
+from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.errors import DataError
+
+__all__ = ["copy_rows", "part_ending"]
+
+BoolArray = npt.NDArray[np.bool_]
+LineArray = npt.NDArray[np.int64]
+
+_TEXT = ("csv", "tsv", "jsonl")
+_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8)
+_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+def part_ending(path: str | Path, data: DataOptions) -> str:
+    """Return the ending of files that `copy_rows` writes of a table: its own, or `.jsonl`."""
+    kind = file_format(path, data)
+    if kind in (*_TEXT, "parquet"):
+        return Path(path).suffix or f".{kind}"
+    return ".jsonl"
+
+
+def copy_rows(
+    path: str | Path, data: DataOptions, lines: LineArray, wanted: Mapping[Path, BoolArray]
+) -> list[str]:
+    """Copy rows of a table into new files.
+
+    Parameters
+    ----------
+    path, data
+        The table, as `open_table` takes it.
+    lines
+        *Shape:* (N,), int64. The 1-based line or row number of every row.
+    wanted
+        For each of F files, which rows go there. *Shape:* (N,), bool, each.
+
+    Returns
+    -------
+    notes
+        What could not be kept as it was.
+
+    Raises
+    ------
+    DataError
+        The table has changed since `lines` were found.
+    StorageError
+        A file cannot be written.
+    """
+    kind = file_format(path, data)
+    if kind in _TEXT:
+        _copy_lines(Path(path), data, lines, wanted)
+        return []
+    if kind == "parquet":
+        _copy_parquet(Path(path), wanted)
+        return []
+    _copy_as_json(path, data, wanted)
+    return ["The parts are JSON lines, since rows of this format cannot be copied as they are."]
+
+
+def _copy_lines(
+    path: Path, data: DataOptions, lines: LineArray, wanted: Mapping[Path, BoolArray]
+) -> None:
+    encoding = file_encoding(path, data.encoding).name
+    mark = _mark(path, encoding)
+    chosen = np.stack(list(wanted.values()), axis=1)  # (N, F)
+    row, next_line = -1, int(lines[0])
+    with ExitStack() as stack:
+        files = []
+        for target in wanted:
+            with storage_errors(target):
+                files.append(stack.enter_context(target.open("xb")))
+                files[-1].write(mark)
+        receivers = files  # the lines before the first row, such as a header, belong to all
+        number = 0
+        for number, content in enumerate(_raw_lines(path, encoding, mark), start=1):
+            if number == next_line:
+                row += 1
+                next_line = int(lines[row + 1]) if row + 1 < len(lines) else -1
+                receivers = [files[place] for place in np.flatnonzero(chosen[row])]
+            for file in receivers:
+                with storage_errors(path):
+                    file.write(content)
+        if row != len(lines) - 1:
+            raise DataError("The file changed while it was read. Start again.", path=path)
+    for target in wanted:
+        flush_file(target)
+
+
+def _mark(path: Path, encoding: str) -> bytes:
+    """Return the byte order mark of a file, empty where it has none."""
+    with path.open("rb") as handle:
+        head = handle.read(4)
+    known = _MARKS_16 if encoding.startswith("utf-16") else _MARKS
+    return next((mark for mark in known if head.startswith(mark)), b"")
+
+
+def _raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
+    """Yield the bytes of each line as `read_lines` counts them, without the byte order mark."""
+    if encoding.startswith(("utf-16", "utf-32")):  # whose line ends are not single bytes
+        codec = encoding
+        if encoding in ("utf-16", "utf-32"):
+            big = mark in (codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+            codec = f"{encoding}-{'be' if big else 'le'}"
+        for number, line in enumerate(read_lines(path, encoding)):
+            # A codec with its byte order in its name takes the mark for a character.
+            yield (line if number or not mark else line.removeprefix("\ufeff")).encode(codec)
+        return
+    with path.open("rb") as handle:
+        handle.seek(len(mark))
+        for part in handle:  # ends at a line feed; a carriage return alone ends a line as well
+            yield from _LINE.findall(part) if b"\r" in part else (part,)
+
+
+def _copy_parquet(path: Path, wanted: Mapping[Path, BoolArray]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    with ExitStack() as stack:
+        writers = {}
+        for target in wanted:
+            with storage_errors(target):
+                writers[target] = stack.enter_context(
+                    pyarrow.parquet.ParquetWriter(target, file.schema_arrow)
+                )
+        start = 0
+        for batch in file.iter_batches():
+            for target, rows in wanted.items():
+                chosen = rows[start : start + batch.num_rows]
+                if chosen.any():
+                    with storage_errors(target):
+                        writers[target].write_batch(batch.filter(pyarrow.array(chosen)))
+            start += batch.num_rows
+    for target in wanted:
+        flush_file(target)
+
+
+def _copy_as_json(path: str | Path, data: DataOptions, wanted: Mapping[Path, BoolArray]) -> None:
+    table = open_table(path, data)
+    with ExitStack() as stack:
+        files = []
+        for target in wanted:
+            with storage_errors(target):
+                files.append(stack.enter_context(target.open("x", encoding="utf-8", newline="\n")))
+        for row, (_, cells) in enumerate(table.rows):
+            line = _as_json(table.columns, cells)
+            for file, rows in zip(files, wanted.values(), strict=True):
+                if rows[row]:
+                    with storage_errors(Path(file.name)):
+                        file.write(line)
+    for target in wanted:
+        flush_file(target)
+
+
+def _as_json(columns: Sequence[str], cells: Sequence[Any]) -> str:
+    record = dict(zip(columns, cells, strict=True))
+    return json.dumps(record, ensure_ascii=False, default=str) + "\n"

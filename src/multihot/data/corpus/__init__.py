@@ -1,0 +1,1 @@
+"""Documents to pretrain on: sentences, WordPiece, pairs and masks."""

@@ -1,0 +1,1 @@
+"""What is in data files: lengths, label statistics, duplicates, warnings."""

@@ -1,0 +1,1 @@
+"""One module a file format: rows of cells with their lines, read strictly."""

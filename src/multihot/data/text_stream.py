@@ -1,0 +1,154 @@
+"""Read texts to predict as a stream: no labels needed, every input column kept."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from multihot.core.options import DataOptions
+from multihot.data.columns.text_and_id import (
+    column_notes,
+    find_id_column,
+    find_text_column,
+    text_of,
+)
+from multihot.data.readers.jsonl import parse_objects
+from multihot.data.readers.open_table import open_table
+from multihot.data.readers.table import as_text
+from multihot.data.readers.text_encoding import declared_encoding, stream_lines
+from multihot.errors import DataError, OptionError
+
+__all__ = ["TextRow", "TextStream", "stream_texts"]
+
+T = TypeVar("T")
+Cells = tuple[int, Any, dict[str, str]]
+"""Line number, the cell of the text, and every column as text."""
+
+_STANDARD_INPUT = "standard input"
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One text to predict, with every input column as text, in order."""
+
+    line: int
+    id: str
+    text: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TextStream:
+    """Texts to predict; `rows` reads the input while it is consumed.
+
+    `columns` are those of the file; of standard input, those of its first line. `notes` say what was
+    detected; they are complete when all rows have been consumed.
+    """
+
+    columns: tuple[str, ...]
+    rows: Iterator[TextRow]
+    notes: list[str]
+
+
+def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStream:
+    """Open a file of texts to predict; memory stays constant except for .xlsx.
+
+    `-` is standard input: JSON lines when the first line that is not blank begins with `{`, else
+    one text a line, blank lines being empty texts. Lines are not grouped; blank lines of a file are
+    not rows, unless it has one column. A text that is null or missing is an empty one, and counted.
+
+    Raises
+    ------
+    DataError, OptionError, MissingExtraError
+        As `read_examples`; for a single line, when it is reached.
+    """
+    data = data or DataOptions()
+    if str(path) == "-":
+        return _standard_input(data)
+    source = str(path)
+    table = open_table(path, data)
+    text = find_text_column(table.columns, data, source)
+    row_id = find_id_column(table.columns, data, source, text)
+    place = table.columns.index(text)
+    cells = (
+        (line, row[place], dict(zip(table.columns, map(as_text, row), strict=True)))
+        for line, row in _readable(table.rows, source)
+    )
+    notes = table.notes  # the reader goes on adding to it
+    notes += column_notes(text, row_id, data)
+    return TextStream(table.columns, _text_rows(cells, text, row_id, source, notes), notes)
+
+
+def _readable(items: Iterator[T], source: str) -> Iterator[T]:
+    """Pass what is read on; an input that cannot be read any further is a `DataError`."""
+    try:
+        yield from items
+    except OSError as error:
+        raise DataError(
+            f"The input cannot be read to its end: {error.strerror or error}.", path=source
+        ) from error
+
+
+def _text_rows(
+    rows: Iterable[Cells], text: str, row_id: str | None, source: str, notes: list[str]
+) -> Iterator[TextRow]:
+    num_missing = 0
+    for number, (line, cell, values) in enumerate(rows, start=1):
+        num_missing += cell is None
+        content = "" if cell is None else text_of(cell, source, line, text)
+        yield TextRow(line, str(number) if row_id is None else values[row_id], content, values)
+    if num_missing == 1:
+        notes.append("1 row has no text; it counts as an empty text.")
+    elif num_missing:
+        notes.append(f"{num_missing} rows have no text; they count as empty texts.")
+
+
+def _standard_input(data: DataOptions) -> TextStream:
+    if data.format not in ("auto", "jsonl"):
+        raise OptionError(
+            f"data.format={data.format} cannot be read from standard input, which is one text a line or "
+            "JSON lines. Write it to a file first."
+        )
+    lines = _readable(_input_lines(data.encoding), _STANDARD_INPUT)
+    beginning = []
+    for line in lines:
+        beginning.append(line)
+        if line.strip():
+            break
+    everything = itertools.chain(beginning, lines)
+    if data.format == "jsonl" or (beginning and beginning[-1].lstrip().startswith("{")):
+        return _json_input(everything, data)
+    rows = (
+        TextRow(number, str(number), text, {"text": text})
+        for number, text in enumerate((line.rstrip("\r\n") for line in everything), start=1)
+    )
+    return TextStream(("text",), rows, [f"Texts: one a line, from {_STANDARD_INPUT}."])
+
+
+def _input_lines(encoding: str | None) -> Iterator[str]:
+    if isinstance(sys.stdin, io.StringIO):  # a program that feeds texts instead of bytes
+        return iter(sys.stdin)
+    return stream_lines(sys.stdin.buffer, declared_encoding(encoding or "utf-8"), _STANDARD_INPUT)
+
+
+def _json_input(lines: Iterable[str], data: DataOptions) -> TextStream:
+    """Stream JSON lines; keys that the first object lacks are kept in the values of their rows."""
+    objects = parse_objects(lines, _STANDARD_INPUT)
+    first = next(objects, None)
+    if first is None:
+        return TextStream(("text",), iter(()), [])
+    columns = tuple(first[1])
+    text = find_text_column(columns, data, _STANDARD_INPUT)
+    row_id = find_id_column(columns, data, _STANDARD_INPUT, text)
+    lacking = dict.fromkeys(columns, "")
+    cells = (
+        (line, record.get(text), lacking | {name: as_text(record[name]) for name in record})
+        for line, record in itertools.chain([first], objects)
+    )
+    notes = column_notes(text, row_id, data)
+    return TextStream(columns, _text_rows(cells, text, row_id, _STANDARD_INPUT, notes), notes)

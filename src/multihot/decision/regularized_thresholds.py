@@ -1,0 +1,142 @@
+"""Thresholds of single labels that are pulled towards the global one.
+
+Shrunk thresholds follow it where few rows support one of their own. Thresholds by frequency are one
+fitted number, moved for each label by how rare the label is: a measure such as Jaccard is served best
+by thresholds at which rare labels are hardly ever given, so a part T of the log odds of each label's
+frequency is taken out of its logit before the one threshold is fitted (the post-hoc logit adjustment
+of Menon et al. 2021, section 5.1, label by label). T = 0 is the global threshold; at 1 a text that
+says nothing is as near to a rare label as to a frequent one.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.goals import Goal
+from multihot.decision.objective import as_goal, decided_value, goal_value
+from multihot.decision.rules import logit
+from multihot.decision.thresholds import fit_global, fit_per_label
+
+__all__ = ["STRENGTHS", "blend", "fit_by_frequency", "fit_shrunk"]
+
+STRENGTHS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, math.inf)
+"""How many positive rows the global threshold counts as: 0 is `per_label`, infinity is `global`."""
+
+FloatArray = npt.NDArray[np.floating]
+DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def fit_shrunk(
+    scores: FloatArray, truth: FloatArray, goal: str | Goal, folds: IntArray
+) -> tuple[DoubleArray, float]:
+    """Return one threshold per label and the strength of shrinkage that they were fitted with.
+
+    The strength is the one of `STRENGTHS` that is best on rows that did not fit the thresholds, the
+    larger of equals. Strengths that are worse than the global threshold on these rows are left out,
+    so the result is never worse than `fit_global` here, nor in the cross-fitted value than
+    `fit_global` or `fit_per_label`.
+
+    Parameters
+    ----------
+    scores, truth, goal
+        As for `fit_per_label`.
+    folds
+        The fold of each row. *Shape:* (N,).
+
+    Returns
+    -------
+    (thresholds, strength)
+        *Shape:* (L,), float64; a number 0 to infinity.
+    """
+    goal = as_goal(goal).of_each_label()
+    common, own = fit_global(scores, truth, goal), fit_per_label(scores, truth, goal)
+    support = (truth == 1).sum(axis=0)
+    candidates = [blend(own, common, support, strength) for strength in STRENGTHS]
+    values = [goal_value(scores, truth, thresholds, goal) or 0.0 for thresholds in candidates]
+    outside = _cross_fitted(scores, truth, goal, folds)
+    least = goal_value(scores, truth, common, goal) or 0.0
+    best = max(
+        (number for number, value in enumerate(values) if value >= least),
+        key=lambda number: (outside[number], number),
+    )
+    return candidates[best], STRENGTHS[best]
+
+
+def blend(own: DoubleArray, common: float, support: IntArray, strength: float) -> DoubleArray:
+    """Return thresholds between a label's own and the common one, weighted by support.
+
+    The weight of its own is n / (n + strength) for n positives, and the mean is taken of logits.
+    *Shapes:* (L,).
+    """
+    if strength == 0:
+        return own
+    if math.isinf(strength):
+        return np.full(own.shape, common)
+    weight = support / (support + strength)
+    logit = weight * _logit(own) + (1 - weight) * _logit(np.full(own.shape, common))
+    between: DoubleArray = (1 / (1 + np.exp(-logit))).astype(np.float32).astype(np.float64)
+    # Where both are one number the rounding of the logits must not move it.
+    return np.where(own == common, own, between)
+
+
+def _cross_fitted(
+    scores: FloatArray, truth: FloatArray, goal: Goal, folds: IntArray
+) -> list[float]:
+    """Return what each strength reaches on rows that did not fit the thresholds."""
+    decided = np.zeros((len(STRENGTHS), *scores.shape), dtype=np.bool_)
+    for fold in np.unique(folds):
+        held_out, rest = folds == fold, folds != fold
+        part = scores[rest], truth[rest]
+        common, own = fit_global(*part, goal), fit_per_label(*part, goal)
+        support = (part[1] == 1).sum(axis=0)
+        for number, strength in enumerate(STRENGTHS):
+            thresholds = blend(own, common, support, strength)
+            decided[number, held_out] = scores[held_out] >= thresholds
+    values = (decided_value(some, truth, goal) for some in decided)
+    return [-math.inf if value is None else value for value in values]
+
+
+def _logit(thresholds: DoubleArray) -> DoubleArray:
+    inside = np.clip(thresholds, 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def fit_by_frequency(
+    scores: FloatArray, truth: FloatArray, goal: str | Goal, share: float
+) -> DoubleArray:
+    """Return one threshold per label, all from one number that is best for the goal.
+
+    Parameters
+    ----------
+    scores, truth, goal
+        As for `fit_global`.
+    share
+        How much of the log odds of a label's frequency in `truth` its threshold follows, 0 to 1.
+
+    Returns
+    -------
+    thresholds
+        *Shape:* (L,), float64, each above 0 and at most 1; 0.5 without any known positive.
+    """
+    if not (truth == 1).any():
+        return np.full(truth.shape[1], 0.5)
+    shift = share * _log_odds(truth)
+    moved = _sigmoid(logit(scores) - shift)
+    common = fit_global(moved, truth, goal)
+    return _sigmoid(logit(np.asarray(common)) + shift).astype(np.float32).astype(np.float64)
+
+
+def _log_odds(truth: FloatArray) -> DoubleArray:
+    """Return log(positives / negatives) of each label, with half a row more of each. *Shape:* (L,)."""
+    positives, negatives = ((truth == value).sum(axis=0) + 0.5 for value in (1, 0))
+    return np.asarray(np.log(positives / negatives))
+
+
+def _sigmoid(values: DoubleArray) -> DoubleArray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -30.0, 30.0))))

@@ -1,0 +1,181 @@
+"""Scores and truth to a report: every metric with its interval, streamed over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.labels import LabelMatrix
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import required_labels
+from multihot.decision.counts import COUNT_METRICS, Counts
+from multihot.decision.decision import Decision, rows_fitted
+from multihot.decision.intervals import Interval, corrected_interval
+from multihot.decision.objective import counted_value
+from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
+from multihot.evaluation.report import LabelReport, Report
+from multihot.evaluation.row_statistics import (
+    Losses,
+    metrics_of_sums,
+    num_statistics,
+    row_statistics,
+)
+
+__all__ = ["Evaluation", "report"]
+
+_WINDOW_ROWS = 1024  # rows compared together
+
+_METRICS = (
+    *COUNT_METRICS,
+    "lrap",
+    "mean_average_precision",
+    "micro_roc_auc",
+    "macro_roc_auc",
+    "brier_score",
+    "log_loss",
+    "expected_calibration_error",
+    "expected_calibration_error_if_calibrated",
+    "mean_label_ece",
+    "mean_label_ece_if_calibrated",
+)  # in the order in which they are shown
+
+
+class Evaluation:
+    """A report in the making: rows are added chunk by chunk, and the chunks make no difference.
+
+    Memory does not grow with the rows: counts are whole numbers, intervals come from sums over rows
+    in each replicate, and see `Ranking` for the rest.
+    """
+
+    def __init__(
+        self,
+        decision: Decision,
+        num_rows: int,
+        *,
+        max_exact_cells: int = MAX_EXACT_CELLS,
+        intervals: bool = False,
+        seed: int = 0,
+    ) -> None:
+        num_labels = len(decision.space)
+        self._decision = decision
+        self._counts = Counts(num_labels)
+        self._losses = Losses()
+        self._ranking = Ranking(
+            num_rows, num_labels, max_exact_cells=max_exact_cells, intervals=intervals, seed=seed
+        )
+        self._sums: ReplicateSums | None = None
+        if intervals:
+            replicates = num_replicates(num_rows, num_labels)
+            self._sums = ReplicateSums(num_statistics(num_labels), replicates, seed)
+        self._num_fitted = self._num_truncated = 0
+
+    def update(
+        self,
+        texts: Sequence[str],
+        labels: LabelMatrix,
+        logits: npt.NDArray[np.float32],
+        num_truncated: int = 0,
+    ) -> None:
+        """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
+        labels = labels.aligned_to(self._decision.space).hard()
+        scores = self._decision.scores(logits)
+        decided = self._decision.decide(scores)
+        self._counts.update(labels.values, decided)
+        self._losses.update(labels.values, scores)
+        self._ranking.update(labels.values, scores)
+        if self._sums is not None:
+            self._sums.update(row_statistics(labels.values, decided, scores))
+        self._num_truncated += num_truncated
+        self._num_fitted += rows_fitted(self._decision, texts, labels)
+
+    def report(self) -> Report:
+        """Return the report; after this no rows can be added."""
+        names, ranking = self._decision.space.names, self._ranking.result()
+        found = {**self._counts.metrics(), **ranking.metrics, **self._losses.metrics()}
+        intervals = {**self._intervals(), **ranking.intervals}
+        positives = self._counts.true_positive + self._counts.false_negative
+        known, goal = self._counts.known, self._decision.parsed_goal()
+        return Report(
+            rows=self._counts.num_rows,
+            rows_without_known_labels=self._counts.num_rows_excluded,
+            rows_truncated=self._num_truncated,
+            rows_fitted=self._num_fitted,
+            metrics={name: found[name] for name in _METRICS if name in found},
+            labels=dict(zip(names, self._labels(ranking), strict=True)),
+            errors=ranking.errors,
+            intervals={name: intervals[name] for name in _METRICS if name in intervals},
+            labels_without_positives=_chosen(names, (positives == 0) & (known > 0)),
+            labels_without_negatives=_chosen(names, (positives == known) & (known > 0)),
+            goal=goal,
+            goal_value=counted_value(self._counts, goal),
+            reliability={
+                name: one.to_json() for name, one in zip(names, ranking.reliability, strict=True)
+            },
+        )
+
+    def _intervals(self) -> dict[str, Interval]:
+        """Return the intervals of the metrics that are functions of sums over rows."""
+        if self._sums is None:
+            return {}
+        drawn = metrics_of_sums(self._sums.result())
+        found = {name: corrected_interval(v, self._counts.num_rows) for name, v in drawn.items()}
+        return {name: interval for name, interval in found.items() if interval is not None}
+
+    def _labels(self, ranking: RankingMetrics) -> list[LabelReport]:
+        ends = self._counts.label_intervals() if self._sums is not None else {}
+        rows = zip(
+            self._counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True
+        )
+        return [
+            LabelReport(
+                support=one.support,
+                precision=one.precision,
+                recall=one.recall,
+                f1=one.f1,
+                threshold=None if self._decision.kind == "top_k" else float(threshold),
+                expected_calibration_error=bins.error,
+                expected_calibration_error_if_calibrated=bins.error_if_calibrated,
+                **{name: values[column] for name, values in ends.items()},
+            )
+            for column, (one, threshold, bins) in enumerate(rows)
+        ]
+
+
+def report(
+    decision: Decision,
+    logits: npt.NDArray[np.float32],
+    examples: Examples,
+    rows_truncated: int = 0,
+    *,
+    intervals: bool = True,
+) -> Report:
+    """Build the report of one decision from logits.
+
+    Parameters
+    ----------
+    decision
+        Activation and thresholds.
+    logits
+        *Shape:* (N, L), float32, columns in the order of `decision.space`.
+    examples
+        N labelled examples; labels are matched by name.
+    rows_truncated
+        How many of the texts were cut.
+    intervals
+        As in `evaluate`.
+    """
+    evaluation = Evaluation(decision, len(examples), intervals=intervals)
+    labels = required_labels(examples)
+    for start in range(0, len(examples), _WINDOW_ROWS):
+        rows = slice(start, start + _WINDOW_ROWS)
+        some = labels.take(np.arange(len(examples))[rows])
+        evaluation.update(examples.texts[rows], some, logits[rows])
+    return replace(evaluation.report(), rows_truncated=rows_truncated)
+
+
+def _chosen(names: Sequence[str], which: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, is_chosen in zip(names, which, strict=True) if is_chosen)

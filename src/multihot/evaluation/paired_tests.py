@@ -1,0 +1,216 @@
+"""Whether two models differ on the same rows: intervals, tests, and what could be seen at all.
+
+Intervals come from resampling rows, the same ones for both models (Efron and Tibshirani 1993, chapter
+16), p values from swapping the answers of the two models row by row at random (approximate
+randomisation, Noreen 1989; Yeh 2000). Areas under curves use the influence of each row instead
+(see `ranking_intervals`). Rows are streamed; memory does not grow with them, but for the ranking.
+
+Letters: `N` rows, `L` labels, `K` statistics of a row, `R` replicates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.decision.intervals import percentile_interval
+from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.ranking_intervals import is_near
+from multihot.evaluation.row_statistics import (
+    label_counts,
+    label_figures,
+    metrics_of_sums,
+    num_statistics,
+    row_statistics,
+)
+
+__all__ = ["Difference", "Differences", "area_difference", "holm"]
+
+Floats = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+_NORMAL = NormalDist()
+_SEEN = _NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(0.8)  # 95 % sure, in 80 % of the cases
+_MAX_SWAPS, _MIN_SWAPS = 9999, 999
+_MAX_SUMS = 1 << 22
+_SAME = 1e-9  # a swap gives the same difference in another order of summing
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one model less that of another, on the same rows; `None` where undefined."""
+
+    first: float | None
+    second: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """The ends of the 95 % interval of the difference."""
+    p_value: float | None = None
+    """The chance of a difference at least as large, either way, if the models were alike."""
+    standard_error: float | None = None
+
+    @property
+    def visible(self) -> float | None:
+        """The difference that so many rows show with a chance of 80 % (95 %, two-sided)."""
+        return None if self.standard_error is None else _SEEN * self.standard_error
+
+    def rows_needed(self, difference: float, num_rows: int) -> int | None:
+        """Return how many rows would show `difference` as surely; `None` where it cannot be said."""
+        if not self.standard_error:
+            return None
+        return math.ceil(num_rows * (_SEEN * self.standard_error / difference) ** 2)
+
+
+class Differences:
+    """Sums of two models over the same rows, added chunk by chunk; the chunks make no difference."""
+
+    def __init__(
+        self, num_rows: int, num_labels: int, seed: int = 0, *, num_swaps: int | None = None
+    ) -> None:
+        self._num_columns = num_statistics(num_labels)
+        replicates = num_replicates(num_rows, 2 * num_labels)
+        self._sums = ReplicateSums(2 * self._num_columns, replicates, seed)
+        swaps = num_swaps or max(_MIN_SWAPS, min(_MAX_SWAPS, _MAX_SUMS // self._num_columns))
+        self._swapped = ReplicateSums(self._num_columns, swaps, seed, swaps=True)
+
+    def update(
+        self, truth: FloatArray, decided: Sequence[BoolArray], scores: Sequence[FloatArray]
+    ) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        truth
+            *Shape:* (N, L), each 0, 1 or NaN (unknown).
+        decided, scores
+            What the first and the second model gave. *Shape of each:* (N, L).
+        """
+        pairs = zip(decided, scores, strict=True)
+        first, second = (row_statistics(truth, cells, chances) for cells, chances in pairs)
+        self._sums.update(np.concatenate([first, second], axis=1))
+        self._swapped.update(second - first)
+
+    def result(self) -> tuple[dict[str, Difference], list[Difference]]:
+        """Return the differences of the metrics by name, and those of the F1 of each label."""
+        sums = self._sums.result()
+        first, second = sums[:, : self._num_columns], sums[:, self._num_columns :]
+        moved = self._swapped.result()[1:]
+        swapped = first[:1] + moved, second[:1] - moved
+        figures = [metrics_of_sums(each) for each in (first, second, *swapped)]
+        metrics = {name: _difference(*(each[name] for each in figures)) for name in figures[0]}
+        scores = [label_figures(each)["f1"].T for each in (first, second, *swapped)]
+        counted = np.maximum(*(label_counts(each[:1])[0] for each in (first, second)))
+        labels = [_difference(*each) for each in zip(*scores, strict=True)]
+        return metrics, [_widened(*each) for each in zip(labels, counted.tolist(), strict=True)]
+
+
+def _difference(
+    first: Floats, second: Floats, swapped_first: Floats, swapped_second: Floats
+) -> Difference:
+    """Return the difference of a figure and its replicates, (1 + R,), tested by swapped ones."""
+    one, other = _number(first[0]), _number(second[0])
+    if one is None or other is None:
+        return Difference(one, other)
+    drawn = first - second
+    low, high = percentile_interval(drawn) or (None, None)
+    by_chance = np.abs(swapped_first - swapped_second)
+    by_chance = by_chance[~np.isnan(by_chance)]
+    num_larger = int((by_chance >= abs(one - other) - _SAME).sum())
+    defined = drawn[1:][~np.isnan(drawn[1:])]
+    return Difference(
+        first=one,
+        second=other,
+        difference=one - other,
+        low=low,
+        high=high,
+        p_value=(1 + num_larger) / (1 + len(by_chance)),
+        standard_error=float(defined.std(ddof=1)) if len(defined) > 1 else None,
+    )
+
+
+def _widened(one: Difference, num_counted: float) -> Difference:
+    """Return the difference with the interval of Student's law instead of percentiles.
+
+    A label may count in a dozen rows, where percentiles are too narrow: resamples know nothing of the
+    rows that could have been, and the standard error itself is uncertain (Hesterberg 2015, section 5.3).
+    """
+    if one.difference is None or one.standard_error is None:
+        return one
+    freedom = max(num_counted - 1, 1.0)
+    half = _student(freedom) * math.sqrt((freedom + 1) / freedom) * one.standard_error
+    return replace(one, low=max(one.difference - half, -1), high=min(one.difference + half, 1))
+
+
+def _student(freedom: float) -> float:
+    """Return Student's 97.5 % quantile (Abramowitz and Stegun 1964, 26.7.5)."""
+    z = _NORMAL.inv_cdf(0.975)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def area_difference(
+    first: float | None,
+    second: float | None,
+    ranked: float,
+    influences: Iterable[Floats],
+    num_rows: int,
+) -> Difference:
+    """Return the difference of two means of areas, with the normal law (DeLong et al. 1988).
+
+    Parameters
+    ----------
+    first, second
+        The areas.
+    ranked
+        Their difference for the scores as the influences rank them. Where it is not near the
+        difference (`is_near`), or there are no influences, there is no interval.
+    influences
+        The influence of each row on the first less that on the second, in blocks. *Shape:* (rows,).
+    num_rows
+        Rows with a known cell.
+    """
+    if first is None or second is None:
+        return Difference(first, second)
+    difference = first - second
+    squares = [float((block**2).sum()) for block in influences]
+    error = math.sqrt(math.fsum(squares) * num_rows / max(1, num_rows - 1))
+    if not squares or not is_near(difference, ranked, error):
+        return Difference(first, second, difference)
+    half = _NORMAL.inv_cdf(0.975) * error
+    is_tested = error > _SAME
+    return Difference(
+        first=first,
+        second=second,
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        p_value=2 * _NORMAL.cdf(-abs(difference) / error) if is_tested else 1.0,
+        standard_error=error,
+    )
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p values that may be read together: Holm 1979, a sequentially rejective procedure.
+
+    The chance that any of the true null hypotheses is rejected stays below the level that the
+    corrected values are compared with, whatever their dependence.
+    """
+    given = [(value, place) for place, value in enumerate(p_values) if value is not None]
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (value, place) in enumerate(sorted(given)):
+        largest = max(largest, min(1.0, (len(given) - rank) * value))
+        corrected[place] = largest
+    return corrected
+
+
+def _number(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,320 @@
+"""Metrics of the scores themselves, for which no threshold is needed: their order, their reliability.
+
+Letters: `N` texts, `L` labels. Truth is float32 (N, L) with 1 = positive, 0 = negative, NaN = unknown;
+unknown cells count in nothing. What is undefined is `None`. The packed cells of all texts are kept in
+memory, or in a file that vanishes with the array.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.decision.intervals import Interval, logit_interval
+from multihot.errors import LabelError, StorageError
+from multihot.evaluation.calibration_error import (
+    Reliability,
+    error_intervals,
+    num_simulations,
+    reliability_of,
+    reliability_of_bins,
+)
+from multihot.evaluation.ranking_binned import BinnedCells
+from multihot.evaluation.ranking_exact import UNKNOWN, Areas, areas_of, lrap_shares, packed_cells
+from multihot.evaluation.ranking_intervals import (
+    INFLUENCED,
+    Influences,
+    binned_influences,
+    exact_influences,
+    is_near,
+    standard_errors,
+)
+
+__all__ = ["MAX_CELLS_IN_MEMORY", "MAX_EXACT_CELLS", "Ranking", "RankingMetrics", "new_cells"]
+
+MAX_CELLS_IN_MEMORY = 1 << 22
+"""16 MB; more cells are kept in a file."""
+
+_BYTES_AT_ONCE = 1 << 20
+
+
+def new_cells(num_labels: int, num_rows: int) -> npt.NDArray[np.uint32]:
+    """Return room for all cells, uninitialised. *Shape:* (L, N), uint32.
+
+    Raises `StorageError` when the temporary folder has no room for them.
+    """
+    num_cells = num_labels * num_rows
+    if num_cells <= MAX_CELLS_IN_MEMORY:
+        return np.empty((num_labels, num_rows), dtype=np.uint32)
+    try:
+        with tempfile.TemporaryFile(prefix="multihot-") as handle:
+            _reserve(handle, 4 * num_cells)
+            return np.memmap(handle, dtype=np.uint32, mode="r+", shape=(num_labels, num_rows))
+    except OSError as error:
+        raise StorageError(
+            f"Ranking metrics of {num_rows} texts and {num_labels} labels need a temporary file of "
+            f"{4e-6 * num_cells:.0f} MB, which {tempfile.gettempdir()} refuses: "
+            f"{error.strerror or error}. Free some space, or name another folder in TMPDIR."
+        ) from error
+
+
+def _reserve(handle: IO[bytes], num_bytes: int) -> None:
+    """Make a file that large, with all of its room: a full disk is fatal once it is mapped."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle.fileno(), 0, num_bytes)
+        return
+    for start in range(0, num_bytes, _BYTES_AT_ONCE):
+        handle.write(bytes(min(_BYTES_AT_ONCE, num_bytes - start)))
+    handle.flush()
+
+
+FloatArray = npt.NDArray[np.float32]
+
+MAX_EXACT_CELLS = 1 << 28
+"""Cells (texts times labels) up to which ranking metrics are exact: 1 GiB in the temporary folder."""
+
+_ERRORS = ("expected_calibration_error", "mean_label_ece")
+_FIXED_POINT = 52  # bits behind the point of a summed share: one share is summed without rounding
+
+
+@dataclass(frozen=True)
+class RankingMetrics:
+    """What the scores say."""
+
+    metrics: dict[str, float | None]
+    """`lrap`, `mean_average_precision`, `micro_roc_auc`, `macro_roc_auc`, `expected_calibration_error`,
+    `mean_label_ece`, each between 0 and 1; with simulations the two errors `_if_calibrated`."""
+    errors: dict[str, float]
+    """How far the exact value may be from a metric that was computed from bins; else empty."""
+    labels: list[Areas]
+    """The areas of each label, in column order."""
+    reliability: list[Reliability] = field(compare=False)
+    """The bins of each label, in column order."""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """Those that were asked for and can be computed; `lrap` is with the sums over rows."""
+    label_error_intervals: list[Interval | None] = field(default_factory=list)
+    """Of the expected calibration error of each label; empty where that is not computed."""
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What is found out about all cells."""
+
+    areas: list[Areas]
+    pooled_areas: Areas
+    reliability: list[Reliability]
+    pooled_reliability: Reliability
+
+
+class Ranking:
+    """Metrics of scores of rows that are added chunk by chunk; the chunks make no difference.
+
+    Up to `max_exact_cells` the cells are kept, above about four million in a file without a name in
+    the temporary folder (4 bytes a cell), and sorted label by label at the end. Beyond, cells are
+    counted in bins; then `RankingMetrics.errors` bounds the error. `lrap` looks at one row at a time
+    and is always exact.
+
+    With `intervals`, areas get one as long as they are exact and, for cells in a file, bins tell their
+    scores apart (`is_near`); calibration errors as long as the cells are in memory; and the errors of
+    calibrated scores are simulated.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_labels: int,
+        *,
+        max_exact_cells: int = MAX_EXACT_CELLS,
+        intervals: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._shape = num_labels, num_rows
+        self._num_rows = 0
+        self._known = np.zeros(num_labels, dtype=np.int64)
+        self._lrap_rows = self._lrap_sum = 0
+        self._seed = seed
+        self._with_intervals = intervals
+        self._simulations = num_simulations(num_rows * num_labels) if intervals else 0
+        self._bins: BinnedCells | None = None
+        self._keys: npt.NDArray[np.uint32] | None = None
+        if num_rows * num_labels > max_exact_cells:
+            self._bins = BinnedCells(num_labels)
+        else:
+            self._keys = new_cells(num_labels, num_rows)
+            if intervals and not self._is_in_memory():
+                self._bins = BinnedCells(num_labels)
+
+    def update(self, truth: FloatArray, scores: FloatArray) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        truth
+            *Shape:* (rows, L), float32, each 0, 1 or NaN (unknown).
+        scores
+            *Shape:* (rows, L), float32, each between 0 and 1.
+
+        Raises
+        ------
+        LabelError
+            The shapes differ, there are more rows than announced, or a score is not between 0 and 1.
+        """
+        scores = np.asarray(scores, dtype=np.float32)
+        _check(truth, scores, self._shape, self._num_rows)
+        num_used, share_sum = _lrap(truth, scores)
+        self._lrap_rows += num_used
+        self._lrap_sum += share_sum
+        start, self._num_rows = self._num_rows, self._num_rows + len(truth)
+        self._known += (~np.isnan(truth)).sum(axis=0)
+        if self._bins is not None:
+            self._bins.update(truth, scores)
+        if self._keys is not None:
+            self._keys[:, start : self._num_rows] = packed_cells(truth, scores).T
+
+    def result(self) -> RankingMetrics:
+        """Return the metrics; after this no rows can be added.
+
+        The means over labels leave out the labels for which the value is undefined. `lrap` is label
+        ranking average precision (see `lrap_shares`); a text with no known cell is left out.
+        """
+        is_exact = self._keys is not None
+        areas, unsorted = self._uncertain_areas(), None
+        if self._with_intervals and self._keys is not None and self._is_in_memory():
+            unsorted = self._keys[:, : self._num_rows].copy()
+        cells = self._cells()
+        metrics, bounds = _metrics(cells)
+        intervals: dict[str, Interval] = {}
+        for name, (ranked, error, bias) in areas.items():
+            if (value := metrics[name]) is not None and is_near(value, ranked, error):
+                intervals[name] = logit_interval(value, error, self._lrap_rows, bias)
+        of_labels: list[Interval | None] = []
+        if unsorted is not None:
+            *of_labels, pooled, mean = error_intervals(
+                unsorted, cells.reliability, cells.pooled_reliability, self._seed
+            )
+            named = zip(_ERRORS, (pooled, mean), strict=True)
+            intervals |= {name: one for name, one in named if one is not None}
+        if self._with_intervals:
+            for name, drawn in zip(_ERRORS, _simulated(cells), strict=True):
+                is_there = len(drawn) > 0
+                metrics[f"{name}_if_calibrated"] = float(drawn.mean()) if is_there else None
+                if is_there:
+                    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+                    intervals[f"{name}_if_calibrated"] = low, high
+        lrap = self._lrap_sum / (self._lrap_rows << _FIXED_POINT) if self._lrap_rows else None
+        return RankingMetrics(
+            metrics={"lrap": lrap, **metrics},
+            errors={} if is_exact else bounds,
+            labels=cells.areas,
+            reliability=cells.reliability,
+            intervals=intervals,
+            label_error_intervals=of_labels,
+        )
+
+    def influences(self) -> Influences | None:
+        """Return the influence of each row on `INFLUENCED`; to be asked before `result`.
+
+        `None` where the cells were not kept, or without `intervals`.
+        """
+        if self._keys is None or not self._with_intervals:
+            return None
+        keys = self._keys[:, : self._num_rows]
+        return exact_influences(keys) if self._bins is None else binned_influences(keys, self._bins)
+
+    def _uncertain_areas(self) -> dict[str, tuple[float, float, float]]:
+        """Return `INFLUENCED` as ranked, with standard errors and biases; none where not known."""
+        found = self.influences()
+        if found is None:
+            return {}
+        errors = standard_errors(found.blocks, self._lrap_rows)
+        columns = found.values.tolist(), errors.tolist(), found.biases.tolist()
+        return dict(zip(INFLUENCED, zip(*columns, strict=True), strict=True))
+
+    def _is_in_memory(self) -> bool:
+        return self._shape[0] * self._shape[1] <= MAX_CELLS_IN_MEMORY
+
+    def _cells(self) -> _Cells:
+        """Return the areas and bins of each label and of all cells together."""
+        if self._keys is None:
+            assert self._bins is not None
+            bins, edges = self._bins, self._bins.edges()
+
+            def binned(counts: npt.NDArray[np.int64]) -> Reliability:
+                return reliability_of_bins(
+                    counts[1], counts[0], edges, self._seed, self._simulations
+                )
+
+            each = [binned(bins.counts[:, column]) for column in range(self._shape[0])]
+            return _Cells(bins.per_label(), bins.pooled(), each, binned(bins.counts.sum(axis=1)))
+        keys, self._keys = self._keys, None
+        keys[:, self._num_rows :] = UNKNOWN
+        areas, each = [], []
+        for column, num_known in zip(keys, self._known.tolist(), strict=True):
+            column.sort()  # where it lies, so that a file is not read into memory
+            areas.append(areas_of(column[:num_known]))
+            each.append(reliability_of(column[:num_known], self._seed, self._simulations))
+        everything = keys.reshape(-1)
+        everything.sort()
+        everything = everything[: int(self._known.sum())]
+        pooled = reliability_of(everything, self._seed, self._simulations)
+        return _Cells(areas, areas_of(everything), each, pooled)
+
+
+def _metrics(cells: _Cells) -> tuple[dict[str, float | None], dict[str, float]]:
+    """Return the metrics of all cells, and how far the exact values may be from them."""
+    pooled = cells.pooled_areas, cells.pooled_reliability
+    found = {
+        "mean_average_precision": _mean(
+            [(one.average_precision, one.average_precision_error) for one in cells.areas]
+        ),
+        "micro_roc_auc": (pooled[0].roc_auc, pooled[0].roc_auc_error),
+        "macro_roc_auc": _mean([(one.roc_auc, one.roc_auc_error) for one in cells.areas]),
+        "expected_calibration_error": (pooled[1].error, pooled[1].error_bound),
+        "mean_label_ece": _mean([(one.error, one.error_bound) for one in cells.reliability]),
+    }
+    values = {name: value for name, (value, _) in found.items()}
+    return values, {name: bound for name, (_, bound) in found.items()}
+
+
+def _simulated(cells: _Cells) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the errors of calibrated scores in each simulation: of all cells, and the labels' mean."""
+    of_labels = [one.simulated for one in cells.reliability if len(one.counts)]
+    if not of_labels:
+        return np.zeros(0), np.zeros(0)
+    return cells.pooled_reliability.simulated, np.mean(of_labels, axis=0)
+
+
+def _lrap(truth: FloatArray, scores: FloatArray) -> tuple[int, int]:
+    """Return the rows with a known cell, and the sum of their shares in units of 2^-52.
+
+    Whole numbers, because their sum does not depend on its order.
+    """
+    shares = lrap_shares(truth, scores)
+    return len(shares), sum(np.rint(shares * 2.0**_FIXED_POINT).astype(np.int64).tolist())
+
+
+def _mean(values: list[tuple[float | None, float]]) -> tuple[float | None, float]:
+    """Return the means of the defined values and of their errors."""
+    defined = [(value, error) for value, error in values if value is not None]
+    if not defined:
+        return None, 0.0
+    sums = [math.fsum(column) for column in zip(*defined, strict=True)]
+    return sums[0] / len(defined), sums[1] / len(defined)
+
+
+def _check(truth: FloatArray, scores: FloatArray, shape: tuple[int, int], num_before: int) -> None:
+    if truth.ndim != 2 or truth.shape != scores.shape or truth.shape[1] != shape[0]:
+        raise LabelError(
+            f"Truth has shape {truth.shape} and scores {scores.shape}; "
+            f"expected (rows, {shape[0]}) for both."
+        )
+    if num_before + len(truth) > shape[1]:
+        raise LabelError(f"There are more rows than the {shape[1]} that were announced.")
+    if not ((scores >= 0) & (scores <= 1)).all():  # also false for NaN
+        raise LabelError("A score is not between 0 and 1.")

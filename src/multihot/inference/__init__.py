@@ -1,0 +1,1 @@
+"""The model directory, and texts to scores to labels."""

@@ -1,0 +1,137 @@
+"""What a finished model folder says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from multihot.core.files import read_json
+from multihot.core.options import DataOptions
+from multihot.core.recipes import to_plain
+from multihot.inference.artifact import load_artifact
+
+__all__ = ["ArtifactSummary", "inspect_artifact"]
+
+
+@dataclass(frozen=True)
+class ArtifactSummary:
+    """The result of `inspect_artifact`; `print` it or take `to_json()`."""
+
+    folder: str
+    multihot_version: str | None
+    """The version that wrote it."""
+    thresholds: Mapping[str, float | None]
+    """By label name, in label order; a label is given where its score reaches the threshold. `None`
+    where labels are taken by rank (`top_k`)."""
+    goal: str
+    kind: str
+    """`global`, `per_label`, `shrunk`, `by_frequency=T`, `fixed` or `top_k`: how the thresholds came about."""
+    activation: str
+    calibration: str
+    """`none`, or the method."""
+    empty_set_rule: str
+    fitted_source: str | None
+    """Where the rows came from that fitted the thresholds; `None` when they are fixed."""
+    fitted_rows: int
+    fitted_goal_value: float | None
+    """What the goal reaches on those rows."""
+    form: str
+    """`sequence_classification` or `encoder_and_head`: which files hold the network."""
+    encoder: Mapping[str, Any]
+    """Family and size, as `config.json` of the encoder says."""
+    pooling: str
+    max_length: int
+    data: DataOptions
+    """How the training file was read; how the next one is read."""
+    files: Mapping[str, int]
+    """Sizes in bytes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `inspect --json` prints."""
+        return {**asdict(self), "labels": list(self.thresholds), "data": to_plain(self.data)}
+
+    def __str__(self) -> str:
+        fitted = "not fitted"
+        if self.fitted_source is not None:
+            reached = self.fitted_goal_value
+            fitted = f"{self.fitted_rows} rows of {self.fitted_source}"
+            fitted += "" if reached is None else f", {self.goal} {reached:.3f} there"
+        total = sum(self.files.values())
+        lines = [
+            ("model", self.folder),
+            ("written by", f"multihot {self.multihot_version or '(unknown version)'}"),
+            ("encoder", ", ".join(f"{key} {value}" for key, value in self.encoder.items())),
+            ("form", f"{self.form}, {self.pooling} pooling"),
+            ("max_length", f"{self.max_length} tokens"),
+            ("labels", str(len(self.thresholds))),
+            ("goal", self.goal),
+            ("thresholds", self.kind),
+            ("fitted on", fitted),
+            ("calibration", self.calibration),
+            ("empty set", self.empty_set_rule),
+            *(
+                (f"data.{key}", _plain(value))
+                for key, value in to_plain(self.data).items()
+                if value != []
+            ),
+            ("size", f"{total / 1e6:.1f} MB"),
+            *((f"  {name}", f"{size / 1e6:.1f} MB") for name, size in self.files.items()),
+        ]
+        width = max(len(name) for name, _ in lines) + 2
+        shown = [f"{name:<{width}}{value}" for name, value in lines]
+        return "\n".join([*shown, "", *self._label_lines()])
+
+    def _label_lines(self) -> list[str]:
+        if self.kind == "top_k":
+            names = ", ".join(self.thresholds)
+            return [f"Labels are taken by rank ({self.goal}), without thresholds: {names}"]
+        width = max(5, *map(len, self.thresholds)) + 2
+        values = {name: value for name, value in self.thresholds.items() if value is not None}
+        rows = [f"{name:<{width}}{value:>9.3f}" for name, value in values.items()]
+        return [f"{'label':<{width}}threshold", *rows]
+
+
+def inspect_artifact(folder: str | Path) -> ArtifactSummary:
+    """Read and verify a model folder and say what is in it; no network is loaded.
+
+    Raises `ArtifactError` when the folder is missing, unfinished, damaged or too new.
+    """
+    artifact = load_artifact(folder)
+    decision, fitted_on = artifact.decision, artifact.decision.fitted_on
+    content = read_json(artifact.folder / "thresholds.json")
+    names = sorted([*content["files"], "thresholds.json"])
+    return ArtifactSummary(
+        folder=str(folder),
+        multihot_version=content.get("multihot_version"),
+        thresholds=decision.thresholds_by_name(),
+        goal=decision.goal,
+        kind=decision.kind,
+        activation=decision.activation,
+        calibration="none" if decision.calibration is None else decision.calibration.method,
+        empty_set_rule=decision.empty_set_rule,
+        fitted_source=None if fitted_on is None else fitted_on.source,
+        fitted_rows=0 if fitted_on is None else fitted_on.rows,
+        fitted_goal_value=None if fitted_on is None else fitted_on.goal_value,
+        form=artifact.form,
+        encoder=_encoder(artifact.folder),
+        pooling=artifact.pooling,
+        max_length=artifact.max_length,
+        data=artifact.data,
+        files={name: (artifact.folder / name).stat().st_size for name in names},
+    )
+
+
+def _encoder(folder: Path) -> dict[str, Any]:
+    """Return what the encoder's configuration says of family and size, as far as it does."""
+    for path in (folder / "config.json", folder / "encoder" / "config.json"):
+        if path.is_file():
+            config = read_json(path)
+            keys = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
+            return {key: config[key] for key in keys if key in config}
+    return {}
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

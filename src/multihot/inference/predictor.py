@@ -1,0 +1,142 @@
+"""Texts to scores to labels; picks the backend, and passes every backend through one decision.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from multihot.core.extras import require_network
+from multihot.core.labels import LabelSpace
+from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
+from multihot.decision.decision import Decision
+from multihot.inference.artifact import Artifact, load_artifact
+
+__all__ = ["Backend", "Prediction", "Predictor"]
+
+T = TypeVar("T")
+_WINDOW_ROWS = 2048  # texts held at once while streaming; sorted by length inside
+
+
+class Backend(Protocol):
+    """Anything that turns token ids into logits."""
+
+    def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
+        """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one text."""
+
+    labels: list[str]
+    """Names that pass their threshold, in class order."""
+    scores: dict[str, float]
+    """Probability of every label, in class order."""
+    truncated: bool
+    """Whether the text was longer than the model's `max_length` tokens."""
+    abstained: bool = False
+    """Whether it has no label and the model's rule for that is `abstain`."""
+
+
+class Predictor:
+    """An artefact that is ready to answer."""
+
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, backend: Backend) -> None:
+        self.artifact = artifact
+        self.tokenizer = tokenizer
+        self.backend = backend
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, device: str = "auto", precision: str = "fp32"
+    ) -> Predictor:
+        """Load a model folder and the backend that this installation has.
+
+        With precision `bf16` (or `auto`, where the hardware computes it) scores change in the third
+        digit and come about twice as fast; the thresholds were fitted in fp32.
+
+        Raises `ArtifactError` for folders that are not a finished model and `MissingExtraError`
+        when no backend is installed.
+        """
+        return cls.from_artifact(load_artifact(folder), device=device, precision=precision)
+
+    @classmethod
+    def from_artifact(
+        cls, artifact: Artifact, *, device: str = "auto", precision: str = "fp32"
+    ) -> Predictor:
+        """Load the backend of an artefact that was read before; raises as `load` does."""
+        tokenizer = load_tokenizer(artifact.folder / "tokenizer.json")
+        return cls(artifact, tokenizer, _load_torch_backend(artifact, device, precision))
+
+    @property
+    def decision(self) -> Decision:
+        """The decision layer stored with the model."""
+        return self.artifact.decision
+
+    @property
+    def space(self) -> LabelSpace:
+        """The labels in class order."""
+        return self.decision.space
+
+    def logits(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool."""
+        tokenized = tokenize(self.tokenizer, texts, self.artifact.max_length)
+        return self.backend.logits(tokenized), tokenized.truncated
+
+    def scores(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return probabilities. *Shape:* (N, L), float32, 0 to 1."""
+        return self.decision.scores(self.logits(texts)[0])
+
+    def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
+        """Label N texts in their order; `threshold` overrides the stored ones for this call."""
+        decision = self.decision
+        if threshold is not None:
+            decision = decision.with_threshold(threshold)
+        logits, truncated = self.logits(texts)
+        scores = decision.scores(logits)
+        abstains = decision.empty_set_rule == "abstain"
+        return [
+            Prediction(
+                names,
+                dict(zip(self.space.names, row, strict=True)),
+                bool(cut),
+                abstained=abstains and not names,
+            )
+            for names, row, cut in zip(
+                decision.names(scores), scores.tolist(), truncated, strict=True
+            )
+        ]
+
+    def stream(
+        self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
+    ) -> Iterator[tuple[T, Prediction]]:
+        """Label any number of (text, companion) pairs in constant memory, in their order."""
+        iterator = iter(rows)
+        while window := list(islice(iterator, _WINDOW_ROWS)):
+            predictions = self.predict([text for text, _ in window], threshold=threshold)
+            for (_, companion), prediction in zip(window, predictions, strict=True):
+                yield companion, prediction
+
+
+def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: str) -> Backend:
+    require_network("Prediction")
+    from multihot.inference.torch_backend import TorchBackend
+    from multihot.models.devices import choose_device, choose_precision
+    from multihot.models.network import load_network
+
+    device = choose_device(device_name)
+    space = artifact.decision.space
+    network = load_network(artifact.folder, artifact.form, space)
+    precision = choose_precision(precision_name, device)
+    return TorchBackend(network, len(space), device, precision, frozen=True)

@@ -1,0 +1,99 @@
+"""The torch backend: runs a network over tokenised texts.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from multihot.data.batches import length_sorted_batches, make_batch
+from multihot.data.tokens import TokenizedTexts
+from multihot.models.cpu.linear import can_prepare, prepare_linears
+from multihot.models.cpu.malloc import keep_freed_memory
+from multihot.models.devices import Precision
+from multihot.models.network import batch_tensors
+from multihot.models.packed.self_test import enable_packed
+
+__all__ = ["TorchBackend"]
+
+# Tokens in one forward pass. A processor is fastest while the activations fit its caches, a card
+# while it is full.
+_CPU_TOKEN_BUDGET = 2048
+_TOKEN_BUDGET = 32_768
+_WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
+
+
+class TorchBackend:
+    """Token ids in, logits out, on one device.
+
+    On a processor the process keeps memory that it has freed: see `multihot.models.cpu.malloc`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_labels: int,
+        device: torch.device,
+        precision: Precision,
+        *,
+        packed: bool | None = None,
+        frozen: bool = False,
+    ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
+        self.network = network.to(device)
+        self.num_labels = num_labels
+        self.device = device
+        self.precision = precision
+        self.packed = packed
+        """Whether batches are packed; `None` until a call is large enough to check that they can."""
+        self.frozen = frozen
+        """Whether the weights never change again, so that they may be laid out for prediction."""
+
+    def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
+        """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
+        result = np.zeros((len(tokenized), self.num_labels), dtype=np.float32)
+        if len(tokenized) >= _WORTH_PREPARING:
+            self._prepare()
+        budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with torch.inference_mode(), self.precision.autocast(self.device):
+                for rows in length_sorted_batches(tokenized.lengths, budget):
+                    batch = make_batch(
+                        tokenized, rows, pad_id(self.network), packed=bool(self.packed)
+                    )
+                    output = self.network(*batch_tensors(batch, self.device))
+                    result[rows] = output.float().cpu().numpy()
+        finally:
+            self.network.train(was_training)
+        return result
+
+    def _prepare(self) -> None:
+        """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
+        dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
+        if self.frozen and can_prepare(self.device, dtype):
+            prepare_linears(self.network, dtype)
+        if self.packed is None:
+            self.packed = self._can_pack()
+
+    def _can_pack(self) -> bool:
+        def autocast() -> contextlib.AbstractContextManager[object]:
+            return self.precision.autocast(self.device)
+
+        half = self.precision.name != "fp32" and self.device.type == "cuda"
+        reason = enable_packed(self.network, gradients=False, autocast=autocast if half else None)
+        return reason is None
+
+
+def pad_id(network: nn.Module) -> int:
+    """Return the id that fills padding; any id does where the encoder names none."""
+    config: object = network.config
+    return int(getattr(config, "pad_token_id", None) or 0)

@@ -1,0 +1,1 @@
+"""What makes torch faster on CPUs."""

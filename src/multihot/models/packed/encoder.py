@@ -1,0 +1,165 @@
+"""Run a transformers encoder on one row of texts without padding.
+
+transformers lets a library register an attention function by name. Ours reads the layout of the
+batch (`Packing`) from the keyword arguments that the encoders hand through to every layer, so
+nothing is global and threads do not disturb each other. Everything but attention works token by
+token and needs no change. Without a layout the function is transformers' own SDPA, so a network
+runs padded batches as before.
+
+An encoder that does not use the interface computes *wrong* numbers without an error on a row of
+several texts; `models.packed_check` must have passed before anything here is trusted.
+
+Letters: `B` texts, `S` tokens of the longest, `T` tokens of all together, `H` heads, `D` width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multihot.models.encoder import first_position, quiet_transformers
+from multihot.models.packed.attention import packed_attention
+from multihot.models.packed.last_layer import read_vectors
+from multihot.models.packed.layout import PACKING, Packing
+
+__all__ = [
+    "ATTENTION",
+    "encoder_inputs",
+    "is_packable",
+    "keep_first_tokens",
+    "register",
+    "set_attention",
+]
+
+ATTENTION = "multihot_packed"
+"""The name under which transformers knows `packed_attention`."""
+
+
+def register() -> None:
+    """Make `packed_attention` known to transformers; harmless for every other model."""
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, _mask)
+
+
+def is_packable(encoder: Any) -> bool:
+    """Return whether transformers says that the encoder takes its attention from the interface."""
+    return bool(getattr(encoder, "_supports_attention_backend", False))
+
+
+def set_attention(encoder: Any, name: str) -> str:
+    """Make an encoder use the attention called `name`; return the name it used before."""
+    before = str(encoder.config._attn_implementation)
+    with quiet_transformers():
+        encoder.set_attn_implementation(name)
+    return before
+
+
+def encoder_inputs(
+    encoder: Any, input_ids: Tensor, packing: Packing, token_type_ids: Tensor | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments that run an encoder on one row.
+
+    Parameters
+    ----------
+    encoder
+        A transformers model that uses `ATTENTION`.
+    input_ids
+        *Shape:* (T,), int64.
+    packing
+        Where the texts lie.
+    token_type_ids
+        *Shape:* (T,), int64: 0 in the first text of a pair, 1 in the second; `None` for single texts.
+    """
+    config = encoder.config
+    if config._attn_implementation != ATTENTION:
+        raise RuntimeError(f"This encoder runs '{config._attn_implementation}', not '{ATTENTION}'.")
+    positions = packing.positions
+    if offset := first_position(config):
+        # As these families number positions: padding ids inside a text are not counted.
+        counted = input_ids != config.pad_token_id
+        before = torch.cumsum(counted, dim=0)
+        skipped = (before - counted.long())[packing.firsts]
+        positions = (before - skipped[packing.rows]) * counted + offset - 1
+    inputs = {"input_ids": input_ids, "position_ids": positions}
+    if token_type_ids is not None:
+        inputs["token_type_ids"] = token_type_ids
+    filled = {name: packing.fill_up(values)[None] for name, values in inputs.items()}
+    return {**filled, PACKING: packing}
+
+
+def keep_first_tokens(encoder: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+    """Forward hook of an encoder under a family's own head: leave one vector per text.
+
+    The heads read position 0 of every row, or the pooler's output. On packed inputs they are given
+    B rows of one token, (B, 1, D), and the pooler's output for these; on padded ones nothing changes.
+    The packing must name the first tokens as those that are read.
+    ModernBERT can be configured to average instead; an average of one token is that token.
+    """
+    packing = kwargs.get(PACKING)
+    if packing is None:
+        return output
+    hidden = output.last_hidden_state[0]
+    config: Any = encoder.config
+    if getattr(config, "classifier_pooling", "cls") == "mean":
+        sums = hidden.new_zeros(len(packing.firsts), hidden.shape[-1])
+        lengths = packing.cu_seq_lens.diff()[:, None]
+        kept = sums.index_add(0, packing.rows, hidden[: len(packing.rows)]) / lengths
+    else:
+        kept = read_vectors(encoder, hidden, packing.firsts)
+    output["last_hidden_state"] = kept[:, None]
+    if output.get("pooler_output") is not None:
+        pooler: Any = encoder.pooler
+        output["pooler_output"] = pooler(kept[:, None])
+    return output
+
+
+def _mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+    """Make the mask of a padded batch; a packed one has no `attention_mask` and needs none here."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None:
+        return None
+    return sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend as transformers asks; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
+    packing: Packing | None = kwargs.pop(PACKING, None)
+    if packing is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        kwargs.update(dropout=dropout, scaling=scaling, sliding_window=sliding_window)
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **kwargs
+        )
+        return found
+    if packing.on_attention is not None:
+        packing.on_attention()
+    # transformers' window counts the token itself, as flash attention's wrapper there does.
+    window = None if sliding_window is None else sliding_window - 1
+    attended = packed_attention(
+        query.squeeze(0).transpose(0, 1),
+        key.squeeze(0).transpose(0, 1),
+        value.squeeze(0).transpose(0, 1),
+        packing,
+        window=window,
+        dropout=dropout,
+        scale=scaling,
+    )
+    return attended[None], None

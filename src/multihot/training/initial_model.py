@@ -1,0 +1,168 @@
+"""What a run starts from: an encoder with a new head, or a finished model with its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import nn
+
+from multihot.core.files import read_table
+from multihot.core.labels import LabelSpace
+from multihot.core.options import DEFAULT_MAX_LENGTH
+from multihot.data.label_prompt import LabelPrompt, with_label_prompt
+from multihot.data.tokens import load_tokenizer
+from multihot.errors import EncoderError, OptionError
+from multihot.inference.artifact import load_artifact
+from multihot.models.encoder import (
+    length_limit,
+    load_encoder_tokenizer,
+    locate_encoder,
+    read_config,
+    resolve_pooling,
+)
+from multihot.models.network import build_network, load_network
+
+__all__ = [
+    "Start",
+    "read_descriptions",
+    "start_from_artifact",
+    "start_from_encoder",
+    "weights_fingerprint",
+]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network before its first step, and what belongs to it."""
+
+    network: nn.Module
+    tokenizer: Tokenizer
+    tokenizer_config: dict[str, Any]
+    space: LabelSpace
+    pooling: str
+    """`cls`, `mean`, `attention` or `labels`."""
+    max_length: int
+    """Tokens per text at most, special tokens included."""
+
+    @property
+    def num_label_tokens(self) -> int:
+        """Tokens that the label names in front of every text take; 0 when there are none."""
+        network: Any = self.network
+        return int(network.shortest_text) - 1
+
+
+def start_from_encoder(
+    name: str,
+    space: LabelSpace,
+    *,
+    pooling: str,
+    max_length: int | None,
+    seed: int,
+    descriptions: Mapping[str, str] | None = None,
+) -> Start:
+    """Put a new head for `space` on the encoder called `name`.
+
+    `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
+    `OptionError`. `descriptions` say in words what a label means, for `pooling="labels"`.
+    """
+    source = locate_encoder(name)
+    tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
+    config = read_config(source.folder)
+    _check_vocabulary(tokenizer, config, name)
+    limit = length_limit(config, tokenizer_config)
+    _check_length(max_length, limit, name)
+    length = max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
+    resolved, prompt = resolve_pooling(pooling, source), None
+    if resolved == "labels":
+        tokenizer, prompt = with_label_prompt(tokenizer, space.names, descriptions or {})
+        _check_prompt(prompt, length)
+    network = build_network(source.folder, space, resolved, seed, prompt)
+    return Start(network, tokenizer, tokenizer_config, space, resolved, length)
+
+
+def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
+    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
+    if num_tokens > config.vocab_size:
+        raise EncoderError(
+            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has vectors for "
+            f"{config.vocab_size}: they do not belong together."
+        )
+
+
+def _check_length(max_length: int | None, limit: int | None, name: str | Path) -> None:
+    if max_length is not None and limit is not None and max_length > limit:
+        raise OptionError(
+            f"max_length={max_length}, but the encoder {name} has positions for {limit} tokens."
+        )
+
+
+def read_descriptions(path: str | None) -> dict[str, str]:
+    """Read label texts by label name from a JSON or TOML file, or from JSON itself; none from `None`.
+
+    Raises `OptionError` when the file is missing, cannot be parsed, or holds anything but texts.
+    """
+    if path is None:
+        return {}
+    if path.lstrip().startswith("{"):
+        table = _inline_table(path)
+    else:
+        table = read_table(Path(path), "label_descriptions")
+    for name, text in table.items():
+        if not isinstance(text, str) or not text.strip():
+            raise OptionError(
+                f"{path}: the description of '{name}' is {text!r}; expected a text, such as "
+                '"joy": "joy, happiness and delight".'
+            )
+    return table
+
+
+def _inline_table(text: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f"label_descriptions={text} is not valid JSON: {error}") from None
+    return table
+
+
+def _check_prompt(prompt: LabelPrompt, max_length: int) -> None:
+    if prompt.length + 2 > max_length:
+        raise OptionError(
+            f"The label names take {prompt.length} tokens, which leaves no room for a text in "
+            f"max_length={max_length}. Raise max_length, shorten label_descriptions, or use "
+            "pooling=mean."
+        )
+
+
+def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
+    """Take network, head, tokenizer and labels of a finished model.
+
+    Raises `OptionError` when `max_length` is more than its encoder has positions for.
+    """
+    artifact = load_artifact(folder)
+    space = artifact.decision.space
+    network = load_network(folder, artifact.form, space)
+    # Not the tokenizer's limit: in a finished model that is the length it was trained with.
+    _check_length(max_length, length_limit(network.config, {}), folder)
+    return Start(
+        network=network,
+        tokenizer=load_tokenizer(folder / "tokenizer.json"),
+        tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),
+        space=space,
+        pooling=artifact.pooling,
+        max_length=max_length or artifact.max_length,
+    )
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """Return the SHA-256 of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Runs of masked-language-model and next-sentence pretraining."""

@@ -1,0 +1,204 @@
+"""What a pretraining run has to show: held-out figures beside baselines, speed, and the curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from multihot.core.files import atomic_path, read_json, write_json
+from multihot.errors import ArtifactError, MissingExtraError
+from multihot.evaluation.bootstrap import Estimate
+
+__all__ = [
+    "REPORT_FILE",
+    "PretrainReport",
+    "draw_curve",
+    "is_pretrained",
+    "last_metrics",
+    "read_curve",
+    "read_report",
+    "write_report",
+]
+
+REPORT_FILE = "pretraining.json"
+"""Written last into the folder of a run; without it the run is not finished."""
+
+_NAMES = {
+    "mlm_loss": "MLM loss (nats per masked token)",
+    "perplexity": "MLM perplexity",
+    "mlm_top1": "MLM top-1 accuracy",
+    "nsp_loss": "NSP loss",
+    "nsp_accuracy": "NSP accuracy",
+}
+_BASELINES = {
+    "unigram_loss": "unigram, loss",
+    "unigram_top1": "unigram, top-1 accuracy",
+    "word_overlap_accuracy": "word overlap of the two sides, NSP accuracy",
+    "length_accuracy": "lengths of the two sides, NSP accuracy",
+}
+
+
+@dataclass(frozen=True)
+class PretrainReport:
+    """The result of a run; `print` it or take `to_json()`."""
+
+    steps: int
+    tokens: int
+    """Tokens trained on, special tokens included."""
+    seconds: float
+    """Of training with evaluations and checkpoints."""
+    tokens_per_second: float
+    """Of the steps alone."""
+    roof_share: float | None
+    """Time that the matrix products of a step take by themselves, as a share of the step's."""
+    parameters: int
+    held_out_examples: int
+    held_out_documents: int
+    interval_over: str
+    """`documents` or `examples`: what was resampled."""
+    metrics: Mapping[str, Estimate]
+    baselines: Mapping[str, Estimate]
+    curve: Sequence[Mapping[str, Any]]
+    """The evaluations of the run, from its log."""
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report in the shape that `pretrain --json` prints."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{'held out':<46}{'value':>9}   95 % interval"]
+        lines += [_line(name, _NAMES.get(key, key)) for key, name in _named(self.metrics)]
+        if self.baselines:
+            lines += ["", "baselines on the same examples"]
+            lines += [_line(name, _BASELINES.get(key, key)) for key, name in _named(self.baselines)]
+        lines += ["", *self.remarks()]
+        return "\n".join(lines)
+
+    def remarks(self) -> list[str]:
+        """Return what a reader must know beside the figures, in sentences."""
+        speed = f"{self.tokens_per_second:,.0f} tokens/s"
+        if self.roof_share is not None:
+            speed += f", {100 * self.roof_share:.0f} % of what the matrix products alone allow"
+        found = [
+            f"{self.parameters / 1e6:.1f} million parameters, {self.steps} steps, "
+            f"{self.tokens / 1e6:.2f} million tokens, {self.seconds / 60:.1f} minutes; {speed}.",
+            f"{self.held_out_examples} held-out examples of {self.held_out_documents} documents; "
+            f"intervals over {self.interval_over}.",
+        ]
+        top, unigram = self.metrics.get("mlm_top1"), self.baselines.get("unigram_top1")
+        if top and unigram and top.value is not None and unigram.value:
+            times = top.value / unigram.value
+            found.append(f"Masked tokens are guessed {times:.1f} times as often as by the unigram.")
+        accuracy = self.metrics.get("nsp_accuracy")
+        overlap = self.baselines.get("word_overlap_accuracy")
+        if accuracy and overlap and accuracy.value is not None and overlap.value is not None:
+            below = accuracy.value < overlap.value
+            found.append(
+                "Next sentences are told "
+                f"{'worse' if below else 'better'} than by counting shared words."
+            )
+        return [*found, *self.notes]
+
+
+def _named(estimates: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
+    return list(estimates.items())
+
+
+def _line(estimate: Estimate, name: str) -> str:
+    if estimate.value is None:
+        return f"  {name:<44}{'-':>9}"
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f"   {estimate.low:.4f} to {estimate.high:.4f}"
+    return f"  {name:<44}{estimate.value:>9.4f}{interval}"
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Return whether a pretraining run in `folder` is finished."""
+    return (folder / REPORT_FILE).is_file()
+
+
+def write_report(folder: Path, report: PretrainReport) -> None:
+    """Write the report, and so finish the folder."""
+    write_json(folder / REPORT_FILE, report.to_json())
+
+
+def read_report(folder: Path) -> PretrainReport:
+    """Read the report of a finished run; raise `ArtifactError` when it is damaged."""
+    path = folder / REPORT_FILE
+    try:
+        content = dict(read_json(path))
+        for name in ("metrics", "baselines"):
+            content[name] = {key: Estimate(**value) for key, value in content[name].items()}
+        return PretrainReport(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); pretrain again.") from None
+
+
+def read_curve(log: Path) -> list[dict[str, Any]]:
+    """Return the evaluations that a run's `metrics.jsonl` holds, in their order."""
+    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    return [entry for entry in entries if entry.get("held_out")]
+
+
+def last_metrics(curve: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """Return the figures of the last evaluation."""
+    last = curve[-1]
+    names = [key.removeprefix("held_out_") for key in last if f"{key}_low" in last]
+    return {
+        name: Estimate(*(last[f"held_out_{name}{end}"] for end in ("", "_low", "_high")))
+        for name in names
+    }
+
+
+def draw_curve(report: PretrainReport, path: Path) -> None:
+    """Draw loss and accuracies over the tokens of the run as a PNG file.
+
+    Raises `MissingExtraError` without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plots", "The picture of the curve") from None
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss_axes, share_axes = figure.subplots(1, 2)
+    _draw(loss_axes, report, "mlm_loss", "MLM", "C0")
+    _level(loss_axes, report.baselines.get("unigram_loss"), "unigram", "C0")
+    _draw(share_axes, report, "mlm_top1", "MLM top-1", "C0")
+    _level(share_axes, report.baselines.get("unigram_top1"), "unigram", "C0")
+    if "nsp_accuracy" in report.metrics:
+        _draw(share_axes, report, "nsp_accuracy", "NSP", "C1")
+        overlap = report.baselines.get("word_overlap_accuracy")
+        _level(share_axes, overlap, "word overlap", "C1")
+    loss_axes.set_ylabel("held-out loss, nats per masked token")
+    share_axes.set_ylabel("held-out accuracy")
+    for axes in (loss_axes, share_axes):
+        axes.set_xlabel("million tokens")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _draw(axes: Any, report: PretrainReport, name: str, label: str, color: str) -> None:
+    points = [entry for entry in report.curve if entry.get(f"held_out_{name}") is not None]
+    places = [entry["tokens"] / 1e6 for entry in points]
+    axes.plot(places, [e[f"held_out_{name}"] for e in points], label=label, color=color, marker=".")
+    bounded = [e for e in points if e.get(f"held_out_{name}_low") is not None]
+    axes.fill_between(
+        [entry["tokens"] / 1e6 for entry in bounded],
+        [entry[f"held_out_{name}_low"] for entry in bounded],
+        [entry[f"held_out_{name}_high"] for entry in bounded],
+        color=color,
+        alpha=0.2,
+    )
+
+
+def _level(axes: Any, baseline: Estimate | None, label: str, color: str) -> None:
+    if baseline is not None and baseline.value is not None:
+        axes.axhline(baseline.value, label=label, color=color, linestyle="--", linewidth=1)

@@ -1,0 +1,253 @@
+"""The learning rate of a run whose length was fixed by its first steps, and may be cut short.
+
+Everything that depends on a clock is a decision: taken once, written to the run folder before it
+counts, and read from there ever after. The rate is then a pure function of the step, so a resumed
+run takes the rates of the run that was interrupted. How long a step takes on this machine is
+measured on the first steps, which are then taken back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multihot.core.files import read_json, write_json
+from multihot.core.progress import Listener
+from multihot.errors import OptionError
+from multihot.training import loop
+from multihot.training.optimizer import linear_schedule
+
+__all__ = [
+    "Decay",
+    "Schedule",
+    "TimeBudget",
+    "plan_steps",
+    "read_schedule",
+    "seconds_per_step",
+    "write_schedule",
+]
+
+_HEAD_WARMUP = 0.1  # of the head steps
+_CHECK_EVERY_STEPS = 10
+_FIRST_CHECK = 20  # steps of this process; the pace of fewer is chance
+_TOLERANCE = 1.03  # overdrawing the time that is left by less is made good later, or not at all
+_SHORTEST_DECAY = 0.02  # of the steps so far; a rate that drops at once leaves a worse model
+
+
+@dataclass(frozen=True)
+class Decay:
+    """A decision that time runs short: from `from_step` on, the rate falls to 0 after `last_step`."""
+
+    from_step: int
+    last_step: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a function of the step."""
+
+    total_steps: int
+    """As planned at the start."""
+    warmup_steps: int
+    evaluation_steps: int
+    """Steps between two evaluations."""
+    head_steps: int = 0
+    """Steps at the start that train new heads only, with a warm-up and decay of their own."""
+    decays: tuple[Decay, ...] = ()
+
+    @property
+    def last_step(self) -> int:
+        """The 1-based step that the run ends with."""
+        return self.decays[-1].last_step if self.decays else self.total_steps
+
+    def rate(self, step: int) -> float:
+        """Return the share of the peak learning rate at a 1-based step.
+
+        Linear warm-up and decay (Devlin et al. 2018, A.2), for the head steps and anew for the
+        others. Every `Decay` takes the steps that were left more quickly: a warm-up is finished, and
+        the rate falls faster. Head steps stay as they are.
+        """
+        heads, at = self.head_steps, float(step)
+        planned = [self.total_steps, *(decay.last_step for decay in self.decays)]
+        for decay, planned_last in zip(reversed(self.decays), reversed(planned[:-1]), strict=True):
+            start = max(decay.from_step, heads)
+            if at > decay.last_step:
+                return 0.0
+            if at > start:
+                at = start + (at - start) * (planned_last + 1 - start) / (
+                    decay.last_step + 1 - start
+                )
+        if at <= heads:
+            return linear_schedule(at - 1, heads, round(_HEAD_WARMUP * heads))
+        return linear_schedule(at - 1 - heads, self.total_steps - heads, self.warmup_steps)
+
+    def shortened(self, from_step: int, last_step: int) -> Schedule:
+        """Return the schedule with one more decision to end early."""
+        return replace(self, decays=(*self.decays, Decay(from_step, last_step)))
+
+
+def plan_steps(
+    seconds: float,
+    *,
+    seconds_per_step: float,
+    seconds_per_evaluation: float,
+    evaluation_steps: int | None,
+) -> Schedule:
+    """Return the schedule, without a warm-up, that fills a time budget at a measured pace.
+
+    The evaluation at the end is paid for; those on the way take a tenth of the time at most unless
+    their distance is given.
+    """
+    left = max(0.0, seconds - seconds_per_evaluation)
+    if evaluation_steps is None:
+        affordable = int(0.1 * left / max(1e-9, seconds_per_evaluation))
+        num_evaluations = min(9, affordable)
+        left -= num_evaluations * seconds_per_evaluation
+        total_steps = max(1, int(left / seconds_per_step + 1e-6))
+        evaluation_steps = -(-total_steps // (num_evaluations + 1))
+    else:
+        pace = seconds_per_step + seconds_per_evaluation / evaluation_steps
+        total_steps = max(1, int(left / pace + 1e-6))
+    return Schedule(total_steps, 0, evaluation_steps)
+
+
+def write_schedule(path: Path, schedule: Schedule) -> None:
+    """Write the decisions so far, complete or not at all."""
+    write_json(path, asdict(schedule))
+
+
+def read_schedule(path: Path) -> Schedule | None:
+    """Return the decisions of an interrupted run, `None` when there are none yet."""
+    if not path.is_file():
+        return None
+    try:
+        content = dict(read_json(path))
+        decays = tuple(Decay(**decay) for decay in content.pop("decays"))
+        return Schedule(**content, decays=decays)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OptionError(
+            f"{path} is damaged ({error}), so the run cannot be resumed. Start again in another "
+            "--output."
+        ) from None
+
+
+class TimeBudget:
+    """Looks at the clock now and then, and ends the run early when the time would not last."""
+
+    def __init__(
+        self,
+        path: Path,
+        schedule: Schedule,
+        *,
+        seconds: float | None,
+        seconds_before: float,
+        seconds_at_the_end: float,
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.schedule = schedule
+        self._path = path
+        self._seconds = seconds
+        self._before = seconds_before
+        self._at_the_end = seconds_at_the_end
+        self._listener = listener
+        self._clock = clock
+        self._started = clock()
+        self._steps = 0
+        self._marks = [self._started]
+
+    @property
+    def seconds_used(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self._before + self._clock() - self._started
+
+    def check(self, step: int) -> None:
+        """Decide after a step whether the learning rate must fall faster, and write that down."""
+        self._steps += 1
+        if self._seconds is None or self._steps % _CHECK_EVERY_STEPS:
+            return
+        self._marks.append(self._clock())
+        # A decision that lies ahead comes from the run before and is waited for.
+        waiting = any(decay.from_step >= step for decay in self.schedule.decays)
+        steps_left = self.schedule.last_step - step
+        if waiting or steps_left <= 0 or self._steps < _FIRST_CHECK:
+            return
+        left = self._seconds - self._at_the_end - self.seconds_used
+        pace = self._pace()
+        if steps_left * pace <= max(0.0, left) * _TOLERANCE:
+            return
+        affordable = max(int(left / pace), round(_SHORTEST_DECAY * step), 1)
+        if affordable >= steps_left:
+            return
+        schedule = self.schedule.shortened(step, step + affordable)
+        write_schedule(self._path, schedule)
+        self.schedule = schedule
+        self._listener.say(
+            f"Time runs short: {steps_left} steps are left and {max(0.0, left) / 60:.1f} minutes, "
+            f"which last for {affordable}. The learning rate falls faster and the run ends after "
+            f"step {schedule.last_step}."
+        )
+
+    def _pace(self) -> float:
+        """Return the seconds per step, evaluations included, over the later half of the steps."""
+        half = len(self._marks) // 2
+        num_steps = (len(self._marks) - half) * _CHECK_EVERY_STEPS
+        return (self._marks[-1] - self._marks[half - 1]) / num_steps
+
+
+_WARM_UP_STEPS = 2
+_FEWEST_STEPS = 8
+
+
+def seconds_per_step(
+    network: nn.Module,
+    steps: Iterable[loop.Step[Any]],
+    loss: Callable[[nn.Module, Any], tuple[Tensor, Tensor]],
+    *,
+    autocast: Callable[[], contextlib.AbstractContextManager[object]],
+    at_most: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> float:
+    """Return the mean seconds of a training step, over at least eight steps.
+
+    The steps are real but for their learning rate, which is 0, and their optimiser, which is thrown
+    away: the network is as it was.
+
+    Parameters
+    ----------
+    network, steps, loss, autocast
+        As for `loop.run`.
+    at_most
+        Seconds after which no further step is taken, once eight are done.
+    clock
+        Seconds from any moment.
+    """
+    moments: list[float] = []
+
+    def enough(result: loop.StepResult[Any]) -> bool:
+        moments.append(clock())
+        num_steps = len(moments) - _WARM_UP_STEPS
+        return num_steps >= _FEWEST_STEPS and moments[-1] - moments[0] >= at_most
+
+    loop.run(
+        network,
+        steps,
+        loss,
+        torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=0.0, fused=True),
+        learning_rate=lambda step: 0.0,
+        seed_of=lambda step: 0,
+        autocast=autocast,
+        max_gradient_norm=0.0,
+        explain=lambda batch: "of the trial at the start",
+        after_step=[enough],
+    )
+    network.zero_grad(set_to_none=True)
+    first = moments[_WARM_UP_STEPS - 1]
+    return (moments[-1] - first) / (len(moments) - _WARM_UP_STEPS)

@@ -1,0 +1,150 @@
+"""Compare two models on the same labelled texts, with what is known about the difference.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
+from multihot.decision.decision import rows_fitted
+from multihot.errors import LabelError
+from multihot.evaluation.comparison import Comparison, LabelDifference
+from multihot.evaluation.paired_tests import Difference, Differences, area_difference, holm
+from multihot.evaluation.ranking import Ranking
+from multihot.evaluation.ranking_intervals import INFLUENCED
+from multihot.inference.predictor import Predictor
+
+__all__ = ["compare", "united_space"]
+
+
+def compare(
+    first: Predictor | str | os.PathLike[str],
+    second: Predictor | str | os.PathLike[str],
+    examples: Examples | LabelledFile | str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Score two models on the same texts and say how sure their difference is.
+
+    Parameters
+    ----------
+    first, second
+        The models, or their folders. Labels are matched by name; those that only one of them knows
+        are left out.
+    examples
+        N labelled examples, or a file, which is read as the training file of the first model was.
+    seed
+        Of the resamples and of the swaps.
+    progress
+        Receives the number of texts scored so far, now and then.
+
+    Returns
+    -------
+    comparison
+        Each difference is that of the first model less that of the second, with a 95 % interval by
+        paired bootstrap and a p value by permutation; labels are corrected by Holm's procedure.
+
+    Raises
+    ------
+    LabelError
+        The models share no label.
+    """
+    models = tuple(
+        one if isinstance(one, Predictor) else Predictor.load(Path(one)) for one in (first, second)
+    )
+    shared = _shared_space(models[0].space, models[1].space)
+    if isinstance(examples, str | os.PathLike):
+        space = united_space(models[0].space, models[1].space)
+        examples = open_labelled(Path(examples), models[0].artifact.data, space=space)
+    differences = Differences(len(examples), len(shared), seed)
+    rankings = [Ranking(len(examples), len(shared), intervals=True, seed=seed) for _ in models]
+    support, fitted, num_rows, num_scored = np.zeros(len(shared), np.int64), [0, 0], 0, 0
+    left_out = set(models[0].space.names) ^ set(models[1].space.names)
+    for chunk, labels in labelled_chunks(examples):
+        truth = _columns(labels, shared).hard().values
+        decided, scores = [], []
+        for number, model in enumerate(models):
+            columns = [model.space.index(name) for name in shared.names]
+            every = model.scores(chunk.texts)
+            decided.append(model.decision.decide(every)[:, columns])
+            scores.append(every[:, columns])
+            rankings[number].update(truth, scores[-1])
+            known = _columns(labels, model.space)
+            fitted[number] += rows_fitted(model.decision, chunk.texts, known)
+        differences.update(truth, decided, scores)
+        support += (truth == 1).sum(axis=0)
+        num_rows += int((~np.isnan(truth)).any(axis=1).sum())
+        left_out |= set(labels.space.names) - set(shared.names)
+        num_scored += len(chunk)
+        if progress is not None:
+            progress(num_scored)
+    metrics, of_labels = differences.result()
+    metrics |= _area_differences(rankings, num_rows)
+    # A label that no text has tests nothing, so it must not make the others' tests stricter.
+    pairs = zip(of_labels, support.tolist(), strict=True)
+    corrected = holm([one.p_value if count else None for one, count in pairs])
+    rows = zip(support.tolist(), of_labels, corrected, strict=True)
+    return Comparison(
+        first=_name(models[0], first),
+        second=_name(models[1], second),
+        rows=num_rows,
+        metrics=metrics,
+        labels={n: LabelDifference(*row) for n, row in zip(shared.names, rows, strict=True)},
+        labels_left_out=sorted(left_out),
+        rows_fitted=(fitted[0], fitted[1]),
+    )
+
+
+def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
+    """Return the labels of the first model, then those that only the second knows."""
+    return LabelSpace((*first.names, *(n for n in second.names if n not in first.names)))
+
+
+def _shared_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
+    shared = tuple(name for name in first.names if name in second.names)
+    if not shared:
+        raise LabelError(
+            "The models have no label in common, so there is nothing to compare. The first knows "
+            f"{', '.join(first.names)}; the second {', '.join(second.names)}."
+        )
+    return LabelSpace(shared)
+
+
+def _columns(labels: LabelMatrix, space: LabelSpace) -> LabelMatrix:
+    """Return the labels of `space` by name, others left out."""
+    if labels.space == space:
+        return labels
+    wide = labels.aligned_to(united_space(space, labels.space))
+    return LabelMatrix(space, wide.values[:, : len(space)], labels.lists_all)
+
+
+def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Difference]:
+    first, second = (ranking.influences() for ranking in rankings)
+    blocks, ranked = [], np.zeros(len(INFLUENCED))
+    if first is not None and second is not None:
+        blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
+        ranked = first.values - second.values
+    found, other = (ranking.result().metrics for ranking in rankings)
+    return {
+        name: area_difference(
+            found[name],
+            other[name],
+            float(ranked[column]),
+            (block[:, column] for block in blocks),
+            num_rows,
+        )
+        for column, name in enumerate(INFLUENCED)
+    }
+
+
+def _name(model: Predictor, given: Predictor | str | os.PathLike[str]) -> str:
+    return str(model.artifact.folder if isinstance(given, Predictor) else given)

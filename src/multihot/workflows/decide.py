@@ -1,0 +1,241 @@
+"""Fit the decision of a finished model again, on new labelled rows and without training.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multihot.core.goals import Costs, frequency_share, parse_goal
+from multihot.core.labels import LabelMatrix, row_hashes
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import LabelledFile, labelled_chunks
+from multihot.decision.counts import Counts
+from multihot.decision.cross_fit import with_report
+from multihot.decision.decision import Decision
+from multihot.decision.fitting import Choices, fit_choices
+from multihot.errors import DataError
+from multihot.inference.artifact import replace_decision
+from multihot.inference.predictor import Predictor
+
+__all__ = ["Redecision", "decide", "save"]
+
+_FEW_ROWS = 100  # below, thresholds are said to be uncertain
+_SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "micro_precision", "micro_recall")
+
+
+@dataclass(frozen=True)
+class Redecision:
+    """The result of `decide`; `print` it or take `to_json()`."""
+
+    before: Decision
+    decision: Decision
+    rows: int
+    """Texts that the new decision was fitted on."""
+    metrics_before: Mapping[str, float | None]
+    """On these rows, by the former decision."""
+    metrics: Mapping[str, float | None]
+    """On these rows, by the new one; optimistic, see `decision.fit_report`."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `decide --json` prints."""
+        report = self.decision.fit_report
+        names = self.decision.space.names
+        return {
+            "rows": self.rows,
+            "before": _described(self.before, self.metrics_before),
+            "after": _described(self.decision, self.metrics),
+            "labels": list(names),
+            "fit_report": None if report is None else report.to_json(),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'':<24}{'before':>18}{'after':>18}"]
+        for name, one in _words(self.before).items():
+            lines.append(f"{name:<24}{one:>18}{_words(self.decision)[name]:>18}")
+        for name, value in self.metrics.items():
+            lines.append(f"{name:<24}{_number(self.metrics_before[name]):>18}{_number(value):>18}")
+        width = max(5, *map(len, self.decision.space.names)) + 2
+        if self.decision.kind != "top_k":
+            lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
+            before = self.before.thresholds_by_name()
+            for name, new in self.decision.thresholds_by_name().items():
+                lines.append(f"{name:<{width}}{_number(before[name]):>18}{_number(new):>9}")
+        if self.decision.fit_report is not None:
+            lines += ["", str(self.decision.fit_report)]
+        return "\n".join(lines)
+
+
+def decide(
+    predictor: Predictor,
+    examples: Examples | LabelledFile,
+    *,
+    goal: str | None = None,
+    thresholds: str | float | None = None,
+    calibration: str | None = None,
+    empty_set_rule: str | None = None,
+    costs: Costs | None = None,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Redecision:
+    """Fit goal, thresholds and calibration on labelled rows; nothing is written (see `save`).
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    examples
+        N labelled examples, matched by name, that the model was not trained on.
+    goal, thresholds, calibration, empty_set_rule
+        As in `TrainOptions`; what is not given stays as the model has it.
+    costs
+        Costs of single labels for the goal `cost`; not given, they stay unless a goal is given.
+    seed
+        Of folds and draws of the fit report.
+    progress
+        Receives the number of texts scored so far, now and then.
+
+    Raises
+    ------
+    DataError
+        There is no row, or no text is known to have any label.
+    OptionError
+        A choice is not among the allowed values.
+    """
+    before = predictor.decision
+    choices = _choices(
+        before,
+        goal=goal,
+        thresholds=thresholds,
+        calibration=calibration,
+        empty_set_rule=empty_set_rule,
+        costs=costs,
+    )
+    source = examples.source
+    logits, values, hashes = [], [], []
+    num_scored = 0
+    for chunk, labels in labelled_chunks(examples):
+        matched = labels.aligned_to(predictor.space).hard()
+        logits.append(predictor.logits(chunk.texts)[0])
+        values.append(matched.values)
+        hashes.append(row_hashes(chunk.texts, matched))
+        num_scored += len(chunk)
+        if progress is not None:
+            progress(num_scored)
+    truth = np.concatenate(values) if values else np.zeros((0, len(before.space)), np.float32)
+    if not (truth == 1).any():
+        raise DataError(
+            f"no text among the {len(truth)} rows is known to have a label, so nothing can be fitted. "
+            "Give labelled rows.",
+            path=str(source),
+        )
+    rows = np.concatenate(logits), truth, np.concatenate(hashes)
+    matrix = LabelMatrix(before.space, truth)
+    decision = fit_choices(
+        before.space, rows[0], matrix, rows[2], choices, source=Path(source).name
+    )
+    decision = with_report(decision, *rows, choices, seed=seed)
+    return Redecision(
+        before,
+        decision,
+        len(truth),
+        _metrics(before, rows[0], truth, decision),
+        _metrics(decision, rows[0], truth, decision),
+        tuple(_notes(decision, truth)),
+    )
+
+
+def save(predictor: Predictor, result: Redecision) -> Predictor:
+    """Write the new decision into the model's `thresholds.json`, and return the model with it."""
+    artifact = replace_decision(predictor.artifact, result.decision)
+    return Predictor(artifact, predictor.tokenizer, predictor.backend)
+
+
+def _choices(
+    before: Decision,
+    *,
+    goal: str | None,
+    thresholds: str | float | None,
+    calibration: str | None,
+    empty_set_rule: str | None,
+    costs: Costs | None,
+) -> Choices:
+    """Return what is asked for, and for the rest what the model has."""
+    words = before.goal if goal is None else goal
+    if costs is None and before.costs is not None and parse_goal(words).name == "cost":
+        costs = dict(zip(before.space.names, before.costs, strict=True)) if goal is None else None
+    if thresholds is None:
+        thresholds = "global" if before.kind in ("fixed", "top_k") else before.kind
+        if before.kind == "fixed" and goal is None and len(set(before.thresholds)) == 1:
+            thresholds = before.thresholds[0]
+    if calibration is None:
+        calibration = "none" if before.calibration is None else before.calibration.method
+    return Choices(words, thresholds, calibration, empty_set_rule or before.empty_set_rule, costs)
+
+
+def _metrics(one: Decision, logits: Any, truth: Any, fitted: Decision) -> dict[str, float | None]:
+    """Return the metrics of one decision, and the goal of the fitted one."""
+    counts = Counts(truth.shape[1])
+    scores = one.scores(logits)
+    counts.update(truth, one.decide(scores))
+    metrics = counts.metrics()
+    shown = {name: metrics[name] for name in _SHOWN}
+    if fitted.goal not in shown:
+        shown[fitted.goal] = fitted.goal_reached(one.decide(scores), truth)
+    return shown
+
+
+def _notes(decision: Decision, truth: Any) -> list[str]:
+    notes = []
+    if len(truth) < _FEW_ROWS:
+        notes.append(
+            f"Only {len(truth)} rows: what is fitted on so few follows chance. A few hundred are better."
+        )
+    names = decision.space.names
+    without = [name for name, has in zip(names, (truth == 1).any(axis=0), strict=True) if not has]
+    # For costs a label that rows are known to lack has an optimum of its own: not to be given.
+    if decision.kind == "per_label" and decision.parsed_goal().name == "cost":
+        without = [
+            n for n, known in zip(names, ~np.isnan(truth).all(axis=0), strict=True) if not known
+        ]
+    if without and decision.kind in ("per_label", "shrunk"):
+        notes.append(
+            f"No row has these labels; they get the global threshold: {', '.join(without)}."
+        )
+    if without and frequency_share(decision.kind):
+        notes.append(
+            "No row has these labels; their low thresholds follow from that alone: "
+            f"{', '.join(without)}."
+        )
+    if decision.kind == "fixed":
+        notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")
+    return notes
+
+
+def _words(decision: Decision) -> dict[str, str]:
+    calibration = decision.calibration
+    return {
+        "goal": decision.goal,
+        "thresholds": decision.kind,
+        "calibration": "none" if calibration is None else calibration.method,
+        "empty sets": decision.empty_set_rule,
+    }
+
+
+def _described(decision: Decision, metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    content = decision.to_json()
+    content["thresholds"] = decision.thresholds_by_name()
+    keys = ("goal", "threshold_kind", "thresholds", "calibration", "empty_set_rule")
+    return {**{key: content[key] for key in keys}, "metrics": dict(metrics)}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

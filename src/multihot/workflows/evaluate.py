@@ -1,0 +1,54 @@
+"""A model and labelled rows to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import LabelledFile, labelled_chunks
+from multihot.evaluation.evaluator import Evaluation
+from multihot.evaluation.report import Report
+from multihot.inference.predictor import Predictor
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    predictor: Predictor,
+    examples: Examples | LabelledFile,
+    *,
+    threshold: float | None = None,
+    intervals: bool = True,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Score a model on labelled examples.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    examples
+        N labelled examples; labels are matched by name. A `LabelledFile` is read while it is scored,
+        so that memory does not grow with N.
+    threshold
+        Overrides the stored thresholds for this call.
+    intervals
+        Whether to compute 95 % intervals, and what perfectly calibrated scores would show.
+    seed
+        Of the resamples; the same seed and texts give the same intervals.
+    progress
+        Receives the number of texts scored so far, now and then.
+    """
+    decision = predictor.decision
+    if threshold is not None:
+        decision = decision.with_threshold(threshold)
+    evaluation = Evaluation(decision, len(examples), intervals=intervals, seed=seed)
+    num_scored = 0
+    for chunk, labels in labelled_chunks(examples):
+        logits, truncated = predictor.logits(chunk.texts)
+        evaluation.update(chunk.texts, labels, logits, int(truncated.sum()))
+        num_scored += len(chunk)
+        if progress is not None:
+            progress(num_scored)
+    return evaluation.report()

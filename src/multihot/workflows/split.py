@@ -1,0 +1,213 @@
+"""Split a labelled file into parts or folds that keep the share of every label."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.files import flush_folder, storage_errors
+from multihot.core.labels import LabelMatrix
+from multihot.core.options import DataOptions
+from multihot.data.copy_rows import copy_rows, part_ending
+from multihot.data.duplicates import normalised
+from multihot.data.label_codes import LabelCells, label_codes
+from multihot.data.labelled_file import LabelledFile, open_labelled
+from multihot.data.split_report import Kept, SplitPart, SplitReport
+from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
+from multihot.errors import OptionError
+
+__all__ = ["DEFAULT_PARTS", "split"]
+
+DEFAULT_PARTS = {"train": 0.8, "dev": 0.1, "test": 0.1}
+"""Names and shares of the parts when nothing else is asked for."""
+
+_CHUNK_ROWS = 1024
+_NAME = re.compile(r"\w[\w.-]*")
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def split(
+    path: str | Path,
+    output: str | os.PathLike[str],
+    *,
+    parts: Mapping[str, float] | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    pairs: bool = False,
+    data: DataOptions | None = None,
+    force: bool = False,
+) -> SplitReport:
+    """Write the rows of a labelled file into several, stratified by label.
+
+    Rows whose texts have the same words (`data.repeats.normalised`) stay together, and so do rows with
+    equal values in the column `data.split_by` or `data.group_by`. Every line of a text table or of
+    JSON lines is copied byte for byte, in its order, below the header; Parquet stays Parquet, other
+    formats become JSON lines.
+
+    Parameters
+    ----------
+    path
+        Any labelled file that `read_examples` reads.
+    output
+        Folder for `NAME.csv` of each part, or `fold-1/train.csv` and `fold-1/dev.csv` of each fold.
+    parts
+        Names and sizes in proportion; default 8 : 1 : 1 as train, dev and test.
+    folds
+        Instead of parts: so many folds; each is once `dev`, and the others `train`.
+    seed
+        Another seed, another split.
+    pairs
+        Whether pairs of labels keep their share too.
+    data
+        How to read the file.
+    force
+        Whether files of the same names in `output` are replaced; others are never touched.
+
+    Raises
+    ------
+    OptionError
+        Parts, folds or the output are wrong.
+    DataError
+        The file is wrong, or has too few rows that may be parted.
+    StorageError
+        A file cannot be written; then `output` is as it was.
+    """
+    folder, names = Path(output), _part_names(parts, folds)
+    _check_output(folder, force=force)
+    options = _by_split_column(data or DataOptions())
+    file = open_labelled(path, options)
+    labels, lines, texts, groups = _read(file)
+    units = units_of(texts) if groups is None else units_of(texts, groups)
+    if folds is None:
+        shares = list((parts or DEFAULT_PARTS).values())
+        part = stratified_parts(labels, shares, seed, units=units, pairs=pairs)
+    else:
+        part = stratified_folds(labels, folds, seed, units=units, pairs=pairs)
+    ending = part_ending(path, options)
+    wanted = _files(part, names, ending, folds=folds)
+    notes = _write(path, options, lines, wanted, folder)
+    return SplitReport.of_rows(
+        labels,
+        part,
+        [
+            SplitPart(name, tuple(str(folder / file) for file in _files_of(name, ending, folds)))
+            for name in names
+        ],
+        source=file.source,
+        seed=seed,
+        alike=Kept.of_key(texts),
+        groups=None if groups is None else Kept.of_key(groups),
+        group_column=options.split_by,
+        notes=(*file.notes, *notes),
+    )
+
+
+def _part_names(parts: Mapping[str, float] | None, folds: int | None) -> list[str]:
+    if folds is not None:
+        if parts is not None:
+            raise OptionError("Give parts or folds, not both.")
+        return [f"fold-{number}" for number in range(1, folds + 1)]
+    names = list(DEFAULT_PARTS if parts is None else parts)
+    if len(names) < 2:
+        raise OptionError("A split needs at least two parts, such as train=0.9,test=0.1.")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise OptionError(
+                f"The part {name!r} cannot name a file; use letters, digits, '-' and '_'."
+            )
+    return names
+
+
+def _check_output(folder: Path, *, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file; name a folder for the parts.")
+    if folder.exists() and any(folder.iterdir()) and not force:
+        raise OptionError(
+            f"{folder} exists and is not empty. Choose another --output, or add --force to replace "
+            "files of the same names in it."
+        )
+
+
+def _by_split_column(data: DataOptions) -> DataOptions:
+    """Keep lines that would become one text together instead, so that every line is copied."""
+    if data.group_by is None:
+        return data
+    if data.split_by not in (None, data.group_by):
+        raise OptionError(
+            f"data.group_by={data.group_by} and data.split_by={data.split_by}: a split keeps rows "
+            "together by one column. Leave data.group_by out if the other column covers it."
+        )
+    return replace(data, group_by=None, split_by=data.group_by)
+
+
+def _read(file: LabelledFile) -> tuple[LabelMatrix, IntArray, IntArray, IntArray | None]:
+    """Return labels, lines, and keys of equal texts and of groups; -1 is equal to no other."""
+    codes, lines = [], list[int]()
+    texts, groups = list[int](), list[int]()
+    for chunk in file.chunks(_CHUNK_ROWS):
+        assert chunk.labels is not None
+        codes.append(label_codes(chunk.labels.hard().values))
+        lines += chunk.lines
+        texts += [unit_key(normalised(text)) for text in chunk.texts]
+        groups += map(unit_key, chunk.groups or ())
+    labels = LabelCells(file.space, np.concatenate(codes)).matrix()
+    keys = np.array(groups, dtype=np.int64) if groups else None
+    return labels, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
+
+
+def _files_of(name: str, ending: str, folds: int | None) -> list[str]:
+    if folds is None:
+        return [f"{name}{ending}"]
+    return [f"{name}/train{ending}", f"{name}/dev{ending}"]
+
+
+def _files(
+    part: IntArray, names: list[str], ending: str, *, folds: int | None
+) -> dict[str, BoolArray]:
+    """Return which rows go to which file."""
+    wanted: dict[str, BoolArray] = {}
+    for number, name in enumerate(names):
+        files = _files_of(name, ending, folds)
+        wanted[files[-1]] = part == number
+        if folds is not None:
+            wanted[files[0]] = part != number
+    return wanted
+
+
+def _write(
+    path: str | Path,
+    data: DataOptions,
+    lines: IntArray,
+    wanted: Mapping[str, BoolArray],
+    folder: Path,
+) -> list[str]:
+    """Write all files aside, then put them in their place; return notes."""
+    stage = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with storage_errors(folder):
+            for name in wanted:
+                (stage / name).parent.mkdir(parents=True, exist_ok=True)
+        notes = copy_rows(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
+        with storage_errors(folder):
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+            if not folder.exists():
+                stage.rename(folder)
+            else:
+                for name in wanted:
+                    (folder / name).parent.mkdir(exist_ok=True)
+                    os.replace(stage / name, folder / name)
+            flush_folder(folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return notes

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data.examples import Examples
+from multihot.decision.decision import Decision
+from multihot.errors import MissingExtraError, OptionError, StorageError
+from multihot.evaluation.evaluator import report
+from multihot.evaluation.reliability_plot import draw_reliability, require_plots
+from multihot.evaluation.report import Report
+
+
+def some_report(names: tuple[str, ...]) -> Report:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(60, len(names))).astype(np.float32)
+    values = (generator.random(logits.shape) < 0.4).astype(np.float32)
+    values[:, 0] = np.nan  # a label without known cells
+    space = LabelSpace(names)
+    numbers = list(range(60))
+    rows = Examples(
+        ["t"] * 60,
+        LabelMatrix(space, values),
+        list(map(str, numbers)),
+        "here",
+        DataOptions(),
+        (),
+        numbers,
+    )
+    return report(Decision(space, (0.5,) * len(names), "jaccard", "fixed"), logits, rows)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "$x^2$ cost", "c_1", "d", "<e>")])
+def test_one_diagram_is_drawn_for_each_label(names: tuple[str, ...], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    draw_reliability(some_report(names), tmp_path / "r.png")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["r.png"]
+    assert (tmp_path / "r.png").stat().st_size > 5000
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OptionError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
+        require_plots(tmp_path / "picture")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        MissingExtraError, match=r"needs the package 'matplotlib'.*multihot\[plots\]"
+    ):
+        require_plots(tmp_path / "picture.png")
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(StorageError, match="Check that the folder exists"):
+        draw_reliability(some_report(("a", "b")), tmp_path / "no" / "r.png")

@@ -1,0 +1,116 @@
+"""What is fitted and reported without texts is what texts give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions, TrainOptions
+from multihot.data.dataset import encode
+from multihot.data.examples import Examples
+from multihot.data.tokens import load_tokenizer
+from multihot.decision.fitting import fit_decision
+from multihot.errors import OptionError
+from multihot.evaluation.evaluator import report
+from multihot.inference.torch_backend import TorchBackend
+from multihot.models.devices import choose_precision
+from multihot.models.network import build_network
+from multihot.training import validation as held_out
+from multihot.training.validation import HeldOut
+
+SPACE = LabelSpace(("joy", "fear"))
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("thresholds", ["global", "per_label", 0.4])
+def test_decision_and_report_are_those_of_texts_in_memory(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, thresholds: str | float
+) -> None:
+    monkeypatch.setattr(held_out, "_WINDOW_ROWS", 7)
+    generator = np.random.default_rng(0)
+    values = generator.choice([0, 1, np.nan], (30, 2), p=[0.5, 0.4, 0.1]).astype(np.float32)
+    texts = [f"happy {'day ' * (row % 20)}" for row in range(30)]
+    numbers = list(range(1, 31))
+    ids, labels = [str(number) for number in numbers], LabelMatrix(SPACE, values)
+    examples = Examples(texts, labels, ids, "some/rows.csv", DataOptions(), (), numbers)
+    rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
+    rows = rows.take(np.arange(28, 3, -1))
+    examples = examples.take(np.arange(28, 3, -1))
+    network = build_network(tiny_encoder, SPACE, "mean", seed=0)
+    backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
+    options = TrainOptions(thresholds=thresholds)
+
+    decision, found = HeldOut(rows, backend, options).decide()
+
+    assert examples.labels is not None
+    logits = backend.logits(rows.tokens)
+    expected = fit_decision(
+        SPACE,
+        logits,
+        examples.labels,
+        goal="micro_f1",
+        thresholds=thresholds,
+        source="rows.csv",
+        texts=examples.texts,
+    )
+    assert decision.to_json() == expected.to_json()
+    num_truncated = int(rows.tokens.truncated.sum())
+    assert num_truncated > 0
+    assert (
+        found.to_json()
+        == report(expected, logits, examples, num_truncated, intervals=False).to_json()
+    )
+    assert (found.rows_fitted > 0) == isinstance(thresholds, str)
+
+
+def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
+    names = [["joy"], ["fear"], ["joy", "fear"], []] * 6
+    texts = [f"happy {'day ' * number}" for number in range(24)]
+    numbers = list(range(1, 25))
+    ids, labels = [str(number) for number in numbers], LabelMatrix.from_names(names, SPACE)
+    examples = Examples(texts, labels, ids, "rows.csv", DataOptions(), (), numbers)
+    rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
+    network = build_network(tiny_encoder, SPACE, "mean", seed=0)
+    backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
+    return HeldOut(rows, backend, options)
+
+
+@pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])
+def test_every_goal_has_a_value_that_chooses_the_epoch(tiny_encoder: Path, goal: str) -> None:
+    held_out = toy(tiny_encoder, TrainOptions(goal=goal, thresholds="shrunk"))
+
+    metrics = held_out.metrics()
+
+    decision, report = held_out.decide(final=True)
+    assert metrics[goal] == decision.fitted_on.goal_value
+    assert {"jaccard", "lrap"} <= set(metrics) & set(report.metrics)
+    assert decision.fit_report.goal == goal
+
+
+def test_calibration_rule_and_costs_are_those_of_the_options(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "costs.toml").write_text("joy = [1, 9]", "utf-8")
+    options = TrainOptions(
+        goal="cost=1:2",
+        costs=str(tmp_path / "costs.toml"),
+        calibration="temperature",
+        empty_set_rule="abstain",
+    )
+
+    decision, _ = toy(tiny_encoder, options).decide()
+
+    assert decision.costs == ((1, 9), (1, 2))
+    assert decision.calibration.method == "temperature"
+    assert decision.empty_set_rule == "abstain"
+
+
+def test_wrong_costs_are_refused_before_the_first_epoch(tiny_encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "costs.toml").write_text("anger = [1, 9]", "utf-8")
+
+    with pytest.raises(OptionError, match="names labels that are not known here: anger"):
+        toy(tiny_encoder, TrainOptions(goal="cost", costs=str(tmp_path / "costs.toml")))

