@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 def test_decision_and_report_are_those_of_texts_in_memory(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, thresholds: str | float
 ) -> None:
-    monkeypatch.setattr(held_out, "_WINDOW_ROWS", 7)
+    monkeypatch.setattr(held_out, "WINDOW_ROWS", 7)
     generator = np.random.default_rng(0)
     values = generator.choice([0, 1, np.nan], (30, 2), p=[0.5, 0.4, 0.1]).astype(np.float32)
     texts = [f"happy {'day ' * (row % 20)}" for row in range(30)]

@@ -317,7 +317,7 @@ def test_a_file_is_scored_while_it_is_read_with_the_same_figures(
     predictor: Predictor, tmp_path: Path, window_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", slice(12, 36))
-    monkeypatch.setattr(module, "_WINDOW_ROWS", window_rows)
+    monkeypatch.setattr(module, "WINDOW_ROWS", window_rows)
     counted: list[int] = []
 
     in_memory = evaluate(predictor, read_examples(path, space=predictor.space))
@@ -357,7 +357,7 @@ def test_no_more_texts_are_held_than_a_window_has(
     path = tmp_path / "many.jsonl"
     line = '{"text": "happy today", "labels": ["joy"]}\n'
     path.write_text(line * 90, "utf-8")
-    monkeypatch.setattr(module, "_WINDOW_ROWS", 10)
+    monkeypatch.setattr(module, "WINDOW_ROWS", 10)
     alive: list[int] = []
 
     def count_examples(_: int) -> None:

@@ -27,13 +27,14 @@ from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import Row, as_text
 from multihot.errors import DataError
 
-__all__ = ["LabelledFile", "labelled_chunks", "open_labelled", "required_labels"]
+__all__ = ["WINDOW_ROWS", "LabelledFile", "labelled_chunks", "open_labelled", "required_labels"]
 
 _CHECKED_ROWS = 1024  # rows held at once while the file is checked
 
 Chunks = Callable[[int], Iterator[Examples]]
 
-_WINDOW_ROWS = 1024  # rows read and scored together
+WINDOW_ROWS = 1024
+"""Rows that are read, sorted by length and scored together."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,11 @@ def labelled_chunks(
     Raises `DataError` when there are none.
     """
     if isinstance(examples, LabelledFile):
-        for chunk in examples.chunks(_WINDOW_ROWS):
+        for chunk in examples.chunks(WINDOW_ROWS):
             yield chunk, required_labels(chunk)
         return
-    for start in range(0, len(examples), _WINDOW_ROWS):
-        chunk = examples.take(range(start, min(start + _WINDOW_ROWS, len(examples))))
+    for start in range(0, len(examples), WINDOW_ROWS):
+        chunk = examples.take(range(start, min(start + WINDOW_ROWS, len(examples))))
         yield chunk, required_labels(chunk)
 
 

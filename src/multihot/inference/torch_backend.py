@@ -6,21 +6,26 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from multihot.core.files import storage_errors
+from multihot.core.labels import LabelSpace
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.models.cpu.linear import can_prepare, prepare_linears
 from multihot.models.cpu.malloc import keep_freed_memory
-from multihot.models.devices import Precision
-from multihot.models.network import batch_tensors
+from multihot.models.devices import Precision, choose_precision
+from multihot.models.network import batch_tensors, load_network, save_network
 from multihot.models.packed.self_test import enable_packed
 
-__all__ = ["TorchBackend"]
+__all__ = ["TorchBackend", "pad_id", "saved_backend"]
 
 # Tokens in one forward pass. A processor is fastest while the activations fit its caches, a card
 # while it is full.
@@ -91,6 +96,26 @@ class TorchBackend:
         half = self.precision.name != "fp32" and self.device.type == "cuda"
         reason = enable_packed(self.network, gradients=False, autocast=autocast if half else None)
         return reason is None
+
+
+@contextlib.contextmanager
+def saved_backend(
+    network: nn.Module, space: LabelSpace, scratch: Path, device: torch.device
+) -> Iterator[TorchBackend]:
+    """Yield the backend that a model saved from `network` has, in full precision.
+
+    The weights are written to the folder `scratch` and loaded from it, which is deleted afterwards.
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        with storage_errors(scratch):
+            scratch.mkdir(parents=True)
+            save_network(network, scratch)
+        loaded = load_network(scratch, str(network.form), space)
+        full_precision = choose_precision("fp32", device)
+        yield TorchBackend(loaded, len(space), device, full_precision, frozen=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def pad_id(network: nn.Module) -> int:

@@ -63,10 +63,13 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
     average: Metrics | None = None
     if options.seeds_keep == "average":
         setup.network.load_state_dict(mean_weights(map(_weights, places)))
-        average = held_out.metrics()
-        listener.say(_compared(options.goal, average, best, len(runs)))
     else:
         setup.network.load_state_dict(_weights(places[runs.index(best)]))
+    logits = held_out.saved_logits(folder.scoring)
+    if options.seeds_keep == "average":
+        average = held_out.metrics(logits)
+        listener.say(_compared(options.goal, average, best, len(runs)))
+    else:
         listener.say(f"Seed {best.seed} is kept, the best of {len(runs)} by {options.goal}.")
     content = {
         "goal": options.goal,
@@ -83,7 +86,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
     if average is not None:
         weights = f"mean of the weights of seeds {seeds}"
     return Trained(
-        *held_out.decide(final=True),
+        *held_out.decide(logits, final=True),
         best.epoch,
         weights=weights,
         remark=(
@@ -105,7 +108,8 @@ def _one_seed(
     name = f"{folder.root.parent.name}-seed-{seed}"
     state = optimise(own, train_set, place, evaluate=held_out.metrics, name=name)
     take_best(own, state, place)
-    found = SeedRun(seed, state.best_epoch, dict(held_out.metrics()))
+    metrics = held_out.metrics(held_out.saved_logits(place.scoring))
+    found = SeedRun(seed, state.best_epoch, dict(metrics))
     checkpoint.save_result(place.result, copied_weights(setup.network), asdict(found))
     shutil.rmtree(place.checkpoints, ignore_errors=True)
     return found

@@ -71,7 +71,9 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
     """Train once, and fit the decision of the best epoch."""
     state = optimise(setup, train_set, folder, evaluate=held_out.metrics)
     take_best(setup, state, folder)
-    return Trained(*held_out.decide(final=True), state.best_epoch)
+    return Trained(
+        *held_out.decide(held_out.saved_logits(folder.scoring), final=True), state.best_epoch
+    )
 
 
 def optimise(

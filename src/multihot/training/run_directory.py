@@ -95,11 +95,16 @@ class RunFolder:
         """What came of this run when it is one of several."""
         return self.root / "result"
 
+    @property
+    def scoring(self) -> Path:
+        """Folder of a network that is saved only to be scored as a finished model is."""
+        return self.root / "scoring"
+
     def clear(self) -> None:
         """Delete what only an unfinished run needs; the logs of single seeds stay."""
         seeds = [RunFolder(root) for root in self.seeds.glob("seed-*")]
         parts = [part for one in seeds for part in (one.checkpoints, one.result)]
-        for path in (self.checkpoints, self.folds, *self.all_targets(), *parts):
+        for path in (self.checkpoints, self.folds, self.scoring, *self.all_targets(), *parts):
             shutil.rmtree(path, ignore_errors=True)
 
     @property

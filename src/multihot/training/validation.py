@@ -17,16 +17,15 @@ from multihot.core.goals import parse_goal, read_costs
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import TrainOptions
 from multihot.data.dataset import EncodedExamples
+from multihot.data.labelled_file import WINDOW_ROWS
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import Choices, fit_choices
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
-from multihot.inference.torch_backend import TorchBackend
+from multihot.inference.torch_backend import TorchBackend, saved_backend
 
 __all__ = ["HeldOut"]
-
-_WINDOW_ROWS = 1024  # rows compared together
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,12 @@ class HeldOut:
         folds = self.options.folds
         return name if folds is None else f"{name}, out of {folds} folds"
 
-    def metrics(self) -> Mapping[str, float | None]:
-        """Return the metrics of the network as it is, and what it reaches of the fitted goal."""
-        return self._decide(self._logits())[2]
+    def metrics(self, logits: npt.NDArray[np.float32] | None = None) -> Mapping[str, float | None]:
+        """Return the metrics of the network as it is, and what it reaches of the fitted goal.
+
+        Or those of given logits, (N, L).
+        """
+        return self._decide(self._logits() if logits is None else logits)[2]
 
     def decide(
         self, logits: npt.NDArray[np.float32] | None = None, *, final: bool = False
@@ -84,6 +86,23 @@ class HeldOut:
         *Shape* of the logits: (N, L).
         """
         return self._decide(self._logits() if logits is None else logits, final=final)[:2]
+
+    def saved_logits(self, scratch: Path) -> npt.NDArray[np.float32]:
+        """Return the logits of the network as a saved model computes them. *Shape:* (N, L).
+
+        The weights are written to `scratch`, loaded as `Predictor` loads them, and run over the same
+        windows of texts as in `evaluate`. A network in training takes other kernels and other batches,
+        whose last bits differ, and so would the figures of the run and those of its saved model.
+        """
+        backend, tokens = self.backend, self.data.tokens
+        with saved_backend(
+            backend.network, self.data.labels.space, scratch, backend.device
+        ) as saved:
+            parts = [
+                saved.logits(tokens.take(np.arange(len(tokens))[start : start + WINDOW_ROWS]))
+                for start in range(0, len(tokens), WINDOW_ROWS)
+            ]
+        return np.concatenate(parts)
 
     def _logits(self) -> npt.NDArray[np.float32]:
         return self.backend.logits(self.data.tokens)
@@ -99,8 +118,8 @@ class HeldOut:
             decision = with_report(decision, logits, truth, hashes, choices, seed=options.seed)
         # Texts would only be asked for to see which rows were fitted; the hashes tell that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
-        for start in range(0, len(labels), _WINDOW_ROWS):
-            part = slice(start, start + _WINDOW_ROWS)
+        for start in range(0, len(labels), WINDOW_ROWS):
+            part = slice(start, start + WINDOW_ROWS)
             evaluation.update([], LabelMatrix(labels.space, truth[part]), logits[part])
         fitted_on = decision.fitted_on
         report = replace(
