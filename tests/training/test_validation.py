@@ -47,7 +47,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     decision, found = HeldOut(rows, backend, options).decide()
 
     assert examples.labels is not None
-    logits = backend.logits(rows.tokens)
+    logits = backend.logits(rows.tokens, rows.indices)
     expected = fit_decision(
         SPACE,
         logits,
@@ -58,7 +58,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
         texts=examples.texts,
     )
     assert decision.to_json() == expected.to_json()
-    num_truncated = int(rows.tokens.truncated.sum())
+    num_truncated = rows.num_truncated()
     assert num_truncated > 0
     assert (
         found.to_json()

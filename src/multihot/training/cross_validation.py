@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from multihot.core.progress import Listener
-from multihot.data.dataset import EncodedExamples, Labelled
+from multihot.data.dataset import Labelled, Subset
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.stratify import stratified_folds, unit_key, units_of
@@ -31,12 +31,12 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
-def judging_rows(train_set: EncodedExamples) -> IntArray:
+def judging_rows(train_set: Subset) -> IntArray:
     """Return the N rows that are dealt into folds: those with a known label, others judge nothing."""
-    return np.flatnonzero(train_set.labels.labelled())
+    return np.flatnonzero(train_set.has_known_label())
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def run(setup: Setup, train_set: Subset, held_out: HeldOut, folder: RunFolder) -> Trained:
     """Score each row out of fold, train on all rows, and fit the decision on the former scores.
 
     `held_out` holds the `judging_rows` of `train_set`. No run has rows to choose an epoch by: one
@@ -47,7 +47,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
     assert fold_of is not None
     rows = judging_rows(train_set)
     start = copied_weights(setup.network)
-    logits = np.zeros((len(rows), len(train_set.labels.space)), dtype=np.float32)
+    logits = np.zeros((len(rows), len(train_set.space)), dtype=np.float32)
     for fold in range(num_folds):
         scored = rows[fold_of == fold]
         listener.say(
@@ -75,7 +75,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
 
 
 def _logits_without(
-    setup: Setup, train_set: EncodedExamples, scored: IntArray, folder: RunFolder
+    setup: Setup, train_set: Subset, scored: IntArray, folder: RunFolder
 ) -> FloatArray:
     """Train on all rows but those of a fold, and return their logits, which are kept for `--resume`."""
     if (saved := checkpoint.load_result(folder.result)) is not None:
@@ -85,15 +85,13 @@ def _logits_without(
     quiet = replace(setup, options=replace(setup.options, trackers=()))
     state = optimise(quiet, train_set.take(kept), folder, evaluate=dict)
     take_best(quiet, state, folder)
-    logits = setup.backend.logits(train_set.take(scored).tokens)
+    logits = setup.backend.logits(train_set.tokens, train_set.indices[scored])
     checkpoint.save_result(folder.result, {"logits": torch.from_numpy(logits)}, {})
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return logits
 
 
-def deal_rows(
-    train_set: EncodedExamples, num_folds: int, seed: int, listener: Listener
-) -> IntArray:
+def deal_rows(train_set: Subset, num_folds: int, seed: int, listener: Listener) -> IntArray:
     """Return the fold of each of the `judging_rows`, stratified by label, and say what it came to.
 
     Rows of alike texts (`data.repeats.normalised`) and of one group (`data.split_by`) are in one fold.
@@ -105,9 +103,10 @@ def deal_rows(
         raise DataError(
             "The file changed while it was read. Start again.", path=train_set.origin.source
         )
-    groups = train_set.units(rows)
+    dealt = train_set.take(rows)
+    groups = dealt.units()
     units = units_of(texts[rows]) if groups is None else units_of(texts[rows], groups)
-    labels = train_set.labels.take(rows).matrix()
+    labels = dealt.labels()
     fold_of = stratified_folds(labels, num_folds, seed, units=units)
     sizes = np.bincount(fold_of)
     listener.say(

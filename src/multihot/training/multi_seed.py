@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from multihot.core.files import write_json
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.errors import TrainingError
 from multihot.training import checkpoint
 from multihot.training.run import (
@@ -47,7 +47,7 @@ class SeedRun:
     """On the validation rows."""
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def run(setup: Setup, train_set: Subset, held_out: HeldOut, folder: RunFolder) -> Trained:
     """Train with each seed, and keep the best network or the mean of all, as `seeds_keep` says."""
     options, listener = setup.options, setup.listener
     start, runs = copied_weights(setup.network), list[SeedRun]()
@@ -98,7 +98,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
 
 
 def _one_seed(
-    setup: Setup, seed: int, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder
+    setup: Setup, seed: int, train_set: Subset, held_out: HeldOut, folder: RunFolder
 ) -> SeedRun:
     """Train with one seed; its best weights and their metrics are kept until all seeds are done."""
     place = _place(folder, seed)

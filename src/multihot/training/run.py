@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, pad_id
@@ -67,7 +67,7 @@ class Trained:
     """These four: see `model_card`."""
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def run(setup: Setup, train_set: Subset, held_out: HeldOut, folder: RunFolder) -> Trained:
     """Train once, and fit the decision of the best epoch."""
     state = optimise(setup, train_set, folder, evaluate=held_out.metrics)
     take_best(setup, state, folder)
@@ -78,7 +78,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
 
 def optimise(
     setup: Setup,
-    train_set: EncodedExamples,
+    train_set: Subset,
     folder: RunFolder,
     *,
     evaluate: Callable[[], Metrics],
@@ -105,8 +105,8 @@ def optimise(
     warmup_steps = round(options.warmup_fraction * total_steps)
     peak, precision = setup.learning_rate, setup.precision
     optimizer = _optimizer(setup)
-    labels = train_set.labels
-    objective = build_objective(options.objective, labels.sums(), labels.known(), device)
+    counts = train_set.label_counts()
+    objective = build_objective(options.objective, counts.sums, counts.known, device)
     state = _restored(folder, network, optimizer, total_steps, listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     folder.root.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from multihot.core.goals import parse_goal, read_costs
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import TrainOptions
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.data.labelled_file import WINDOW_ROWS
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
@@ -38,7 +38,7 @@ class HeldOut:
     Raises `OptionError` when the options of the decision do not fit together or the labels.
     """
 
-    data: EncodedExamples
+    data: Subset
     backend: TorchBackend
     options: TrainOptions
 
@@ -47,18 +47,14 @@ class HeldOut:
 
     def __post_init__(self) -> None:
         # Now, and not after the first epoch.
-        names = self.data.labels.space.names
+        names = self.data.space.names
         goal = parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
         goal.require_labels(len(names))
 
     @cached_property
     def _choices(self) -> Choices:
         options = self.options
-        costs = (
-            None
-            if options.costs is None
-            else read_costs(options.costs, self.data.labels.space.names)
-        )
+        costs = None if options.costs is None else read_costs(options.costs, self.data.space.names)
         return Choices(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
@@ -94,23 +90,21 @@ class HeldOut:
         windows of texts as in `evaluate`. A network in training takes other kernels and other batches,
         whose last bits differ, and so would the figures of the run and those of its saved model.
         """
-        backend, tokens = self.backend, self.data.tokens
-        with saved_backend(
-            backend.network, self.data.labels.space, scratch, backend.device
-        ) as saved:
+        backend, data = self.backend, self.data
+        with saved_backend(backend.network, data.space, scratch, backend.device) as saved:
             parts = [
-                saved.logits(tokens.take(np.arange(len(tokens))[start : start + WINDOW_ROWS]))
-                for start in range(0, len(tokens), WINDOW_ROWS)
+                saved.logits(data.tokens, data.indices[start : start + WINDOW_ROWS])
+                for start in range(0, len(data), WINDOW_ROWS)
             ]
         return np.concatenate(parts)
 
     def _logits(self) -> npt.NDArray[np.float32]:
-        return self.backend.logits(self.data.tokens)
+        return self.backend.logits(self.data.tokens, self.data.indices)
 
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
-        labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
+        labels, hashes = self.data.labels().hard(), self.data.hashes()
         truth = labels.values
         options, choices = self.options, self._choices
         decision = fit_choices(labels.space, logits, labels, hashes, choices, source=self.source)
@@ -124,7 +118,7 @@ class HeldOut:
         fitted_on = decision.fitted_on
         report = replace(
             evaluation.report(),
-            rows_truncated=int(self.data.tokens.truncated.sum()),
+            rows_truncated=self.data.num_truncated(),
             rows_fitted=int(fitted_on.holds(hashes).sum()) if fitted_on else 0,
         )
         if options.goal in report.metrics:

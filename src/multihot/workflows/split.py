@@ -18,7 +18,7 @@ from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
-from multihot.data.label_codes import LabelCells, label_codes
+from multihot.data.label_codes import label_codes, label_values
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.split_report import Kept, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
@@ -160,7 +160,7 @@ def _read(file: LabelledFile) -> tuple[LabelMatrix, IntArray, IntArray, IntArray
         lines += chunk.lines
         texts += [unit_key(normalised(text)) for text in chunk.texts]
         groups += map(unit_key, chunk.groups or ())
-    labels = LabelCells(file.space, np.concatenate(codes)).matrix()
+    labels = LabelMatrix(file.space, label_values(np.concatenate(codes)))
     keys = np.array(groups, dtype=np.int64) if groups else None
     return labels, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
 

@@ -12,8 +12,8 @@ from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
 from multihot.data.dataset import (
-    EncodedExamples,
     Labelled,
+    Subset,
     describe_rows,
     encode,
     label_space,
@@ -137,7 +137,7 @@ def train(
     for note in notes:
         listener.say(note)
     scorer = Scorer(str(device), precision.name, listener.say)
-    num_unlabelled = int((~train_set.labels.labelled()).sum())
+    num_unlabelled = int((~train_set.has_known_label()).sum())
     train_set = teachers.teach(train_set, options.teacher_weight, folder.targets, scorer)
     peak = options.learning_rate or _default_learning_rate(start.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
@@ -204,10 +204,10 @@ def _rows(
     options: TrainOptions,
     start: Start,
     listener: Listener,
-) -> tuple[EncodedExamples, EncodedExamples]:
+) -> tuple[Subset, Subset]:
     """Return the rows to train on and those that judge; with folds the same rows do both."""
 
-    def encoded(rows: Labelled, **choices: bool) -> EncodedExamples:
+    def encoded(rows: Labelled, **choices: bool) -> Subset:
         return encode(rows, start.space, start.tokenizer, start.max_length, listener, **choices)
 
     found = encoded(training, labels_required=not options.teacher)
@@ -224,7 +224,7 @@ def _rows(
 
 def _story(
     options: TrainOptions,
-) -> Callable[[Setup, EncodedExamples, HeldOut, RunFolder], Trained]:
+) -> Callable[[Setup, Subset, HeldOut, RunFolder], Trained]:
     """Return what is to happen between the weights at the start and those that are kept."""
     if options.folds is not None:
         return fold_runs.run
