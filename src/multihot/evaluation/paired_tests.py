@@ -94,13 +94,16 @@ class Differences:
         """
         pairs = zip(decided, scores, strict=True)
         first, second = (row_statistics(truth, cells, chances) for cells, chances in pairs)
-        self._sums.update(np.concatenate([first, second], axis=1))
+        # Differences are summed, not the second model: equal answers then differ by exactly 0,
+        # however a matrix product rounds the sums of its columns.
+        self._sums.update(np.concatenate([first, second - first], axis=1))
         self._swapped.update(second - first)
 
     def result(self) -> tuple[dict[str, Difference], list[Difference]]:
         """Return the differences of the metrics by name, and those of the F1 of each label."""
         sums = self._sums.result()
-        first, second = sums[:, : self._num_columns], sums[:, self._num_columns :]
+        first = sums[:, : self._num_columns]
+        second = first + sums[:, self._num_columns :]
         moved = self._swapped.result()[1:]
         swapped = first[:1] + moved, second[:1] - moved
         figures = [metrics_of_sums(each) for each in (first, second, *swapped)]
