@@ -18,12 +18,13 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from multihot.decision.intervals import percentile_interval
+from multihot.decision.counts import number
 from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.intervals import percentile_interval
 from multihot.evaluation.ranking_intervals import is_near
 from multihot.evaluation.row_statistics import (
+    f1_of_labels,
     label_counts,
-    label_figures,
     metrics_of_sums,
     num_statistics,
     row_statistics,
@@ -108,7 +109,7 @@ class Differences:
         swapped = first[:1] + moved, second[:1] - moved
         figures = [metrics_of_sums(each) for each in (first, second, *swapped)]
         metrics = {name: _difference(*(each[name] for each in figures)) for name in figures[0]}
-        scores = [label_figures(each)["f1"].T for each in (first, second, *swapped)]
+        scores = [f1_of_labels(each).T for each in (first, second, *swapped)]
         counted = np.maximum(*(label_counts(each[:1])[0] for each in (first, second)))
         labels = [_difference(*each) for each in zip(*scores, strict=True)]
         return metrics, [_widened(*each) for each in zip(labels, counted.tolist(), strict=True)]
@@ -118,7 +119,7 @@ def _difference(
     first: Floats, second: Floats, swapped_first: Floats, swapped_second: Floats
 ) -> Difference:
     """Return the difference of a figure and its replicates, (1 + R,), tested by swapped ones."""
-    one, other = _number(first[0]), _number(second[0])
+    one, other = number(first[0]), number(second[0])
     if one is None or other is None:
         return Difference(one, other)
     drawn = first - second
@@ -213,7 +214,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(given) - rank) * value))
         corrected[place] = largest
     return corrected
-
-
-def _number(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
