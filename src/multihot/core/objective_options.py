@@ -25,7 +25,7 @@ class ObjectiveOptions:
     """The loss and its additional terms (`objective.*` in a recipe or on the command line)."""
 
     loss: str = "bce"
-    """`bce`, `focal`, `asymmetric`, `zlpr` or `distribution_balanced`; formulas: `models.losses`. *Experimental*: `focal`, +3.1 points of Jaccard (+1.7 to +4.5), and `distribution_balanced`, +2.1 (+0.6 to +3.6); no recipe uses them, as neither is distinguishable from `asymmetric`, +2.7 (+1.5 to +3.9)."""
+    """`bce`, `focal`, `asymmetric`, `zlpr` or `distribution_balanced`; formulas: `models.losses`. *Experimental*: `focal`, +3.1 points of Jaccard (+1.7 to +4.5), and `distribution_balanced`, +2.1 (+0.6 to +3.6); no recipe uses them, as neither is distinguishable from `asymmetric` with `negative_gamma=2`, +2.7 (+1.5 to +3.9)."""
     positive_weight: str | float = 1.0
     """Weight of positive cells in `bce`: a number, or `balanced` (negatives per positive of each label) or `sqrt` (its square root). *Experimental*: `sqrt` +1.6 points of Jaccard (+0.2 to +3.1) with mean pooling, but -1.6 (-3.0 to -0.1) with `pooling=cls`; the others were not measured."""
     focal_gamma: float = 2.0
@@ -37,7 +37,7 @@ class ObjectiveOptions:
     probability_margin: float = 0.05
     """Probability margin of `asymmetric`: negative cells below this probability contribute nothing."""
     label_smoothing: float = 0.0
-    """Label smoothing per cell: targets move by this fraction towards 0.5. *Experimental*: +3.3 points of Jaccard (+2.0 to +4.6) at 0.05 after two epochs, but no better than `asymmetric` after three (.605 and .607), and its scores are not probabilities."""
+    """Label smoothing per cell: targets move by this fraction towards 0.5. *Experimental*: +3.3 points of Jaccard (+2.0 to +4.6) at 0.1 after two epochs, but no better than `asymmetric` after three (.605 and .607), and its scores are not probabilities."""
     correlation_weight: float = 0.0
     """Weight of the label-correlation loss (SpanEmo), 0 to 1: positives of a text should score above its negatives. *Experimental*: +1.7 points of Jaccard (+0.6 to +2.7) at 0.2."""
     prior_adjustment: float = 0.0
