@@ -20,7 +20,7 @@ from multihot.models.network import batch_tensors
 from multihot.training.loop import Step
 from multihot.training.objective import Objective
 
-__all__ = ["check_budget", "count_steps", "explain_rows", "loss_on", "steps_after"]
+__all__ = ["check_budget", "classification_loss", "count_steps", "explain_rows", "steps_after"]
 
 _SHOWN_ROWS = 8
 
@@ -84,7 +84,7 @@ def _batches(train_set: Subset, options: TrainOptions, epoch: int, *, packed: bo
     )
 
 
-def loss_on(
+def classification_loss(
     device: torch.device, objective: Objective
 ) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
     """Return the loss of a batch on `device`, as (sum, weight)."""
