@@ -134,7 +134,7 @@ def test_rows_set_aside_are_those_of_the_examples_taken_one_by_one(
         assert part.hashes().tolist() == alone.hashes().tolist()
         assert part.lengths().tolist() == alone.lengths().tolist()
         assert part.num_truncated() == alone.num_truncated()
-        assert part.label_counts().positives.tolist() == alone.label_counts().positives.tolist()
+        assert part.label_totals().positives.tolist() == alone.label_totals().positives.tolist()
         names = alone.dataset.names(alone.indices)
         assert part.dataset.names(part.indices) == names
         twice = part.take(np.arange(len(part))[::3]).take(np.array([1]))

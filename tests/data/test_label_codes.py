@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.data.label_codes import (
-    count_labels,
     has_known_label,
     label_codes,
+    label_totals,
     label_values,
     positive_cells,
 )
@@ -51,14 +51,14 @@ def test_selected_rows_count_as_those_of_the_matrix(
     indices = np.arange(len(values))[::-2]
     matrix = LabelMatrix(SPACE, values[indices])
 
-    counts = count_labels(codes, indices, window_cells=window_cells)
+    totals = label_totals(codes, indices, window_cells=window_cells)
     known = has_known_label(codes, indices, window_cells=window_cells)
     positive = positive_cells(codes, indices, window_cells=window_cells)
 
     np.testing.assert_array_equal(label_values(codes, indices), matrix.values)
-    assert counts.positives.tolist() == matrix.positives().tolist()
-    assert counts.known.tolist() == matrix.known.sum(axis=0).tolist()
-    np.testing.assert_allclose(counts.sums, np.nansum(matrix.values, axis=0, dtype=np.float64))
+    assert totals.positives.tolist() == matrix.positives().tolist()
+    assert totals.known.tolist() == matrix.known.sum(axis=0).tolist()
+    np.testing.assert_allclose(totals.sums, np.nansum(matrix.values, axis=0, dtype=np.float64))
     assert known.tolist() == matrix.known.any(axis=1).tolist()
     assert positive.tolist() == (matrix.values > 0.5).tolist()
 
@@ -67,11 +67,11 @@ def test_soft_cells_keep_their_values_and_count_as_what_they_decide_for() -> Non
     values = np.array([[0.7, 0.5, 0], [np.nan, 0.2, 1], [np.nan] * 3], dtype=np.float32)
     indices = np.array([1, 0])
 
-    counts = count_labels(values, np.arange(3))
+    totals = label_totals(values, np.arange(3))
 
     np.testing.assert_array_equal(label_values(values, indices), values[indices])
     assert positive_cells(values, indices).tolist() == [[False, False, True], [True, False, False]]
-    assert counts.positives.tolist() == [1, 0, 1]
-    assert counts.known.tolist() == [1, 2, 2]
-    np.testing.assert_allclose(counts.sums, [0.7, 0.7, 1], rtol=1e-6)
+    assert totals.positives.tolist() == [1, 0, 1]
+    assert totals.known.tolist() == [1, 2, 2]
+    np.testing.assert_allclose(totals.sums, [0.7, 0.7, 1], rtol=1e-6)
     assert has_known_label(values, np.arange(3)).tolist() == [True, True, False]

@@ -20,7 +20,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.data import encode as encoded_files
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
-from multihot.data.label_codes import count_labels
+from multihot.data.label_codes import label_totals
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.union import union_of, with_unlabelled
 from multihot.errors import ArtifactError, DataError, OptionError
@@ -215,7 +215,7 @@ def test_what_is_unknown_stays_so_beside_soft_labels(
 def test_a_rare_label_keeps_its_weight_when_the_teacher_doubts_it() -> None:
     targets = np.array([[0.4, np.nan, 1], [0.1, 0, 0]], dtype=np.float32)
 
-    np.testing.assert_allclose(count_labels(targets, np.arange(2)).sums, [0.5, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(label_totals(targets, np.arange(2)).sums, [0.5, 0, 1], rtol=1e-6)
 
 
 def test_scores_that_were_damaged_are_computed_anew(

@@ -21,9 +21,9 @@ from multihot.data.batches import Batch, make_batch
 from multihot.data.encode import EncodedRows, encode_file, encode_texts
 from multihot.data.examples import Examples
 from multihot.data.label_codes import (
-    LabelCounts,
-    count_labels,
+    LabelTotals,
     has_known_label,
+    label_totals,
     label_values,
     positive_cells,
 )
@@ -137,9 +137,9 @@ class Subset:
         """Return all label values in memory, at four bytes a cell."""
         return LabelMatrix(self.space, label_values(self.dataset.rows.codes, self.indices))
 
-    def label_counts(self) -> LabelCounts:
+    def label_totals(self) -> LabelTotals:
         """Count the known cells and the positives of each label."""
-        return count_labels(self.dataset.rows.codes, self.indices)
+        return label_totals(self.dataset.rows.codes, self.indices)
 
     def has_known_label(self) -> npt.NDArray[np.bool_]:
         """Return which rows have a known label. *Shape:* (N,)."""
@@ -292,11 +292,11 @@ def describe_rows(
     sizes = " and ".join(f"{len(part)} {name}" for part, name in parts)
     listener.say(f"{sizes} rows, {len(train_set.space)} labels.")
     names = f", of which the label names take {label_tokens}" if label_tokens else ""
-    counts = [part.label_counts() for part, _ in parts]
-    for (part, name), count in zip(parts, counts, strict=True):
+    totals = [part.label_totals() for part, _ in parts]
+    for (part, name), total in zip(parts, totals, strict=True):
         if cut := part.num_truncated():
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens{names}.")
-        if num_unknown := len(part) * len(part.space) - int(count.known.sum()):
+        if num_unknown := len(part) * len(part.space) - int(total.known.sum()):
             what = "filled with teacher scores" if taught and name == "training" else "masked"
             listener.say(f"{num_unknown} {name} label cells are unknown and {what}.")
     if validation_set is not None and len(validation_set) < _FEW_ROWS:
@@ -304,7 +304,7 @@ def describe_rows(
             f"Only {len(validation_set)} validation rows, too few: the selected epoch and thresholds "
             "will have high variance. Label more rows, or raise validation_fraction."
         )
-    without = [train_set.space.names[label] for label in np.flatnonzero(counts[0].positives == 0)]
+    without = [train_set.space.names[label] for label in np.flatnonzero(totals[0].positives == 0)]
     if without:
         listener.say(f"No training row has these labels: {', '.join(without)}.")
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 __all__ = [
     "CodeArray",
-    "LabelCounts",
-    "count_labels",
+    "LabelTotals",
     "has_known_label",
     "label_codes",
+    "label_totals",
     "label_values",
     "positive_cells",
 ]
@@ -47,7 +47,7 @@ def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArra
 
 
 @dataclass(frozen=True)
-class LabelCounts:
+class LabelTotals:
     """Counts over the selected rows, one for each of L labels."""
 
     known: IntArray
@@ -58,9 +58,9 @@ class LabelCounts:
     """Sums of the known values; equal to `positives` where no value is a fraction."""
 
 
-def count_labels(
+def label_totals(
     codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> LabelCounts:
+) -> LabelTotals:
     """Count labels over the given rows in one pass, `window_cells` cells at a time."""
     num_labels = codes.shape[1]
     known, positives = np.zeros((2, num_labels), dtype=np.int64)
@@ -70,7 +70,7 @@ def count_labels(
         positives += _positive(part).sum(axis=0)
         if _is_soft(part):
             sums += np.nansum(part, axis=0, dtype=np.float64)
-    return LabelCounts(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
+    return LabelTotals(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
 
 
 def has_known_label(

@@ -107,8 +107,8 @@ def run_steps(
     warmup_steps = round(options.warmup_fraction * total_steps)
     peak, precision = setup.learning_rate, setup.precision
     optimizer = _optimizer(setup)
-    counts = train_set.label_counts()
-    objective = build_objective(options.objective, counts.sums, counts.known, device)
+    totals = train_set.label_totals()
+    objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(folder, network, optimizer, total_steps, listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     folder.root.mkdir(parents=True, exist_ok=True)
