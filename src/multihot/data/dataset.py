@@ -49,7 +49,6 @@ IntArray = npt.NDArray[np.int64]
 
 _FEW_ROWS = 50  # below this one row moves a threshold's goal by more than a percent
 _HASHES_AT_ONCE = 2**20
-_CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -325,7 +324,7 @@ def _ids(origin: Labelled, indices: Sequence[int]) -> dict[int, str]:
     ids: dict[int, str] = {}
     start = 0
     try:
-        for chunk in origin.chunks(_CHUNK_ROWS):
+        for chunk in origin.chunks():
             ids |= {
                 index: chunk.ids[index - start]
                 for index in indices

@@ -1,4 +1,4 @@
-"""Labelled rows to tokens, label codes and hashes: in memory, or through the cache for large files."""
+"""Labelled rows to tokens, label codes and hashes: in memory, or in the cache for large files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import sha256_of
+from multihot.core.files import digest_64, sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
 from multihot.core.recipes import to_plain
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
 from multihot.data.label_codes import CodeArray, label_codes
-from multihot.data.labelled_file import LabelledFile
+from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
 from multihot.data.tokens import TokenizedTexts, tokenize
 from multihot.errors import DataError, StorageError
 
@@ -41,9 +41,8 @@ __all__ = [
 AnyArray = npt.NDArray[Any]
 
 SMALL_FILE_BYTES = 16 * 2**20
-"""Files below are tokenised anew by every run, in seconds, and held in memory."""
+"""Smaller files are tokenised anew by every run, in seconds, and held in memory."""
 
-_CHUNK_ROWS = 1024
 _TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
 _OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
 
@@ -96,10 +95,9 @@ def encode_texts(
 
 
 def _group_hashes(groups: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return a hash of each value, the first 8 bytes of a SHA-256; 0 for an empty one."""
-    digests = (hashlib.sha256(value.encode("utf-8")).digest()[:8] for value in groups)
-    hashes = [int.from_bytes(digest, "little") for digest in digests]
-    return np.where(np.array(groups) == "", 0, np.array(hashes, dtype=np.uint64)).astype(np.uint64)
+    """Return a hash of each value, 0 for an empty one."""
+    hashes = [digest_64(value.encode("utf-8")) if value else 0 for value in groups]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def encode_file(
@@ -109,7 +107,7 @@ def encode_file(
     max_length: int,
     say: Callable[[str], None],
     *,
-    chunk_rows: int = _CHUNK_ROWS,
+    chunk_rows: int = WINDOW_ROWS,
 ) -> EncodedRows:
     """Return the rows of a file, which is read `chunk_rows` at a time.
 
@@ -216,7 +214,7 @@ def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
 
 
 def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length: int) -> str:
-    """Return everything that decides what the rows become, as one text."""
+    """Return everything that the encoded rows depend on, as one string."""
     return json.dumps(
         {
             "files": [_facts(part) for part in file.parts or (file,)],
@@ -230,14 +228,14 @@ def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length
 
 
 def _facts(file: LabelledFile) -> dict[str, Any]:
-    """Return everything that decides what one file says."""
+    """Return everything that the content of one file depends on."""
     names = file.data.label_names
     return {
         "file": sha256_of(Path(file.source)),
         # The ending decides the reader.
         "ending": Path(file.source).suffix.lower(),
         "data": to_plain(file.data),
-        # Indices in label cells stand for what this file says.
+        # Label cells may hold indices into this file.
         "label_names": sha256_of(Path(names)) if names not in (None, KNOWN_LABELS) else None,
         "labels": file.space.names,
     }

@@ -25,8 +25,6 @@ from multihot.training.validation import ValidationSet
 
 __all__ = ["assign_folds", "cross_validate", "labelled_rows"]
 
-_CHUNK_ROWS = 1024
-
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
@@ -131,6 +129,6 @@ def assign_folds(train_set: Subset, num_folds: int, seed: int, listener: Listene
 
 def _text_keys(origin: Labelled) -> IntArray:
     """Return a number for each row of the origin, equal for alike texts, -1 for blank ones."""
-    chunks = [origin] if isinstance(origin, Examples) else origin.chunks(_CHUNK_ROWS)
+    chunks = [origin] if isinstance(origin, Examples) else origin.chunks()
     keys = [unit_key(normalised(text)) for chunk in chunks for text in chunk.texts]
     return np.array(keys, dtype=np.int64)

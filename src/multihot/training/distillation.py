@@ -35,7 +35,7 @@ from multihot.data.array_store import (
 )
 from multihot.data.dataset import EncodedExamples, Subset
 from multihot.data.label_codes import label_values
-from multihot.data.labelled_file import labelled_chunks
+from multihot.data.labelled_file import WINDOW_ROWS, labelled_chunks
 from multihot.errors import DataError, OptionError, StorageError
 from multihot.inference.artifact import Artifact, load_artifact
 from multihot.inference.predictor import Predictor
@@ -45,7 +45,6 @@ __all__ = ["Scorer", "Teachers", "fingerprint", "mixed_targets", "open_teachers"
 FloatArray = npt.NDArray[np.float32]
 
 _SECONDS_BETWEEN_REPORTS = 30.0
-_WINDOW_ROWS = 2048
 _SCORES, _TARGETS = "scores", "targets"  # names of stored arrays
 
 
@@ -179,8 +178,8 @@ class Teachers:
         if targets is None:
             scores = [scorer.scores(artifact, dataset) for artifact in self.artifacts]
             with new_arrays(folder) as writer:
-                for start in range(0, len(dataset), _WINDOW_ROWS):
-                    part = slice(start, start + _WINDOW_ROWS)
+                for start in range(0, len(dataset), WINDOW_ROWS):
+                    part = slice(start, start + WINDOW_ROWS)
                     values = label_values(dataset.rows.codes[part])
                     mean = self._mean([each[part] for each in scores], dataset.space)
                     writer.append(_TARGETS, mixed_targets(values, mean, weight))
