@@ -8,18 +8,11 @@ from contracts.sources import modules, parsed
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
-MAX_STORY_LINES = 100
 
 LONGER_FILES = {
     "multihot.data.array_store": "two stores of mapped arrays, to become one",
 }
 """Dotted name and reason."""
-
-LONGER_FUNCTIONS = {
-    "multihot.workflows.train.train": "the whole story of a run, one line for each part of it",
-    "multihot.workflows.pretrain.pretrain": "the same for pretraining",
-}
-"""Dotted name and reason; at most one per package, where a whole story is told."""
 
 
 def _functions() -> dict[str, int]:
@@ -48,13 +41,9 @@ def test_no_file_is_longer_than_400_lines() -> None:
 
 
 def test_no_function_is_longer_than_60_lines() -> None:
-    allowed = dict.fromkeys(LONGER_FUNCTIONS, MAX_STORY_LINES)
     sizes = _functions()
 
-    assert {
-        name: size for name, size in sizes.items() if size > allowed.get(name, MAX_FUNCTION_LINES)
-    } == {}
-    assert set(LONGER_FUNCTIONS) <= set(sizes)
+    assert {name: size for name, size in sizes.items() if size > MAX_FUNCTION_LINES} == {}
 
 
 def test_the_backward_pass_is_written_exactly_once() -> None:

@@ -127,8 +127,8 @@ def test_what_is_said_and_written_tells_of_the_folds(
 
     said = "\n".join(ears.sentences)
     assert "23 training rows, 3 labels.\n3 folds of 7 to 8 of 23 labelled rows" in said
-    assert "Fold 2 of 3: 15 rows train the network that scores 8." in said
-    assert "All 23 rows train the network that is kept." in said
+    assert "Fold 2 of 3: training on 15 rows, scoring 8." in said
+    assert "Training the final network on all 23 rows." in said
     assert "validation" not in said
     assert len(ears.steps) == STEPS
     assert [path.name for path in sorted((undisturbed / "run").iterdir())] == [
@@ -138,7 +138,7 @@ def test_what_is_said_and_written_tells_of_the_folds(
     ]
     card = (undisturbed / "README.md").read_text("utf-8")
     assert "23 training rows, epoch 2 of 2, seed 0." in card
-    assert "fitted on the rows out of fold" in card
+    assert "fitted on the out-of-fold rows" in card
     assert "## Results on the 23 rows out of fold\n\nEach row was scored by one of 3" in card
     assert "validation rows" not in card
     assert [entry.get("validation") for entry in log_of(undisturbed)].count(False) == 2
@@ -267,8 +267,8 @@ def test_few_rows_for_each_label_are_dealt_and_learnt_from(
 
     said = "\n".join(ears.sentences)
     assert "5 folds of 2 to 2 of 10 labelled rows" in said
-    assert "Fold 5 of 5: 10 rows train the network that scores 2." in said
-    assert "has not learnt the label: fear." in said
+    assert "Fold 5 of 5: training on 10 rows, scoring 2." in said
+    assert "was trained without any: fear." in said
     assert (result.rows, result.labels["sadness"].support) == (10, 2)
     assert "12 training rows" in (tmp_path / "README.md").read_text("utf-8")
 

@@ -155,7 +155,7 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
     found = encode(replace(TEST, labels=LabelMatrix(wide, values)), wide, student.tokenizer, 64)
     wanted = replace(options, teacher=(str(teacher), str(other)), teacher_weight=0.25)
 
-    taught = open_teachers(wanted.teacher, wide, said.append).teach(
+    taught = open_teachers(wanted.teacher, wide, said.append).distil(
         found, 0.25, tmp_path / "targets", Scorer("cpu", "fp32", said.append)
     )
 
