@@ -214,9 +214,9 @@ def test_a_metric_that_is_undefined_for_a_seed_has_no_mean() -> None:
         ({"seeds": 0}, "Option 'seeds' is 0; expected at least 1"),
         ({"seeds_keep": "all"}, "Option 'seeds_keep' is 'all'; expected best or average"),
         ({"folds": 1}, "Option 'folds' is 1; expected at least 2"),
-        ({"folds": 3, "seeds": 2}, "folds=3 and seeds=2 exclude each other"),
-        ({"folds": 3, "early_stopping_epochs": 1}, "early_stopping_epochs and folds=3 exclude"),
-        ({"folds": 3, "validation_fraction": 0.2}, "validation_fraction and folds=3 exclude"),
+        ({"folds": 3, "seeds": 2}, "folds=3 and seeds=2"),
+        ({"folds": 3, "early_stopping_epochs": 1}, "early_stopping_epochs and folds=3"),
+        ({"folds": 3, "validation_fraction": 0.2}, "validation_fraction and folds=3"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(
