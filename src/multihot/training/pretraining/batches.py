@@ -6,8 +6,11 @@ tokens.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +33,12 @@ __all__ = [
     "PretrainingBatch",
     "explain_batch",
     "masked_batch_tensors",
+    "prefetched",
 ]
 
 _SHOWN_ROWS = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,22 @@ class MlmNspLoss:
         """Add a summed loss, without a synchronisation of the device."""
         before, weight_before = self._sums.get(name, (torch.zeros_like(total), 0))
         self._sums[name] = (before + total.detach(), weight_before + weight)
+
+
+def prefetched(items: Iterator[T], ahead: int = 2) -> Iterator[T]:
+    """Yield the items in their order, with up to `ahead` of them made in advance.
+
+    What the iterator raises is raised here, when its turn comes.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[T | None]] = deque()
+        while True:
+            while len(waiting) <= ahead:
+                waiting.append(thread.submit(next, items, None))
+            item = waiting.popleft().result()
+            if item is None:
+                return
+            yield item
 
 
 def explain_batch(batch: PretrainingBatch) -> str:

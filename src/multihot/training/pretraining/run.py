@@ -19,10 +19,10 @@ from multihot.training.pretraining.batches import (
     PretrainingBatch,
     explain_batch,
     masked_batch_tensors,
+    prefetched,
 )
 from multihot.training.pretraining.callbacks import PretrainingCallbacks, PretrainState
 from multihot.training.pretraining.initial_model import InitialNetwork, peak_learning_rate
-from multihot.training.pretraining.prefetch import prefetched
 from multihot.training.pretraining.prepared_run import PretrainingRun
 from multihot.training.pretraining.roofline import gemm_seconds, linear_shapes
 from multihot.training.pretraining.schedule import (
