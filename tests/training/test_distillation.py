@@ -315,7 +315,7 @@ def test_a_teacher_that_changed_since_is_refused_on_resume(
     predictor = Predictor.load(own)
     save(predictor, decide(predictor, rows(200, 9), calibration="platt"))
 
-    with pytest.raises(OptionError, match="had other teacher"):
+    with pytest.raises(OptionError, match="teacher changed since the interrupted run"):
         train(TRAIN, VALIDATION, taught, tmp_path / "m", resume=True)
 
 

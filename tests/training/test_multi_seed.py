@@ -1,4 +1,4 @@
-"""Several seeds: the best network or the mean of the weights, and how far chance moves the metrics."""
+"""Several seeds: the best network or the averaged weights, and the variation of the metrics."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_every_head_learns_packed_and_padded(
     wanted = replace(options, pooling=pooling, execution=execution, epochs=20, learning_rate=5e-3)
     train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
 
-    assert any("Packing texts" in said for said in ears.sentences) == (execution == "packed")
+    assert any("Packed execution" in said for said in ears.sentences) == (execution == "packed")
     assert micro_f1(tmp_path) > 0.9
 
 

@@ -23,7 +23,7 @@ from multihot.training.run import Setup, Trained, copied_weights, load_best_epoc
 from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
-__all__ = ["assign_folds", "cross_validate", "labelled_rows"]
+__all__ = ["cross_validate", "cross_validation_folds", "labelled_rows"]
 
 _CHUNK_ROWS = 1024
 
@@ -83,7 +83,7 @@ def _out_of_fold_logits(
     return logits
 
 
-def assign_folds(
+def cross_validation_folds(
     train_set: EncodedExamples, num_folds: int, seed: int, listener: Listener
 ) -> IntArray:
     """Return the fold of each of the `labelled_rows`, stratified by label, and report the sizes.

@@ -31,7 +31,7 @@ from multihot.models.devices import choose_precision
 from multihot.models.network import save_network
 from multihot.training.batches import check_budget
 from multihot.training.compute import Hardware, choose_execution, choose_hardware
-from multihot.training.cross_validation import assign_folds, cross_validate, labelled_rows
+from multihot.training.cross_validation import cross_validate, cross_validation_folds, labelled_rows
 from multihot.training.distillation import Scorer, open_teachers
 from multihot.training.initial_model import (
     InitialModel,
@@ -149,7 +149,7 @@ def prepare(
     )
     fold_of = None
     if options.folds is not None:  # before the directory is made, since there may be too few rows
-        fold_of = assign_folds(train_set, options.folds, options.seed, listener)
+        fold_of = cross_validation_folds(train_set, options.folds, options.seed, listener)
     validation_set = ValidationSet(validation_rows, backend, options, fold_of)
     facts = {
         **hardware.facts(packed=bool(backend.packed)),
