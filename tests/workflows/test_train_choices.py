@@ -55,9 +55,10 @@ def test_every_head_learns_packed_and_padded(
     ears = Ears()
 
     wanted = replace(options, pooling=pooling, execution=execution, epochs=20, learning_rate=5e-3)
-    train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
+    report = train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
 
     assert any("Packed execution" in said for said in ears.sentences) == (execution == "packed")
+    assert evaluate(Predictor.load(tmp_path), VALIDATION).to_json() == report.to_json()
     assert micro_f1(tmp_path) > 0.9
 
 
