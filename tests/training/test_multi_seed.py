@@ -15,7 +15,7 @@ from multihot.core.options import TrainOptions
 from multihot.errors import OptionError, TrainingError
 from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
-from multihot.training.multi_seed import mean_weights, spread
+from multihot.training.multi_seed import mean_and_deviation, mean_weights
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from training.test_cross_validation import stop_and_resume
@@ -199,12 +199,12 @@ def test_the_mean_of_one_network_is_that_network_and_whole_numbers_are_not_avera
 
 
 def test_a_metric_that_is_undefined_for_a_seed_has_no_mean() -> None:
-    mean, deviation = spread([{"a": 1.0, "b": None}, {"a": 2.0, "b": 1.0}])
+    mean, deviation = mean_and_deviation([{"a": 1.0, "b": None}, {"a": 2.0, "b": 1.0}])
 
     assert mean == {"a": 1.5, "b": None}
     assert deviation["a"] == pytest.approx(0.5**0.5)
     assert deviation["b"] is None
-    assert spread([{"a": 1.0}])[1] == {"a": None}
+    assert mean_and_deviation([{"a": 1.0}])[1] == {"a": None}
 
 
 @pytest.mark.parametrize(
