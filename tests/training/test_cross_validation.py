@@ -28,6 +28,8 @@ from multihot.training.cross_validation import cross_validation_folds
 from multihot.workflows.train import train
 from workflows.test_train import SPACE, Ears, hashes, log_of, rows, with_unknown, write_csv
 
+pytestmark = pytest.mark.slow
+
 ROWS = rows(23, 0)
 STEPS = 18  # three folds of 2 epochs of 2 steps, then 2 epochs of 3 steps
 

@@ -32,6 +32,8 @@ from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from workflows.test_train import SPACE, Ears, Stop, rows
 
+pytestmark = pytest.mark.slow
+
 TRAIN, VALIDATION, TEST = rows(160, 2), rows(40, 1), rows(80, 3)
 UNLABELLED = rows(200, 5)
 

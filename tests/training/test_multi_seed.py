@@ -21,6 +21,8 @@ from multihot.workflows.train import train
 from training.test_cross_validation import stop_and_resume
 from workflows.test_train import Ears, hashes, log_of, rows
 
+pytestmark = pytest.mark.slow
+
 ROWS, VALIDATION = rows(23, 0), rows(15, 1)
 STEPS = 12  # two seeds of 2 epochs of 3 steps
 

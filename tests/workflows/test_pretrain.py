@@ -39,6 +39,8 @@ from multihot.training.pretraining.schedule import read_schedule
 from multihot.workflows.pretrain import pretrain, probe_starts
 from small_corpus import QUICK, write_corpus
 
+pytestmark = pytest.mark.slow
+
 
 class Ears(Listener):
     """Keeps what it is told, and does something after a step."""
@@ -222,7 +224,6 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(
     assert hashes(tmp_path) == hashes(finished)
 
 
-@pytest.mark.slow
 def test_a_killed_process_loses_nothing(
     corpus: Path, options: PretrainOptions, tmp_path: Path
 ) -> None:

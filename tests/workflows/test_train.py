@@ -205,6 +205,7 @@ def test_another_seed_gives_other_weights(
     assert hashes(undisturbed)["model.safetensors"] != hashes(tmp_path)["model.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "error"),
     [(step, KeyboardInterrupt) for step in (1, 4, 5, 6, 15)]
@@ -241,6 +242,7 @@ def log_of(model: Path) -> list[dict[str, Any]]:
     return entries
 
 
+@pytest.mark.slow
 def test_many_interruptions_in_a_row_change_nothing(
     undisturbed: Path, options: TrainOptions, tmp_path: Path
 ) -> None:
@@ -253,6 +255,7 @@ def test_many_interruptions_in_a_row_change_nothing(
     assert log_of(undisturbed) == log_of(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process to kill")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_kills_at_every_stage_of_a_save_change_nothing(
@@ -356,6 +359,7 @@ def test_a_damaged_newest_checkpoint_only_costs_time(
     assert hashes(undisturbed) == hashes(tmp_path)
 
 
+@pytest.mark.slow
 def test_early_stopping_survives_an_interruption(options: TrainOptions, tmp_path: Path) -> None:
     patient = replace(options, learning_rate=1e-9, epochs=6, early_stopping_epochs=2)
     ears = Ears()
@@ -704,6 +708,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], li
     return opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_file", [True, False])
 @pytest.mark.parametrize("batching", [{}, {"batch_size": 32, "batch_tokens": 100}])
 def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(

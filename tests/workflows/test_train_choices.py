@@ -21,6 +21,8 @@ from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from workflows.test_train import Ears, Stop, rows
 
+pytestmark = pytest.mark.slow
+
 # Words that the tiny encoder knows, so that a label has a place of its own in front of a text.
 SPACE = LabelSpace(("joy", "sadness", "fear"))
 TRAIN, VALIDATION, TEST = rows(200, 2), rows(40, 1), rows(60, 3)
