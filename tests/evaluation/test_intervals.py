@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from multihot.evaluation.bootstrap import ReplicateSums
+from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
 from multihot.evaluation.intervals import (
     corrected_interval,
     logit_interval,
@@ -91,7 +91,7 @@ def test_intervals_are_those_of_the_ordinary_bootstrap() -> None:
     truth[generator.random(truth.shape) < 0.1] = np.nan
     scores = np.clip(0.3 * np.nan_to_num(truth) + 0.7 * generator.random(truth.shape), 0, 1)
     rows = row_statistics(truth, scores > 0.5, scores.astype(np.float32))
-    sums = ReplicateSums(num_statistics(4), 1000, 0)
+    sums = ReplicateSums(num_statistics(4), 1000, poisson_counts(0))
     sums.update(rows)
     plain = rows[generator.integers(0, 400, (2000, 400))].sum(axis=1)
     drawn = metrics_of_sums(np.concatenate([rows.sum(axis=0)[None], plain]))

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.decision.counts import number
-from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.bootstrap import ReplicateSums, num_replicates, poisson_counts, swap_masks
 from multihot.evaluation.intervals import percentile_interval
 from multihot.evaluation.ranking_intervals import is_near
 from multihot.evaluation.row_statistics import (
@@ -77,9 +77,9 @@ class Differences:
     ) -> None:
         self._num_columns = num_statistics(num_labels)
         replicates = num_replicates(num_rows, 2 * num_labels)
-        self._sums = ReplicateSums(2 * self._num_columns, replicates, seed)
+        self._sums = ReplicateSums(2 * self._num_columns, replicates, poisson_counts(seed))
         swaps = num_swaps or max(_MIN_SWAPS, min(_MAX_SWAPS, _MAX_SUMS // self._num_columns))
-        self._swapped = ReplicateSums(self._num_columns, swaps, seed, swaps=True)
+        self._swapped = ReplicateSums(self._num_columns, swaps, swap_masks(seed))
 
     def update(
         self, truth: FloatArray, decided: Sequence[BoolArray], scores: Sequence[FloatArray]
