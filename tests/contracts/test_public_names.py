@@ -89,7 +89,7 @@ def test_no_public_name_is_shadowed_by_a_module() -> None:
 
 # To be emptied: rename one of the two, or merge them, and delete the name here.
 HOMONYMS = set(
-    "Comparison Groups Tally batch_tensors holm load_weights loss_on optimise run units_of".split()
+    "Comparison Groups Tally batch_tensors load_weights loss_on optimise run units_of".split()
 )
 
 

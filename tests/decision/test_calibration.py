@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelSpace
+from multihot.core.numeric import sigmoid
 from multihot.decision.calibration import LEAST_SUPPORT, METHODS, Calibration, fit_calibration
 from multihot.decision.calibrators import isotonic_blocks, isotonic_map
-from multihot.decision.rules import sigmoid
 from multihot.errors import ArtifactError
 
 Array = npt.NDArray[Any]

@@ -6,14 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
 from multihot.evaluation.intervals import (
     corrected_interval,
     logit_interval,
     percentile_interval,
-    wilson_interval,
 )
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
@@ -21,19 +19,6 @@ from multihot.evaluation.row_statistics import (
     num_statistics,
     row_statistics,
 )
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (3, 9), (40, 40), (500, 1234)])
-def test_wilson_is_that_of_scipy(successes: int, trials: int) -> None:
-    low, high = wilson_interval(successes, trials)
-
-    expected = binomtest(successes, trials).proportion_ci(method="wilson")
-    assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert low <= successes / trials <= high
-
-
-def test_no_trial_has_no_interval() -> None:
-    assert np.isnan(wilson_interval([0, 1], [0, 2])).tolist() == [[True, False]] * 2
 
 
 def test_a_metric_that_never_varies_has_the_interval_of_a_share() -> None:

@@ -30,7 +30,7 @@ from multihot.evaluation.row_statistics import (
     row_statistics,
 )
 
-__all__ = ["Difference", "Differences", "area_difference", "holm", "student_quantile"]
+__all__ = ["Difference", "Differences", "area_difference", "student_quantile"]
 
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
@@ -199,18 +199,3 @@ def area_difference(
         p_value=2 * _NORMAL.cdf(-abs(difference) / error) if is_tested else 1.0,
         standard_error=error,
     )
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p values that may be read together: Holm 1979, a sequentially rejective procedure.
-
-    The chance that any of the true null hypotheses is rejected stays below the level that the
-    corrected values are compared with, whatever their dependence.
-    """
-    given = [(value, place) for place, value in enumerate(p_values) if value is not None]
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (value, place) in enumerate(sorted(given)):
-        largest = max(largest, min(1.0, (len(given) - rank) * value))
-        corrected[place] = largest
-    return corrected

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import wilson_interval
 from multihot.decision.counts import (
     COUNT_METRICS,
     NUM_ROW_COUNTS,
@@ -22,7 +23,7 @@ from multihot.decision.counts import (
     ratio,
 )
 from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
-from multihot.evaluation.intervals import Interval, corrected_interval, wilson_interval
+from multihot.evaluation.intervals import Interval, corrected_interval
 from multihot.evaluation.ranking_exact import ranking_precisions
 
 __all__ = [
