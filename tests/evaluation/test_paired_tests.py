@@ -12,7 +12,6 @@ from multihot.evaluation.paired_tests import (
     Difference,
     Differences,
     area_difference,
-    holm,
     student_quantile,
 )
 
@@ -177,12 +176,6 @@ def test_an_area_whose_influences_are_of_other_ranks_has_no_interval() -> None:
 
     assert area_difference(0.9, 0.8, 0.0, [np.zeros(3)], 3) == alone
     assert area_difference(0.9, 0.8, 0.1, [np.zeros(3)], 3) != alone
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx([0.03, 0.06, None, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from multihot.data.dataset import encode
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import open_labelled
 from multihot.data.tokens import load_tokenizer
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import DataError, OptionError
 from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
@@ -99,15 +99,9 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     train(ROWS, rows(9, 7), alone, tmp_path / "all", **start)  # type: ignore[arg-type]
 
     assert ROWS.labels is not None
-    expected = fit_decision(
-        SPACE,
-        logits,
-        ROWS.labels,
-        goal="micro_f1",
-        thresholds="global",
-        source="rows0.csv, out of 3 folds",
-        texts=ROWS.texts,
-    )
+    fitted_rows = FittingRows.of_labels(SPACE, logits, ROWS.labels, ROWS.texts)
+    chosen = DecisionOptions("micro_f1", "global")
+    expected = fit(SPACE, fitted_rows, chosen, source="rows0.csv, out of 3 folds").decision
     found = load_artifact(tmp_path / "model").decision
     assert found.thresholds == pytest.approx(expected.thresholds, abs=1e-5)
     assert found.fitted_on is not None

@@ -20,7 +20,7 @@ from multihot.data.dataset import EncodedExamples
 from multihot.data.labelled_file import WINDOW_ROWS
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import Choices, fit_choices
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, saved_backend
@@ -48,18 +48,20 @@ class ValidationSet:
     def __post_init__(self) -> None:
         # Fail now, not after the first epoch.
         names = self.data.labels.space.names
-        goal = parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
+        goal = parse_goal(self._decision_options.goal).with_costs(
+            self._decision_options.costs, names
+        )
         goal.require_labels(len(names))
 
     @cached_property
-    def _choices(self) -> Choices:
+    def _decision_options(self) -> DecisionOptions:
         options = self.options
         costs = (
             None
             if options.costs is None
             else read_costs(options.costs, self.data.labels.space.names)
         )
-        return Choices(
+        return DecisionOptions(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
 
@@ -111,11 +113,11 @@ class ValidationSet:
         self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
         labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
-        truth = labels.values
-        options, choices = self.options, self._choices
-        decision = fit_choices(labels.space, logits, labels, hashes, choices, source=self.source)
+        truth, options = labels.values, self.options
+        rows, chosen = FittingRows(logits, truth, hashes), self._decision_options
+        decision = fit(labels.space, rows, chosen, source=self.source).decision
         if final:
-            decision = with_report(decision, logits, truth, hashes, choices, seed=options.seed)
+            decision = with_report(decision, rows, chosen, seed=options.seed)
         # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
         for start in range(0, len(labels), WINDOW_ROWS):
