@@ -1,4 +1,4 @@
-"""Train, decide, evaluate and use multi-label text classifiers on BERT-like encoders.
+"""Train, tune, evaluate and apply multi-label text classifiers on BERT-like encoders.
 
 Names are imported when they are first used, so that `import multihot` costs nothing.
 """

@@ -18,6 +18,8 @@ from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.probe import ProbeStart, probe
 
+pytestmark = pytest.mark.slow
+
 
 class Ears(Listener):
     def __init__(self) -> None:

@@ -155,20 +155,16 @@ class Teachers:
         all_models = "".join(map(fingerprint, self.artifacts))
         return {"teacher": hashlib.sha256(all_models.encode()).hexdigest()}
 
-    def names(self, num_unlabelled: int) -> str | None:
-        """Return, for the model card, who they are and how many texts only they scored."""
-        if not self:
-            return None
-        names = ", ".join(f"`{artifact.folder.resolve().name}`" for artifact in self.artifacts)
-        alone = f", alone about {num_unlabelled} rows without labels" if num_unlabelled else ""
-        return f"taught by {names}{alone}"
+    def names(self) -> tuple[str, ...]:
+        """Return the names of their folders, for the model card."""
+        return tuple(artifact.folder.resolve().name for artifact in self.artifacts)
 
-    def teach(self, train_set: Subset, weight: float, folder: Path, scorer: Scorer) -> Subset:
-        """Return the same rows with soft targets in place of their labels; see `mixed_targets`.
+    def distil(self, train_set: Subset, weight: float, folder: Path, scorer: Scorer) -> Subset:
+        """Return the same rows with soft targets from the teachers; see `mixed_targets`.
 
         Without teachers the rows stay as they are. The texts are read again, once for each teacher
-        whose scores are not in the cache. The targets, four bytes a cell, lie in mapped files in
-        `folder`; those that an interrupted run left there are reused.
+        whose scores of them are not cached. The targets, four bytes a cell, lie in mapped files in
+        `folder`; those that an interrupted run left there are used as they are.
         """
         if not self:
             return train_set

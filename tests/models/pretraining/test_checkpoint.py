@@ -387,6 +387,6 @@ def test_fine_tuning_starts_from_the_folder_and_packs(pooling: str, tmp_path: Pa
         listener=heard,
     )
 
-    assert any("Packing texts without padding" in line for line in heard.said), heard.said
+    assert any("Packed execution enabled" in line for line in heard.said), heard.said
     scores = Predictor.load(tmp_path / "model", device="cpu").scores(["i am happy"])
     assert np.isfinite(scores).all()
