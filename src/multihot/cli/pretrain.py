@@ -114,7 +114,8 @@ def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:
     """Read the probe's files, the second as the first, before the long work begins."""
-    from multihot.data.examples import portable, read_examples
+    from multihot.data.examples import portable
+    from multihot.data.labelled_file import read_examples
 
     training = read_examples(paths[0], data)
     if training.labels is None:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
 from multihot.data.duplicates import find_leaks, find_repeats, group_rows, normalised
-from multihot.data.examples import Examples, portable, read_examples
+from multihot.data.examples import Examples, portable
 from multihot.data.inspection.lengths import token_figures, word_figures
 from multihot.data.inspection.report import (
     Comparison,
@@ -26,6 +26,7 @@ from multihot.data.inspection.report import (
 )
 from multihot.data.inspection.warnings import remarks
 from multihot.data.label_statistics import count_rows, label_shares, prior_shifts, unseen_label_sets
+from multihot.data.labelled_file import read_examples
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
 from multihot.inference.artifact_summary import ArtifactSummary, inspect_artifact
