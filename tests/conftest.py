@@ -109,7 +109,7 @@ def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from emotions import QUICK, write_jsonl
     from multihot.core.options import TrainOptions
     from multihot.core.recipes import build_options
-    from multihot.data.examples import read_examples
+    from multihot.data.labelled_file import read_examples
     from multihot.workflows.train import train
 
     folder = tmp_path_factory.mktemp("tiny-model")

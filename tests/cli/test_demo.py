@@ -8,7 +8,7 @@ import pytest
 
 from multihot import demo
 from multihot.cli.main import main
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.inference.artifact import load_artifact
 
 

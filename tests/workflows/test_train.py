@@ -19,8 +19,8 @@ from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.data import encode as encoded_files
-from multihot.data.examples import Examples, read_examples
-from multihot.data.labelled_file import open_labelled
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.errors import (
     DataError,
     InterruptedRunError,

@@ -16,12 +16,17 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.errors import LabelError
 
-__all__ = ["LabelMatrix", "LabelSpace", "row_hashes"]
+__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
 _HALF = 0.5  # a tie of the annotators
+
+
+def normalized_name(name: str) -> str:
+    """Return a label name as it is compared and kept: in Unicode's form NFC, and stripped."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class LabelSpace:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        names = tuple(_normalised(str(name)) for name in self.names)
+        names = tuple(normalized_name(str(name)) for name in self.names)
         object.__setattr__(self, "names", names)
         if not names:
             raise LabelError("There are no labels: at least one label name is needed.")
@@ -56,7 +61,7 @@ class LabelSpace:
     def index(self, name: str) -> int:
         """Return the column of `name`; raise `LabelError` when there is none."""
         try:
-            return self.names.index(_normalised(name))
+            return self.names.index(normalized_name(name))
         except ValueError:
             raise LabelError(
                 f"Unknown label '{name}'. The labels are: {', '.join(self.names)}"
@@ -127,7 +132,7 @@ class LabelMatrix:
                         "strings; pass rows of 0 and 1 as an array together with the label names."
                     )
         if space is None:
-            names = {_normalised(name) for row in listed for name in row or ()}
+            names = {normalized_name(name) for row in listed for name in row or ()}
             space = LabelSpace(tuple(sorted(names)))
         values = np.zeros((len(listed), len(space)), dtype=np.float32)
         columns = {name: column for column, name in enumerate(space.names)}
@@ -136,7 +141,7 @@ class LabelMatrix:
                 values[number] = np.nan
                 continue
             for name in row:
-                column = columns.get(_normalised(name))
+                column = columns.get(normalized_name(name))
                 if column is None:
                     raise LabelError(
                         f"Row {number} has the label '{name}', which is not among the labels: "
@@ -201,10 +206,6 @@ class LabelMatrix:
             [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
             for row in self.values
         ]
-
-
-def _normalised(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
 
 
 def _hard_values(values: FloatArray) -> FloatArray:
