@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import new_parser, parse
 from multihot.cli.console import ConsoleListener, say
+from multihot.core.text_tables import format_number
 
 if TYPE_CHECKING:
     from multihot.evaluation.report import Report
@@ -59,9 +60,5 @@ def _side_by_side(classifier: Report, baseline: Report) -> list[str]:
     lines = [f"{'metric':<18}{'multihot':>10}{'TF-IDF + logistic regression':>32}"]
     for name in _SHOWN:
         ours, theirs = classifier.metrics[name], baseline.metrics[name]
-        lines.append(f"{name:<18}{_number(ours):>10}{_number(theirs):>32}")
+        lines.append(f"{name:<18}{format_number(ours):>10}{format_number(theirs):>32}")
     return lines
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import aligned
+from multihot.core.text_tables import aligned, format_percent
 from multihot.data.label_bits import LabelBits
 from multihot.data.label_statistics import LabelFrequency, label_frequencies
 
@@ -141,7 +141,10 @@ class SplitReport:
         heads = ["", "all", *(part.name for part in self.parts)]
         table = [["rows", str(self.rows), *(str(part.rows) for part in self.parts)]]
         columns = [self.labels, *(part.labels for part in self.parts)]
-        table += [[name, *(_percent(column[name]) for column in columns)] for name in self.labels]
+        table += [
+            [name, *(format_percent(column[name].share, 2) for column in columns)]
+            for name in self.labels
+        ]
         lines = aligned(heads, table)
         if self.largest_deviation:
             lines.append(
@@ -155,10 +158,6 @@ class SplitReport:
             lines.append(_kept(self.groups, f"equal values of '{self.group_column}'"))
         lines += [f"{part.name}: {', '.join(part.files)}" for part in self.parts]
         return "\n".join(lines)
-
-
-def _percent(frequency: LabelFrequency) -> str:
-    return "-" if frequency.share is None else f"{100 * frequency.share:.2f} %"
 
 
 def _kept(kept: KeptTogether, what: str) -> str:

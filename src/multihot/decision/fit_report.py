@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multihot.core.files import required_value
+from multihot.core.text_tables import format_number
 from multihot.errors import ArtifactError
 
 __all__ = ["FitReport"]
@@ -74,9 +75,9 @@ class FitReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.goal} on the rows that fitted the decision: {_number(self.in_sample)}; on rows that "
-            f"did not ({self.folds} folds): {_number(self.cross_fitted)}.",
-            f"With 0.5 for every label: {_number(self.cross_fitted_at_half)}. Gain without optimism: "
+            f"{self.goal} on the rows that fitted the decision: {format_number(self.in_sample)}; on rows that "
+            f"did not ({self.folds} folds): {format_number(self.cross_fitted)}.",
+            f"With 0.5 for every label: {format_number(self.cross_fitted_at_half)}. Gain without optimism: "
             f"{_signed(self.gain)}.",
         ]
         if self.threshold_spread:
@@ -100,17 +101,13 @@ class FitReport:
         width = max(10, *(len(goal) for goal in self.goals)) + 2
         lines = ["", f"{'fitted for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
         for goal, values in self.goals.items():
-            cells = "".join(f"{_number(values.get(name)):>17}" for name in metrics)
+            cells = "".join(f"{format_number(values.get(name)):>17}" for name in metrics)
             lines.append(f"{goal:<{width}}{cells}")
         return lines
 
 
 def _difference(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one - other
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _signed(value: float | None) -> str:

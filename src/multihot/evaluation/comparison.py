@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from multihot.core.text_tables import format_number
 from multihot.evaluation.paired_tests import Difference
 
 __all__ = ["Comparison", "LabelDifference"]
@@ -122,21 +123,17 @@ class Comparison:
 
 def _row(one: Difference) -> str:
     """Return both figures and the difference with its interval in columns."""
-    values = "".join(f"{_number(value):>8}" for value in (one.first, one.second))[1:]
+    values = "".join(f"{format_number(value, 4):>8}" for value in (one.first, one.second))[1:]
     difference = "-" if one.difference is None else f"{one.difference:+.4f}"
     if one.low is not None and one.high is not None:
         difference += f" ({one.low:+.4f} to {one.high:+.4f})"
     return f"{values}   {difference:<30}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
 def _chance(value: float | None) -> str:
     if value is not None and value < 0.00005:  # from the normal law; never 0
         return "<0.0001"
-    return _number(value)
+    return format_number(value, 4)
 
 
 def _rounded(number: int) -> int:

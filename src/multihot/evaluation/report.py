@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multihot.core.goals import Goal
+from multihot.core.text_tables import format_number
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
 
@@ -95,14 +96,14 @@ class Report:
         lines = [f"{'metric':<{wide}}{'value':>8}" + ("   95 %" if self.intervals else "")]
         for name, value in self.metrics.items():
             interval = _interval(*self.intervals.get(name, (None, None)))
-            lines.append(f"{name:<{wide}}{_number(value):>8}{interval}")
+            lines.append(f"{name:<{wide}}{format_number(value):>8}{interval}")
         width = max(6, *(len(name) for name in self.labels)) + 2
         heads = ("support", "precision", "recall", "threshold", "f1")
         of_f1 = "   95 %" if self.intervals else ""
         lines += ["", f"{'label':<{width}}" + "".join(f"{head:>11}" for head in heads) + of_f1]
         for name, label in self.labels.items():
             numbers = [label.precision, label.recall, label.threshold, label.f1]
-            cells = [str(label.support), *map(_number, numbers)]
+            cells = [str(label.support), *map(format_number, numbers)]
             interval = _interval(label.f1_low, label.f1_high)
             lines.append(f"{name:<{width}}" + "".join(f"{cell:>11}" for cell in cells) + interval)
         return "\n".join([*lines, "", *self.remarks()])
@@ -148,10 +149,6 @@ class Report:
                 f"is 1 or undefined): {', '.join(self.labels_without_negatives)}."
             )
         return found
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from multihot.core.goals import frequency_share
 from multihot.core.options import TrainOptions
+from multihot.core.text_tables import format_number
 from multihot.decision.decision import Decision
 from multihot.inference.artifact import Artifact
 from multihot.training.run import SHOWN_METRICS, SeedRuns, Trained
 
 __all__ = ["Provenance", "model_card"]
+
+_number = partial(format_number, missing="undefined")
 
 _FORMS = {
     "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
@@ -159,10 +163,6 @@ def _rule(decision: Decision, rows: str) -> str:
         "top_k": f"by rank (`{decision.goal}`)",
         "fixed": "a fixed threshold, given and not fitted",
     }[decision.kind]
-
-
-def _number(value: float | None, decimals: int = 3) -> str:
-    return "undefined" if value is None else f"{value:.{decimals}f}"
 
 
 def _cell(name: str) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from multihot.core.files import write_json
+from multihot.core.text_tables import format_number
 from multihot.data.dataset import Subset
 from multihot.errors import TrainingError
 from multihot.training import checkpoint
@@ -33,6 +35,8 @@ from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
 __all__ = ["mean_and_deviation", "mean_weights", "train_seeds"]
+
+_number = partial(format_number, decimals=4, missing="undefined")
 
 
 def train_seeds(
@@ -163,7 +167,3 @@ def _choice(seeds: SeedRuns) -> str:
     if single is not None and (averaged is None or averaged < single):
         return f"{sentence} Here seeds_keep=best would have kept the better network."
     return sentence
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"

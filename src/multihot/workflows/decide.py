@@ -14,6 +14,7 @@ import numpy as np
 
 from multihot.core.goals import Costs, frequency_share, parse_goal
 from multihot.core.labels import row_hashes
+from multihot.core.text_tables import format_number
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
@@ -62,13 +63,17 @@ class Redecision:
         for name, one in _words(self.before).items():
             lines.append(f"{name:<24}{one:>18}{_words(self.decision)[name]:>18}")
         for name, value in self.metrics.items():
-            lines.append(f"{name:<24}{_number(self.metrics_before[name]):>18}{_number(value):>18}")
+            lines.append(
+                f"{name:<24}{format_number(self.metrics_before[name]):>18}{format_number(value):>18}"
+            )
         width = max(5, *map(len, self.decision.space.names)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
             before = self.before.thresholds_by_name()
             for name, new in self.decision.thresholds_by_name().items():
-                lines.append(f"{name:<{width}}{_number(before[name]):>18}{_number(new):>9}")
+                lines.append(
+                    f"{name:<{width}}{format_number(before[name]):>18}{format_number(new):>9}"
+                )
         if self.decision.fit_report is not None:
             lines += ["", str(self.decision.fit_report)]
         return "\n".join(lines)
@@ -234,7 +239,3 @@ def _described(decision: Decision, metrics: Mapping[str, float | None]) -> dict[
     content["thresholds"] = decision.thresholds_by_name()
     keys = ("goal", "threshold_kind", "thresholds", "calibration", "empty_set_rule")
     return {**{key: content[key] for key in keys}, "metrics": dict(metrics)}
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from multihot.core.text_tables import aligned
+from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.inspection.lengths import LengthFigures, TokenFigures
 from multihot.data.label_statistics import LabelFrequency, RowCounts, Shift, UnseenSets
@@ -125,10 +125,10 @@ class Inspection:
 
     def _label_row(self, label: str, *, has_unknown: bool) -> list[str]:
         first, *others = [file.labels[label] for file in self.files]
-        cells = [label, str(first.positives), _percent(first.share)]
+        cells = [label, str(first.positives), format_percent(first.share)]
         for other, comparison in zip(others, self.comparisons, strict=True):
             difference = _difference(comparison.shifts.get(label))
-            cells += [str(other.positives), _percent(other.share), difference]
+            cells += [str(other.positives), format_percent(other.share), difference]
         return cells + ([str(each.unknown) for each in (first, *others)] if has_unknown else [])
 
     def _leak_table(self, names: Mapping[str, str]) -> list[str]:
@@ -229,7 +229,7 @@ def _token_rows(tokens: Sequence[TokenFigures]) -> Iterator[list[str]]:
     yield ["tokens per text, 95th percentile", *(str(each.percentile_95) for each in lengths)]
     yield ["tokens per text, maximum", *(str(each.longest) for each in lengths)]
     yield [f"truncated at {tokens[0].max_length} tokens", *(str(each.truncated) for each in tokens)]
-    yield ["  fraction of the texts", *(_percent(each.truncated_share) for each in tokens)]
+    yield ["  fraction of the texts", *(format_percent(each.truncated_share) for each in tokens)]
 
 
 def _occurrence_lines(duplicated: DuplicatedText, names: Mapping[str, str]) -> list[str]:
@@ -244,10 +244,6 @@ def _occurrence_lines(duplicated: DuplicatedText, names: Mapping[str, str]) -> l
     ]
     left = duplicated.rows - len(rows)
     return [f"  {shown}", *rows, *([f"    and {left} more"] if left else [])]
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def _difference(shift: Shift | None) -> str:

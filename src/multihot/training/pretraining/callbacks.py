@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from multihot.core.text_tables import format_percent
 from multihot.evaluation.bootstrap import Estimate
 from multihot.training.callbacks import ProgressReporter, interruption
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
@@ -130,10 +131,12 @@ class PretrainingCallbacks:
             entry[f"{HELD_OUT}{name}_low"] = estimate.low
             entry[f"{HELD_OUT}{name}_high"] = estimate.high
         self.log.write(entry)
-        shown = [f"MLM top-1 {_percent(metrics['mlm_top1'])}"]
+        shown = [f"MLM top-1 {format_percent(metrics['mlm_top1'].value, 1, 'undefined')}"]
         shown.append(f"loss {metrics['mlm_loss'].value:.3f}")
         if "nsp_accuracy" in metrics:
-            shown.append(f"NSP accuracy {_percent(metrics['nsp_accuracy'])}")
+            shown.append(
+                f"NSP accuracy {format_percent(metrics['nsp_accuracy'].value, 1, 'undefined')}"
+            )
         self.run.listener.say(f"Hold-out corpus, step {self.state.step}: {', '.join(shown)}.")
 
     def _save_snapshot(self) -> None:
@@ -144,7 +147,3 @@ class PretrainingCallbacks:
         root, state = self.run.directory.checkpoints, self.state
         save_checkpoint(root, state.step, self.run.network, self.optimizer, asdict(state))
         keep_checkpoints(root)
-
-
-def _percent(estimate: Estimate) -> str:
-    return "undefined" if estimate.value is None else f"{100 * estimate.value:.1f} %"
