@@ -47,12 +47,12 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     decision, found = ValidationSet(rows, backend, options).decide()
 
     assert examples.labels is not None
-    logits = backend.logits(rows.tokens)
+    logits = backend.logits(rows.tokens, rows.indices)
     fitted_rows = FittingRows.of_labels(SPACE, logits, examples.labels, examples.texts)
     chosen = DecisionOptions("micro_f1", thresholds)
     expected = fit(SPACE, fitted_rows, chosen, source="rows.csv").decision
     assert decision.to_json() == expected.to_json()
-    num_truncated = int(rows.tokens.truncated.sum())
+    num_truncated = rows.num_truncated()
     assert num_truncated > 0
     assert (
         found.to_json()

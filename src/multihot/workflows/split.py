@@ -29,7 +29,6 @@ __all__ = ["DEFAULT_PARTS", "split"]
 DEFAULT_PARTS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 """Default names and proportions of the parts."""
 
-_CHUNK_ROWS = 1024
 _NAME = re.compile(r"\w[\w.-]*")
 
 IntArray = npt.NDArray[np.int64]
@@ -156,7 +155,7 @@ def _read(file: LabelledFile) -> tuple[LabelBits, IntArray, IntArray, IntArray |
     lines, texts, groups = list[int](), list[int](), list[int]()
 
     def labels() -> Iterator[LabelMatrix]:
-        for chunk in file.chunks(_CHUNK_ROWS):
+        for chunk in file.chunks():
             lines.extend(chunk.lines)
             texts.extend(unit_key(normalised(text)) for text in chunk.texts)
             groups.extend(map(unit_key, chunk.groups or ()))
