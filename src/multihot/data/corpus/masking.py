@@ -213,9 +213,8 @@ def _chosen_words(
     order = np.argsort(owner + generator.random(len(sizes)), kind="stable")
     ordered = sizes[order]
     before = np.cumsum(ordered) - ordered
-    starts = np.flatnonzero(
-        np.diff(owner, prepend=-1)
-    )  # the words of an example are adjacent in the order
+    # The words of an example are adjacent in the order.
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
     before = before - np.repeat(before[starts], np.diff([*starts, len(owner)]))
     missing = wanted[owner] - before
     chosen = np.zeros(len(sizes), np.bool_)
