@@ -13,14 +13,14 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
 from multihot.data.tokens import load_tokenizer
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import OptionError
 from multihot.evaluation.evaluator import report
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
 from multihot.models.network import build_network
 from multihot.training import validation as held_out
-from multihot.training.validation import HeldOut
+from multihot.training.validation import ValidationSet
 
 SPACE = LabelSpace(("joy", "fear"))
 CPU = torch.device("cpu")
@@ -44,19 +44,13 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
     options = TrainOptions(thresholds=thresholds)
 
-    decision, found = HeldOut(rows, backend, options).decide()
+    decision, found = ValidationSet(rows, backend, options).decide()
 
     assert examples.labels is not None
     logits = backend.logits(rows.tokens)
-    expected = fit_decision(
-        SPACE,
-        logits,
-        examples.labels,
-        goal="micro_f1",
-        thresholds=thresholds,
-        source="rows.csv",
-        texts=examples.texts,
-    )
+    fitted_rows = FittingRows.of_labels(SPACE, logits, examples.labels, examples.texts)
+    chosen = DecisionOptions("micro_f1", thresholds)
+    expected = fit(SPACE, fitted_rows, chosen, source="rows.csv").decision
     assert decision.to_json() == expected.to_json()
     num_truncated = int(rows.tokens.truncated.sum())
     assert num_truncated > 0
@@ -67,7 +61,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     assert (found.rows_fitted > 0) == isinstance(thresholds, str)
 
 
-def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
+def toy(tiny_encoder: Path, options: TrainOptions) -> ValidationSet:
     names = [["joy"], ["fear"], ["joy", "fear"], []] * 6
     texts = [f"happy {'day ' * number}" for number in range(24)]
     numbers = list(range(1, 25))
@@ -76,7 +70,7 @@ def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
     rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
     network = build_network(tiny_encoder, SPACE, "mean", seed=0)
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
-    return HeldOut(rows, backend, options)
+    return ValidationSet(rows, backend, options)
 
 
 @pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])

@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.inspection.report import short_names
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import (
     ArtifactError,
     DataError,
@@ -396,15 +396,9 @@ def save_model(
     space = LabelSpace(("joy", "anger"))
     labels = LabelMatrix(space, np.array([[1, 0], [0, 1]], dtype=np.float32))
     logits = np.array([[1, -1], [-2, -0.5]], dtype=np.float32)
-    decision = fit_decision(
-        space,
-        logits,
-        labels,
-        goal=goal,
-        thresholds=thresholds,
-        source="dev.csv",
-        texts=["a", "b"],
-    )
+    fitted_rows = FittingRows.of_labels(space, logits, labels, ["a", "b"])
+    chosen = DecisionOptions(goal, thresholds)
+    decision = fit(space, fitted_rows, chosen, source="dev.csv").decision
 
     def write_network(stage: Path) -> list[str]:
         (stage / config).parent.mkdir(exist_ok=True)

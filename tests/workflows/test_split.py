@@ -12,7 +12,7 @@ import pytest
 from multihot import split
 from multihot.core.options import DataOptions
 from multihot.data.duplicates import normalised
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.errors import DataError, OptionError, StorageError
 
 HEADER = "id,text,joy,fear,author\n"

@@ -1,4 +1,4 @@
-"""What a run starts from: an encoder with a new head, or a finished model with its own."""
+"""The initial model of a run: an encoder with a new head, or a finished model with its own."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from multihot.models.encoder import (
 from multihot.models.network import build_network, load_network
 
 __all__ = [
-    "Start",
+    "InitialModel",
+    "initialize_from_artifact",
+    "initialize_from_encoder",
     "read_descriptions",
-    "start_from_artifact",
-    "start_from_encoder",
     "weights_fingerprint",
 ]
 
 
 @dataclass(frozen=True)
-class Start:
-    """A network before its first step, and what belongs to it."""
+class InitialModel:
+    """A network before its first step, with its tokenizer, labels and settings."""
 
     network: nn.Module
     tokenizer: Tokenizer
@@ -57,7 +57,7 @@ class Start:
         return int(network.shortest_text) - 1
 
 
-def start_from_encoder(
+def initialize_from_encoder(
     name: str,
     space: LabelSpace,
     *,
@@ -65,11 +65,11 @@ def start_from_encoder(
     max_length: int | None,
     seed: int,
     descriptions: Mapping[str, str] | None = None,
-) -> Start:
+) -> InitialModel:
     """Put a new head for `space` on the encoder called `name`.
 
     `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
-    `OptionError`. `descriptions` say in words what a label means, for `pooling="labels"`.
+    `OptionError`. `descriptions` are texts by label name, for `pooling="labels"`.
     """
     source = locate_encoder(name)
     tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
@@ -83,15 +83,15 @@ def start_from_encoder(
         tokenizer, prompt = with_label_prompt(tokenizer, space.names, descriptions or {})
         _check_prompt(prompt, length)
     network = build_network(source.folder, space, resolved, seed, prompt)
-    return Start(network, tokenizer, tokenizer_config, space, resolved, length)
+    return InitialModel(network, tokenizer, tokenizer_config, space, resolved, length)
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
     num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
     if num_tokens > config.vocab_size:
         raise EncoderError(
-            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has vectors for "
-            f"{config.vocab_size}: they do not belong together."
+            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has embeddings for "
+            f"{config.vocab_size}: they do not match."
         )
 
 
@@ -139,8 +139,8 @@ def _check_prompt(prompt: LabelPrompt, max_length: int) -> None:
         )
 
 
-def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
-    """Take network, head, tokenizer and labels of a finished model.
+def initialize_from_artifact(folder: Path, *, max_length: int | None) -> InitialModel:
+    """Load network, head, tokenizer and labels of a finished model.
 
     Raises `OptionError` when `max_length` is more than its encoder has positions for.
     """
@@ -149,7 +149,7 @@ def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
     network = load_network(folder, artifact.form, space)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
-    return Start(
+    return InitialModel(
         network=network,
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),
