@@ -38,7 +38,7 @@ def test_the_table_goes_to_stdout_and_the_rest_to_stderr(
     assert out.startswith(f"A = {tiny_model}\nB = {other_model}\n")
     assert "micro_f1" in out
     assert "24 texts, 3 labels." in out
-    assert "rows for 0.5 points" in out
+    assert "0.5 points would take about" in out
     assert "Texts: column 'text'" in err
 
 
@@ -63,7 +63,7 @@ def test_json_is_one_document_and_the_seed_repeats_it(
     [
         (["MODEL", "no", "ROWS"], "no: there is no such folder; expected a model folder"),
         (["MODEL", "MODEL", "no.csv"], "no.csv: There is no such file"),
-        (["MODEL", "MODEL", "ROWS", "epochs=1"], "'epochs' is not an option here"),
+        (["MODEL", "MODEL", "ROWS", "epochs=1"], "'epochs' is not an option of this command"),
         (["MODEL", "MODEL", "ROWS", "--seed", "-1"], "--seed is -1; expected a whole number"),
     ],
 )
