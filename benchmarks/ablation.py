@@ -25,7 +25,8 @@ import numpy.typing as npt
 from multihot.core.labels import row_hashes
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import build_options, updated
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, fit
 from multihot.decision.fold_assignment import hashed_folds
 from multihot.evaluation.paired_tests import Differences

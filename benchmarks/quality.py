@@ -22,8 +22,8 @@ from pathlib import Path
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
-from multihot.data.examples import Examples, read_examples
-from multihot.data.labelled_file import LabelledFile, open_labelled
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import LabelledFile, open_labelled, read_examples
 from multihot.data.union import with_unlabelled
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report

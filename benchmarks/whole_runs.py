@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from harness import environment, rival_versions
 from multihot.core.labels import LabelSpace
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report

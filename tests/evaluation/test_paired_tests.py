@@ -130,6 +130,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
         assert found.rows_needed(0.005, 200) is None
 
 
+@pytest.mark.slow
 def test_p_values_are_even_when_there_is_no_difference() -> None:
     found = []
     for seed in range(60):
