@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import numpy as np
@@ -147,16 +146,14 @@ def test_thresholds_per_label_are_never_worse_than_the_global_one(
 
 
 @pytest.mark.parametrize("goal", ["micro_f1", "jaccard", "subset_accuracy"])
-def test_stopping_the_search_early_only_gives_up_some_of_the_gain(
-    goal: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopping_the_search_early_only_gives_up_some_of_the_gain(goal: str) -> None:
     scores, truth = random_case(np.random.default_rng(2), 300, 6)
     finished = goal_value(scores, truth, fit_per_label(scores, truth, goal), goal)
     at_global = goal_value(scores, truth, fit_global(scores, truth, goal), goal)
 
-    monkeypatch.setattr("multihot.decision.thresholds._MAX_ROUNDS", 1)
+    after_one_round = fit_per_label(scores, truth, goal, max_rounds=1)
 
-    stopped = goal_value(scores, truth, fit_per_label(scores, truth, goal), goal)
+    stopped = goal_value(scores, truth, after_one_round, goal)
     assert at_global < stopped <= finished + EQUAL
 
 
@@ -334,14 +331,12 @@ def test_the_goal_decides_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("goal", ALL_GOALS)
-def test_five_thousand_rows_of_28_labels_are_fitted_in_seconds(goal: str) -> None:
+def test_five_thousand_rows_of_28_labels_take_few_rounds(goal: str) -> None:
     scores, truth = random_case(np.random.default_rng(0), 5000, 28)
-    start = time.perf_counter()
 
-    fit_global(scores, truth, goal)
-    fit_per_label(scores, truth, goal)
+    finished = fit_per_label(scores, truth, goal)
 
-    assert time.perf_counter() - start < 5
+    assert fit_per_label(scores, truth, goal, max_rounds=8).tolist() == finished.tolist()
 
 
 def test_wrong_arguments_are_named() -> None:

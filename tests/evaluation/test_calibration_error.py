@@ -20,9 +20,11 @@ from multihot.evaluation.ranking_exact import packed_cells
 Array = npt.NDArray[np.float32]
 
 
-def of_cells(truth: npt.ArrayLike, scores: npt.ArrayLike, simulations: int = 0) -> Reliability:
+def of_cells(
+    truth: npt.ArrayLike, scores: npt.ArrayLike, simulations: int = 0, **options: int
+) -> Reliability:
     values, chances = np.asarray(truth, np.float32), np.asarray(scores, np.float32)
-    return reliability_of(np.sort(packed_cells(values, chances)), 0, simulations)
+    return reliability_of(np.sort(packed_cells(values, chances)), 0, simulations, **options)
 
 
 def calibrated(num_rows: int, num_labels: int = 3, seed: int = 0) -> tuple[Array, Array]:
@@ -78,12 +80,13 @@ def test_calibrated_scores_show_what_is_simulated() -> None:
     assert 0.03 < np.mean(expected) < 0.06
 
 
-def test_large_bins_are_simulated_as_exactly_as_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bins_are_simulated_as_exactly_as_small_ones() -> None:
     truth, scores = (values[:, 0] for values in calibrated(20_000, 1))
     small = of_cells(truth, scores, 400).error_if_calibrated
-    monkeypatch.setattr("multihot.evaluation.calibration_error._FEW_CELLS", 100)
 
-    assert of_cells(truth, scores, 400).error_if_calibrated == pytest.approx(small, rel=0.05)
+    large = of_cells(truth, scores, 400, few_cells=100).error_if_calibrated
+
+    assert large == pytest.approx(small, rel=0.05)
 
 
 def test_overconfident_scores_show_more_than_calibrated_ones_would() -> None:

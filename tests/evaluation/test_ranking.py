@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multihot.errors import LabelError, StorageError
-from multihot.evaluation import ranking as cell_storage
 from multihot.evaluation.ranking import Ranking, RankingMetrics
 from multihot.evaluation.ranking_exact import Areas
 
@@ -93,19 +92,16 @@ def test_a_file_gives_what_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None
     truth, scores = some_rows(300, 5)
     in_memory = ranked(truth, scores)
 
-    monkeypatch.setattr(cell_storage, "MAX_CELLS_IN_MEMORY", 0)
-
-    assert ranked(truth, scores, 9) == in_memory
+    assert ranked(truth, scores, 9, max_cells_in_memory=0) == in_memory
     monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    assert ranked(truth, scores, 9) == in_memory
+    assert ranked(truth, scores, 9, max_cells_in_memory=0) == in_memory
 
 
 def test_the_file_has_no_name_that_could_be_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cell_storage, "MAX_CELLS_IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = Ranking(10, 2)
+    found = Ranking(10, 2, max_cells_in_memory=0)
     found.update(np.ones((10, 2), np.float32), np.ones((10, 2), np.float32))
 
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,6 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.evaluation import ranking_exact as sorted_cells
 from multihot.evaluation.ranking_exact import UNKNOWN, areas_of, packed_cells
 
 
@@ -41,9 +40,7 @@ def test_any_block_size_gives_what_scikit_learn_gives(
     truth = generator.integers(0, 2, num_cells).astype(np.float32)
     scores = (generator.integers(0, levels + 1, num_cells) / levels).astype(np.float32)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sorted_cells, "_BLOCK_CELLS", block)
-        found = areas_of(np.sort(packed_cells(truth, scores)))
+    found = areas_of(np.sort(packed_cells(truth, scores)), block_cells=block)
 
     if truth.any():
         expected = sklearn.metrics.average_precision_score(truth, scores)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from multihot.evaluation import ranking
 from multihot.evaluation.intervals import logit_interval
 from multihot.evaluation.ranking import Ranking, RankingMetrics
 from multihot.evaluation.ranking_binned import BinnedCells
@@ -35,10 +34,10 @@ def rows(num_rows: int, seed: int = 0, *, unknown: float = 0.0) -> tuple[Array, 
     return truth, scores
 
 
-def binned(truth: Array, scores: Array) -> Influences:
+def binned(truth: Array, scores: Array, **options: int) -> Influences:
     bins = BinnedCells(truth.shape[1])
     bins.update(truth, scores)
-    return binned_influences(packed_cells(truth, scores).T, bins)
+    return binned_influences(packed_cells(truth, scores).T, bins, **options)
 
 
 def exact(truth: Array, scores: Array) -> Influences:
@@ -168,12 +167,12 @@ def test_rows_without_a_known_cell_and_labels_of_one_kind_move_nothing() -> None
     assert (together(nothing) == 0).all()
 
 
-def test_blocks_of_bins_are_those_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_bins_are_those_of_one_piece() -> None:
     truth, scores = rows(50, unknown=0.1)
-    at_once = together(binned(truth, scores))
-    monkeypatch.setattr("multihot.evaluation.ranking_intervals._BLOCK_CELLS", 21)
 
-    assert (together(binned(truth, scores)) == at_once).all()
+    in_blocks = together(binned(truth, scores, block_cells=21))
+
+    assert (in_blocks == together(binned(truth, scores))).all()
 
 
 def collapsed(num_rows: int) -> tuple[Array, Array, Array]:
@@ -185,8 +184,8 @@ def collapsed(num_rows: int) -> tuple[Array, Array, Array]:
     return truth, close, (0.05 + 0.9 * wide).astype(np.float32)
 
 
-def evaluated(truth: Array, scores: Array) -> RankingMetrics:
-    found = Ranking(*truth.shape, intervals=True)
+def evaluated(truth: Array, scores: Array, **options: int) -> RankingMetrics:
+    found = Ranking(*truth.shape, intervals=True, **options)
     found.update(truth, scores)
     return found.result()
 
@@ -204,15 +203,12 @@ def test_the_order_alone_says_how_sure_an_area_is() -> None:
         assert one.intervals[name] == pytest.approx(other.intervals[name])
 
 
-def test_bins_that_do_not_tell_the_scores_apart_give_no_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_bins_that_do_not_tell_the_scores_apart_give_no_interval() -> None:
     truth, close, wide = collapsed(200)
     exact = evaluated(truth, wide)
-    monkeypatch.setattr(ranking, "MAX_CELLS_IN_MEMORY", 0)
 
-    assert AREAS.isdisjoint(evaluated(truth, close).intervals)
-    found = evaluated(truth, wide)
+    assert AREAS.isdisjoint(evaluated(truth, close, max_cells_in_memory=0).intervals)
+    found = evaluated(truth, wide, max_cells_in_memory=0)
     assert found.metrics == exact.metrics
     for name in AREAS:
         assert found.intervals[name] == pytest.approx(exact.intervals[name], abs=0.005)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -37,11 +38,19 @@ def some_report(names: tuple[str, ...]) -> Report:
 
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "$x^2$ cost", "c_1", "d", "<e>")])
 def test_one_diagram_is_drawn_for_each_label(names: tuple[str, ...], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    draw_reliability(some_report(names), tmp_path / "r.png")
+    matplotlib = pytest.importorskip("matplotlib")
+    drawn = some_report(names)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["r.png"]
-    assert (tmp_path / "r.png").stat().st_size > 5000
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
+        draw_reliability(drawn, tmp_path / "r.svg")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["r.svg"]
+    texts = list(ElementTree.parse(tmp_path / "r.svg").getroot().itertext())
+    for name, label in drawn.labels.items():
+        assert texts.count(name) == 1
+        error = label.expected_calibration_error
+        assert error is None or any(text.startswith(f"ECE {error:.3f} (if") for text in texts)
+    assert sum(text.startswith("ECE") for text in texts) == len(names) - 1  # one has no known cell
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(

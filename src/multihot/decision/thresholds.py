@@ -13,13 +13,14 @@ from multihot.decision.objective import as_goal, check_scores, goal_value
 from multihot.decision.threshold_sweep import ChangePoints, GroupCounts, best_threshold, resolution
 from multihot.errors import OptionError
 
-__all__ = ["fit_global", "fit_per_label"]
+__all__ = ["MAX_ROUNDS", "fit_global", "fit_per_label"]
 
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_MAX_ROUNDS = 20  # of coordinate ascent; in practice it stops after three to six
+MAX_ROUNDS = 20
+"""Rounds of coordinate ascent; in practice it stops after three to six."""
 
 
 def fit_global(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> float:
@@ -71,7 +72,9 @@ def _best_common(scores: FloatArray, truth: FloatArray, goal: Goal) -> float:
     return threshold
 
 
-def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> DoubleArray:
+def fit_per_label(
+    scores: FloatArray, truth: FloatArray, goal: str | Goal, *, max_rounds: int = MAX_ROUNDS
+) -> DoubleArray:
     """Return one threshold per label.
 
     `macro_f1`, costs, and a least precision or recall (asked here of every label alone, see
@@ -81,7 +84,7 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> Do
     a known positive keep the global threshold; for costs they too have an optimum, which is silence.
     Never worse than `fit_global` on these rows.
 
-    Parameters, errors: as for `fit_global`.
+    Parameters, errors: as for `fit_global`; `max_rounds` bounds how often the labels are gone through.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def fit_per_label(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> Do
         return thresholds
     used = ~np.isnan(truth).all(axis=1)
     columns = fitted[_order_of_columns(scores[used][:, fitted], truth[used][:, fitted])]
-    return _ascend(goal, scores[used], truth[used], thresholds, columns)
+    return _ascend(goal, scores[used], truth[used], thresholds, columns, max_rounds=max_rounds)
 
 
 def _order_of_columns(scores: FloatArray, truth: FloatArray) -> IntArray:
@@ -114,7 +117,13 @@ def _order_of_columns(scores: FloatArray, truth: FloatArray) -> IntArray:
 
 
 def _ascend(
-    goal: Goal, scores: FloatArray, truth: FloatArray, thresholds: DoubleArray, columns: IntArray
+    goal: Goal,
+    scores: FloatArray,
+    truth: FloatArray,
+    thresholds: DoubleArray,
+    columns: IntArray,
+    *,
+    max_rounds: int,
 ) -> DoubleArray:
     """Improve the thresholds of `columns` one at a time until none improves the goal."""
     thresholds = thresholds.copy()
@@ -124,7 +133,7 @@ def _ascend(
     group = np.zeros(len(scores), np.int64) if goal.name == "micro_f1" else np.arange(len(scores))
     positives = _sum_by_group(group, positive.sum(axis=1))
     reached = goal_value(scores, truth, thresholds, goal) or 0.0
-    for _ in range(_MAX_ROUNDS):
+    for _ in range(max_rounds):
         improved = False
         for column in columns:
             cells, has_label, score = known[:, column], positive[:, column], scores[:, column]

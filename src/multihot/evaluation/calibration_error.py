@@ -25,6 +25,7 @@ from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking_exact import UNKNOWN
 
 __all__ = [
+    "FEW_CELLS",
     "NUM_BINS",
     "Reliability",
     "error_intervals",
@@ -39,7 +40,8 @@ KeyArray = npt.NDArray[np.uint32]
 
 NUM_BINS = 15
 _BLOCK_CELLS = 1 << 16
-_FEW_CELLS = 1 << 12  # in a bin with more, the sum of drawn labels is taken as normal
+FEW_CELLS = 1 << 12
+"""In a bin with more cells, the sum of drawn labels is taken as normal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,9 @@ def num_simulations(num_cells: int) -> int:
     return max(20, min(200, (1 << 24) // max(1, num_cells)))
 
 
-def reliability_of(keys: KeyArray, seed: int, num_simulations: int) -> Reliability:
+def reliability_of(
+    keys: KeyArray, seed: int, num_simulations: int, *, few_cells: int = FEW_CELLS
+) -> Reliability:
     """Return the bins of cells that are all known.
 
     Cells with equal scores stay in one bin, so that their order means nothing.
@@ -108,10 +112,12 @@ def reliability_of(keys: KeyArray, seed: int, num_simulations: int) -> Reliabili
     Parameters
     ----------
     keys
-        *Shape:* (C,), uint32, ascending, as from `sorted_cells.packed_cells`; it may be mapped from a
+        *Shape:* (C,), uint32, ascending, as from `packed_cells`; it may be mapped from a
         file.
     seed, num_simulations
         Of the simulation with calibrated scores. With 0 simulations there are none.
+    few_cells
+        In bins of at most so many cells every label is drawn.
     """
     stops = _stops(keys)
     generator = _generator(seed, keys)
@@ -120,7 +126,7 @@ def reliability_of(keys: KeyArray, seed: int, num_simulations: int) -> Reliabili
     gaps = np.zeros(num_simulations)
     for number, stop in enumerate(stops.tolist()):
         spread, start = 0.0, stop - int(counts[number])
-        few = counts[number] <= _FEW_CELLS
+        few = counts[number] <= few_cells
         for begin in range(start, stop, _BLOCK_CELLS):
             block = np.asarray(keys[begin : min(stop, begin + _BLOCK_CELLS)])
             scores = (block >> np.uint32(1)).view(np.float32).astype(np.float64)

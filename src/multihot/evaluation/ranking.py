@@ -1,4 +1,4 @@
-"""Metrics of the scores themselves, for which no threshold is needed: their order, their reliability.
+"""Metrics of the scores themselves, without a threshold: ranking and calibration.
 
 Letters: `N` texts, `L` labels. Truth is float32 (N, L) with 1 = positive, 0 = negative, NaN = unknown;
 unknown cells count in nothing. What is undefined is `None`. The packed cells of all texts are kept in
@@ -38,19 +38,27 @@ from multihot.evaluation.ranking_intervals import (
 
 __all__ = ["MAX_CELLS_IN_MEMORY", "MAX_EXACT_CELLS", "Ranking", "RankingMetrics", "new_cells"]
 
+FloatArray = npt.NDArray[np.float32]
+
 MAX_CELLS_IN_MEMORY = 1 << 22
 """16 MB; more cells are kept in a file."""
 
+MAX_EXACT_CELLS = 1 << 28
+"""Cells (texts times labels) up to which ranking metrics are exact: 1 GiB in the temporary folder."""
+
 _BYTES_AT_ONCE = 1 << 20
+_ERRORS = ("expected_calibration_error", "mean_label_ece")
 
 
-def new_cells(num_labels: int, num_rows: int) -> npt.NDArray[np.uint32]:
+def new_cells(
+    num_labels: int, num_rows: int, *, max_in_memory: int = MAX_CELLS_IN_MEMORY
+) -> npt.NDArray[np.uint32]:
     """Return room for all cells, uninitialised. *Shape:* (L, N), uint32.
 
     Raises `StorageError` when the temporary folder has no room for them.
     """
     num_cells = num_labels * num_rows
-    if num_cells <= MAX_CELLS_IN_MEMORY:
+    if num_cells <= max_in_memory:
         return np.empty((num_labels, num_rows), dtype=np.uint32)
     try:
         with tempfile.TemporaryFile(prefix="multihot-") as handle:
@@ -72,14 +80,6 @@ def _reserve(handle: IO[bytes], num_bytes: int) -> None:
     for start in range(0, num_bytes, _BYTES_AT_ONCE):
         handle.write(bytes(min(_BYTES_AT_ONCE, num_bytes - start)))
     handle.flush()
-
-
-FloatArray = npt.NDArray[np.float32]
-
-MAX_EXACT_CELLS = 1 << 28
-"""Cells (texts times labels) up to which ranking metrics are exact: 1 GiB in the temporary folder."""
-
-_ERRORS = ("expected_calibration_error", "mean_label_ece")
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class _Cells:
 class Ranking:
     """Metrics of scores of rows that are added chunk by chunk; the chunks make no difference.
 
-    Up to `max_exact_cells` the cells are kept, above about four million in a file without a name in
-    the temporary folder (4 bytes a cell), and sorted label by label at the end. Beyond, cells are
+    Up to `max_exact_cells` the cells are kept, above `max_cells_in_memory` in an unnamed file in the
+    temporary folder (4 bytes a cell), and sorted label by label at the end. Beyond, cells are
     counted in bins; then `RankingMetrics.errors` bounds the error.
 
     With `intervals`, areas get one as long as they are exact and, for cells in a file, bins tell their
@@ -129,10 +129,12 @@ class Ranking:
         num_labels: int,
         *,
         max_exact_cells: int = MAX_EXACT_CELLS,
+        max_cells_in_memory: int = MAX_CELLS_IN_MEMORY,
         intervals: bool = False,
         seed: int = 0,
     ) -> None:
         self._shape = num_labels, num_rows
+        self._in_memory = num_rows * num_labels <= max_cells_in_memory
         self._num_rows = self._num_known_rows = 0
         self._known = np.zeros(num_labels, dtype=np.int64)
         self._seed = seed
@@ -143,8 +145,8 @@ class Ranking:
         if num_rows * num_labels > max_exact_cells:
             self._bins = BinnedCells(num_labels)
         else:
-            self._keys = new_cells(num_labels, num_rows)
-            if intervals and not self._is_in_memory():
+            self._keys = new_cells(num_labels, num_rows, max_in_memory=max_cells_in_memory)
+            if intervals and not self._in_memory:
                 self._bins = BinnedCells(num_labels)
 
     def update(self, truth: FloatArray, scores: FloatArray) -> None:
@@ -180,7 +182,7 @@ class Ranking:
         """
         is_exact = self._keys is not None
         areas, unsorted = self._uncertain_areas(), None
-        if self._with_intervals and self._keys is not None and self._is_in_memory():
+        if self._with_intervals and self._keys is not None and self._in_memory:
             unsorted = self._keys[:, : self._num_rows].copy()
         cells = self._cells()
         metrics, bounds = _metrics(cells)
@@ -229,9 +231,6 @@ class Ranking:
         errors = standard_errors(found.blocks, self._num_known_rows)
         columns = found.values.tolist(), errors.tolist(), found.biases.tolist()
         return dict(zip(INFLUENCED, zip(*columns, strict=True), strict=True))
-
-    def _is_in_memory(self) -> bool:
-        return self._shape[0] * self._shape[1] <= MAX_CELLS_IN_MEMORY
 
     def _cells(self) -> _Cells:
         """Return the areas and bins of each label and of all cells together."""

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["UNKNOWN", "Areas", "areas_of", "packed_cells", "ranking_precisions"]
+__all__ = ["BLOCK_CELLS", "UNKNOWN", "Areas", "areas_of", "packed_cells", "ranking_precisions"]
 
 KeyArray = npt.NDArray[np.uint32]
 
 UNKNOWN = np.uint32(0xFFFFFFFF)
 """What an unknown cell is packed as; it sorts behind all others."""
 
-_BLOCK_CELLS = 1 << 16  # cells unpacked at once: a few MB of temporary arrays
+BLOCK_CELLS = 1 << 16
+"""Cells that are unpacked at once: a few MB of temporary arrays."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def packed_cells(truth: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
     return np.where(np.isnan(truth), UNKNOWN, keys)
 
 
-def areas_of(keys: KeyArray) -> Areas:
+def areas_of(keys: KeyArray, *, block_cells: int = BLOCK_CELLS) -> Areas:
     """Return area under the ROC curve and average precision of cells that are all known.
 
     Tied scores are one step of both curves: a tied pair counts half in the ROC curve, and average
@@ -67,12 +68,14 @@ def areas_of(keys: KeyArray) -> Areas:
     ----------
     keys
         *Shape:* (C,), uint32, ascending, as from `packed_cells`; it may be mapped from a file.
+    block_cells
+        Cells that are unpacked at once; no area depends on it.
     """
     num_cells = len(keys)
     hits, right, stop = 0, 0, num_cells
     precisions: list[float] = []
     while stop:
-        start = max(0, stop - _BLOCK_CELLS)
+        start = max(0, stop - block_cells)
         if start:
             start = _after_ties(keys, start)
         if start >= stop:  # more cells of one score than fit in a block

@@ -31,6 +31,7 @@ from multihot.evaluation.ranking_binned import BinnedCells
 from multihot.evaluation.ranking_exact import UNKNOWN
 
 __all__ = [
+    "BLOCK_CELLS",
     "INFLUENCED",
     "Influences",
     "binned_influences",
@@ -46,7 +47,9 @@ KeyArray = npt.NDArray[np.uint32]
 INFLUENCED = ("mean_average_precision", "micro_roc_auc", "macro_roc_auc")
 """The metrics, in the order of the columns."""
 
-_BLOCK_CELLS = 1 << 18
+BLOCK_CELLS = 1 << 18
+"""Binned cells whose influences are held at once."""
+
 _ROUNDING = 1e-9
 
 
@@ -98,7 +101,9 @@ def exact_influences(keys: KeyArray) -> Influences:
     return Influences(values, iter([found]), _of_first(biases))
 
 
-def binned_influences(keys: KeyArray, bins: BinnedCells) -> Influences:
+def binned_influences(
+    keys: KeyArray, bins: BinnedCells, *, block_cells: int = BLOCK_CELLS
+) -> Influences:
     """Return the influences in blocks, with scores rounded to bins.
 
     Parameters
@@ -107,6 +112,8 @@ def binned_influences(keys: KeyArray, bins: BinnedCells) -> Influences:
         As in `exact_influences`; they may be mapped from a file.
     bins
         The counts of the same cells.
+    block_cells
+        Cells of a block.
     """
     labels, pooled = bins.per_label(), bins.pooled()
     values = _means(
@@ -117,7 +124,7 @@ def binned_influences(keys: KeyArray, bins: BinnedCells) -> Influences:
         ]
     )
     tables, biases = _tables(bins.counts)
-    return Influences(values, _binned_blocks(keys, bins, tables), biases)
+    return Influences(values, _binned_blocks(keys, bins, tables, block_cells), biases)
 
 
 def standard_errors(blocks: Iterable[Floats], num_rows: int) -> Floats:
@@ -157,11 +164,11 @@ def _ranked(keys: KeyArray) -> tuple[Integers, Integers, Integers, Integers]:
 
 
 def _binned_blocks(
-    keys: KeyArray, bins: BinnedCells, tables: tuple[npt.NDArray[np.float32], ...]
+    keys: KeyArray, bins: BinnedCells, tables: tuple[npt.NDArray[np.float32], ...], block_cells: int
 ) -> Iterator[Floats]:
     precision, pooled, area = tables
     num_labels, num_rows = keys.shape
-    step = max(1, _BLOCK_CELLS // num_labels)
+    step = max(1, block_cells // num_labels)
     for start in range(0, num_rows, step):
         block = np.ascontiguousarray(keys[:, start : start + step])
         known = block != UNKNOWN
