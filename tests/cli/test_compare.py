@@ -63,7 +63,7 @@ def test_json_is_one_document_and_the_seed_repeats_it(
     [
         (["MODEL", "no", "ROWS"], "no: there is no such folder; expected a model folder"),
         (["MODEL", "MODEL", "no.csv"], "no.csv: There is no such file"),
-        (["MODEL", "MODEL", "ROWS", "epochs=1"], "'epochs' is not an option here"),
+        (["MODEL", "MODEL", "ROWS", "epochs=1"], "'epochs' is not an option of this command"),
         (["MODEL", "MODEL", "ROWS", "--seed", "-1"], "--seed is -1; expected a whole number"),
     ],
 )

@@ -147,7 +147,10 @@ def test_indices_keep_their_meaning_from_anywhere(
         (["no", "ROWS"], "no: there is no such folder; expected a model folder"),
         (["HERE", "ROWS"], "has no thresholds.json, so it is no finished model"),
         (["MODEL", "no.csv"], "no.csv: There is no such file"),
-        (["MODEL", "ROWS", "epochs=1"], "'epochs' is not an option here; only data.KEY=VALUE is"),
+        (
+            ["MODEL", "ROWS", "epochs=1"],
+            "'epochs' is not an option of this command; only data.KEY=VALUE is",
+        ),
         (["MODEL", "ROWS", "data=1"], "'data' is a table; set 'data.NAME' instead"),
         (["MODEL", "ROWS", "more"], "'more' is not an option: write key=value"),
         (["MODEL", "ROWS", "--threshold", "2"], "'threshold' is 2.0; expected a number between"),

@@ -57,7 +57,7 @@ def test_folds_as_json(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (["--parts", "a=1,b=0"], "expected numbers above 0"),
         (["--parts", "a=1,b=1", "--folds", "2"], "parts or folds, not both"),
         (["other.csv"], "Name one file to split; 2 were named"),
-        (["seed=3"], "'seed' is not an option here; only data.KEY=VALUE is"),
+        (["seed=3"], "'seed' is not an option of this command; only data.KEY=VALUE is"),
         (["data.split_by=who"], "There is no column 'who' (data.split_by)"),
     ],
 )

@@ -139,7 +139,7 @@ def test_a_model_is_fine_tuned_further(
 
     assert load_artifact(tmp_path / "m").decision.space.names == ("fear", "joy", "love")
     card = (tmp_path / "m" / "README.md").read_text("utf-8")
-    assert f"`{tiny_model.name}`" in card
+    assert f"model `{tiny_model.name}`" in card
     capfd.readouterr()
     rows.write_text('{"text": "so angry", "labels": ["anger"]}\n', "utf-8")
     assert main(["train", str(rows), *arguments, "--output", str(tmp_path / "n")]) == 2
@@ -262,6 +262,7 @@ def test_an_interrupted_run_resumes_only_with_the_same_options_and_data(
     assert [json.loads(line)["epoch"] for line in lines] == [1] * len(lines)
 
 
+@pytest.mark.slow
 def test_two_files_with_different_labels_train_as_one(
     tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
