@@ -127,7 +127,7 @@ def test_a_student_learns_from_texts_that_nobody_labelled(
     assert "600 training label cells are unknown and filled with teacher scores." in ears.sentences
     assert not (tmp_path / "student" / "run" / "targets").exists()
     card = (tmp_path / "student" / "README.md").read_text("utf-8")
-    assert "taught by `large`, alone about 200 rows without labels" in card
+    assert "distilled from `large` (200 rows without labels have soft targets only)" in card
 
 
 def test_the_labels_of_validation_rows_stay_what_they_are(

@@ -44,6 +44,8 @@ class ValidationSet:
 
     fold_of: npt.NDArray[np.int64] | None = None
     """With `options.folds`: the test fold of each row. *Shape:* (N,)."""
+    window_rows: int = WINDOW_ROWS
+    """Rows that are scored and evaluated at a time, as in `evaluate`."""
 
     def __post_init__(self) -> None:
         # Fail now, not after the first epoch.
@@ -95,8 +97,8 @@ class ValidationSet:
         backend, data = self.backend, self.data
         with saved_backend(backend.network, data.space, scratch, backend.device) as saved:
             parts = [
-                saved.logits(data.tokens, data.indices[start : start + WINDOW_ROWS])
-                for start in range(0, len(data), WINDOW_ROWS)
+                saved.logits(data.tokens, data.indices[start : start + self.window_rows])
+                for start in range(0, len(data), self.window_rows)
             ]
         return np.concatenate(parts)
 
@@ -114,8 +116,8 @@ class ValidationSet:
             decision = with_report(decision, rows, chosen, seed=options.seed)
         # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
-        for start in range(0, len(labels), WINDOW_ROWS):
-            part = slice(start, start + WINDOW_ROWS)
+        for start in range(0, len(labels), self.window_rows):
+            part = slice(start, start + self.window_rows)
             evaluation.update([], LabelMatrix(labels.space, truth[part]), logits[part])
         fitted_on = decision.fitted_on
         report = replace(
