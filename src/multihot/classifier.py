@@ -32,7 +32,7 @@ from multihot.errors import MultihotError, OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import copy_artifact, load_artifact
 from multihot.inference.predictor import Predictor
-from multihot.workflows.decide import Redecision, decide, save
+from multihot.workflows.decide import TuningResult, decide, save
 from multihot.workflows.evaluate import evaluate
 
 __all__ = ["MultiLabelClassifier", "as_json", "classifier_tags", "not_fitted"]
@@ -237,8 +237,8 @@ class MultiLabelClassifier:
         calibration: str | None = None,
         empty_set_rule: str | None = None,
         costs: Costs | None = None,
-    ) -> Redecision:
-        """Refit the decision on N new texts, as `multihot.decide`, and write `thresholds.json`."""
+    ) -> TuningResult:
+        """Tune the decision on N new texts: as `multihot.workflows.decide`, and `thresholds.json` is written."""
         predictor = self._predictor()
         result = decide(
             predictor,

@@ -38,7 +38,7 @@ def test_the_table_goes_to_stdout_and_the_rest_to_stderr(
     assert out.startswith(f"A = {tiny_model}\nB = {other_model}\n")
     assert "micro_f1" in out
     assert "24 texts, 3 labels." in out
-    assert "rows for 0.5 points" in out
+    assert "0.5 points would take about" in out
     assert "Texts: column 'text'" in err
 
 

@@ -30,8 +30,8 @@ def test_goal_thresholds_and_calibration_are_fitted_again(
 
     out, err = capfd.readouterr()
     assert "precision>=0.9" in out
-    assert "Gain without optimism" in out
-    assert "fitted for" in out
+    assert "Cross-fitted gain: " in out
+    assert "tuned for" in out
     assert "Only 48 rows" in err
     assert f"The new decision is in {Path(model) / 'thresholds.json'}." in err
     decision = load_artifact(model).decision

@@ -10,7 +10,7 @@ from emotions import LABELS, write_jsonl
 from multihot.cli.main import main
 
 
-def test_files_are_looked_at_together(
+def test_files_are_inspected_together(
     tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train = write_jsonl(tmp_path / "train.jsonl")
@@ -26,7 +26,7 @@ def test_files_are_looked_at_together(
     assert json.loads(capfd.readouterr().out)["files"][0]["rows"] == 48
 
 
-def test_a_model_says_what_it_is(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_summarised(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_model)]) == 0
     assert "mean pooling" in capfd.readouterr().out
     assert main(["inspect", str(tiny_model), "--json"]) == 0
@@ -36,7 +36,7 @@ def test_a_model_says_what_it_is(tiny_model: Path, capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         (["no.csv"], "no.csv: There is no such file"),
         (["data.header=false"], "Give at least one file or model folder to inspect"),
@@ -46,24 +46,24 @@ def test_a_model_says_what_it_is(tiny_model: Path, capfd: pytest.CaptureFixture[
         (["HERE"], "This is a folder"),
         (["ROWS", "--max-length", "0"], "max_length=0; expected a number of tokens, more than 0"),
         (["PIPE"], "pipe.csv: This is a pipe or a device; a file is expected"),
-        (["MODEL", "MODEL"], "is a model folder: look at one model at a time"),
-        (["ROWS", "MODEL"], "is a model folder: look at one model at a time, and at files without"),
+        (["MODEL", "MODEL"], "is a model folder: inspect one model at a time"),
+        (["ROWS", "MODEL"], "is a model folder: inspect one model at a time, without files"),
         (
             ["MODEL", "data.header=false"],
-            "data.KEY=VALUE, --encoder and --max-length are for files",
+            "data.KEY=VALUE, --encoder and --max-length apply to data files",
         ),
         (
             ["MODEL", "--max-length", "9"],
-            "data.KEY=VALUE, --encoder and --max-length are for files",
+            "data.KEY=VALUE, --encoder and --max-length apply to data files",
         ),
-        (["MODEL", "--encoder", "starter"], "are for files of texts. Leave them out."),
+        (["MODEL", "--encoder", "starter"], "apply to data files only"),
     ],
 )
 def test_a_wrong_command_is_explained(
     tiny_model: Path,
     tmp_path: Path,
     arguments: list[str],
-    words: str,
+    text: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     if "PIPE" in arguments:
@@ -83,4 +83,4 @@ def test_a_wrong_command_is_explained(
     assert code == 2
     assert out == ""
     assert err.splitlines()[-1].startswith("multihot inspect: ")
-    assert words in err
+    assert text in err

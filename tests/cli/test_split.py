@@ -50,24 +50,24 @@ def test_folds_as_json(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
-        (["--parts", "train"], "'train' is not NAME=SHARE, such as train=0.8"),
+        (["--parts", "train"], "'train' is not NAME=SIZE, such as train=0.8"),
         (["--parts", "a=1,a=2"], "the part 'a' occurs twice"),
         (["--parts", "a=1,b=0"], "expected numbers above 0"),
         (["--parts", "a=1,b=1", "--folds", "2"], "parts or folds, not both"),
-        (["other.csv"], "Name one file to split; 2 were named"),
+        (["other.csv"], "Expected one file to split, not 2"),
         (["seed=3"], "'seed' is not an option of this command; only data.KEY=VALUE is"),
         (["data.split_by=who"], "There is no column 'who' (data.split_by)"),
     ],
 )
 def test_a_wrong_command_is_explained(
-    path: Path, arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+    path: Path, arguments: list[str], text: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = path.with_name("o")
 
     code = main(["split", str(path), "--output", str(output), *arguments])
 
     assert code == 2
-    assert words in capfd.readouterr().err
+    assert text in capfd.readouterr().err
     assert not output.exists()

@@ -15,7 +15,7 @@ def _command(folder: Path, *more: str) -> list[str]:
     return ["tokenizer", corpus, "--vocab-size", "120", "--output", str(folder / "out"), *more]
 
 
-def test_the_figures_go_to_stdout_and_the_words_to_stderr(
+def test_figures_go_to_stdout_and_notes_to_stderr(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(_command(tmp_path)) == 0
@@ -23,7 +23,7 @@ def test_the_figures_go_to_stdout_and_the_words_to_stderr(
     out, err = capfd.readouterr()
     assert "pieces per word" in out
     assert "Corpus: 1 file, 1 of JSON lines." in err
-    assert f"The tokenizer is in {tmp_path / 'out'}." in err
+    assert f"Saved the tokenizer to {tmp_path / 'out'}." in err
     tokenizer = load_tokenizer(tmp_path / "out" / "tokenizer.json")
     assert (
         tokenizer.encode("The OLD man").tokens[1:-1] == tokenizer.encode("the old man").tokens[1:-1]
@@ -46,7 +46,7 @@ def test_cased_and_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "text"),
     [
         (["nothing.txt"], "nothing.txt: There is no such file or folder"),
         (["--held-out", "1.5"], "--held-out 1.5; expected a number between 0 and 1"),
@@ -55,13 +55,13 @@ def test_cased_and_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_a_wrong_command_is_explained(
-    tmp_path: Path, more: list[str], words: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, more: list[str], text: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(_command(tmp_path, *more)) == 2
 
     out, err = capfd.readouterr()
     assert out == ""
-    assert words in err.splitlines()[-1]
+    assert text in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

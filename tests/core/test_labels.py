@@ -144,7 +144,7 @@ def test_a_string_in_place_of_a_list_is_not_taken_apart_into_letters() -> None:
 
 @pytest.mark.parametrize("row", [[0, 1, 1], [True], [None], [0.5]])
 def test_numbers_are_no_names(row: list[object]) -> None:
-    with pytest.raises(LabelError, match=r"which is not a text.*given as an array"):
+    with pytest.raises(LabelError, match=r"which is not a string.*as an array"):
         LabelMatrix.from_names([row])  # type: ignore[list-item]
 
 

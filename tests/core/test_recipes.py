@@ -96,11 +96,11 @@ def test_a_string_takes_the_type_of_its_option(pair: str, expected: object) -> N
         ({"learning_rate": "fast"}, "'fast'; expected a number or none"),
         ({"length_bucketing": "maybe"}, "'maybe'; expected true or false"),
         ({"length_bucketing": 1}, "is 1; expected true or false"),
-        ({"encoder": 3}, "'encoder' is 3; expected a text"),
+        ({"encoder": 3}, "'encoder' is 3; expected a string"),
         ({"trackers": [1]}, r"'trackers' is \[1\]; expected a list of names separated by commas"),
         ({"data": {"header": "?"}}, r"'data.header' is '\?'; expected true or false"),
         ({"data": 3}, "'data' is a table; set 'data.NAME' instead"),
-        ({"thresholds": True}, "'thresholds' is True; expected a text or a number"),
+        ({"thresholds": True}, "'thresholds' is True; expected a string or a number"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(values: dict[str, Any], message: str) -> None:

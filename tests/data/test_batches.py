@@ -11,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multihot.data.batches import (
-    Batch,
     EpochBatches,
-    PackedBatch,
     epoch_batches,
     length_sorted_batches,
     make_batch,
-    packed_batch,
-    padded_batch,
 )
 from multihot.data.tokens import TokenizedTexts
 
@@ -194,9 +190,11 @@ def test_a_padded_batch_holds_the_tokens_of_its_rows(
     rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), np.int64)
     labels = np.arange(len(texts), dtype=np.float32)[:, None]
 
-    batch = padded_batch(texts_of(texts), rows, 77, labels)
+    batch = make_batch(texts_of(texts), rows, 77, packed=False, labels=labels[rows])
 
     assert batch.labels is not None
+    assert batch.attention_mask is not None
+    assert batch.cu_seq_lens is None
     width = max((len(texts[row]) for row in rows), default=0)
     expected = [texts[row] + [77] * (width - len(texts[row])) for row in rows]
     mask = [[1] * len(texts[row]) + [0] * (width - len(texts[row])) for row in rows]
@@ -206,16 +204,18 @@ def test_a_padded_batch_holds_the_tokens_of_its_rows(
     assert batch.labels.ravel().tolist() == rows.tolist()
 
 
-@given(st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1), st.data())
+@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=7), min_size=1), st.data())
 def test_a_packed_batch_holds_the_tokens_of_its_rows(
     texts: list[list[int]], data: st.DataObject
 ) -> None:
     rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), np.int64)
     labels = np.arange(len(texts), dtype=np.float32)[:, None]
 
-    batch = packed_batch(texts_of(texts), rows, labels)
+    batch = make_batch(texts_of(texts), rows, 0, packed=True, labels=labels[rows])
 
     assert batch.labels is not None
+    assert batch.cu_seq_lens is not None
+    assert batch.attention_mask is None
     starts = batch.cu_seq_lens
     found = [batch.input_ids[start:end].tolist() for start, end in itertools.pairwise(starts)]
     assert found == [texts[row] for row in rows]
@@ -225,34 +225,24 @@ def test_a_packed_batch_holds_the_tokens_of_its_rows(
     assert batch.rows.tolist() == batch.labels.ravel().tolist() == rows.tolist()
 
 
-def test_padded_and_packed_batches_count_the_same_tokens() -> None:
-    texts, rows = texts_of([[5, 6], [7], [8, 9, 10]]), np.array([2, 0])
-    padded, packed = (make_batch(texts, rows, 0, packed=form) for form in (False, True))
-
-    assert isinstance(padded, Batch)
-    assert isinstance(packed, PackedBatch)
-    assert padded.num_tokens == packed.num_tokens == 5
-    for batch in (padded, packed):
-        assert [ids.tolist() for ids in batch.texts] == [[8, 9, 10], [5, 6]]
-
-
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_batch_of_some_texts_is_that_of_all_texts(packed: bool) -> None:
-    texts = texts_of([[5, 6], [7], [8, 9, 10], [11]])
-    some = texts.take(np.array([3, 2, 0]))
+def test_padded_and_packed_batches_have_the_same_tokens(packed: bool) -> None:
+    batch = make_batch(texts_of([[5, 6], [7], [8, 9, 10]]), np.array([2, 0]), 0, packed=packed)
 
-    one = make_batch(some, np.array([1, 0]), 0, packed=packed)
-    other = make_batch(texts, np.array([2, 3]), 0, packed=packed)
-
-    assert one.input_ids.tolist() == other.input_ids.tolist()
+    assert (batch.cu_seq_lens is not None) == packed
+    assert batch.num_tokens == 5
+    assert [ids.tolist() for ids in batch.texts] == [[8, 9, 10], [5, 6]]
 
 
 def test_a_text_without_tokens_is_padded() -> None:
-    assert isinstance(make_batch(texts_of([[5, 6], []]), np.array([0, 1]), 0, packed=True), Batch)
+    batch = make_batch(texts_of([[5, 6], []]), np.array([0, 1]), 0, packed=True)
+
+    assert batch.attention_mask is not None
 
 
 def test_a_batch_for_prediction_has_no_labels() -> None:
-    batch = padded_batch(texts_of([[5, 6]]), np.array([0]), 0)
+    batch = make_batch(texts_of([[5, 6]]), np.array([0]), 0, packed=False)
 
     assert batch.labels is None
+    assert batch.attention_mask is not None
     assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.data.stratify import stratified_folds, stratified_parts, units_of
-from multihot.errors import DataError, OptionError
+from multihot.errors import DataError, MissingExtraError, OptionError
 
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 CELLS = st.sampled_from([0.0, 1.0, np.nan, 0.3, 0.5, 0.8])
@@ -127,6 +129,15 @@ def test_units_follow_chains_through_both_keys() -> None:
 
     assert units_of(first, second).tolist() == [0, 0, 0, 3, 4]
     assert units_of(np.array([-1, -1])).tolist() == [0, 1]
+
+
+def test_only_several_keys_need_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    key = np.array([4, -1, 4])
+
+    assert units_of(key).tolist() == [0, 1, 0]
+    with pytest.raises(MissingExtraError):
+        units_of(key, key)
 
 
 @given(st.lists(st.tuples(st.integers(-1, 8), st.integers(-1, 8)), min_size=1, max_size=30))

@@ -1,4 +1,4 @@
-"""One byte a cell says what four bytes said, of all rows or of some."""
+"""One byte a cell holds what four bytes held, and counts do not depend on the window."""
 
 from __future__ import annotations
 
@@ -10,74 +10,68 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.data import label_codes as label_cells
-from multihot.data.label_codes import LabelCells
+from multihot.data.label_codes import (
+    has_known_label,
+    label_codes,
+    label_totals,
+    label_values,
+    positive_cells,
+)
 
 SPACE = LabelSpace(("joy", "fear", "love"))
-VALUES = arrays(
-    np.float32, st.tuples(st.integers(0, 12), st.just(3)), elements=st.sampled_from([0, 1, np.nan])
+HARD = arrays(
+    np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.sampled_from([0, 1, np.nan])
+)
+SOFT = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 12), st.just(3)),
+    elements=st.one_of(st.just(np.nan), st.floats(0, 1, width=32)),
 )
 
 
-@given(VALUES, st.data())
-def test_rows_have_the_values_of_the_matrix(
-    values: npt.NDArray[np.float32], data: st.DataObject
+@given(HARD)
+def test_codes_are_one_byte_a_cell_and_give_the_values_back(
+    values: npt.NDArray[np.float32],
 ) -> None:
-    cells = LabelCells.of_matrix(LabelMatrix(SPACE, values))
-    number = st.integers(0, max(0, len(values) - 1))
-    some = np.array(data.draw(st.lists(number if len(values) else st.nothing())), np.int64)
-    taken = cells.take(some)
+    codes = label_codes(values)
 
-    assert cells.codes.dtype == np.uint8
-    assert np.array_equal(cells.matrix().values, values, equal_nan=True)
-    assert len(taken) == len(some)
-    for cells_of, expected in ((cells, values), (taken, values[some])):
-        every = np.arange(len(expected))
-        assert np.array_equal(cells_of.values(every), expected, equal_nan=True)
-        assert cells_of.values(every).dtype == np.float32
-        matrix = LabelMatrix(SPACE, expected)
-        assert cells_of.positives().tolist() == matrix.positives().tolist()
-        assert cells_of.num_unknown() == int((~matrix.known).sum())
-        assert cells_of.labelled().tolist() == matrix.known.any(axis=1).tolist()
-        assert cells_of.is_positive(every).tolist() == (expected == 1).tolist()
-    assert np.array_equal(
-        taken.take(np.arange(len(some))[::-1]).matrix().values, values[some][::-1], equal_nan=True
-    )
+    assert codes.dtype == np.uint8
+    assert label_values(codes).dtype == np.float32
+    np.testing.assert_array_equal(label_values(codes), values)
 
 
-def test_counts_do_not_depend_on_how_many_rows_are_looked_at_together(
-    monkeypatch: pytest.MonkeyPatch,
+@given(
+    st.one_of(HARD.map(lambda values: (values, label_codes(values))), SOFT.map(lambda v: (v, v)))
+)
+@pytest.mark.parametrize("window_cells", [1, 7, 2**24])
+def test_selected_rows_count_as_those_of_the_matrix(
+    window_cells: int, both: tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 ) -> None:
-    values = np.random.default_rng(0).choice([0, 1, np.nan], (20, 3)).astype(np.float32)
-    cells = LabelCells.of_matrix(LabelMatrix(SPACE, values)).take(np.arange(19, 2, -1))
+    values, codes = both
+    indices = np.arange(len(values))[::-2]
+    matrix = LabelMatrix(SPACE, values[indices])
 
-    def figures() -> list[object]:
-        rows = np.array([5, 1, 8, 8])
-        counts = [cells.positives().tolist(), cells.num_unknown(), cells.labelled().tolist()]
-        return [*counts, cells.is_positive(rows).tolist()]
+    totals = label_totals(codes, indices, window_cells=window_cells)
+    known = has_known_label(codes, indices, window_cells=window_cells)
+    positive = positive_cells(codes, indices, window_cells=window_cells)
 
-    whole = figures()
-    monkeypatch.setattr(label_cells, "_WINDOW_CELLS", 7)
-
-    assert figures() == whole
-
-
-def test_taking_rows_copies_no_cell() -> None:
-    cells = LabelCells.of_matrix(LabelMatrix(SPACE, np.zeros((4, 3), dtype=np.float32)))
-
-    assert cells.take(np.array([2, 0])).codes is cells.codes
+    np.testing.assert_array_equal(label_values(codes, indices), matrix.values)
+    assert totals.positives.tolist() == matrix.positives().tolist()
+    assert totals.known.tolist() == matrix.known.sum(axis=0).tolist()
+    np.testing.assert_allclose(totals.sums, np.nansum(matrix.values, axis=0, dtype=np.float64))
+    assert known.tolist() == matrix.known.any(axis=1).tolist()
+    assert positive.tolist() == (matrix.values > 0.5).tolist()
 
 
 def test_soft_cells_keep_their_values_and_count_as_what_they_decide_for() -> None:
     values = np.array([[0.7, 0.5, 0], [np.nan, 0.2, 1], [np.nan] * 3], dtype=np.float32)
+    indices = np.array([1, 0])
 
-    cells = LabelCells.of_matrix(LabelMatrix(SPACE, values))
+    totals = label_totals(values, np.arange(3))
 
-    rows = np.array([1, 0])
-    assert cells.codes.dtype == np.float32
-    np.testing.assert_array_equal(cells.values(rows), values[rows])
-    np.testing.assert_array_equal(cells.take(rows).matrix().values, values[rows])
-    assert cells.is_positive(rows).tolist() == [[False, False, True], [True, False, False]]
-    assert cells.positives().tolist() == [1, 0, 1]
-    assert cells.num_unknown() == 4
-    assert cells.labelled().tolist() == [True, True, False]
+    np.testing.assert_array_equal(label_values(values, indices), values[indices])
+    assert positive_cells(values, indices).tolist() == [[False, False, True], [True, False, False]]
+    assert totals.positives.tolist() == [1, 0, 1]
+    assert totals.known.tolist() == [1, 2, 2]
+    np.testing.assert_allclose(totals.sums, [0.7, 0.7, 1], rtol=1e-6)
+    assert has_known_label(values, np.arange(3)).tolist() == [True, True, False]

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from multihot.data import tokens
 from multihot.data.tokens import TokenizedTexts, load_tokenizer, plain_tokenizer, tokenize
 from multihot.errors import ArtifactError, DataError, OptionError
 
@@ -132,30 +131,24 @@ def test_a_long_text_loses_its_end_and_keeps_its_special_tokens(
     assert len(found) == len(texts)
 
 
-def test_texts_of_all_chunks_are_kept_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_CHUNK_CHARACTERS", 9)  # two or three texts
+def test_texts_of_all_chunks_are_kept_in_order() -> None:
     texts = [f"w{4 + row % 16}" for row in range(10)]
 
-    found = tokenize(word_tokenizer(), texts, 8)
+    found = tokenize(word_tokenizer(), texts, 8, chunk_characters=9)  # two or three texts
 
     assert [[1, int(text[1:]), 2] for text in texts] == rows(found)
 
 
-def test_some_of_the_texts_are_a_view_on_all_of_them() -> None:
-    texts = [" ".join(f"w{4 + row + place}" for place in range(row)) for row in range(6)]
+def test_spans_are_where_the_given_texts_lie() -> None:
+    texts = [" ".join(f"w{4 + row + word}" for word in range(row)) for row in range(6)]
     every = tokenize(word_tokenizer(), texts, 6)
-    some = every.take(np.array([4, 1, 4, 5]))
-    fewer = some.take(np.array([3, 0]))
+    wanted = np.array([4, 1, 4, 5])
 
-    assert some.ids is every.ids
-    assert [len(every), len(some), len(fewer)] == [6, 4, 2]
-    assert some.lengths.tolist() == [6, 3, 6, 6]
-    assert some.truncated.tolist() == [False, False, False, True]
-    for taken, expected in ((some, [4, 1, 4, 5]), (fewer, [5, 4])):
-        starts, lengths = taken.spans(np.arange(len(taken)))
-        spans = zip(starts, lengths, strict=True)
-        found = [every.ids[start : start + length].tolist() for start, length in spans]
-        assert found == [rows(every)[row] for row in expected]
+    starts, lengths = every.spans(wanted)
+
+    spans = zip(starts, lengths, strict=True)
+    found = [every.ids[start : start + length].tolist() for start, length in spans]
+    assert found == [rows(every)[row] for row in wanted]
 
 
 @pytest.mark.parametrize(("num_words", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
@@ -210,11 +203,11 @@ def test_a_length_without_room_for_text_is_refused(max_length: int) -> None:
         tokenize(word_tokenizer(), ["a"], max_length)
 
 
-def test_half_a_surrogate_pair_is_refused_with_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_CHUNK_CHARACTERS", 4)  # two texts
+def test_half_a_surrogate_pair_is_refused_with_its_row() -> None:
+    texts = ["a", "a", "a", "\ud83d"]
 
     with pytest.raises(DataError, match=r"text 3 holds half a surrogate pair.*'\\ud83d'"):
-        tokenize(word_tokenizer(), ["a", "a", "a", "\ud83d"], 8)
+        tokenize(word_tokenizer(), texts, 8, chunk_characters=4)  # two texts
 
 
 @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (3, "int"), (b"a", "bytes")])

@@ -247,8 +247,8 @@ def test_the_report_is_free_of_optimism_and_does_not_depend_on_the_order_of_rows
     # The label with the fewest rows has the least certain threshold.
     assert max(report.threshold_spread, key=report.threshold_spread.get) == "grief"
     assert fitted(np.random.default_rng(0).permutation(200)) == decision
-    assert "Gain without optimism: " in str(report)
-    assert "fitted for" in str(report)
+    assert "Cross-fitted gain: " in str(report)
+    assert "tuned for" in str(report)
 
 
 def test_noise_gains_nothing_on_rows_that_did_not_fit() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from multihot.data.batches import Batch, padded_batch
+from multihot.data.batches import Batch, make_batch
 from multihot.data.tokens import tokenize
 from multihot.models.encoder import load_encoder_tokenizer, quiet_transformers
 
@@ -114,4 +114,5 @@ def encoded(folder: Path, texts: list[str], pad_id: int, max_length: int = 32) -
     import numpy as np
 
     tokenizer, _ = load_encoder_tokenizer(folder)
-    return padded_batch(tokenize(tokenizer, texts, max_length), np.arange(len(texts)), pad_id)
+    tokens, rows = tokenize(tokenizer, texts, max_length), np.arange(len(texts))
+    return make_batch(tokens, rows, pad_id, packed=False)

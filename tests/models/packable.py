@@ -11,7 +11,7 @@ import torch
 
 from models.families import write_family
 from multihot.core.labels import LabelSpace
-from multihot.data.batches import Batch, PackedBatch, make_batch
+from multihot.data.batches import Batch, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.inference.torch_backend import pad_id
 from multihot.models.network import batch_tensors, build_network
@@ -39,7 +39,7 @@ def make_texts(network: Any, lengths: Sequence[int] = LENGTHS, *, seed: int = 0)
     return TokenizedTexts(ids.astype(np.uint16), offsets, np.zeros(len(lengths), dtype=np.bool_))
 
 
-def batch_of(network: Any, texts: TokenizedTexts, *, packed: bool) -> Batch | PackedBatch:
+def batch_of(network: Any, texts: TokenizedTexts, *, packed: bool) -> Batch:
     """Return all texts as one batch."""
     return make_batch(texts, np.arange(len(texts)), pad_id(network), packed=packed)
 

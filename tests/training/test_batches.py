@@ -10,8 +10,7 @@ import torch
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
-from multihot.data.batches import padded_batch
-from multihot.data.dataset import EncodedExamples, encode
+from multihot.data.dataset import Subset, encode
 from multihot.data.examples import Examples
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import OptionError
@@ -23,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def train_set(tiny_encoder: Path) -> EncodedExamples:
+def train_set(tiny_encoder: Path) -> Subset:
     texts = [" ".join(["happy"] * (1 + row % 5)) for row in range(11)]
     labels = LabelMatrix(SPACE, np.arange(22, dtype=np.float32).reshape(11, 2) % 2)
     ids = [f"id-{row}" for row in range(11)]
@@ -34,7 +33,7 @@ def train_set(tiny_encoder: Path) -> EncodedExamples:
 
 @pytest.mark.parametrize("last_step", [0, 1, 3, 5, 6])
 def test_a_resumed_run_gets_exactly_the_steps_that_are_left(
-    train_set: EncodedExamples, last_step: int
+    train_set: Subset, last_step: int
 ) -> None:
     options = TrainOptions(epochs=2, batch_size=4, accumulation_steps=2)
     whole = list(steps_after(0, train_set, options, pad_id=0))
@@ -52,7 +51,7 @@ def test_a_resumed_run_gets_exactly_the_steps_that_are_left(
 
 
 def test_an_epoch_has_every_row_once_in_micro_batches_that_are_never_empty(
-    train_set: EncodedExamples,
+    train_set: Subset,
 ) -> None:
     options = TrainOptions(epochs=1, batch_size=5, accumulation_steps=3)
     steps = list(steps_after(0, train_set, options, pad_id=0))
@@ -68,7 +67,7 @@ def test_an_epoch_has_every_row_once_in_micro_batches_that_are_never_empty(
 @pytest.mark.parametrize("batching", [{"batch_size": 4}, {"batch_tokens": 16}])
 @pytest.mark.parametrize("bucketing", [None, True])
 def test_steps_are_as_many_as_were_counted_and_a_resumed_run_gets_the_rest(
-    train_set: EncodedExamples, packed: bool, batching: dict[str, int], bucketing: bool | None
+    train_set: Subset, packed: bool, batching: dict[str, int], bucketing: bool | None
 ) -> None:
     options = TrainOptions(epochs=3, accumulation_steps=2, length_bucketing=bucketing, **batching)
     whole = list(steps_after(0, train_set, options, pad_id=0, packed=packed))
@@ -94,7 +93,7 @@ def test_steps_are_as_many_as_were_counted_and_a_resumed_run_gets_the_rest(
 
 
 def test_a_step_of_a_token_budget_keeps_to_it_with_all_its_micro_batches(
-    train_set: EncodedExamples,
+    train_set: Subset,
 ) -> None:
     options = TrainOptions(epochs=2, batch_tokens=12, accumulation_steps=3)
 
@@ -118,24 +117,24 @@ def test_a_budget_that_a_single_text_may_exceed_is_refused() -> None:
     ],
 )
 def test_rows_are_named_with_id_and_line_and_not_without_end(
-    tiny_encoder: Path, train_set: EncodedExamples, num_rows: int, expected: str
+    tiny_encoder: Path, train_set: Subset, num_rows: int, expected: str
 ) -> None:
     network = build_network(tiny_encoder, SPACE, "cls", seed=0)
-    batch = padded_batch(train_set.tokens, np.arange(num_rows), 0)
+    batch = train_set.batch(np.arange(num_rows), 0, packed=False)
 
     # No row is at fault alone, so all of them are named.
     assert explain_rows(batch, network, CPU, train_set) == expected
 
 
 def test_only_rows_with_a_fault_of_their_own_are_named(
-    tiny_encoder: Path, train_set: EncodedExamples
+    tiny_encoder: Path, train_set: Subset
 ) -> None:
     network = build_network(tiny_encoder, SPACE, "mean", seed=0)
     with torch.no_grad():
         # Only texts of five words reach position 6.
         network.get_parameter("encoder.embeddings.position_embeddings.weight")[6] = torch.nan
-    batch = padded_batch(train_set.tokens, np.array([0, 4, 7]), 0)
-    short = padded_batch(train_set.tokens, np.array([0, 1, 7]), 0)
+    batch = train_set.batch(np.array([0, 4, 7]), 0, packed=False)
+    short = train_set.batch(np.array([0, 1, 7]), 0, packed=False)
 
     assert explain_rows(batch, network, CPU, train_set) == "id-4 (line 6)"
     assert "id-0 (line 2), id-1" in explain_rows(short, network, CPU, train_set)

@@ -20,7 +20,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.data import encode as encoded_files
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
-from multihot.data.label_codes import LabelCells
+from multihot.data.label_codes import label_totals
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.union import union_of, with_unlabelled
 from multihot.errors import ArtifactError, DataError, OptionError
@@ -102,7 +102,7 @@ def test_targets_lie_between_label_and_teacher_and_need_only_one_of_them(
     )
 
 
-def test_the_share_of_the_teacher_is_its_weight() -> None:
+def test_the_weight_mixes_label_and_score() -> None:
     values = np.array([[0, 1, np.nan]], dtype=np.float32)
     taught = np.array([[0.6, 0.6, 0.6]], dtype=np.float32)
 
@@ -124,10 +124,10 @@ def test_a_student_learns_from_texts_that_nobody_labelled(
 
     assert micro_f1(tmp_path / "student") > max(0.9, micro_f1(tmp_path / "alone") + 0.1)
     assert f"{teacher} scores 203 texts, once." in ears.sentences
-    assert "600 training label cells are unknown and left to the teacher." in ears.sentences
+    assert "600 training label cells are unknown and filled with teacher scores." in ears.sentences
     assert not (tmp_path / "student" / "run" / "targets").exists()
     card = (tmp_path / "student" / "README.md").read_text("utf-8")
-    assert "taught by `large`, alone about 200 rows without labels" in card
+    assert "distilled from `large` (200 rows without labels have soft targets only)" in card
 
 
 def test_the_labels_of_validation_rows_stay_what_they_are(
@@ -165,14 +165,14 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
     joy = (first[:, 0] + second[:, 1]) / 2
     sadness = (first[:, 1] + second[:, 0]) / 2
     everything = np.arange(len(TEST))
-    got = taught.labels.values(everything)
+    got = taught.labels().values
     np.testing.assert_allclose(got[:, 0], first[:, 2], atol=1e-6)
     np.testing.assert_allclose(got[:, 1], 0.75 * values[:, 1] + 0.25 * joy, atol=1e-6)
     np.testing.assert_allclose(got[:, 2], sadness, atol=1e-6)
     assert np.isnan(got[:, 3]).all()
     assert "No teacher knows these labels: trust." in said
     half = taught.take(everything[::2])
-    np.testing.assert_array_equal(half.labels.values(everything[:40]), got[::2])
+    np.testing.assert_array_equal(half.labels().values, got[::2])
 
 
 def test_a_run_without_a_teacher_does_not_speak_of_one(
@@ -193,7 +193,7 @@ def test_rows_of_several_windows_get_their_own_scores(teacher: Path, tmp_path: P
     scorer = Scorer("cpu", "fp32", str)
 
     for _ in ("computed", "from the cache"):
-        scores = scorer.scores(load_artifact(teacher), found)
+        scores = scorer.scores(load_artifact(teacher), found.dataset)
         np.testing.assert_allclose(scores, predictor.scores(many.texts), atol=1e-5)
 
 
@@ -211,18 +211,13 @@ def test_what_is_unknown_stays_so_beside_soft_labels(
     found = encode(file, SPACE, Predictor.load(teacher).tokenizer, 64)
 
     expected = [[0.8, 0, np.nan], [0.2, 1, 0], [np.nan] * 3, [np.nan] * 3]
-    np.testing.assert_allclose(found.labels.values(np.arange(4)), expected, rtol=1e-6)
-    assert found.labels.num_unknown() == 7
+    np.testing.assert_allclose(found.labels().values, expected, rtol=1e-6)
 
 
 def test_a_rare_label_keeps_its_weight_when_the_teacher_doubts_it() -> None:
-    cells = LabelCells(SPACE, np.array([[0.4, np.nan, 1], [0.1, 0, 0]], dtype=np.float32))
+    targets = np.array([[0.4, np.nan, 1], [0.1, 0, 0]], dtype=np.float32)
 
-    np.testing.assert_allclose(cells.sums(), [0.5, 0, 1], rtol=1e-6)
-    np.testing.assert_array_equal(
-        LabelCells.of_matrix(TRAIN.labels).sums(),  # type: ignore[arg-type]
-        TRAIN.labels.positives(),  # type: ignore[union-attr]
-    )
+    np.testing.assert_allclose(label_totals(targets, np.arange(2)).sums, [0.5, 0, 1], rtol=1e-6)
 
 
 def test_scores_that_were_damaged_are_computed_anew(
@@ -230,11 +225,11 @@ def test_scores_that_were_damaged_are_computed_anew(
 ) -> None:
     found = encode(TRAIN, SPACE, Predictor.load(teacher).tokenizer, 64)
     scorer, artifact = Scorer("cpu", "fp32", str), load_artifact(teacher)
-    first = np.array(scorer.scores(artifact, found))
+    first = np.array(scorer.scores(artifact, found.dataset))
     (stored,) = (tmp_path / "cache").rglob("scores.bin")
     stored.write_bytes(np.full(first.size, 7.5, dtype="<f4").tobytes())
 
-    np.testing.assert_array_equal(scorer.scores(artifact, found), first)
+    np.testing.assert_array_equal(scorer.scores(artifact, found.dataset), first)
 
 
 @pytest.mark.parametrize("cache", ["on", "off", "unwritable"])
@@ -259,7 +254,7 @@ def test_scores_are_computed_once_and_cost_nothing_later(
     once = f"{teacher} scores 160 texts, once."
     assert once in first.sentences
     assert (once in again.sentences) == (cache != "on")
-    assert any("was computed before" in said for said in again.sentences) == (cache == "on")
+    assert any("Using cached teacher scores" in said for said in again.sentences) == (cache == "on")
     assert any("held in memory" in said for said in again.sentences) == (cache == "unwritable")
     weights = [sha256_of(tmp_path / name / "head.safetensors") for name in "ab"]
     assert weights[0] == weights[1]
@@ -334,8 +329,9 @@ def test_files_are_read_again_for_the_teacher_and_must_be_the_same(
     file = with_unlabelled(path, [texts], DataOptions())
     found = encode(file, SPACE, Predictor.load(teacher).tokenizer, 64)
     texts.write_text("text\n" + "\n".join(UNLABELLED.texts[::-1]) + "\n", "utf-8")
-    with pytest.raises(DataError, match="changed while it was read"):
-        Scorer("cpu", "bf16", str).scores(load_artifact(teacher), found)
+    with pytest.raises(DataError) as caught:
+        Scorer("cpu", "bf16", str).scores(load_artifact(teacher), found.dataset)
+    assert caught.value.path == file.source
 
 
 def written(path: Path, examples: Examples) -> LabelledFile:

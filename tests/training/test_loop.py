@@ -12,7 +12,7 @@ import torch
 
 from multihot.core.labels import LabelSpace
 from multihot.core.objective_options import ObjectiveOptions
-from multihot.data.batches import padded_batch
+from multihot.data.batches import make_batch
 from multihot.data.tokens import tokenize
 from multihot.errors import NonFiniteError
 from multihot.inference.torch_backend import pad_id
@@ -51,7 +51,8 @@ def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
             module.p = 0.0
     tokenizer, _ = load_encoder_tokenizer(tiny_encoder)
     truth = np.random.default_rng(0).integers(0, 2, (8, 3)).astype(np.float32)
-    batch = padded_batch(tokenize(tokenizer, TEXTS, 16), np.arange(8), pad_id(network), truth)
+    tokens = tokenize(tokenizer, TEXTS, 16)
+    batch = make_batch(tokens, np.arange(8), pad_id(network), packed=False, labels=truth)
     before = copied(network)
     losses: list[float] = []
     moved: list[set[str]] = []

@@ -19,7 +19,6 @@ from multihot.evaluation.evaluator import report
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
 from multihot.models.network import build_network
-from multihot.training import validation as held_out
 from multihot.training.validation import ValidationSet
 
 SPACE = LabelSpace(("joy", "fear"))
@@ -28,9 +27,8 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("thresholds", ["global", "per_label", 0.4])
 def test_decision_and_report_are_those_of_texts_in_memory(
-    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, thresholds: str | float
+    tiny_encoder: Path, thresholds: str | float
 ) -> None:
-    monkeypatch.setattr(held_out, "WINDOW_ROWS", 7)
     generator = np.random.default_rng(0)
     values = generator.choice([0, 1, np.nan], (30, 2), p=[0.5, 0.4, 0.1]).astype(np.float32)
     texts = [f"happy {'day ' * (row % 20)}" for row in range(30)]
@@ -44,15 +42,15 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
     options = TrainOptions(thresholds=thresholds)
 
-    decision, found = ValidationSet(rows, backend, options).decide()
+    decision, found = ValidationSet(rows, backend, options, window_rows=7).decide()
 
     assert examples.labels is not None
-    logits = backend.logits(rows.tokens)
+    logits = backend.logits(rows.tokens, rows.indices)
     fitted_rows = FittingRows.of_labels(SPACE, logits, examples.labels, examples.texts)
     chosen = DecisionOptions("micro_f1", thresholds)
     expected = fit(SPACE, fitted_rows, chosen, source="rows.csv").decision
     assert decision.to_json() == expected.to_json()
-    num_truncated = int(rows.tokens.truncated.sum())
+    num_truncated = rows.num_truncated()
     assert num_truncated > 0
     assert (
         found.to_json()
@@ -75,11 +73,11 @@ def toy(tiny_encoder: Path, options: TrainOptions) -> ValidationSet:
 
 @pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])
 def test_every_goal_has_a_value_that_chooses_the_epoch(tiny_encoder: Path, goal: str) -> None:
-    held_out = toy(tiny_encoder, TrainOptions(goal=goal, thresholds="shrunk"))
+    validation = toy(tiny_encoder, TrainOptions(goal=goal, thresholds="shrunk"))
 
-    metrics = held_out.metrics()
+    metrics = validation.metrics()
 
-    decision, report = held_out.decide(final=True)
+    decision, report = validation.decide(final=True)
     assert metrics[goal] == decision.fitted_on.goal_value
     assert {"jaccard", "lrap"} <= set(metrics) & set(report.metrics)
     assert decision.fit_report.goal == goal

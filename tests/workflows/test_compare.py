@@ -69,9 +69,8 @@ def test_a_clear_difference_is_clear(predictor: Predictor) -> None:
     assert jaccard.low > 0.2
     assert jaccard.p_value == pytest.approx(1e-4)
     assert found.metrics["macro_roc_auc"].difference == 0
-    assert "Labels whose F1 differs (5 %, Holm): fear, joy, love." in str(found)
-    assert "rows for 0.5 points" in str(found)
-    assert "with 48 rows you can see differences of about" in str(found)
+    assert "significant difference in F1 (5 % level, Holm): fear, joy, love." in str(found)
+    assert "jaccard: the minimum detectable difference of 48 rows is about" in str(found)
 
 
 def test_rows_that_fitted_one_of_the_decisions_are_said_aloud(predictor: Predictor) -> None:
@@ -79,20 +78,20 @@ def test_rows_that_fitted_one_of_the_decisions_are_said_aloud(predictor: Predict
 
     assert found.rows_fitted == (24, 0)
     assert (
-        "The decision of A was fitted on 24 of these texts: the comparison favours A."
+        "The decision of A was fitted on 24 of these texts: the comparison is biased in favour of A."
         in found.remarks()
     )
     others = compare(predictor, predictor, examples(NAMES, slice(24, 48)))
     assert others.rows_fitted == (0, 0)
-    assert "favours" not in str(others)
-    assert "No label's F1 differs" in str(others)
+    assert "biased" not in str(others)
+    assert "No label has a statistically significant difference in F1" in str(others)
 
 
 def test_a_label_that_no_text_has_is_named_and_corrects_no_other(predictor: Predictor) -> None:
     without = [[name for name in names if name != "fear"] for names in NAMES]
     found = compare(predictor, careless(predictor), examples(without))
 
-    assert "No text has these labels, so their F1 says nothing: fear." in found.remarks()
+    assert "No text has these labels, so their F1 is not informative: fear." in found.remarks()
     assert found.labels["fear"].p_value_holm is None
     values = [found.labels[name].f1.p_value for name in ("joy", "love")]
     assert [found.labels[name].p_value_holm for name in ("joy", "love")] == holm(values)
@@ -118,7 +117,7 @@ def test_labels_of_one_model_alone_are_left_out_and_named(
 
     assert list(found.labels) == ["fear", "joy"]
     assert found.labels_left_out == ["envy", "love"]
-    assert "Left out, because not both models know them: envy, love." in found.remarks()
+    assert "Excluded, because not both models have them: envy, love." in found.remarks()
     in_memory = compare(predictor, other, read_examples(path, space=LabelSpace(LABELS)))
     assert in_memory == found
 

@@ -20,7 +20,7 @@ from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, DataError, OptionError
 from multihot.inference.artifact import load_artifact, replace_decision
 from multihot.inference.predictor import Predictor
-from multihot.workflows.decide import Redecision, decide, save
+from multihot.workflows.decide import TuningResult, decide, save
 
 SPACE = LabelSpace(LABELS)
 
@@ -37,7 +37,7 @@ def examples(names: list[list[str]] = NAMES) -> Examples:
     return Examples(TEXTS[: len(names)], labels, ids, "new.csv", DataOptions(), (), numbers)
 
 
-def rewritten(model: Path, result: Redecision) -> Decision:
+def rewritten(model: Path, result: TuningResult) -> Decision:
     save(Predictor.load(model, device="cpu"), result)
     return load_artifact(model).decision
 

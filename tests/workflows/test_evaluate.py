@@ -148,7 +148,7 @@ def test_unknown_cells_are_left_out_of_truth_and_prediction(predictor: Predictor
         assert row.f1 == pytest.approx(
             sklearn.metrics.f1_score(values[cells, column].astype(int), decided[cells, column])
         )
-    assert "1 texts without a known label left out." in found.remarks()
+    assert "1 texts without a known label were excluded." in found.remarks()
 
 
 def test_a_label_without_a_column_is_unknown_and_undefined(predictor: Predictor) -> None:
@@ -160,7 +160,7 @@ def test_a_label_without_a_column_is_unknown_and_undefined(predictor: Predictor)
     assert found.labels["joy"].f1 == 1
     assert found.labels["fear"].support == 0
     assert found.labels["fear"].f1 is None
-    assert "No text has or gets these labels (undefined): fear, love." in found.remarks()
+    assert "Labels that are neither true nor predicted (undefined): fear, love." in found.remarks()
 
 
 def test_a_label_that_lists_of_names_never_mention_is_absent(predictor: Predictor) -> None:
@@ -215,24 +215,24 @@ POSITIVES, CELLS = sum(map(len, NAMES)), len(NAMES) * len(LABELS)
 
 
 @pytest.mark.parametrize(
-    ("goal", "words"),
+    ("goal", "reached"),
     [
-        ("cost=1:5", f"mistakes cost {(CELLS - POSITIVES) / len(NAMES):.4f} a text."),
-        ("recall>=0.9", f"a precision of {POSITIVES / CELLS:.3f}."),
-        ("precision>=0.9", f"missed, the precision is {0.9 - POSITIVES / CELLS:.3f} too low."),
+        ("cost=1:5", f": mean cost {(CELLS - POSITIVES) / len(NAMES):.4f} per text."),
+        ("recall>=0.9", f" met: precision {POSITIVES / CELLS:.3f}."),
+        ("precision>=0.9", f" not met: precision is {0.9 - POSITIVES / CELLS:.3f} too low."),
         ("jaccard", None),
     ],
 )
 def test_what_is_reached_of_a_goal_that_is_no_metric_is_said(
-    predictor: Predictor, goal: str, words: str | None
+    predictor: Predictor, goal: str, reached: str | None
 ) -> None:
     shown = examples(TEXTS, matrix(NAMES))
     everything = decide(predictor, shown, goal=goal, thresholds=0.001).decision
 
     found = report(everything, predictor.logits(TEXTS)[0], shown)
 
-    said = [one for one in found.remarks() if one.startswith("Goal")]
-    assert said == ([] if words is None else [f"Goal {goal}: {words}"])
+    remarks = [remark for remark in found.remarks() if remark.startswith("Goal")]
+    assert remarks == ([] if reached is None else [f"Goal {goal}{reached}"])
 
 
 def test_a_goal_by_rank_says_its_recall(predictor: Predictor) -> None:
@@ -240,8 +240,7 @@ def test_a_goal_by_rank_says_its_recall(predictor: Predictor) -> None:
     ranked = decide(predictor, shown, goal="top_k=3").decision
 
     assert (
-        "Goal top_k=3: a recall of 1.000."
-        in report(ranked, predictor.logits(TEXTS)[0], shown).remarks()
+        "Goal top_k=3: recall 1.000." in report(ranked, predictor.logits(TEXTS)[0], shown).remarks()
     )
 
 
@@ -249,7 +248,7 @@ def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
     found = evaluate(predictor, examples(["love " * 100, "love"], matrix([["love"], ["love"]])))
 
     assert found.rows_truncated == 1
-    assert "1 texts were cut to the model's max_length." in found.remarks()
+    assert "1 texts were truncated to the model's max_length." in found.remarks()
 
 
 def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
@@ -399,7 +398,7 @@ def test_with_too_many_scores_the_error_is_bounded_and_said() -> None:
         assert found.to_json()["metrics"][name]["error"] == bound
     others = {n for n in set(found.metrics) - set(found.errors) if "calibrated" not in n}
     assert all(found.metrics[name] == expected.metrics[name] for name in others)
-    assert "the exact values are at most this far away: mean_average_precision 0.0" in str(found)
+    assert "their errors are at most mean_average_precision 0.0" in str(found)
     assert "binned" not in str(expected)
 
 
@@ -445,10 +444,11 @@ def test_labels_without_positives_or_negatives_are_named() -> None:
 
     assert found.labels["fear"].f1 == 0
     assert (found.labels_without_positives, found.labels_without_negatives) == (("fear",), ("joy",))
-    assert "but some get them (F1 is 0 whatever the model knows" in str(found)
+    assert "predicted and never true (F1 is 0 for any model" in str(found)
     assert any(remark.endswith("): fear.") for remark in found.remarks())
     assert any(
-        remark.startswith("Every text") and remark.endswith("): joy.") for remark in found.remarks()
+        remark.startswith("Labels that are true wherever") and remark.endswith("): joy.")
+        for remark in found.remarks()
     )
 
 

@@ -165,6 +165,21 @@ def test_json_is_one_strict_document(planted: list[Path], encoder: str) -> None:
     assert content["leaks"][0]["alike"]["texts"] == 1
 
 
+def test_rows_of_a_file_that_is_read_in_chunks_keep_their_lines(
+    tmp_path: Path, encoder: str
+) -> None:
+    rows = [*many("happy", 1500, "1,0"), ("happy number 0", "0,1")]
+
+    file = inspect_files([write(tmp_path / "long.csv", rows)], PLAIN, encoder=encoder).files[0]
+
+    (duplicated,) = file.equal_repeats.examples
+    assert (file.rows, file.labels["joy"].positives) == (1501, 1500)
+    assert [(row.line, row.labels) for row in duplicated.occurrences] == [
+        (2, ("joy",)),
+        (1502, ("anger",)),
+    ]
+
+
 def test_a_clean_file_has_no_warning_but_the_cost_of_padding(tmp_path: Path, encoder: str) -> None:
     rows = [*many("happy", 30, "1,0"), *many("cross", 30, "0,1"), *many("both", 30, "1,1")]
 

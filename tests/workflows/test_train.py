@@ -439,7 +439,7 @@ def test_going_on_from_a_model_keeps_its_head_labels_and_tokenizer(
     again = evaluate(Predictor.load(tmp_path / "first"), VALIDATION)
     for name in ("jaccard", "macro_f1", "log_loss", "macro_roc_auc"):
         assert result.metrics[name] == pytest.approx(again.metrics[name], abs=1e-6)
-    assert "Model `first`" in (tmp_path / "second" / "README.md").read_text()
+    assert "model `first`" in (tmp_path / "second" / "README.md").read_text()
 
 
 def test_going_on_with_longer_texts_than_the_encoder_has_positions_for_is_refused(

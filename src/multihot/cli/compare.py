@@ -10,8 +10,8 @@ from multihot.cli.console import TextCounter, say
 
 __all__ = ["run"]
 
-_EPILOG = """Both models score the same texts. Every difference is A less B, with a 95 % interval by paired
-bootstrap and a p value by permutation; the labels' p values are also corrected together (Holm).
+_EPILOG = """Both models score the same texts. Every difference is A minus B, with a 95 % interval by paired
+bootstrap and a p-value by permutation; the p-values of labels are also corrected together (Holm).
 The file is read as the training file of A was; data.KEY=VALUE changes that. --json prints one
 document: {"rows", "metrics": {NAME: {"first", "second", "difference", "low", "high", "p_value",
 "visible_difference", "rows_for_half_a_point", ...}}, "labels": {NAME: {..., "p_value_holm"}}}.
@@ -19,12 +19,14 @@ document: {"rows", "metrics": {NAME: {"first", "second", "difference", "low", "h
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command with its arguments; return the exit code."""
     parser = new_parser("compare", "Compare two models on a labelled file.", _EPILOG)
     parser.add_argument("first", metavar="A", help="folder that 'multihot train' wrote")
-    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("second", metavar="B", help="model folder to compare with")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of resamples and swaps")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of bootstrap and permutation (default: 0)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,28 +17,30 @@ _EPILOG = """examples:
   multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt --empty-set-rule abstain
 
 goals: micro_f1, macro_f1, jaccard, subset_accuracy, precision>=P, recall>=R, top_k=K, cost=FP:FN.
-What is not given stays as the model has it. Only thresholds.json is written. The rows must not be
-those the model was trained on, nor those it will be tested on. Before and after are measured on
-these rows; the lines below them on rows that did not fit.
+What is not given stays as the model has it. Only thresholds.json is written. Use rows that are
+neither training nor test rows of the model. "before" and "after" are in-sample, measured on these
+rows; the lines below them are cross-fitted.
 --json prints one document: {"rows", "before", "after", "labels", "fit_report", "notes"}.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command with its arguments; return the exit code."""
     parser = new_parser(
-        "decide", "Fit goal, thresholds and calibration again, without training.", _EPILOG
+        "decide", "Tune goal, thresholds and calibration without training.", _EPILOG
     )
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
-    parser.add_argument("--goal", help="what thresholds are fitted for")
+    parser.add_argument("--goal", help="what thresholds are tuned for")
     parser.add_argument(
         "--thresholds", metavar="T", help="global, per_label, shrunk, by_frequency=T or a number"
     )
     parser.add_argument("--calibration", help="none, temperature, platt, beta or isotonic")
     parser.add_argument("--empty-set-rule", help="allow, at_least_one or abstain")
     parser.add_argument("--costs", metavar="FILE", help="label = [FP, FN] in TOML or JSON")
-    parser.add_argument("--seed", type=int, default=0, help="of folds and draws (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of folds and bootstrap samples (default: 0)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")

@@ -13,18 +13,20 @@ __all__ = ["run"]
 
 _EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
 --json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high", "error"}}, "labels":
-{...}}. "low" and "high" are 95 % intervals, null where there is none. "error" is 0 unless there are so
-many scores that metrics of their order are computed from bins. --reliability FILE adds the reliability
+{...}}. "low" and "high" are 95 % intervals, null where there is none. "error" bounds the error of
+ranking metrics that are computed from binned scores, of very large files; otherwise it is 0. --reliability FILE adds the reliability
 bins of each label to the JSON and draws them.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command with its arguments; return the exit code."""
     parser = new_parser("evaluate", "Score a model on a labelled file.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
-    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="use this threshold for every label"
+    )
     parser.add_argument(
         "--reliability", metavar="FILE", help="draw reliability diagrams (png, svg, pdf)"
     )

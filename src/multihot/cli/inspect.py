@@ -16,16 +16,19 @@ _EPILOG = """examples:
   multihot inspect reviews.tsv --encoder bert-base-uncased data.text_column=review
   multihot inspect runs/ec
 
-Give the training file first: the others are compared with it (leaks, label shares, unseen labels).
+Give the training file first: the others are compared with it (leaks, label frequencies, unseen
+labels).
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
-    parser = new_parser("inspect", "Look at data files, or at a model folder.", _EPILOG)
+    """Run the command with its arguments; return the exit code."""
+    parser = new_parser("inspect", "Report on data files, or on a model folder.", _EPILOG)
     parser.add_argument("targets", nargs="+", metavar="FILE|MODEL", help="files or one model")
-    parser.add_argument("--encoder", metavar="NAME|DIR", help="count tokens with this one's pieces")
-    parser.add_argument("--max-length", type=int, metavar="TOKENS", help="count texts cut at this")
+    parser.add_argument(
+        "--encoder", metavar="NAME|DIR", help="encoder whose tokenizer counts tokens"
+    )
+    parser.add_argument("--max-length", type=int, metavar="TOKENS", help="truncation length")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parse(parser, arguments)
 
@@ -42,23 +45,23 @@ def run(arguments: Sequence[str]) -> int:
     if not paths:
         raise OptionError("Give at least one file or model folder to inspect.")
     model = next((path for path in paths if is_artifact(Path(path))), None)
-    found: ArtifactSummary | Inspection
+    result: ArtifactSummary | Inspection
     if model is not None:
         if len(paths) > 1:
             raise OptionError(
-                f"{model} is a model folder: look at one model at a time, and at files without one."
+                f"{model} is a model folder: inspect one model at a time, without files."
             )
         if pairs or given.encoder is not None or given.max_length is not None:
             raise OptionError(
-                f"{model} is a model folder; data.KEY=VALUE, --encoder and --max-length are for files "
-                "of texts. Leave them out."
+                f"{model} is a model folder; data.KEY=VALUE, --encoder and --max-length apply to data "
+                "files only. Remove them."
             )
-        found = inspect_artifact(Path(model))
+        result = inspect_artifact(Path(model))
     else:
         data = data_options(pairs, {})
-        found = inspect_files(paths, data, encoder=given.encoder, max_length=given.max_length)
+        result = inspect_files(paths, data, encoder=given.encoder, max_length=given.max_length)
     if given.json:
-        print_json(found.to_json())
+        print_json(result.to_json())
     else:
-        sys.stdout.write(f"{found}\n")
+        sys.stdout.write(f"{result}\n")
     return 0

@@ -22,31 +22,31 @@ _EPILOG = """examples:
   multihot split all.tsv --output parts --parts train=0.9,test=0.1 data.split_by=author
   multihot split all.jsonl --output folds --folds 5 --seed 1
 
-Every part has about the same share of every label. Texts that are alike stay in one part. The lines
-of the file are copied as they are.
+Every label has about the same frequency in every part. Near-duplicate texts stay in one part. The lines
+of the file are copied unchanged.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command with its arguments; return the exit code."""
     parser = new_parser("split", "Split a labelled file, stratified by label.", _EPILOG)
-    parser.add_argument("words", nargs="+", metavar="FILE", help="file of texts and labels")
+    parser.add_argument("arguments", nargs="+", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the parts")
     parser.add_argument(
-        "--parts", metavar="NAME=SHARE,...", help="default: train=0.8,dev=0.1,test=0.1"
+        "--parts",
+        metavar="NAME=SIZE,...",
+        help="names and relative sizes (default: train=0.8,dev=0.1,test=0.1)",
     )
     parser.add_argument("--folds", type=int, metavar="K", help="K folds instead of parts")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="another one, another split"
-    )
-    parser.add_argument("--pairs", action="store_true", help="keep the share of label pairs too")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    parser.add_argument("--pairs", action="store_true", help="stratify by pairs of labels too")
     parser.add_argument("--force", action="store_true", help="replace files of the same names")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.usage = f"{parser.prog} FILE --output DIR [--option ...] [data.key=value ...]"
     given = parse(parser, arguments)
-    paths, assignments = files_and_assignments(given.words)
+    paths, assignments = files_and_assignments(given.arguments)
     if len(paths) != 1:
-        raise OptionError(f"Name one file to split; {len(paths)} were named.")
+        raise OptionError(f"Expected one file to split, not {len(paths)}.")
 
     from multihot.workflows.split import split
 
@@ -72,13 +72,13 @@ def run(arguments: Sequence[str]) -> int:
 def _parts(text: str) -> dict[str, float]:
     """Read `train=0.8,test=0.2`."""
     parts: dict[str, float] = {}
-    for word in text.split(","):
-        name, _, share = (piece.strip() for piece in word.partition("="))
+    for part in text.split(","):
+        name, _, size = (piece.strip() for piece in part.partition("="))
         try:
-            value = float(share)
+            value = float(size)
         except ValueError:
             raise OptionError(
-                f"--parts {text}: '{word}' is not NAME=SHARE, such as train=0.8."
+                f"--parts {text}: '{part}' is not NAME=SIZE, such as train=0.8."
             ) from None
         if name in parts:
             raise OptionError(f"--parts {text}: the part '{name}' occurs twice.")

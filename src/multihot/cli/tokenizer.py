@@ -18,16 +18,16 @@ _EPILOG = """examples:
   multihot tokenizer corpus/ more.jsonl.gz --cased --output runs/tokenizer
 
 A corpus is plain text with a blank line between documents, or JSON lines with "text" (a string) or
-"paragraphs" (a list of strings); gzip and Zstandard are unpacked. Give files or folders. Part of the
-documents is left out of training, and the tokenizer is measured on it.
+"paragraphs" (a list of strings), optionally compressed with gzip or Zstandard. Give files or folders.
+Part of the documents is held out of training to measure the tokenizer.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
-    parser = new_parser("tokenizer", "Make a WordPiece tokenizer as BERT has it.", _EPILOG)
+    """Run the command with its arguments; return the exit code."""
+    parser = new_parser("tokenizer", "Train a WordPiece tokenizer like BERT's.", _EPILOG)
     parser.add_argument("corpus", nargs="+", metavar="CORPUS", help="files or folders of documents")
-    parser.add_argument("--output", required=True, metavar="DIR", help="the tokenizer's folder")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the tokenizer")
     parser.add_argument(
         "--vocab-size",
         type=int,
@@ -36,17 +36,21 @@ def run(arguments: Sequence[str]) -> int:
         help=f"entries, special tokens included (default: {_DEFAULT_VOCAB_SIZE})",
     )
     case = parser.add_mutually_exclusive_group()
-    case.add_argument("--lowercase", action="store_true", help="drop case and accents (default)")
+    case.add_argument(
+        "--lowercase", action="store_true", help="lower-case and strip accents (default)"
+    )
     case.add_argument("--cased", action="store_true", help="keep case and accents")
-    parser.add_argument("--encoding", metavar="NAME", help="of the files (default: detected)")
+    parser.add_argument(
+        "--encoding", metavar="NAME", help="text encoding of the files (default: detected)"
+    )
     parser.add_argument(
         "--held-out",
         type=float,
         default=0.05,
-        metavar="SHARE",
-        help="share of the documents that the tokenizer is measured on (default: 0.05)",
+        metavar="FRACTION",
+        help="fraction of the documents to measure the tokenizer on (default: 0.05)",
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     given = parse(parser, arguments)
 
     from multihot.data.corpus.documents import read_corpus
@@ -71,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
             listener=listener,
         )
         save_tokenizer(tokenizer, output, lowercase=not given.cased)
-        listener.say(f"The tokenizer is in {output}.")
+        listener.say(f"Saved the tokenizer to {output}.")
     if given.json:
         print_json({"output": str(output), **coverage.to_json()})
     else:

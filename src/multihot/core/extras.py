@@ -1,4 +1,4 @@
-"""Whether optional packages are there, asked without importing them."""
+"""Whether optional packages are installed, checked without importing them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["require_network", "require_scipy", "require_training"]
 
 
 def require_network(purpose: str) -> None:
-    """Raise `MissingExtraError` unless what runs a network is installed; `purpose` needs it."""
+    """Raise `MissingExtraError` unless torch and transformers are installed; `purpose` needs them."""
     _require(("torch", "transformers"), purpose)
 
 

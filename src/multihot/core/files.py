@@ -1,4 +1,4 @@
-"""Files that are either complete or not there: write aside, flush, rename."""
+"""Files that are either complete or absent (write aside, flush, rename), and digests."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "GuardedText",
     "atomic_path",
     "atomic_text",
+    "digest_64",
     "flush_file",
     "flush_folder",
     "read_json",
@@ -49,7 +50,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except SafetensorError as error:
         raise StorageError(
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
-            "training run goes on with --resume."
+            "training run continues with --resume."
         ) from error
 
 
@@ -60,7 +61,7 @@ def flush_file(path: Path) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """Force the names inside the folder `path` to the disk (fsync); a no-op where unsupported."""
+    """Force the entries of the folder `path` to the disk (fsync); a no-op where unsupported."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -74,7 +75,7 @@ def flush_folder(path: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it and rename it to `path`.
 
-    On any error the temporary file is removed and `path` keeps its former content.
+    On any error the temporary file is removed and `path` keeps its previous content.
     """
     with _beside(path) as temporary, storage_errors(path):
         yield temporary
@@ -98,8 +99,8 @@ class GuardedText:
 def atomic_text(path: Path) -> Iterator[GuardedText]:
     """Yield a UTF-8 text file that becomes `path` when the block ends without an error.
 
-    Unlike in `atomic_path`, an `OSError` of the block that is not about this file stays what it is,
-    which suits blocks that read while they write.
+    Unlike in `atomic_path`, an `OSError` of the block that is not about this file passes unchanged,
+    for blocks that read while they write.
     """
     with _beside(path) as temporary:
         with storage_errors(path):
@@ -112,7 +113,7 @@ def atomic_text(path: Path) -> Iterator[GuardedText]:
         finally:
             with contextlib.suppress(
                 OSError
-            ):  # when the block failed, its error is the one to tell
+            ):  # when the block failed, its error is the one to report
                 handle.close()
 
 
@@ -155,7 +156,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_table(path: Path, option: str) -> dict[str, Any]:
-    """Read a table that the option `option` names: TOML, or JSON when the file is called `.json`.
+    """Read the table in the file of the option `option`: TOML, or JSON if it ends in `.json`.
 
     Raises `OptionError` when the file is missing or holds anything else.
     """
@@ -178,7 +179,7 @@ def read_table(path: Path, option: str) -> dict[str, Any]:
 def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
     """Return `content[key]`; raise `ArtifactError` naming the key when it is missing or mistyped.
 
-    `expected` is a type or a union of types, as for `isinstance`; a truth value is no number.
+    `expected` is a type or a union of types, as for `isinstance`; a bool is not a number.
     """
     if key not in content:
         raise ArtifactError(f"The key '{key}' is missing. Was the folder saved completely?")
@@ -187,6 +188,11 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
         name = getattr(expected, "__name__", expected)
         raise ArtifactError(f"The key '{key}' is {value!r}; expected a value of type {name}.")
     return value
+
+
+def digest_64(content: bytes) -> int:
+    """Return the first 8 bytes of the SHA-256 as a number, in little-endian order."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
 
 
 def sha256_of(path: Path) -> str:

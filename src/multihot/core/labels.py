@@ -1,11 +1,10 @@
-"""Label names and label values: the two things every other module agrees on.
+"""Label names and label values, as every other module uses them.
 
 Letters: `N` texts, `L` labels.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.files import digest_64
 from multihot.errors import LabelError
 
 __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
@@ -21,7 +21,7 @@ __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
-_HALF = 0.5  # as many for as against
+_HALF = 0.5  # a tie of the annotators
 
 
 def normalized_name(name: str) -> str:
@@ -31,7 +31,7 @@ def normalized_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Label names in a fixed order; the order of every column in the project.
+    """Label names in a fixed order, which is that of all label columns.
 
     Names are normalised to NFC and stripped; they must be non-empty, unique and free of control
     characters. Raises `LabelError` otherwise.
@@ -70,10 +70,10 @@ class LabelSpace:
 
 @dataclass(frozen=True)
 class LabelMatrix:
-    """Label values of N texts: 1 = has the label, 0 = has it not, NaN = unknown.
+    """Label values of N texts: 1 = positive, 0 = negative, NaN = unknown.
 
-    A value between 0 and 1 is *soft*: the share of annotators who gave the label. Training uses it as
-    it is; what decides or measures asks `hard()`.
+    A value between 0 and 1 is *soft*: the fraction of annotators who gave the label. Training uses it
+    as it is; thresholds and metrics use `hard()`.
 
     Attributes
     ----------
@@ -82,8 +82,8 @@ class LabelMatrix:
     values
         *Shape:* (N, L), float32, each between 0 and 1, or NaN.
     lists_all
-        Whether labels were given as lists of names, so that a name without a column is one that no
-        labelled text has. Without a 0/1 column, on the other hand, nothing is known about a label.
+        Whether labels were given as lists of names, so that a label without a column is negative in
+        every labelled text. With 0/1 columns, a label without a column is unknown.
     """
 
     space: LabelSpace
@@ -128,8 +128,8 @@ class LabelMatrix:
             for name in row or ():
                 if not isinstance(name, str):
                     raise LabelError(
-                        f"Row {number} has the label {name!r}, which is not a text. Write names as "
-                        "texts; rows of 0 and 1 are given as an array with their label names."
+                        f"Row {number} has the label {name!r}, which is not a string. Write names as "
+                        "strings; pass rows of 0 and 1 as an array together with the label names."
                     )
         if space is None:
             names = {normalized_name(name) for row in listed for name in row or ()}
@@ -164,9 +164,9 @@ class LabelMatrix:
         return bool(((self.values > 0) & (self.values < 1)).any())
 
     def hard(self) -> LabelMatrix:
-        """Return the labels without fractions: above 0.5 is 1, below is 0, 0.5 itself is unknown.
+        """Return the labels without fractions: above 0.5 is 1, below is 0, a tie (0.5) is unknown.
 
-        As many votes for a label as against it say nothing. Without fractions, the matrix itself.
+        Without fractions it is the matrix itself.
         """
         return replace(self, values=_hard_values(self.values)) if self.is_soft else self
 
@@ -201,7 +201,7 @@ class LabelMatrix:
         return replace(self, space=space, values=values)
 
     def to_names(self) -> list[list[str]]:
-        """Return the names that each text has, in column order (unknown counts as not having)."""
+        """Return the labels of each text by name, in column order (unknown counts as negative)."""
         return [
             [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
             for row in self.values
@@ -218,9 +218,8 @@ def _hard_values(values: FloatArray) -> FloatArray:
 def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint64]:
     """Return a hash of each row: its text with the names of its labels and of its unknown labels.
 
-    The order of the label columns plays no part, so that the same row is recognised in another file.
-    Fractions count as what they decide for (`LabelMatrix.hard`). It is the first 8 bytes of a SHA-256.
-    *Shape:* (N,), uint64.
+    It does not depend on the order of the label columns, so that the same row is recognised in another
+    file. Fractions are rounded first (`LabelMatrix.hard`). *Shape:* (N,), uint64.
     """
     labels = labels.hard()
     names = np.asarray(labels.space.names, dtype=object)
@@ -230,5 +229,5 @@ def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint
     rows = zip(texts, values == 1, np.isnan(values), strict=True)
     for row, (text, has, unknown) in enumerate(rows):
         content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
-        hashes[row] = int.from_bytes(hashlib.sha256(content.encode("ascii")).digest()[:8], "little")
+        hashes[row] = digest_64(content.encode("ascii"))
     return hashes

@@ -1,4 +1,4 @@
-"""How long-running work talks to whoever started it. Silent unless told otherwise."""
+"""Messages and progress of a long run; silent by default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Listener", "StepProgress"]
 
 @dataclass(frozen=True)
 class StepProgress:
-    """Where a training run stands after a step."""
+    """Progress of a training run after a step."""
 
     step: int
     total_steps: int
@@ -23,10 +23,10 @@ class StepProgress:
 
 
 class Listener:
-    """Receives what a run has to say; this one keeps silent."""
+    """Receives messages and progress of a run; this one ignores both."""
 
     def say(self, message: str) -> None:
-        """Receive a sentence for people."""
+        """Receive a message for the user."""
 
     def progress(self, update: StepProgress) -> None:
-        """Receive the state after a training step."""
+        """Receive the progress after a training step."""

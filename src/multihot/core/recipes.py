@@ -1,6 +1,6 @@
-"""Build frozen option dataclasses from recipes (TOML) and `key=value` pairs, and write them back.
+"""Frozen option dataclasses from recipes (TOML) and `key=value` pairs, and back.
 
-Nothing here knows a particular option. Unknown keys are errors with the nearest known name.
+Nothing here knows a particular option. An unknown key is an error that names the nearest known one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def updated(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` laid over it, table by table."""
+    """Return `base` updated with `changes`, nested tables merged."""
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
@@ -123,7 +123,7 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
         return None
     if value is None and kind == tuple[str, ...]:
         return ()
-    # The most specific reading first, so that `str | float` takes "0.5" as a number.
+    # The most specific type first, so that `str | float` takes "0.5" as a number.
     for candidate in sorted(allowed, key=_specificity):
         converted = _as(value, candidate)
         if converted is not None:
@@ -138,14 +138,14 @@ def _specificity(kind: Any) -> int:
 
 
 def _describe(kind: Any) -> str:
-    words = {
+    names = {
         bool: "true or false",
         int: "a whole number",
         float: "a number",
-        str: "a text",
+        str: "a string",
         types.NoneType: "none",
     }
-    return words.get(kind, "a list of names separated by commas")
+    return names.get(kind, "a list of names separated by commas")
 
 
 def _as(value: Any, kind: Any) -> Any:
@@ -164,8 +164,8 @@ def _as(value: Any, kind: Any) -> Any:
 def _as_bool(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
-    word = value.strip().lower() if isinstance(value, str) else ""
-    return True if word in _TRUE else False if word in _FALSE else None
+    text = value.strip().lower() if isinstance(value, str) else ""
+    return True if text in _TRUE else False if text in _FALSE else None
 
 
 def _as_number(value: Any, kind: type[int] | type[float]) -> int | float | None:
@@ -187,6 +187,6 @@ def _as_names(value: Any) -> tuple[str, ...] | None:
 
 
 def require(met: bool, name: str, value: object, expected: str) -> None:
-    """Raise `OptionError` with the option's name, what was given and what was expected."""
+    """Raise `OptionError` unless `met`, with the option's name, its value and what is expected."""
     if not met:
         raise OptionError(f"Option '{name}' is {value!r}; expected {expected}.")

@@ -1,4 +1,4 @@
-"""Plain tables for people."""
+"""Numbers and tables as plain text."""
 
 from __future__ import annotations
 

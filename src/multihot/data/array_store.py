@@ -1,13 +1,11 @@
-"""Arrays on disk: written piece by piece, opened again as mapped files, and a cache of them.
+"""Arrays in files: written piece by piece, opened again as mapped files, and a cache of them.
 
 FOLDER/NAME.bin    one per array
-       meta.json   written last: type and shape of each array, and what else was told
+       meta.json   written last: type and shape of each array, and facts about all of them
 
-A cache entry (tokens and labels of a file, scores of a teacher) adds its key in full and the SHA-256
-of each array. A folder is made aside and appears by one rename, so it is complete or not there; of
-several builders of one entry the first to rename wins, and what does not verify is made anew.
-
-Letters: `N` rows, `T` tokens of all rows together, `L` labels.
+An entry of the cache adds its key in full and the SHA-256 of each array. A folder is made aside and
+appears by one rename, so it is complete or absent; of several builders of one folder the first to
+rename wins, and what does not verify is made anew.
 """
 
 from __future__ import annotations
@@ -21,55 +19,219 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import (
-    flush_file,
-    flush_folder,
-    read_json,
-    sha256_of,
-    storage_errors,
-    write_json,
-)
-from multihot.data.tokens import TokenizedTexts
+from multihot.core.files import flush_folder, read_json, sha256_of, storage_errors, write_json
 from multihot.errors import StorageError
 
 __all__ = [
-    "META",
-    "STAGE",
     "ArrayWriter",
-    "EncodedRows",
+    "StoredArrays",
     "cache_folder",
     "entry_of",
-    "find_rows",
-    "hold_rows",
-    "map_array",
     "new_arrays",
+    "new_entry",
     "open_arrays",
-    "open_matrix",
-    "remove",
+    "open_entry",
     "remove_old",
-    "store_rows",
 ]
 
-META = "meta.json"
-"""File of an entry that is written last, and touched when the entry is used."""
-STAGE = ".writing-"
-"""How the name of an entry begins while it is written."""
-_OTHER_STAGE = re.compile(r"\.[0-9a-f]{32}\.\d+\.[0-9a-f]{8}")  # of `mapped_arrays.new_arrays`
-_ENTRY_NAME = re.compile("[0-9a-f]{32}")
+AnyArray = npt.NDArray[Any]
+
+StoredArrays = tuple[dict[str, AnyArray], dict[str, Any]]
+"""Mapped arrays by name, and the facts stored beside them."""
+
+_META = "meta.json"  # written last, and touched when an entry of the cache is used
+_FORMAT = 1  # raise it whenever the content of the arrays changes for the same key
+_ATTEMPTS = 5  # to put a folder in its place while others do the same
+_ENTRY_NAME = re.compile(r"[0-9a-f]{32}")
+_STAGE_NAME = re.compile(r"\.[0-9a-f]{32}\.\d+\.[0-9a-f]{8}")  # of an entry: see `_stage_of`
 _STAGE_DAYS, _UNUSED_DAYS = 7, 30  # left behind by a killed builder; not used by any run
 
 
+class ArrayWriter:
+    """Appends to named arrays of a folder that is being made; `facts` are stored beside them."""
+
+    def __init__(
+        self, folder: Path, types: Mapping[str, npt.DTypeLike], *, checksum: bool = False
+    ) -> None:
+        self.facts: dict[str, Any] = {}
+        self.lengths: dict[str, int] = {}
+        """Rows appended to each array so far."""
+        self.stored: StoredArrays | None = None
+        """What the finished folder holds; set when the block of `new_arrays` has ended."""
+        self._folder = folder
+        self._checksum = checksum
+        self._columns: dict[str, _Column] = {}
+        for name, dtype in types.items():
+            self._add(name, np.dtype(dtype), ())
+
+    def append(self, name: str, array: AnyArray) -> None:
+        """Append rows to an array; a new name takes the type and the row shape of its first piece."""
+        if name not in self._columns:
+            self._add(name, array.dtype, array.shape[1:])
+        self._columns[name].append(array)
+        self.lengths[name] += len(array)
+
+    def finish(self, key: str | None) -> dict[str, Any]:
+        """Flush everything to the disk, the description last, and return that."""
+        arrays = {name: column.finish(self.lengths[name]) for name, column in self._columns.items()}
+        meta: dict[str, Any] = {} if key is None else {"format": _FORMAT, "key": key}
+        meta |= {"arrays": arrays} | ({"facts": self.facts} if self.facts else {})
+        write_json(self._folder / _META, meta)
+        with storage_errors(self._folder):
+            flush_folder(self._folder)
+        return meta
+
+    def close(self) -> None:
+        """Close all files."""
+        for column in self._columns.values():
+            column.close()
+
+    def _add(self, name: str, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
+        path = self._folder / f"{name}.bin"
+        self._columns[name] = _Column(path, dtype, row_shape, checksum=self._checksum)
+        self.lengths[name] = 0
+
+
+class _Column:
+    """The file of one array that is being written."""
+
+    def __init__(
+        self, path: Path, dtype: np.dtype[Any], row_shape: tuple[int, ...], *, checksum: bool
+    ) -> None:
+        self._path = path
+        self._dtype = dtype.newbyteorder("<")
+        self._row_shape = row_shape
+        self._digest = hashlib.sha256() if checksum else None
+        self._handle: BinaryIO
+        with storage_errors(path):
+            self._handle = path.open("xb")
+
+    def append(self, array: AnyArray) -> None:
+        content = array.astype(self._dtype, copy=False).tobytes()
+        if self._digest is not None:
+            self._digest.update(content)
+        with storage_errors(self._path):
+            self._handle.write(content)
+
+    def finish(self, num_rows: int) -> dict[str, Any]:
+        """Flush the file to the disk and return its description."""
+        with storage_errors(self._path):
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+            self._handle.close()
+        found = {"dtype": self._dtype.str, "shape": [num_rows, *self._row_shape]}
+        return found if self._digest is None else {**found, "sha256": self._digest.hexdigest()}
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._handle.close()
+
+
+def open_arrays(folder: Path, *, key: str | None = None) -> StoredArrays | None:
+    """Return mapped arrays and facts; `None` unless all files are there in their size.
+
+    With the `key` of a cache entry, it must be the entry's own and every array have its SHA-256.
+    """
+    try:
+        meta = read_json(folder / _META)
+        if key is not None:
+            if meta["format"] != _FORMAT or meta["key"] != key:
+                return None
+            for name, array in meta["arrays"].items():
+                if sha256_of(folder / f"{name}.bin") != array["sha256"]:
+                    return None
+        return _mapped(folder, meta)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@contextmanager
+def new_arrays(
+    folder: Path, types: Mapping[str, npt.DTypeLike] | None = None, *, key: str | None = None
+) -> Iterator[ArrayWriter]:
+    """Yield a writer; when the block ends without an error, `folder` holds what was written.
+
+    Where another process was first, its folder stays. Raises `StorageError` when something cannot
+    be written; then, and when the block raises, nothing is left behind.
+
+    Parameters
+    ----------
+    folder
+        Appears complete, or not at all.
+    types
+        Arrays that are to exist even if nothing is appended, of one dimension.
+    key
+        Makes it an entry of the cache: see `open_arrays`.
+    """
+    stage = _stage_of(folder)
+    with storage_errors(folder):
+        stage.mkdir(parents=True)
+    try:
+        writer = ArrayWriter(stage, types or {}, checksum=key is not None)
+        with contextlib.closing(writer):
+            yield writer
+            meta = writer.finish(key)
+        writer.stored = _publish(stage, folder, key) or _mapped(folder, meta)
+    finally:
+        _remove(stage)
+
+
+def _stage_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def _publish(stage: Path, folder: Path, key: str | None) -> StoredArrays | None:
+    """Rename the stage to the folder; return the arrays of another builder who was first."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            os.rename(stage, folder)
+            flush_folder(folder.parent)
+        except OSError as error:
+            if (others := open_arrays(folder, key=key)) is not None:
+                return others
+            if attempt == _ATTEMPTS - 1:
+                other = "" if key is None else ", or name another folder in MULTIHOT_CACHE"
+                raise StorageError(
+                    f"Cannot write {folder}: {error.strerror or error}. Delete it{other}."
+                ) from error
+            # Something else has this name: damaged, or not ours.
+            aside = _stage_of(folder)
+            with contextlib.suppress(OSError):
+                os.rename(folder, aside)
+            _remove(aside)
+        else:
+            return None
+    return None
+
+
+def _mapped(folder: Path, meta: Mapping[str, Any]) -> StoredArrays:
+    """Map the arrays that `meta` describes; one of another size raises `ValueError`."""
+    arrays = {
+        name: _map_array(folder / f"{name}.bin", array["dtype"], array["shape"])
+        for name, array in meta["arrays"].items()
+    }
+    return arrays, dict(meta.get("facts", {}))
+
+
+def _map_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> AnyArray:
+    kind, wanted = np.dtype(dtype), tuple(shape)
+    if path.stat().st_size != kind.itemsize * math.prod(wanted):
+        raise ValueError(f"{path}: the size of the file does not match its description.")
+    if 0 in wanted:  # an empty file cannot be mapped
+        return np.zeros(wanted, kind)
+    return np.asarray(np.memmap(path, kind, mode="r", shape=wanted))
+
+
 def cache_folder() -> Path | None:
-    """Return where entries lie; `None` when the cache is switched off (`MULTIHOT_CACHE=off`).
+    """Return where entries are; `None` when the cache is switched off (`MULTIHOT_CACHE=off`).
 
     `MULTIHOT_CACHE` names the folder; without it, it is the platform's: `~/.cache/multihot` (or
     below `XDG_CACHE_HOME`), `~/Library/Caches/multihot`, `%LOCALAPPDATA%/multihot`.
@@ -88,336 +250,47 @@ def cache_folder() -> Path | None:
     return Path(base).expanduser() / "multihot" / "tokens"
 
 
+def entry_of(folder: Path, key: str) -> Path:
+    """Return the folder of the entry with this key, a text that holds all that the arrays depend on."""
+    return folder / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:32]
+
+
+def open_entry(folder: Path, key: str) -> StoredArrays | None:
+    """Open an entry; `None` when there is none, or when a byte of it is not what was written."""
+    entry = entry_of(folder, key)
+    if (stored := open_arrays(entry, key=key)) is not None:
+        with contextlib.suppress(OSError):
+            os.utime(entry / _META)  # what is in use does not grow old
+    return stored
+
+
+@contextmanager
+def new_entry(folder: Path, key: str) -> Iterator[ArrayWriter]:
+    """Yield the writer of an entry, as `new_arrays` does; old entries of the cache are removed."""
+    with new_arrays(entry_of(folder, key), key=key) as writer:
+        remove_old(folder)
+        yield writer
+
+
 def remove_old(folder: Path) -> None:
     """Remove what killed builders left a week ago, and entries that no run used for a month."""
     now = time.time()
     for path in folder.iterdir():
-        if path.name.startswith(STAGE) or _OTHER_STAGE.fullmatch(path.name):
+        if _STAGE_NAME.fullmatch(path.name):
             witness, days = path, _STAGE_DAYS
         elif _ENTRY_NAME.fullmatch(path.name):
-            witness, days = path / META, _UNUSED_DAYS
+            witness, days = path / _META, _UNUSED_DAYS
         else:  # not ours
             continue
         with contextlib.suppress(OSError):
             if now - witness.stat().st_mtime > days * 86400:
-                remove(path)
+                _remove(path)
 
 
-def remove(path: Path) -> None:
-    """Delete a file or a folder as far as possible, without a word."""
+def _remove(path: Path) -> None:
+    """Delete a file or a folder as far as possible; errors are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-_META = "meta.json"
-
-
-class ArrayWriter:
-    """Appends to named arrays; `facts` are stored beside them as JSON."""
-
-    def __init__(self, folder: Path, types: Mapping[str, npt.DTypeLike], stack: ExitStack) -> None:
-        self.facts: dict[str, Any] = {}
-        self.lengths = dict.fromkeys(types, 0)
-        self._folder = folder
-        self._types = {name: np.dtype(kind).newbyteorder("<") for name, kind in types.items()}
-        self._files = {
-            name: stack.enter_context((folder / f"{name}.bin").open("xb")) for name in types
-        }
-
-    def append(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Append to an array; values are cast to its type."""
-        with storage_errors(self._folder):
-            self._files[name].write(array.astype(self._types[name], copy=False).tobytes())
-        self.lengths[name] += len(array)
-
-    def finish(self) -> None:
-        """Flush everything to the disk, the description last."""
-        for name, file in self._files.items():
-            with storage_errors(self._folder):
-                file.close()
-                flush_file(self._folder / f"{name}.bin")
-        arrays = {name: (self._types[name].str, self.lengths[name]) for name in self._types}
-        write_json(self._folder / _META, {"arrays": arrays, "facts": self.facts})
-
-
-def open_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]] | None:
-    """Return the mapped arrays and the facts; `None` unless all files are there in their size."""
-    try:
-        meta = read_json(folder / _META)
-        arrays = {
-            name: map_array(folder / f"{name}.bin", dtype, (length,))
-            for name, (dtype, length) in meta["arrays"].items()
-        }
-        return arrays, dict(meta["facts"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def open_matrix(
-    folder: Path, name: str, shape: tuple[int, int]
-) -> tuple[npt.NDArray[Any], dict[str, Any]] | None:
-    """Return one array as a mapped matrix, and the facts; `None` unless all of it is there."""
-    found = open_arrays(folder)
-    if found is None or name not in found[0] or found[0][name].size != math.prod(shape):
-        return None
-    return found[0][name].reshape(shape), found[1]
-
-
-def map_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> npt.NDArray[Any]:
-    """Map a file for reading; raise `ValueError` when its size is not that of `dtype` and `shape`."""
-    kind, wanted = np.dtype(dtype), tuple(shape)
-    if path.stat().st_size != kind.itemsize * math.prod(wanted):
-        raise ValueError(f"{path} has another size than its description says.")
-    if 0 in wanted:  # an empty file cannot be mapped
-        return np.zeros(wanted, kind)
-    return np.asarray(np.memmap(path, kind, mode="r", shape=wanted))
-
-
-@contextmanager
-def new_arrays(folder: Path, types: Mapping[str, npt.DTypeLike]) -> Iterator[ArrayWriter]:
-    """Yield a writer; when the block ends without an error, `folder` holds what was written.
-
-    Where another process was first, its folder stays. Raises `StorageError` when something cannot
-    be written; then, and when the block raises, nothing is left behind.
-    """
-    stage = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with storage_errors(folder):
-        stage.mkdir(parents=True)
-    try:
-        with ExitStack() as stack:
-            with storage_errors(folder):
-                writer = ArrayWriter(stage, types, stack)
-            yield writer
-            writer.finish()
-        with storage_errors(folder):
-            flush_folder(stage)
-            _publish(stage, folder)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _publish(stage: Path, folder: Path) -> None:
-    if open_arrays(folder) is None:  # not there, or damaged
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(FileExistsError):
-        try:
-            os.rename(stage, folder)
-        except OSError:
-            if open_arrays(folder) is None:  # nobody else was first
-                raise
-    flush_folder(folder.parent)
-
-
-_FORMAT = 1  # raise it whenever the content of the arrays changes for the same key
-_ATTEMPTS = 5  # to put an entry in its place while others do the same
-_TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
-_OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
-
-AnyArray = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class EncodedRows:
-    """What training needs of N rows, without their texts.
-
-    Attributes
-    ----------
-    tokens
-        Token ids of each row.
-    codes
-        *Shape:* (N, L). uint8: 0 = has it not, 1 = has the label, 2 = unknown. Of soft labels
-        float32: the values themselves, NaN = unknown.
-    hashes
-        *Shape:* (N,), uint64. Hash of text and labels of each row.
-    lines
-        *Shape:* (N,), int64. 1-based line of each row in its file.
-    weights
-        *Shape:* (N,), float32. What each row counts in training; `None` = 1 each.
-    groups
-        *Shape:* (N,), uint64. Hash of what keeps rows on one side of a split; `None` = nothing does.
-    """
-
-    tokens: TokenizedTexts
-    codes: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-    hashes: npt.NDArray[np.uint64]
-    lines: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32] | None = None
-    groups: npt.NDArray[np.uint64] | None = None
-
-
-def entry_of(folder: Path, key: str) -> Path:
-    """Return the folder of the entry whose key, a text that tells all it depends on, is `key`."""
-    return folder / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:32]
-
-
-def find_rows(folder: Path, key: str) -> EncodedRows | None:
-    """Open an entry; `None` when there is none, or when a byte of it is not what was written."""
-    entry = entry_of(folder, key)
-    try:
-        meta = read_json(entry / META)
-        if meta["format"] != _FORMAT or meta["key"] != key:
-            return None
-        for name, array in meta["arrays"].items():
-            if sha256_of(entry / f"{name}.bin") != array["sha256"]:
-                return None
-        rows = _mapped(entry, meta["arrays"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(entry / META)  # what is in use does not grow old
-    return rows
-
-
-def hold_rows(chunks: Iterable[EncodedRows]) -> EncodedRows:
-    """Join chunks in memory."""
-    pieces: dict[str, list[AnyArray]] = {}
-    for arrays in _arrays(chunks):
-        for name, array in arrays.items():
-            pieces.setdefault(name, []).append(array)
-    return _rows({name: np.concatenate(found) for name, found in pieces.items()})
-
-
-def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> EncodedRows:
-    """Write an entry chunk by chunk and open it; memory does not grow with the number of chunks.
-
-    There must be at least one chunk. Raises `StorageError` when the entry cannot be written; what
-    `chunks` raises passes through. In both cases nothing is left behind.
-    """
-    entry = entry_of(folder, key)
-    stage = folder / f"{STAGE}{entry.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    with storage_errors(folder):
-        stage.mkdir(parents=True)
-    try:
-        remove_old(folder)
-        arrays = _write_arrays(stage, chunks)
-        with storage_errors(stage):
-            write_json(stage / META, {"format": _FORMAT, "key": key, "arrays": arrays})
-            flush_folder(stage)
-        if (others := _publish_token_cache(stage, entry, key)) is not None:
-            return others
-        return _mapped(entry, arrays)
-    finally:
-        remove(stage)
-
-
-class _Column:
-    """One array that is being written: bytes go to the disk and into the hash."""
-
-    def __init__(self, path: Path, first: AnyArray) -> None:
-        self.path = path
-        self.dtype = first.dtype.str
-        self.tail = first.shape[1:]
-        self.num_rows = 0
-        self._digest = hashlib.sha256()
-        self._handle: BinaryIO
-        with storage_errors(path):
-            self._handle = path.open("xb")
-
-    def append(self, array: AnyArray) -> None:
-        content = np.ascontiguousarray(array).tobytes()
-        self._digest.update(content)
-        self.num_rows += len(array)
-        with storage_errors(self.path):
-            self._handle.write(content)
-
-    def finish(self) -> dict[str, Any]:
-        """Flush the file to the disk and return its line of `meta.json`."""
-        with storage_errors(self.path):
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
-            self._handle.close()
-        shape = [self.num_rows, *self.tail]
-        return {"dtype": self.dtype, "shape": shape, "sha256": self._digest.hexdigest()}
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._handle.close()
-
-
-def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
-    """Yield the arrays of each chunk by name, offsets counted on over all chunks."""
-    num_tokens, is_first = 0, True
-    codes_type: np.dtype[Any] | None = None
-    for chunk in chunks:
-        codes_type = codes_type or chunk.codes.dtype
-        # Codes and soft labels side by side would take the code of an unknown label for a value.
-        assert chunk.codes.dtype == codes_type, "chunks with and without soft labels"
-        tokens = chunk.tokens
-        offsets = tokens.offsets + num_tokens
-        named: dict[str, AnyArray] = {
-            "offsets": offsets if is_first else offsets[1:],
-            "truncated": tokens.truncated,
-            "hashes": chunk.hashes,
-            "lines": chunk.lines,
-        }
-        found = {name: array.astype(_TYPES[name], copy=False) for name, array in named.items()}
-        for name, kind in _OPTIONAL_TYPES.items():
-            if (array := getattr(chunk, name)) is not None:
-                found[name] = array.astype(kind, copy=False)
-        for name, array in (("ids", tokens.ids), ("codes", chunk.codes)):
-            found[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        yield found
-        num_tokens, is_first = int(offsets[-1]), False
-
-
-def _write_arrays(stage: Path, chunks: Iterable[EncodedRows]) -> dict[str, dict[str, Any]]:
-    columns: dict[str, _Column] = {}
-    try:
-        for arrays in _arrays(chunks):
-            for name, array in arrays.items():
-                if name not in columns:
-                    columns[name] = _Column(stage / f"{name}.bin", array)
-                columns[name].append(array)
-        return {name: column.finish() for name, column in columns.items()}
-    finally:
-        for column in columns.values():
-            column.close()
-
-
-def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
-    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
-    return EncodedRows(
-        tokens,
-        arrays["codes"],
-        arrays["hashes"],
-        arrays["lines"],
-        arrays.get("weights"),
-        arrays.get("groups"),
-    )
-
-
-def _mapped(entry: Path, described: dict[str, dict[str, Any]]) -> EncodedRows:
-    """Map the arrays of an entry; a file of another size than its shape raises `ValueError`."""
-    return _rows(
-        {
-            name: map_array(entry / f"{name}.bin", array["dtype"], array["shape"])
-            for name, array in described.items()
-        }
-    )
-
-
-def _publish_token_cache(stage: Path, entry: Path, key: str) -> EncodedRows | None:
-    """Rename the stage to the entry; return the rows of another builder who was first."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            os.rename(stage, entry)
-            flush_folder(entry.parent)
-        except OSError as error:
-            if (others := find_rows(entry.parent, key)) is not None:
-                return others
-            if attempt == _ATTEMPTS - 1:
-                raise StorageError(
-                    f"Cannot write {entry}: {error.strerror or error}. Delete it, or name another "
-                    "folder in MULTIHOT_CACHE."
-                ) from error
-            # Something else has this name: damaged, or not ours.
-            aside = stage.with_name(f"{stage.name}.{attempt}")
-            with contextlib.suppress(OSError):
-                os.rename(entry, aside)
-            remove(aside)
-        else:
-            return None
-    return None

@@ -17,12 +17,9 @@ from multihot.data.tokens import TokenizedTexts
 __all__ = [
     "Batch",
     "EpochBatches",
-    "PackedBatch",
     "epoch_batches",
     "length_sorted_batches",
     "make_batch",
-    "packed_batch",
-    "padded_batch",
 ]
 
 IndexArray = npt.NDArray[np.int64]
@@ -32,73 +29,47 @@ _BUCKET_BATCHES = 50  # batches whose rows are sorted by length together; the re
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to the longest of them.
+    """Rows padded to the longest of them, or packed: one after the other, without padding.
 
     Attributes
     ----------
     rows
-        *Shape:* (B,), int64. Row numbers in the data.
+        *Shape:* (B,), int64. Their indices in the arrays that they were gathered from.
     input_ids
-        *Shape:* (B, S), int64.
+        *Shape:* padded (B, S), packed (T,), int64.
     attention_mask
-        *Shape:* (B, S), int64; 1 = token, 0 = padding.
+        *Shape:* (B, S), int64; 1 = token, 0 = padding. `None` = packed.
+    cu_seq_lens
+        *Shape:* (B + 1,), int64. Packed row `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
+        `None` = padded.
     labels
         *Shape:* (B, L), float32 between 0 and 1, NaN = unknown; `None` for prediction.
     weights
-        *Shape:* (B,), float32. What each row counts in training; `None` = 1 each.
+        *Shape:* (B,), float32. Weight of each row in training; `None` = 1 each.
     """
 
-    rows: npt.NDArray[np.int64]
-    input_ids: npt.NDArray[np.int64]
-    attention_mask: npt.NDArray[np.int64]
+    rows: IndexArray
+    input_ids: IndexArray
+    attention_mask: IndexArray | None = None
+    cu_seq_lens: IndexArray | None = None
     labels: npt.NDArray[np.float32] | None = None
     weights: npt.NDArray[np.float32] | None = None
 
     @property
     def num_tokens(self) -> int:
         """Tokens without padding."""
-        return int(self.attention_mask.sum())
+        return (
+            len(self.input_ids) if self.attention_mask is None else int(self.attention_mask.sum())
+        )
 
     @property
-    def texts(self) -> list[npt.NDArray[np.int64]]:
+    def texts(self) -> list[IndexArray]:
         """Token ids of each row, without padding."""
+        if self.attention_mask is None:
+            assert self.cu_seq_lens is not None
+            return np.split(self.input_ids, self.cu_seq_lens[1:-1])
         lengths = self.attention_mask.sum(axis=1)
         return [ids[:length] for ids, length in zip(self.input_ids, lengths, strict=True)]
-
-
-@dataclass(frozen=True)
-class PackedBatch:
-    """Rows one after the other, without padding.
-
-    Attributes
-    ----------
-    rows
-        *Shape:* (B,), int64. Row numbers in the data.
-    input_ids
-        *Shape:* (T,), int64.
-    cu_seq_lens
-        *Shape:* (B + 1,), int64. Row `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
-    labels
-        *Shape:* (B, L), float32 between 0 and 1, NaN = unknown; `None` for prediction.
-    weights
-        *Shape:* (B,), float32. What each row counts in training; `None` = 1 each.
-    """
-
-    rows: npt.NDArray[np.int64]
-    input_ids: npt.NDArray[np.int64]
-    cu_seq_lens: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.float32] | None = None
-    weights: npt.NDArray[np.float32] | None = None
-
-    @property
-    def num_tokens(self) -> int:
-        """T."""
-        return len(self.input_ids)
-
-    @property
-    def texts(self) -> list[npt.NDArray[np.int64]]:
-        """Token ids of each row."""
-        return np.split(self.input_ids, self.cu_seq_lens[1:-1])
 
 
 @dataclass(frozen=True)
@@ -123,11 +94,11 @@ class EpochBatches:
         return len(self.bounds) - 1
 
     def __getitem__(self, position: int) -> IndexArray:
-        """Return the row numbers of a batch, counted from 0."""
+        """Return the row numbers of the batch at this position."""
         if not 0 <= position < len(self):
             raise IndexError(position)
-        place = position if self.turns is None else self.turns[position]
-        return self.order[self.bounds[place] : self.bounds[place + 1]]
+        number = position if self.turns is None else self.turns[position]
+        return self.order[self.bounds[number] : self.bounds[number + 1]]
 
     def __iter__(self) -> Iterator[IndexArray]:
         return (self[position] for position in range(len(self)))
@@ -192,8 +163,8 @@ def _budget_bounds(lengths: IndexArray, batch_tokens: int) -> IndexArray:
 
 
 def length_sorted_batches(
-    lengths: npt.NDArray[np.int64], token_budget: int, max_rows: int = 256
-) -> list[npt.NDArray[np.int64]]:
+    lengths: IndexArray, token_budget: int, max_rows: int = 256
+) -> list[IndexArray]:
     """Return batches of similar length for prediction, longest first.
 
     A batch holds at most `max_rows` rows and `token_budget` tokens, padding included (but at least
@@ -210,54 +181,42 @@ def length_sorted_batches(
     return batches
 
 
-def padded_batch(
-    tokenized: TokenizedTexts,
-    rows: npt.NDArray[np.int64],
-    pad_id: int,
-    labels: npt.NDArray[np.float32] | None = None,
-) -> Batch:
-    """Gather `rows` and pad them on the right with `pad_id` to the longest of them."""
-    starts, lengths = tokenized.spans(rows)
-    positions = np.arange(int(lengths.max(initial=0)))
-    attention_mask = positions[None, :] < lengths[:, None]
-    input_ids = np.full(attention_mask.shape, pad_id, dtype=np.int64)
-    input_ids[attention_mask] = tokenized.ids[
-        (starts[:, None] + positions[None, :])[attention_mask]
-    ]
-    return Batch(
-        rows,
-        input_ids,
-        attention_mask.astype(np.int64),
-        None if labels is None else labels[rows],
-    )
-
-
-def packed_batch(
-    tokenized: TokenizedTexts,
-    rows: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.float32] | None = None,
-) -> PackedBatch:
-    """Gather `rows` one after the other."""
-    starts, lengths = tokenized.spans(rows)
-    cu_seq_lens = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(cu_seq_lens[-1]) + np.repeat(starts - cu_seq_lens[:-1], lengths)
-    return PackedBatch(
-        rows,
-        tokenized.ids[places].astype(np.int64),
-        cu_seq_lens,
-        None if labels is None else labels[rows],
-    )
-
-
 def make_batch(
     tokenized: TokenizedTexts,
-    rows: npt.NDArray[np.int64],
+    rows: IndexArray,
     pad_id: int,
-    labels: npt.NDArray[np.float32] | None = None,
     *,
     packed: bool,
-) -> Batch | PackedBatch:
-    """Gather `rows` packed or padded; rows without any token have no place in a packed batch."""
-    if packed and bool((tokenized.spans(rows)[1] > 0).all()):
-        return packed_batch(tokenized, rows, labels)
-    return padded_batch(tokenized, rows, pad_id, labels)
+    labels: npt.NDArray[np.float32] | None = None,
+    weights: npt.NDArray[np.float32] | None = None,
+) -> Batch:
+    """Gather the tokens of `rows`, packed or padded; with a row of no tokens always padded.
+
+    `labels` and `weights` are those of the rows already: (B, L) and (B,).
+    """
+    starts, lengths = tokenized.spans(rows)
+    if packed and bool((lengths > 0).all()):
+        input_ids, cu_seq_lens = _packed(tokenized.ids, starts, lengths)
+        return Batch(rows, input_ids, None, cu_seq_lens, labels, weights)
+    input_ids, attention_mask = _padded(tokenized.ids, starts, lengths, pad_id)
+    return Batch(rows, input_ids, attention_mask, None, labels, weights)
+
+
+def _padded(
+    ids: npt.NDArray[np.unsignedinteger], starts: IndexArray, lengths: IndexArray, pad_id: int
+) -> tuple[IndexArray, IndexArray]:
+    """Return input ids and attention mask. *Shapes:* (B, S) each."""
+    positions = np.arange(int(lengths.max(initial=0)))
+    is_token = positions[None, :] < lengths[:, None]
+    input_ids = np.full(is_token.shape, pad_id, dtype=np.int64)
+    input_ids[is_token] = ids[(starts[:, None] + positions[None, :])[is_token]]
+    return input_ids, is_token.astype(np.int64)
+
+
+def _packed(
+    ids: npt.NDArray[np.unsignedinteger], starts: IndexArray, lengths: IndexArray
+) -> tuple[IndexArray, IndexArray]:
+    """Return input ids, (T,), and where each row begins, (B + 1,)."""
+    cu_seq_lens = np.concatenate([[0], np.cumsum(lengths)])
+    positions = np.arange(cu_seq_lens[-1]) + np.repeat(starts - cu_seq_lens[:-1], lengths)
+    return ids[positions].astype(np.int64), cu_seq_lens

@@ -1,7 +1,7 @@
 r"""Copy the rows of a table into several files, in the table's own format.
 
 Text tables and JSON lines are copied line by line, byte for byte: quotes, line ends, encoding and byte
-order mark stay. Letters: `N` rows, `F` files.
+order mark are kept. Letters: `N` rows, `F` files.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["copy_rows", "part_ending"]
 BoolArray = npt.NDArray[np.bool_]
 LineArray = npt.NDArray[np.int64]
 
-_TEXT = ("csv", "tsv", "jsonl")
-_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8)
-_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TEXT_FORMATS = ("csv", "tsv", "jsonl")
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8)
+_BYTE_ORDER_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def part_ending(path: str | Path, data: DataOptions) -> str:
-    """Return the ending of files that `copy_rows` writes of a table: its own, or `.jsonl`."""
+    """Return the extension of the files that `copy_rows` writes: that of the table, or `.jsonl`."""
     kind = file_format(path, data)
-    if kind in (*_TEXT, "parquet"):
+    if kind in (*_TEXT_FORMATS, "parquet"):
         return Path(path).suffix or f".{kind}"
     return ".jsonl"
 
@@ -54,29 +54,29 @@ def copy_rows(
     lines
         *Shape:* (N,), int64. The 1-based line or row number of every row.
     wanted
-        For each of F files, which rows go there. *Shape:* (N,), bool, each.
+        For each of F files, which rows it gets. *Shape:* (N,), bool, each.
 
     Returns
     -------
     notes
-        What could not be kept as it was.
+        What could not be preserved.
 
     Raises
     ------
     DataError
-        The table has changed since `lines` were found.
+        The table has changed since `lines` were read.
     StorageError
         A file cannot be written.
     """
     kind = file_format(path, data)
-    if kind in _TEXT:
+    if kind in _TEXT_FORMATS:
         _copy_lines(Path(path), data, lines, wanted)
         return []
     if kind == "parquet":
         _copy_parquet(Path(path), wanted)
         return []
     _copy_as_json(path, data, wanted)
-    return ["The parts are JSON lines, since rows of this format cannot be copied as they are."]
+    return ["The parts are JSON lines, because rows of this format cannot be copied unchanged."]
 
 
 def _copy_lines(
@@ -84,7 +84,7 @@ def _copy_lines(
 ) -> None:
     encoding = file_encoding(path, data.encoding).name
     mark = _mark(path, encoding)
-    chosen = np.stack(list(wanted.values()), axis=1)  # (N, F)
+    is_wanted = np.stack(list(wanted.values()), axis=1)  # (N, F)
     row, next_line = -1, int(lines[0])
     with ExitStack() as stack:
         files = []
@@ -92,14 +92,13 @@ def _copy_lines(
             with storage_errors(target):
                 files.append(stack.enter_context(target.open("xb")))
                 files[-1].write(mark)
-        receivers = files  # the lines before the first row, such as a header, belong to all
-        number = 0
+        targets = files  # every file gets the lines before the first row, such as a header
         for number, content in enumerate(_raw_lines(path, encoding, mark), start=1):
             if number == next_line:
                 row += 1
                 next_line = int(lines[row + 1]) if row + 1 < len(lines) else -1
-                receivers = [files[place] for place in np.flatnonzero(chosen[row])]
-            for file in receivers:
+                targets = [files[index] for index in np.flatnonzero(is_wanted[row])]
+            for file in targets:
                 with storage_errors(path):
                     file.write(content)
         if row != len(lines) - 1:
@@ -109,11 +108,11 @@ def _copy_lines(
 
 
 def _mark(path: Path, encoding: str) -> bytes:
-    """Return the byte order mark of a file, empty where it has none."""
+    """Return the byte order mark of a file, empty if it has none."""
     with path.open("rb") as handle:
         head = handle.read(4)
-    known = _MARKS_16 if encoding.startswith("utf-16") else _MARKS
-    return next((mark for mark in known if head.startswith(mark)), b"")
+    marks = _BYTE_ORDER_MARKS_16 if encoding.startswith("utf-16") else _BYTE_ORDER_MARKS
+    return next((mark for mark in marks if head.startswith(mark)), b"")
 
 
 def _raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
@@ -124,13 +123,13 @@ def _raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
             big = mark in (codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
             codec = f"{encoding}-{'be' if big else 'le'}"
         for number, line in enumerate(read_lines(path, encoding)):
-            # A codec with its byte order in its name takes the mark for a character.
+            # A codec with its byte order in its name decodes the mark as a character.
             yield (line if number or not mark else line.removeprefix("\ufeff")).encode(codec)
         return
     with path.open("rb") as handle:
         handle.seek(len(mark))
-        for part in handle:  # ends at a line feed; a carriage return alone ends a line as well
-            yield from _LINE.findall(part) if b"\r" in part else (part,)
+        for piece in handle:  # ends at a line feed; a carriage return alone ends a line as well
+            yield from _LINE.findall(piece) if b"\r" in piece else (piece,)
 
 
 def _copy_parquet(path: Path, wanted: Mapping[Path, BoolArray]) -> None:
@@ -148,10 +147,10 @@ def _copy_parquet(path: Path, wanted: Mapping[Path, BoolArray]) -> None:
         start = 0
         for batch in file.iter_batches():
             for target, rows in wanted.items():
-                chosen = rows[start : start + batch.num_rows]
-                if chosen.any():
+                selected = rows[start : start + batch.num_rows]
+                if selected.any():
                     with storage_errors(target):
-                        writers[target].write_batch(batch.filter(pyarrow.array(chosen)))
+                        writers[target].write_batch(batch.filter(pyarrow.array(selected)))
             start += batch.num_rows
     for target in wanted:
         flush_file(target)

@@ -1,23 +1,32 @@
-"""The rows of a run: tokenised once, matched by name, set aside, and described to the user."""
+"""The rows of a run: tokenised once, selected by index, split for validation, and described.
+
+Letters: `M` rows of the origin, `N` rows of a subset, `B` rows of a batch, `L` labels.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from multihot.core.labels import LabelSpace
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_generator
-from multihot.data.array_store import EncodedRows
-from multihot.data.encode import encode_file, encode_texts
+from multihot.data.batches import Batch, make_batch
+from multihot.data.encode import EncodedRows, encode_file, encode_texts
 from multihot.data.examples import Examples
-from multihot.data.label_codes import LabelCells
+from multihot.data.label_codes import (
+    LabelTotals,
+    has_known_label,
+    label_totals,
+    label_values,
+    positive_cells,
+)
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.stratify import split_positives, split_units, units_of
 from multihot.data.tokens import TokenizedTexts
@@ -26,6 +35,7 @@ from multihot.errors import DataError, MultihotError
 __all__ = [
     "EncodedExamples",
     "Labelled",
+    "Subset",
     "describe_rows",
     "encode",
     "label_space",
@@ -35,87 +45,144 @@ __all__ = [
 Labelled = Examples | LabelledFile
 """Labelled rows: in memory, or a file that is read piece by piece."""
 
+IntArray = npt.NDArray[np.int64]
+
 _FEW_ROWS = 50  # below this one row moves a threshold's goal by more than a percent
 _HASHES_AT_ONCE = 2**20
-_CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """Tokens, labels in the model's order, and hashes of N rows; their texts stay where they came from.
+    """All M rows of an origin as tokens, label codes and hashes; their texts stay in the origin.
 
     Attributes
     ----------
     origin
-        Where the rows came from; asked again only to name a row to people.
-    stored
-        All rows of the origin, in memory or in mapped files.
-    tokens, labels
-        Those of the N rows.
-    places
-        *Shape:* (N,), int64. Where in `stored` each row is; `None` = all, in their order.
+        Where the rows came from; read again only to name a row.
+    space
+        The labels, in the order of the columns of `rows.codes`.
+    rows
+        The arrays, in memory or in mapped files.
     """
 
     origin: Labelled
-    stored: EncodedRows
-    tokens: TokenizedTexts
-    labels: LabelCells
-    places: npt.NDArray[np.int64] | None = None
+    space: LabelSpace
+    rows: EncodedRows
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.rows.hashes)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> EncodedExamples:
-        """Return the given rows in the given order; only their places are copied."""
-        places = rows if self.places is None else self.places[rows]
-        # One array of places serves both views.
-        tokens = replace(self.stored.tokens.take(places), rows=places)
-        labels = LabelCells(self.labels.space, self.stored.codes, places)
-        return replace(self, tokens=tokens, labels=labels, places=places)
+    def names(self, indices: IntArray) -> list[str]:
+        """Return id, file (of several) and line of each given row."""
+        ids = _ids(self.origin, indices.tolist())
+        return [
+            f"{ids.get(index, f'row {index + 1}')} ({_file_of(self.origin, index)}line "
+            f"{self.rows.lines[index]})"
+            for index in indices.tolist()
+        ]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some rows of encoded examples, in an order of their own, as `torch.utils.data.Subset`.
+
+    The arrays of the dataset stay whole; `indices`, (N,), int64, are applied where values are asked
+    for.
+    """
+
+    dataset: EncodedExamples
+    indices: IntArray
+
+    @classmethod
+    def whole(cls, dataset: EncodedExamples) -> Subset:
+        """Return all rows in their order."""
+        return cls(dataset, np.arange(len(dataset)))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, positions: IntArray) -> Subset:
+        """Return the rows at the given positions of this subset, in the given order."""
+        return Subset(self.dataset, self.indices[positions])
+
+    @property
+    def space(self) -> LabelSpace:
+        """The L labels."""
+        return self.dataset.space
+
+    @property
+    def origin(self) -> Labelled:
+        """Where the rows came from."""
+        return self.dataset.origin
+
+    @property
+    def tokens(self) -> TokenizedTexts:
+        """Token ids of all M rows of the dataset."""
+        return self.dataset.rows.tokens
+
+    def lengths(self) -> IntArray:
+        """Return the tokens of each row. *Shape:* (N,)."""
+        return self.tokens.spans(self.indices)[1]
+
+    def num_truncated(self) -> int:
+        """Return how many texts were cut to `max_length`."""
+        return int(self.tokens.truncated[self.indices].sum())
 
     def hashes(self) -> npt.NDArray[np.uint64]:
         """Return the hash of each row. *Shape:* (N,)."""
-        return self.stored.hashes if self.places is None else self.stored.hashes[self.places]
+        return self.dataset.rows.hashes[self.indices]
 
-    def weights_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
-        """Return what the given rows count in training, `None` = 1 each. *Shapes:* (B,) -> (B,)."""
-        if self.stored.weights is None:
-            return None
-        return self.stored.weights[rows if self.places is None else self.places[rows]]
+    def labels(self) -> LabelMatrix:
+        """Return all label values in memory, at four bytes a cell."""
+        return LabelMatrix(self.space, label_values(self.dataset.rows.codes, self.indices))
 
-    def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
-        """Return a number for each given row, equal where a split must not part them; `None` = none.
+    def label_totals(self) -> LabelTotals:
+        """Count the known cells and the positives of each label."""
+        return label_totals(self.dataset.rows.codes, self.indices)
 
-        *Shapes:* (B,) -> (B,), int64.
+    def has_known_label(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have a known label. *Shape:* (N,)."""
+        return has_known_label(self.dataset.rows.codes, self.indices)
+
+    def positive_cells(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have which label (above 0.5). *Shape:* (N, L)."""
+        return positive_cells(self.dataset.rows.codes, self.indices)
+
+    def batch(self, positions: IntArray, pad_id: int, *, packed: bool) -> Batch:
+        """Gather the rows at the given positions, with labels and weights; see `make_batch`."""
+        rows, indices = self.dataset.rows, self.indices[positions]
+        return make_batch(
+            rows.tokens,
+            indices,
+            pad_id,
+            packed=packed,
+            labels=label_values(rows.codes, indices),
+            weights=None if rows.weights is None else rows.weights[indices],
+        )
+
+    def units(self) -> IntArray | None:
+        """Return a number for each row, equal where a split must keep rows together; `None` = none.
+
+        *Shape:* (N,), int64.
         """
-        if self.stored.groups is None:
+        if self.dataset.rows.groups is None:
             return None
-        groups = self.stored.groups[rows if self.places is None else self.places[rows]]
+        groups = self.dataset.rows.groups[self.indices]
         return units_of(np.where(groups == 0, -1, np.unique(groups, return_inverse=True)[1]))
 
     def fingerprint(self) -> str:
-        """SHA-256 over all rows in their order: texts, labels and weights."""
+        """Return the SHA-256 over all rows in their order: texts, labels and weights."""
         digest = hashlib.sha256()
-        stored = self.stored
-        arrays: list[npt.NDArray[Any] | None] = [stored.hashes, stored.weights]
-        if stored.codes.dtype == np.float32:  # the hashes know whether a text has a label, no more
-            arrays.append(stored.codes)
+        rows = self.dataset.rows
+        arrays: list[npt.NDArray[Any]] = [rows.hashes]
+        if rows.weights is not None:
+            arrays.append(rows.weights)
+        if rows.codes.dtype == np.float32:  # hashes tell whether a text has a label, no fraction
+            arrays.append(rows.codes)
         for array in arrays:
-            for start in range(0, 0 if array is None else len(self), _HASHES_AT_ONCE):
-                part = slice(start, start + _HASHES_AT_ONCE)
-                assert array is not None
-                digest.update(array[part if self.places is None else self.places[part]].tobytes())
+            for start in range(0, len(self), _HASHES_AT_ONCE):
+                digest.update(array[self.indices[start : start + _HASHES_AT_ONCE]].tobytes())
         return digest.hexdigest()
-
-    def names(self, rows: npt.NDArray[np.int64]) -> list[str]:
-        """Return id and line of each given row, as people find it in their file."""
-        places = (rows if self.places is None else self.places[rows]).tolist()
-        ids = _ids(self.origin, places)
-        return [
-            f"{ids.get(place, f'row {place + 1}')} ({_file_of(self.origin, place)}line "
-            f"{self.stored.lines[place]})"
-            for place in places
-        ]
 
 
 def label_space(labelled: Labelled) -> LabelSpace:
@@ -135,140 +202,137 @@ def encode(
     listener: Listener | None = None,
     *,
     labels_required: bool = True,
-) -> EncodedExamples:
+) -> Subset:
     """Match the labels to `space` by name and tokenise the texts to `max_length` tokens.
 
     A large file is read in pieces and kept in the cache (see `encode_file`). Raises `DataError` when
-    no row has a weight above 0 or, unless others will teach them, a known label.
+    no row has a weight above 0 or, with `labels_required`, a known label.
     """
     if isinstance(labelled, LabelledFile):
         say = (listener or Listener()).say
-        stored = encode_file(labelled, space, tokenizer, max_length, say)
+        rows = encode_file(labelled, space, tokenizer, max_length, say)
     else:
-        stored = encode_texts(labelled, space, tokenizer, max_length)
-    found = EncodedExamples(labelled, stored, stored.tokens, LabelCells(space, stored.codes))
-    if labels_required and not found.labels.labelled().any():
+        rows = encode_texts(labelled, space, tokenizer, max_length)
+    encoded = Subset.whole(EncodedExamples(labelled, space, rows))
+    if labels_required and not encoded.has_known_label().any():
         raise DataError("has no row with a known label.", path=labelled.source)
-    if stored.weights is not None and not (stored.weights > 0).any():
+    if rows.weights is not None and not (rows.weights > 0).any():
         raise DataError("has no row with a weight above 0.", path=labelled.source)
-    return found
+    return encoded
 
 
 def with_validation(
-    training: EncodedExamples,
-    validation: EncodedExamples | None,
+    training: Subset,
+    validation: Subset | None,
     *,
     fraction: float,
     seed: int,
     listener: Listener,
-) -> tuple[EncodedExamples, EncodedExamples]:
+) -> tuple[Subset, Subset]:
     """Return training and validation rows.
 
     Without `validation`, a stratified `fraction` of the training rows is set aside, drawn from
-    `seed`. Rows of one group (`data.split_by`) stay together, so that the number set aside may then
-    be another.
+    `seed`. Rows of one group (`data.split_by`) stay together, so that the number may then be
+    another.
     """
     if validation is not None:
         return training, validation
-    generator = named_generator(seed, "validation split")
-    # Rows without any known label can train nothing and judge nothing, so they are not set aside.
-    labelled = np.flatnonzero(training.labels.labelled())
-    if len(labelled) < 2:
+    # Rows without any known label can neither train nor measure anything, so they are not set aside.
+    positions = np.flatnonzero(training.has_known_label())
+    if len(positions) < 2:
         raise DataError(
-            f"has {len(labelled)} rows with a known label; training needs at least two, one of them "
+            f"has {len(positions)} rows with a known label; training needs at least two, one of them "
             "for validation.",
             path=training.origin.source,
         )
-    positive, units = training.labels.is_positive(labelled), training.units(labelled)
+    chosen = positions[_validation_positions(training.take(positions), fraction, seed)]
+    kept = np.ones(len(training), dtype=np.bool_)
+    kept[chosen] = False
+    listener.say(
+        f"No validation file: {len(chosen)} of {len(positions)} labelled rows are set aside, "
+        "stratified by label, to choose the epoch and fit the thresholds."
+    )
+    return training.take(np.flatnonzero(kept)), training.take(chosen)
+
+
+def _validation_positions(labelled: Subset, fraction: float, seed: int) -> IntArray:
+    """Return which of the labelled rows are for validation."""
+    generator = named_generator(seed, "validation split")
+    positive, units = labelled.positive_cells(), labelled.units()
     if units is None:
-        _, chosen = split_positives(positive, fraction, generator)
-    elif len(np.unique(units)) > 1:
-        chosen = np.flatnonzero(split_units(positive, units, (1 - fraction, fraction), generator))
-    else:
+        return split_positives(positive, fraction, generator)[1]
+    if len(np.unique(units)) == 1:
         raise DataError(
             "All rows have one value in data.split_by and must stay together, so that none can be set "
             "aside. Give a validation file of its own.",
-            path=training.origin.source,
+            path=labelled.origin.source,
         )
-    held_out = labelled[chosen]
-    kept = np.ones(len(training), dtype=np.bool_)
-    kept[held_out] = False
-    listener.say(
-        f"No validation file: {len(held_out)} of {len(labelled)} labelled rows are set aside, "
-        "stratified by label, to choose the epoch and fit the thresholds."
-    )
-    return training.take(np.flatnonzero(kept)), training.take(held_out)
+    parts = split_units(positive, units, (1 - fraction, fraction), generator)
+    return np.flatnonzero(parts)
 
 
 def describe_rows(
-    train_set: EncodedExamples,
-    held_out: EncodedExamples | None,
+    train_set: Subset,
+    validation_set: Subset | None,
     max_length: int,
     listener: Listener,
     *,
     label_tokens: int = 0,
     taught: bool = False,
 ) -> None:
-    """Say how many rows there are, and which texts, cells and labels need a second look.
+    """Report how many rows there are, and which texts, cells and labels need a second look.
 
-    Without `held_out` all rows are trained on. `label_tokens` of each text's tokens are label names.
-    With `taught` a teacher will say something of the unknown labels of the training rows.
+    Without `validation_set` all rows are trained on. `label_tokens` of each text's tokens are label
+    names. With `taught`, teacher scores stand in for the unknown labels of the training rows.
     """
-    names = f", of which the label names take {label_tokens}" if label_tokens else ""
     parts = [(train_set, "training")]
-    if held_out is not None:
-        parts.append((held_out, "validation"))
-    counts = " and ".join(f"{len(part)} {name}" for part, name in parts)
-    listener.say(f"{counts} rows, {len(train_set.labels.space)} labels.")
-    for part, name in parts:
-        if cut := int(part.tokens.truncated.sum()):
+    if validation_set is not None:
+        parts.append((validation_set, "validation"))
+    sizes = " and ".join(f"{len(part)} {name}" for part, name in parts)
+    listener.say(f"{sizes} rows, {len(train_set.space)} labels.")
+    names = f", of which the label names take {label_tokens}" if label_tokens else ""
+    totals = [part.label_totals() for part, _ in parts]
+    for (part, name), total in zip(parts, totals, strict=True):
+        if cut := part.num_truncated():
             listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens{names}.")
-        if num_unknown := part.labels.num_unknown():
-            what = "left to the teacher" if taught and part is train_set else "masked"
+        if num_unknown := len(part) * len(part.space) - int(total.known.sum()):
+            what = "filled with teacher scores" if taught and name == "training" else "masked"
             listener.say(f"{num_unknown} {name} label cells are unknown and {what}.")
-    if held_out is not None and len(held_out) < _FEW_ROWS:
+    if validation_set is not None and len(validation_set) < _FEW_ROWS:
         listener.say(
-            f"Only {len(held_out)} validation rows choose the epoch and the thresholds: both "
-            "will follow chance. Label more rows, or raise validation_fraction."
+            f"Only {len(validation_set)} validation rows, too few: the selected epoch and thresholds "
+            "will have high variance. Label more rows, or raise validation_fraction."
         )
-    without = _without_positives(train_set.labels)
+    without = [train_set.space.names[label] for label in np.flatnonzero(totals[0].positives == 0)]
     if without:
         listener.say(f"No training row has these labels: {', '.join(without)}.")
 
 
-def _without_positives(labels: LabelCells) -> list[str]:
-    return [
-        name
-        for name, count in zip(labels.space.names, labels.positives(), strict=True)
-        if count == 0
-    ]
-
-
-def _file_of(origin: Labelled, place: int) -> str:
+def _file_of(origin: Labelled, index: int) -> str:
     """Return the file that a row is from, where there are several."""
     for part in origin.parts if isinstance(origin, LabelledFile) else ():
-        if place < len(part):
+        if index < len(part):
             return f"{part.source}, "
-        place -= len(part)
+        index -= len(part)
     return ""
 
 
-def _ids(origin: Labelled, places: Sequence[int]) -> dict[int, str]:
-    """Return the ids of rows by their place; those that a file no longer has are left out."""
+def _ids(origin: Labelled, indices: Sequence[int]) -> dict[int, str]:
+    """Return the ids of rows by their index; those that a file no longer has are left out."""
     if isinstance(origin, Examples):
-        return {place: origin.ids[place] for place in places}
-    found: dict[int, str] = {}
+        return {index: origin.ids[index] for index in indices}
+    ids: dict[int, str] = {}
     start = 0
     try:
-        for chunk in origin.chunks(_CHUNK_ROWS):
-            ids = dict(enumerate(chunk.ids, start))
-            found |= {place: ids[place] for place in places if place in ids}
+        for chunk in origin.chunks():
+            ids |= {
+                index: chunk.ids[index - start]
+                for index in indices
+                if start <= index < start + len(chunk)
+            }
             start += len(chunk)
-            if len(found) == len(set(places)):
+            if len(ids) == len(set(indices)):
                 break
-    except (
-        MultihotError,
-        OSError,
-    ):  # the file is gone or has changed; the lines are known all the same
-        return found
-    return found
+    except (MultihotError, OSError):
+        return ids  # the file is gone or has changed; line numbers are known all the same
+    return ids

@@ -1,11 +1,12 @@
-"""Labelled rows to tokens, label codes and hashes: in memory, or through the cache for large files."""
+"""Labelled rows to tokens, label codes and hashes: in memory, or in the cache for large files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,33 +14,66 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import sha256_of
+from multihot.core.files import digest_64, sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
 from multihot.core.recipes import to_plain
-from multihot.data.array_store import (
-    EncodedRows,
-    cache_folder,
-    entry_of,
-    find_rows,
-    hold_rows,
-    store_rows,
-)
+from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
-from multihot.data.label_codes import label_codes
-from multihot.data.labelled_file import LabelledFile
-from multihot.data.tokens import tokenize
+from multihot.data.label_codes import CodeArray, label_codes
+from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
+from multihot.data.tokens import TokenizedTexts, tokenize
 from multihot.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["SMALL_FILE_BYTES", "encode_file", "encode_texts"]
+__all__ = [
+    "SMALL_FILE_BYTES",
+    "EncodedRows",
+    "encode_file",
+    "encode_texts",
+    "hold_rows",
+    "load_rows",
+    "store_rows",
+]
+
+AnyArray = npt.NDArray[Any]
 
 SMALL_FILE_BYTES = 16 * 2**20
-"""Files below are tokenised anew by every run, in seconds, and held in memory."""
+"""Smaller files are tokenised anew by every run, in seconds, and held in memory."""
 
-_CHUNK_ROWS = 1024
+_TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
+_OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """What training needs of N rows, without their texts; the arrays may lie in mapped files.
+
+    Attributes
+    ----------
+    tokens
+        Token ids of each row.
+    codes
+        *Shape:* (N, L). Label values, as `label_codes.CodeArray` has them.
+    hashes
+        *Shape:* (N,), uint64. Hash of text and labels of each row.
+    lines
+        *Shape:* (N,), int64. 1-based line of each row in its file.
+    weights
+        *Shape:* (N,), float32. Weight of each row in training; `None` = 1 each.
+    groups
+        *Shape:* (N,), uint64. Hash of what keeps rows on one side of a split, 0 = nothing;
+        `None` = nothing for any row.
+    """
+
+    tokens: TokenizedTexts
+    codes: CodeArray
+    hashes: npt.NDArray[np.uint64]
+    lines: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32] | None = None
+    groups: npt.NDArray[np.uint64] | None = None
 
 
 def encode_texts(
@@ -61,10 +95,9 @@ def encode_texts(
 
 
 def _group_hashes(groups: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return a hash of each value, the first 8 bytes of a SHA-256; 0 for an empty one."""
-    digests = (hashlib.sha256(value.encode("utf-8")).digest()[:8] for value in groups)
-    hashes = [int.from_bytes(digest, "little") for digest in digests]
-    return np.where(np.array(groups) == "", 0, np.array(hashes, dtype=np.uint64)).astype(np.uint64)
+    """Return a hash of each value, 0 for an empty one."""
+    hashes = [digest_64(value.encode("utf-8")) if value else 0 for value in groups]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def encode_file(
@@ -73,8 +106,10 @@ def encode_file(
     tokenizer: Tokenizer,
     max_length: int,
     say: Callable[[str], None],
+    *,
+    chunk_rows: int = WINDOW_ROWS,
 ) -> EncodedRows:
-    """Return the rows of a file, which is read in pieces.
+    """Return the rows of a file, which is read `chunk_rows` at a time.
 
     The cache is used for files of 16 MB or more: their rows are tokenised once into mapped files,
     which every later run with the same file, reading options, labels, tokenizer and `max_length`
@@ -83,7 +118,7 @@ def encode_file(
     """
 
     def chunks() -> Iterator[EncodedRows]:
-        for part in file.chunks(_CHUNK_ROWS):
+        for part in file.chunks(chunk_rows):
             yield encode_texts(part, space, tokenizer, max_length)
 
     paths, folder = [Path(part.source) for part in file.parts or (file,)], cache_folder()
@@ -96,23 +131,90 @@ def encode_file(
     before = [_state(path) for path in paths]
     key = _key(file, space, tokenizer, max_length)
     entry = entry_of(folder, key)
-    if (known := find_rows(folder, key)) is not None:
-        say(f"The tokens of {file.source} were made before: {entry}.")
+    if (known := load_rows(folder, key)) is not None:
+        say(f"Using cached tokens of {file.source}: {entry}.")
         return known
     say(
         f"Tokenising {file.source} once, into {entry}. MULTIHOT_CACHE names another folder, or "
         "is off."
     )
     try:
-        rows = store_rows(folder, key, _unchanged(chunks(), paths, before))
+        return store_rows(folder, key, _unchanged(chunks(), paths, before))
     except StorageError as error:
         say(f"{error} Until then the tokens are held in memory.")
-        return hold_rows(chunks())
-    return rows
+    return hold_rows(chunks())
+
+
+def load_rows(folder: Path, key: str) -> EncodedRows | None:
+    """Open an entry of the cache; `None` unless it is there and verifies."""
+    stored = open_entry(folder, key)
+    try:
+        return None if stored is None else _rows(stored[0])
+    except KeyError:  # not all arrays are there
+        return None
+
+
+def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> EncodedRows:
+    """Write an entry of the cache chunk by chunk and open it; one chunk at a time is in memory.
+
+    There must be at least one chunk. Raises `StorageError` when the entry cannot be written; what
+    `chunks` raises passes through. In both cases nothing is left behind.
+    """
+    with new_entry(folder, key) as writer:
+        for arrays in _arrays(chunks):
+            for name, array in arrays.items():
+                writer.append(name, array)
+    assert writer.stored is not None
+    return _rows(writer.stored[0])
+
+
+def hold_rows(chunks: Iterable[EncodedRows]) -> EncodedRows:
+    """Join chunks in memory."""
+    pieces: dict[str, list[AnyArray]] = {}
+    for arrays in _arrays(chunks):
+        for name, array in arrays.items():
+            pieces.setdefault(name, []).append(array)
+    return _rows({name: np.concatenate(parts) for name, parts in pieces.items()})
+
+
+def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
+    """Yield the arrays of each chunk by name, offsets counted on over all chunks."""
+    num_tokens, is_first = 0, True
+    codes_type: np.dtype[Any] | None = None
+    for chunk in chunks:
+        codes_type = codes_type or chunk.codes.dtype
+        # Codes and soft labels side by side would take the code of an unknown label for a value.
+        assert chunk.codes.dtype == codes_type, "chunks with and without soft labels"
+        tokens = chunk.tokens
+        offsets = tokens.offsets + num_tokens
+        named: dict[str, AnyArray] = {
+            "offsets": offsets if is_first else offsets[1:],
+            "truncated": tokens.truncated,
+            "hashes": chunk.hashes,
+            "lines": chunk.lines,
+        }
+        arrays = {name: array.astype(_TYPES[name], copy=False) for name, array in named.items()}
+        for name, kind in _OPTIONAL_TYPES.items():
+            if (array := getattr(chunk, name)) is not None:
+                arrays[name] = array.astype(kind, copy=False)
+        yield {**arrays, "ids": tokens.ids, "codes": chunk.codes}
+        num_tokens, is_first = int(offsets[-1]), False
+
+
+def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
+    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
+    return EncodedRows(
+        tokens,
+        arrays["codes"],
+        arrays["hashes"],
+        arrays["lines"],
+        arrays.get("weights"),
+        arrays.get("groups"),
+    )
 
 
 def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length: int) -> str:
-    """Return everything that decides what the rows become, as one text."""
+    """Return everything that the encoded rows depend on, as one string."""
     return json.dumps(
         {
             "files": [_facts(part) for part in file.parts or (file,)],
@@ -126,14 +228,14 @@ def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length
 
 
 def _facts(file: LabelledFile) -> dict[str, Any]:
-    """Return everything that decides what one file says."""
+    """Return everything that the content of one file depends on."""
     names = file.data.label_names
     return {
         "file": sha256_of(Path(file.source)),
         # The ending decides the reader.
         "ending": Path(file.source).suffix.lower(),
         "data": to_plain(file.data),
-        # Indices in label cells stand for what this file says.
+        # Label cells may hold indices into this file.
         "label_names": sha256_of(Path(names)) if names not in (None, KNOWN_LABELS) else None,
         "labels": file.space.names,
     }

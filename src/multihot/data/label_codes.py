@@ -1,138 +1,114 @@
-"""Label values in one byte a cell, wherever they lie: in memory or in a mapped file.
+"""Label values in one byte a cell, in memory or in a mapped file.
 
 Soft labels, which may be any fraction, take four.
 
-Letters: `N` texts, `L` labels, `B` rows of a batch.
+Letters: `M` rows of the arrays, `N` rows that are selected, `L` labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix, LabelSpace
+__all__ = [
+    "CodeArray",
+    "LabelTotals",
+    "has_known_label",
+    "label_codes",
+    "label_totals",
+    "label_values",
+    "positive_cells",
+]
 
-__all__ = ["LabelCells", "label_codes"]
-
-CodeArray = npt.NDArray[np.uint8]
+CodeArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""*Shape:* (M, L). uint8: 0 = negative, 1 = positive, 2 = unknown. Of soft labels float32: the values
+themselves, NaN = unknown."""
+BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
-IndexArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64]
 
 _UNKNOWN = 2
 _VALUES = np.array([0, 1, np.nan], dtype=np.float32)  # what the codes stand for
-_WINDOW_CELLS = 2**24  # cells looked at together; bounds memory, whatever N is
+_WINDOW_CELLS = 2**24  # cells in memory at once, whatever N is
 
 
-def label_codes(values: FloatArray) -> CodeArray:
+def label_codes(values: FloatArray) -> npt.NDArray[np.uint8]:
     """Return 0, 1 and NaN as 0, 1 and 2. *Shapes:* (N, L), float32 -> (N, L), uint8."""
     return np.where(np.isnan(values), _UNKNOWN, values).astype(np.uint8)
 
 
+def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArray:
+    """Return the values of the given rows (default: all), NaN = unknown. *Shape:* (N, L), float32."""
+    chosen = codes if indices is None else codes[indices]
+    return np.asarray(chosen, np.float32) if _is_soft(chosen) else _VALUES[chosen]
+
+
 @dataclass(frozen=True)
-class LabelCells:
-    """Label values of N texts.
+class LabelTotals:
+    """Counts over the selected rows, one for each of L labels."""
 
-    Attributes
-    ----------
-    space
-        The names of the L columns.
-    codes
-        *Shape:* (M, L). uint8: 0 = has it not, 1 = has the label, 2 = unknown. Of soft labels
-        float32: the values themselves, NaN = unknown.
-    rows
-        *Shape:* (N,), int64. Which rows of `codes` these are; `None` = all, in their order.
-    """
-
-    space: LabelSpace
-    codes: CodeArray | FloatArray
-    rows: IndexArray | None = None
-
-    @classmethod
-    def of_matrix(cls, labels: LabelMatrix) -> LabelCells:
-        """Return the cells of a matrix in memory."""
-        values = labels.values
-        return cls(labels.space, values if labels.is_soft else label_codes(values))
-
-    def __len__(self) -> int:
-        return len(self.codes if self.rows is None else self.rows)
-
-    def values(self, rows: IndexArray) -> FloatArray:
-        """Return the values of the given rows, NaN = unknown. *Shapes:* (B,) -> (B, L), float32."""
-        codes = self.codes[self._places(rows)]
-        return np.asarray(codes, np.float32) if _is_soft(codes) else _VALUES[codes.astype(np.uint8)]
-
-    def take(self, rows: IndexArray) -> LabelCells:
-        """Return the given rows in the given order, without a copy of their cells."""
-        return replace(self, rows=self._places(rows))
-
-    def matrix(self) -> LabelMatrix:
-        """Return all values in memory, at four bytes a cell."""
-        return LabelMatrix(self.space, self.values(np.arange(len(self))))
-
-    def is_positive(self, rows: IndexArray) -> npt.NDArray[np.bool_]:
-        """Return which of the given rows have which label (above 0.5). *Shapes:* (B,) -> (B, L)."""
-        found = np.empty((len(rows), len(self.space)), dtype=np.bool_)
-        for start, codes in self._windows(rows):
-            found[start : start + len(codes)] = _has(codes)
-        return found
-
-    def positives(self) -> IndexArray:
-        """Return the number of texts that have each label. *Shape:* (L,), int64."""
-        count = np.zeros(len(self.space), dtype=np.int64)
-        for _, codes in self._windows():
-            count += _has(codes).sum(axis=0)
-        return count
-
-    def sums(self) -> npt.NDArray[np.float64]:
-        """Return the sum of the known values of each label; without fractions its positives. (L,)."""
-        total = np.zeros(len(self.space), dtype=np.float64)
-        for _, codes in self._windows():
-            values = codes if _is_soft(codes) else _has(codes)
-            total += np.nansum(values, axis=0, dtype=np.float64)
-        return total
-
-    def known(self) -> IndexArray:
-        """Return the number of texts of which each label is known. *Shape:* (L,), int64."""
-        count = np.zeros(len(self.space), dtype=np.int64)
-        for _, codes in self._windows():
-            count += _known(codes).sum(axis=0)
-        return count
-
-    def num_unknown(self) -> int:
-        """Return the number of unknown cells."""
-        return sum(int((~_known(codes)).sum()) for _, codes in self._windows())
-
-    def labelled(self) -> npt.NDArray[np.bool_]:
-        """Return which texts have a known cell. *Shape:* (N,)."""
-        found = np.empty(len(self), dtype=np.bool_)
-        for start, codes in self._windows():
-            found[start : start + len(codes)] = _known(codes).any(axis=1)
-        return found
-
-    def _places(self, rows: IndexArray) -> IndexArray:
-        return rows if self.rows is None else self.rows[rows]
-
-    def _windows(
-        self, rows: IndexArray | None = None
-    ) -> Iterator[tuple[int, CodeArray | FloatArray]]:
-        """Yield position and codes of so many rows at a time that little memory is taken."""
-        size = max(1, _WINDOW_CELLS // len(self.space))
-        for start in range(0, len(self) if rows is None else len(rows), size):
-            end = start + size
-            part = np.arange(start, min(end, len(self))) if rows is None else rows[start:end]
-            yield start, self.codes[self._places(part)]
+    known: IntArray
+    """Rows in which the label is known."""
+    positives: IntArray
+    """Rows that have the label (above 0.5)."""
+    sums: npt.NDArray[np.float64]
+    """Sums of the known values; equal to `positives` where no value is a fraction."""
 
 
-def _has(codes: CodeArray | FloatArray) -> npt.NDArray[np.bool_]:
+def label_totals(
+    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
+) -> LabelTotals:
+    """Count labels over the given rows in one pass, `window_cells` cells at a time."""
+    num_labels = codes.shape[1]
+    known, positives = np.zeros((2, num_labels), dtype=np.int64)
+    sums = np.zeros(num_labels, dtype=np.float64)
+    for _, part in _windows(codes, indices, window_cells):
+        known += _known(part).sum(axis=0)
+        positives += _positive(part).sum(axis=0)
+        if _is_soft(part):
+            sums += np.nansum(part, axis=0, dtype=np.float64)
+    return LabelTotals(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
+
+
+def has_known_label(
+    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
+) -> BoolArray:
+    """Return which of the given rows have a known cell. *Shape:* (N,)."""
+    result = np.empty(len(indices), dtype=np.bool_)
+    for start, part in _windows(codes, indices, window_cells):
+        result[start : start + len(part)] = _known(part).any(axis=1)
+    return result
+
+
+def positive_cells(
+    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
+) -> BoolArray:
+    """Return which of the given rows have which label (above 0.5). *Shape:* (N, L)."""
+    result = np.empty((len(indices), codes.shape[1]), dtype=np.bool_)
+    for start, part in _windows(codes, indices, window_cells):
+        result[start : start + len(part)] = _positive(part)
+    return result
+
+
+def _windows(
+    codes: CodeArray, indices: IntArray, window_cells: int
+) -> Iterator[tuple[int, CodeArray]]:
+    """Yield position and codes of a few rows at a time."""
+    num_rows = max(1, window_cells // codes.shape[1])
+    for start in range(0, len(indices), num_rows):
+        yield start, codes[indices[start : start + num_rows]]
+
+
+def _positive(codes: CodeArray) -> BoolArray:
     return np.asarray(codes > 0.5 if _is_soft(codes) else codes == 1)
 
 
-def _known(codes: CodeArray | FloatArray) -> npt.NDArray[np.bool_]:
+def _known(codes: CodeArray) -> BoolArray:
     return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != _UNKNOWN)
 
 
-def _is_soft(codes: CodeArray | FloatArray) -> bool:
+def _is_soft(codes: CodeArray) -> bool:
     return codes.dtype == np.float32

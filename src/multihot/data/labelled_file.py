@@ -67,7 +67,7 @@ class LabelledFile:
     def __len__(self) -> int:
         return self.num_rows
 
-    def chunks(self, chunk_rows: int) -> Iterator[Examples]:
+    def chunks(self, chunk_rows: int = WINDOW_ROWS) -> Iterator[Examples]:
         """Yield all rows in order, `chunk_rows` at a time (the last chunk may be smaller).
 
         Every call reads the file again from its beginning. The chunks together are what

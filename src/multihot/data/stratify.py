@@ -9,13 +9,13 @@ Letters: `N` rows, `U` units of rows that stay together, `K` parts, `L` labels.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.extras import require_scipy
+from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix
 from multihot.core.seeding import named_generator
 from multihot.errors import DataError, OptionError
@@ -259,8 +259,7 @@ def unit_key(value: str) -> int:
     """Return a number for `units_of`: 62 bits of a SHA-256, -1 for an empty value."""
     if not value:
         return -1
-    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "little") >> 2
+    return digest_64(value.encode("utf-8", "surrogatepass")) >> 2
 
 
 def units_of(*keys: npt.NDArray[np.int64]) -> IntArray:

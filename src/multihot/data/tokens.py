@@ -6,7 +6,7 @@ Letters: `N` texts, `T` tokens of all texts together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,7 @@ TOKENIZER_CALL_KEYS = (
 )
 """Keys of `tokenizer_config.json` that describe one call or one machine, not the tokenizer."""
 
-# Texts handed to the tokenizer at once hold so many characters: its answer takes a hundred bytes
-# and more for each token.
+# Characters handed to the tokenizer at once; its output takes a hundred bytes or more a token.
 _CHUNK_CHARACTERS = 2**18
 _PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
@@ -55,9 +54,6 @@ class TokenizedTexts:
         *Shape:* (N + 1,), int64. Text `n` is `ids[offsets[n]:offsets[n + 1]]`.
     truncated
         *Shape:* (N,), bool. Whether the text was longer than `max_length` tokens.
-    rows
-        *Shape:* (N,), int64. When these are only some of the texts in the arrays: where in `offsets`
-        text `n` is. `None`: they are all of them, in their order.
 
     The arrays may lie in mapped files; nothing here copies all ids.
     """
@@ -65,7 +61,6 @@ class TokenizedTexts:
     ids: npt.NDArray[np.unsignedinteger]
     offsets: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
-    rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -73,22 +68,14 @@ class TokenizedTexts:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens per text. *Shape:* (N,), int64."""
-        if self.rows is None:
-            return np.diff(self.offsets)
-        return self.offsets[self.rows + 1] - self.offsets[self.rows]
+        return np.diff(self.offsets)
 
     def spans(
-        self, rows: npt.NDArray[np.int64]
+        self, indices: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return where in `ids` the given texts start, and how many tokens each has."""
-        places = rows if self.rows is None else self.rows[rows]
-        starts = self.offsets[places]
-        return starts, self.offsets[places + 1] - starts
-
-    def take(self, rows: npt.NDArray[np.int64]) -> TokenizedTexts:
-        """Return the given texts in the given order, without a copy of their ids."""
-        places = rows if self.rows is None else self.rows[rows]
-        return replace(self, truncated=self.truncated[rows], rows=places)
+        starts = self.offsets[indices]
+        return starts, self.offsets[indices + 1] - starts
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
@@ -116,7 +103,13 @@ def id_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
     return np.dtype(np.uint16 if few else np.uint32)
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenizedTexts:
+def tokenize(
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_length: int,
+    *,
+    chunk_characters: int = _CHUNK_CHARACTERS,
+) -> TokenizedTexts:
     """Encode texts with their special tokens, cut to `max_length` tokens.
 
     A longer text loses tokens from its end; its special tokens stay, as in
@@ -130,6 +123,8 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
         N strings; empty ones are legal.
     max_length
         Tokens per text at most, special tokens included.
+    chunk_characters
+        Texts of about so many characters are encoded together, which bounds memory.
     """
     prefix, suffix = _special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)
@@ -142,7 +137,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
     pieces: list[npt.NDArray[np.unsignedinteger]] = []
     lengths = np.zeros(len(texts) + 1, dtype=np.int64)
     truncated = np.zeros(len(texts), dtype=np.bool_)
-    for start, chunk in _chunks(texts):
+    for start, chunk in _chunks(texts, chunk_characters):
         flat: list[int] = []
         for row, ids in enumerate(_encode(tokenizer, chunk, start), start=start):
             truncated[row] = len(ids) > max_length
@@ -155,14 +150,14 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Tok
     )
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, list[str]]]:
     """Yield number of the first text and texts, at least one at a time."""
     chunk: list[str] = []
     num_characters = 0
     for row, text in enumerate(texts):
         chunk.append(text)
         num_characters += len(text) + 1 if isinstance(text, str) else 1
-        if num_characters >= _CHUNK_CHARACTERS or row == len(texts) - 1:
+        if num_characters >= chunk_characters or row == len(texts) - 1:
             yield row + 1 - len(chunk), chunk
             chunk, num_characters = [], 0
 

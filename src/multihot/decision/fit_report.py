@@ -1,4 +1,4 @@
-"""What fitting a decision was worth, on rows that did not fit it."""
+"""Out-of-sample estimates of a fitted decision: cross-fitted values and the spread of thresholds."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class FitReport:
     cross_fitted_at_half: float | None
     """With 0.5 for every label, cross-fitted where scores are calibrated."""
     bootstraps: int = 0
-    """Draws of the rows with replacement behind `threshold_spread`."""
+    """Bootstrap samples of the rows behind `threshold_spread`."""
     threshold_spread: Mapping[str, float] = field(default_factory=dict)
-    """Standard deviation of each label's threshold over the draws; empty where none is fitted."""
+    """Standard deviation of each label's threshold over the bootstrap samples; empty where none is fitted."""
     goals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Cross-fitted metrics of each goal that the decision could have been fitted for."""
     notes: tuple[str, ...] = ()
@@ -41,12 +41,12 @@ class FitReport:
 
     @property
     def optimism(self) -> float | None:
-        """How much too good the goal looks on the rows that fitted."""
+        """In-sample minus cross-fitted value: how much the in-sample value overstates."""
         return _difference(self.in_sample, self.cross_fitted)
 
     @property
     def gain(self) -> float | None:
-        """What fitting gained over 0.5 for every label, free of optimism."""
+        """What fitting gained over 0.5 for every label, cross-fitted."""
         return _difference(self.cross_fitted, self.cross_fitted_at_half)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,9 +74,9 @@ class FitReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.goal} on the rows that fitted the decision: {_number(self.in_sample)}; on rows that "
-            f"did not ({self.folds} folds): {_number(self.cross_fitted)}.",
-            f"With 0.5 for every label: {_number(self.cross_fitted_at_half)}. Gain without optimism: "
+            f"{self.goal} in-sample: {_number(self.in_sample)}; cross-fitted, on rows that did not fit "
+            f"the decision ({self.folds} folds): {_number(self.cross_fitted)}.",
+            f"With 0.5 for every label: {_number(self.cross_fitted_at_half)}. Cross-fitted gain: "
             f"{_signed(self.gain)}.",
         ]
         if self.threshold_spread:
@@ -86,19 +86,19 @@ class FitReport:
     def _spread(self) -> str:
         """Return the line of standard deviations, the largest first."""
         values = sorted(self.threshold_spread.items(), key=lambda pair: -pair[1])
-        begin = f"Spread of the thresholds ({self.bootstraps} draws)"
+        begin = f"Standard deviation of thresholds ({self.bootstraps} bootstrap samples)"
         if values[0][1] == values[-1][1]:
             return f"{begin}: {values[0][1]:.3f}."
         shown = ", ".join(f"{name} {value:.3f}" for name, value in values[:5])
         return f"{begin}: {shown}{f' and {len(values) - 5} smaller' if len(values) > 5 else ''}."
 
     def _table(self) -> list[str]:
-        """Return the lines of "what each goal costs on the others"."""
+        """Return the lines of the metrics that tuning for each goal reaches."""
         if not self.goals:
             return []
         metrics = list(dict.fromkeys(name for row in self.goals.values() for name in row))
         width = max(10, *(len(goal) for goal in self.goals)) + 2
-        lines = ["", f"{'fitted for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
+        lines = ["", f"{'tuned for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
         for goal, values in self.goals.items():
             cells = "".join(f"{_number(values.get(name)):>17}" for name in metrics)
             lines.append(f"{goal:<{width}}{cells}")

@@ -1,4 +1,4 @@
-"""What a comparison of two models found."""
+"""The result of comparing two models, as tables and JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from multihot.evaluation.paired_tests import Difference
 __all__ = ["Comparison", "LabelDifference"]
 
 _HALF_A_POINT = 0.005
-_SMALLER_IS_BETTER = ("hamming_loss", "brier_score", "log_loss")
+_DIFFERENCE = "A - B (95 % interval)"
+_LOWER_IS_BETTER = ("hamming_loss", "brier_score", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class LabelDifference:
     """Texts that have the label."""
     f1: Difference
     p_value_holm: float | None
-    """The p value with Holm's correction over all labels."""
+    """The p-value with Holm's correction over all labels."""
 
 
 @dataclass(frozen=True)
@@ -70,53 +71,56 @@ class Comparison:
     def __str__(self) -> str:
         lines = [f"A = {self.first}", f"B = {self.second}", ""]
         wide = max(len(name) for name in self.metrics) + 2
-        lines.append(f"{'metric':<{wide}}{'A':>7}{'B':>8}   {'A - B (95 %)':<30}{'p':>7}")
-        for name, one in self.metrics.items():
-            lines.append(f"{name:<{wide}}{_row(one)}{_chance(one.p_value):>7}")
+        lines.append(f"{'metric':<{wide}}{'A':>7}{'B':>8}   {_DIFFERENCE:<30}{'p-value':>8}")
+        for name, metric in self.metrics.items():
+            lines.append(f"{name:<{wide}}{_row(metric)}{_p_value(metric.p_value):>8}")
         width = max(11, *(len(name) + 2 for name in self.labels))
-        head = f"{'f1 of label':<{width}}{'support':>8}{'A':>8}{'B':>8}   {'A - B (95 %)':<30}"
-        lines += ["", f"{head}{'p':>7}{'Holm':>7}"]
+        head = f"{'F1 of label':<{width}}{'support':>8}{'A':>8}{'B':>8}   {_DIFFERENCE:<30}"
+        lines += ["", f"{head}{'p-value':>8}{'Holm':>8}"]
         for name, label in self.labels.items():
-            chances = f"{_chance(label.f1.p_value):>7}{_chance(label.p_value_holm):>7}"
-            lines.append(f"{name:<{width}}{label.support:>8} {_row(label.f1)}{chances}")
+            p_values = f"{_p_value(label.f1.p_value):>8}{_p_value(label.p_value_holm):>8}"
+            lines.append(f"{name:<{width}}{label.support:>8} {_row(label.f1)}{p_values}")
         return "\n".join([*lines, "", *self.remarks()])
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
-        found = [f"{self.rows} texts, {len(self.labels)} labels."]
+        remarks = [f"{self.rows} texts, {len(self.labels)} labels."]
         if self.labels_left_out:
-            found.append(
-                f"Left out, because not both models know them: {', '.join(self.labels_left_out)}."
+            remarks.append(
+                f"Excluded, because not both models have them: {', '.join(self.labels_left_out)}."
             )
         for name, fitted in zip("AB", self.rows_fitted, strict=True):
             if fitted:
-                found.append(
+                remarks.append(
                     f"The decision of {name} was fitted on {fitted} of these texts: the comparison "
-                    f"favours {name}."
+                    f"is biased in favour of {name}."
                 )
-        found += [self._visible(name) for name in ("jaccard", "micro_f1", "macro_f1")]
+        remarks += [self._detectable(name) for name in ("jaccard", "micro_f1", "macro_f1")]
         if absent := [name for name, one in self.labels.items() if not one.support]:
-            found.append(
-                f"No text has these labels, so their F1 says nothing: {', '.join(absent)}."
+            remarks.append(
+                f"No text has these labels, so their F1 is not informative: {', '.join(absent)}."
             )
-        clear = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
-        found.append(
-            f"Labels whose F1 differs (5 %, Holm): {', '.join(clear)}."
-            if clear
-            else "No label's F1 differs at the 5 % level with Holm's correction."
+        # A p-value is never 0.
+        different = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
+        remarks.append(
+            "Labels with a statistically significant difference in F1 (5 % level, Holm): "
+            f"{', '.join(different)}."
+            if different
+            else "No label has a statistically significant difference in F1 (5 % level, Holm)."
         )
-        smaller = ", ".join(name for name in _SMALLER_IS_BETTER if name in self.metrics)
-        found.append(f"Smaller is better for {smaller}.")
-        return found
+        lower = ", ".join(name for name in _LOWER_IS_BETTER if name in self.metrics)
+        remarks.append(f"Lower is better for {lower}.")
+        return remarks
 
-    def _visible(self, name: str) -> str:
+    def _detectable(self, name: str) -> str:
         one = self.metrics[name]
         needed = one.rows_needed(_HALF_A_POINT, self.rows)
         if one.visible is None or needed is None:
-            return f"{name}: these texts do not say which differences could be seen."
+            return f"{name}: the minimum detectable difference cannot be estimated on these texts."
         return (
-            f"{name}: with {self.rows} rows you can see differences of about {100 * one.visible:.1f} "
-            f"points (95 %, power 80 %); you would need about {_rounded(needed)} rows for 0.5 points."
+            f"{name}: the minimum detectable difference of {self.rows} rows is about "
+            f"{100 * one.visible:.1f} points (5 % level, 80 % power); 0.5 points would take about "
+            f"{_rounded(needed)} rows."
         )
 
 
@@ -133,8 +137,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _chance(value: float | None) -> str:
-    if value is not None and value < 0.00005:  # from the normal law; never 0
+def _p_value(value: float | None) -> str:
+    if value is not None and value < 0.00005:  # from the normal distribution; never 0
         return "<0.0001"
     return _number(value)
 

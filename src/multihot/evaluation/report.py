@@ -1,4 +1,4 @@
-"""What an evaluation found: every metric with its interval, one row per label, and what to know beside."""
+"""The result of an evaluation: every metric with its interval, one row per label, and remarks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
 
 __all__ = ["LabelReport", "Report"]
+
+_HEAD = "   95 % interval"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class Report:
 
         With `reliability`, each label has its reliability bins under that key.
         """
-        labels: dict[str, dict[str, Any]] = {n: asdict(one) for n, one in self.labels.items()}
+        labels: dict[str, dict[str, Any]] = {n: asdict(label) for n, label in self.labels.items()}
         if reliability:
             for name, bins in self.reliability.items():
-                labels[name]["reliability"] = [dict(one) for one in bins]
+                labels[name]["reliability"] = [dict(each) for each in bins]
         return {
             "rows": self.rows,
             "rows_without_known_labels": self.rows_without_known_labels,
@@ -92,13 +94,13 @@ class Report:
 
     def __str__(self) -> str:
         wide = max(24, *(len(name) + 2 for name in self.metrics))
-        lines = [f"{'metric':<{wide}}{'value':>8}" + ("   95 %" if self.intervals else "")]
+        lines = [f"{'metric':<{wide}}{'value':>8}" + (_HEAD if self.intervals else "")]
         for name, value in self.metrics.items():
             interval = _interval(*self.intervals.get(name, (None, None)))
             lines.append(f"{name:<{wide}}{_number(value):>8}{interval}")
         width = max(6, *(len(name) for name in self.labels)) + 2
         heads = ("support", "precision", "recall", "threshold", "f1")
-        of_f1 = "   95 %" if self.intervals else ""
+        of_f1 = _HEAD if self.intervals else ""
         lines += ["", f"{'label':<{width}}" + "".join(f"{head:>11}" for head in heads) + of_f1]
         for name, label in self.labels.items():
             numbers = [label.precision, label.recall, label.threshold, label.f1]
@@ -109,9 +111,9 @@ class Report:
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
-        found = [f"{self.rows} texts."]
+        remarks = [f"{self.rows} texts."]
         if self.rows_fitted:
-            found.append(
+            remarks.append(
                 f"The decision was fitted on {self.rows_fitted} of these texts: the figures are "
                 "optimistic."
             )
@@ -120,34 +122,38 @@ class Report:
             and self.goal_value is not None
             and str(self.goal) not in self.metrics
         ):
-            found.append(_reached(self.goal, self.goal_value))
+            remarks.append(_reached(self.goal, self.goal_value))
         if self.rows_without_known_labels:
-            found.append(f"{self.rows_without_known_labels} texts without a known label left out.")
+            remarks.append(
+                f"{self.rows_without_known_labels} texts without a known label were excluded."
+            )
         if self.rows_truncated:
-            found.append(f"{self.rows_truncated} texts were cut to the model's max_length.")
+            remarks.append(f"{self.rows_truncated} texts were truncated to the model's max_length.")
         if self.errors:
             bounds = ", ".join(f"{name} {bound:.1g}" for name, bound in self.errors.items())
-            found.append(
-                f"More than {MAX_EXACT_CELLS} scores: some metrics were computed from binned scores, "
-                f"and the exact values are at most this far away: {bounds}."
+            remarks.append(
+                f"More than {MAX_EXACT_CELLS} scores: some metrics were computed from binned scores; "
+                f"their errors are at most {bounds}."
             )
-        return found + self._remarks_on_labels()
+        return remarks + self._remarks_on_labels()
 
     def _remarks_on_labels(self) -> list[str]:
-        found = []
+        remarks = []
         if undefined := [name for name, label in self.labels.items() if label.f1 is None]:
-            found.append(f"No text has or gets these labels (undefined): {', '.join(undefined)}.")
-        if given := [n for n in self.labels_without_positives if n not in undefined]:
-            found.append(
-                "No text has these labels, but some get them (F1 is 0 whatever the model knows, recall "
-                f"and ROC areas are undefined): {', '.join(given)}."
+            remarks.append(
+                f"Labels that are neither true nor predicted (undefined): {', '.join(undefined)}."
+            )
+        if predicted := [n for n in self.labels_without_positives if n not in undefined]:
+            remarks.append(
+                "Labels that are predicted and never true (F1 is 0 for any model, recall and ROC AUC are "
+                f"undefined): {', '.join(predicted)}."
             )
         if self.labels_without_negatives:
-            found.append(
-                "Every text with a known cell has these labels (ROC areas are undefined, precision "
-                f"is 1 or undefined): {', '.join(self.labels_without_negatives)}."
+            remarks.append(
+                "Labels that are true wherever they are known (ROC AUC is undefined, precision is 1 or "
+                f"undefined): {', '.join(self.labels_without_negatives)}."
             )
-        return found
+        return remarks
 
 
 def _number(value: float | None) -> str:
@@ -159,13 +165,13 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _reached(goal: Goal, value: float) -> str:
-    """Say what is reached of a goal that is no metric."""
+    """Describe what is reached of a goal that is not a metric."""
     if goal.name == "cost":
-        return f"Goal {goal}: mistakes cost {-value:.4f} a text."
+        return f"Goal {goal}: mean cost {-value:.4f} per text."
     if goal.name == "top_k":
-        return f"Goal {goal}: a recall of {value:.3f}."
+        return f"Goal {goal}: recall {value:.3f}."
     bound, other = ("precision", "recall") if goal.name == "precision" else ("recall", "precision")
-    of_labels = ", in the mean over labels" if goal.each_label else ""
+    of_labels = ", averaged over labels" if goal.each_label else ""
     if value < 0:
-        return f"Goal {goal}: missed, the {bound} is {-value:.3f} too low{of_labels}."
-    return f"Goal {goal}: a {other} of {value:.3f}{of_labels}."
+        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels}."
+    return f"Goal {goal} met: {other} {value:.3f}{of_labels}."

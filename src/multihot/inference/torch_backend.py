@@ -61,22 +61,29 @@ class TorchBackend:
         self.frozen = frozen
         """Whether the weights never change again, so that they may be laid out for prediction."""
 
-    def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
-        """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
-        result = np.zeros((len(tokenized), self.num_labels), dtype=np.float32)
-        if len(tokenized) >= _WORTH_PREPARING:
+    def logits(
+        self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of the given N texts (default: all), in their order. *Shape:* (N, L)."""
+        if indices is None:
+            indices = np.arange(len(tokenized))
+        result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
+        if len(indices) >= _WORTH_PREPARING:
             self._prepare()
         budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
         was_training = self.network.training
         self.network.eval()
         try:
             with torch.inference_mode(), self.precision.autocast(self.device):
-                for rows in length_sorted_batches(tokenized.lengths, budget):
+                for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
                     batch = make_batch(
-                        tokenized, rows, pad_id(self.network), packed=bool(self.packed)
+                        tokenized,
+                        indices[positions],
+                        pad_id(self.network),
+                        packed=bool(self.packed),
                     )
                     output = self.network(*batch_tensors(batch, self.device))
-                    result[rows] = output.float().cpu().numpy()
+                    result[positions] = output.float().cpu().numpy()
         finally:
             self.network.train(was_training)
         return result

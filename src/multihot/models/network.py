@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
-from multihot.data.batches import Batch, PackedBatch
+from multihot.data.batches import Batch
 from multihot.data.label_prompt import LabelPrompt
 from multihot.errors import ArtifactError
 from multihot.models.encoder import quiet_transformers, read_config
@@ -138,12 +138,10 @@ class EncoderAndHead(nn.Module):
         return (positions >= self.shortest_text - 1).long() * self._text_type
 
 
-def batch_tensors(
-    batch: Batch | PackedBatch, device: torch.device
-) -> tuple[Tensor, Tensor | Packing]:
+def batch_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor | Packing]:
     """Return what a network takes: token ids and their layout, on the device."""
     input_ids = torch.from_numpy(batch.input_ids).to(device)
-    if isinstance(batch, PackedBatch):
+    if batch.cu_seq_lens is not None:
         return input_ids, lay_out(batch.cu_seq_lens, device)
     return input_ids, torch.from_numpy(batch.attention_mask).to(device)
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from multihot.core.options import TrainOptions
-from multihot.data.batches import Batch, EpochBatches, PackedBatch, epoch_batches, make_batch
-from multihot.data.dataset import EncodedExamples
+from multihot.data.batches import Batch, EpochBatches, epoch_batches
+from multihot.data.dataset import Subset
 from multihot.errors import OptionError
 from multihot.models.network import batch_tensors
 from multihot.training.loop import Step
@@ -25,8 +23,6 @@ from multihot.training.objective import Objective
 __all__ = ["check_budget", "classification_loss", "count_steps", "explain_rows", "steps_after"]
 
 _SHOWN_ROWS = 8
-
-AnyBatch = Batch | PackedBatch
 
 
 def check_budget(options: TrainOptions, max_length: int) -> None:
@@ -38,7 +34,7 @@ def check_budget(options: TrainOptions, max_length: int) -> None:
         )
 
 
-def count_steps(train_set: EncodedExamples, options: TrainOptions, *, packed: bool) -> int:
+def count_steps(train_set: Subset, options: TrainOptions, *, packed: bool) -> int:
     """Return the number of steps of the whole run, exactly.
 
     With batches of a fixed number of rows every epoch has the same number of steps. With a token
@@ -52,12 +48,12 @@ def count_steps(train_set: EncodedExamples, options: TrainOptions, *, packed: bo
 
 def steps_after(
     last_step: int,
-    train_set: EncodedExamples,
+    train_set: Subset,
     options: TrainOptions,
     pad_id: int,
     *,
     packed: bool = False,
-) -> Iterator[Step[AnyBatch]]:
+) -> Iterator[Step[Batch]]:
     """Yield every step after `last_step`; a pure function of the arguments."""
     before = 0
     for epoch in range(1, options.epochs + 1):
@@ -65,15 +61,13 @@ def steps_after(
         for position in range(max(0, last_step - before), len(batches)):
             rows = batches[position]
             parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
-            micro_batches = [_batch(train_set, part, pad_id, packed=packed) for part in parts]
+            micro_batches = [train_set.batch(part, pad_id, packed=packed) for part in parts]
             number = before + position + 1
             yield Step(number, epoch, position == len(batches) - 1, micro_batches)
         before += len(batches)
 
 
-def _batches(
-    train_set: EncodedExamples, options: TrainOptions, epoch: int, *, packed: bool
-) -> EpochBatches:
+def _batches(train_set: Subset, options: TrainOptions, epoch: int, *, packed: bool) -> EpochBatches:
     """Draw the batches of an epoch.
 
     Packed batches have no padding to save, so their rows are shuffled freely unless
@@ -81,7 +75,7 @@ def _batches(
     """
     bucketing = not packed if options.length_bucketing is None else options.length_bucketing
     return epoch_batches(
-        train_set.tokens.lengths,
+        train_set.lengths(),
         options.batch_size,
         batch_tokens=options.batch_tokens,
         seed=options.seed,
@@ -90,19 +84,12 @@ def _batches(
     )
 
 
-def _batch(
-    train_set: EncodedExamples, rows: npt.NDArray[np.int64], pad_id: int, *, packed: bool
-) -> AnyBatch:
-    batch = make_batch(train_set.tokens, rows, pad_id, packed=packed)
-    return replace(batch, labels=train_set.labels.values(rows), weights=train_set.weights_of(rows))
-
-
 def classification_loss(
     device: torch.device, objective: Objective
-) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
+) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
     """Return the loss of a batch on `device`, as (sum, weight)."""
 
-    def loss(network: nn.Module, batch: AnyBatch) -> tuple[Tensor, Tensor]:
+    def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         inputs = batch_tensors(batch, device)
         passes = [network(*inputs) for _ in range(objective.num_passes)]
         targets = torch.from_numpy(batch.labels).to(device)
@@ -112,9 +99,7 @@ def classification_loss(
     return loss
 
 
-def explain_rows(
-    batch: AnyBatch, network: nn.Module, device: torch.device, train_set: EncodedExamples
-) -> str:
+def explain_rows(batch: Batch, network: nn.Module, device: torch.device, train_set: Subset) -> str:
     """Name the rows whose own logits are not finite, or all when no single row is to blame."""
     network.eval()
     texts = [torch.from_numpy(ids).to(device)[None] for ids in batch.texts]
@@ -123,6 +108,6 @@ def explain_rows(
         alone = [network(ids, torch.ones_like(ids)) for ids in texts]
     finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
-    named = train_set.names(rows[:_SHOWN_ROWS])
+    named = train_set.dataset.names(rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return ", ".join(named) + more

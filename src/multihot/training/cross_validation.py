@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from multihot.core.progress import Listener
-from multihot.data.dataset import EncodedExamples, Labelled
+from multihot.data.dataset import Labelled, Subset
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.stratify import stratified_folds, unit_key, units_of
@@ -25,19 +25,17 @@ from multihot.training.validation import ValidationSet
 
 __all__ = ["cross_validate", "cross_validation_folds", "labelled_rows"]
 
-_CHUNK_ROWS = 1024
-
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
-def labelled_rows(train_set: EncodedExamples) -> IntArray:
+def labelled_rows(train_set: Subset) -> IntArray:
     """Return the N rows that are assigned to folds: those with a known label."""
-    return np.flatnonzero(train_set.labels.labelled())
+    return np.flatnonzero(train_set.has_known_label())
 
 
 def cross_validate(
-    setup: Setup, train_set: EncodedExamples, validation: ValidationSet, directory: RunDirectory
+    setup: Setup, train_set: Subset, validation: ValidationSet, directory: RunDirectory
 ) -> Trained:
     """Score each row out of fold, train on all rows, and fit the decision on the out-of-fold scores.
 
@@ -49,7 +47,7 @@ def cross_validate(
     assert fold_of is not None
     rows = labelled_rows(train_set)
     initial = copied_weights(setup.network)
-    logits = np.zeros((len(rows), len(train_set.labels.space)), dtype=np.float32)
+    logits = np.zeros((len(rows), len(train_set.space)), dtype=np.float32)
     for fold in range(num_folds):
         test_rows = rows[fold_of == fold]
         listener.say(
@@ -67,7 +65,7 @@ def cross_validate(
 
 
 def _out_of_fold_logits(
-    setup: Setup, train_set: EncodedExamples, test_rows: IntArray, directory: RunDirectory
+    setup: Setup, train_set: Subset, test_rows: IntArray, directory: RunDirectory
 ) -> FloatArray:
     """Train on all rows but those of a fold, and return their logits, which are kept for `--resume`."""
     if (saved := checkpoint.load_result(directory.result)) is not None:
@@ -77,14 +75,14 @@ def _out_of_fold_logits(
     untracked = replace(setup, options=replace(setup.options, trackers=()))
     state = run_steps(untracked, train_set.take(others), directory, evaluate=dict)
     load_best_epoch(untracked, state, directory)
-    logits = setup.backend.logits(train_set.take(test_rows).tokens)
+    logits = setup.backend.logits(train_set.tokens, train_set.indices[test_rows])
     checkpoint.save_result(directory.result, {"logits": torch.from_numpy(logits)}, {})
     shutil.rmtree(directory.checkpoints, ignore_errors=True)
     return logits
 
 
 def cross_validation_folds(
-    train_set: EncodedExamples, num_folds: int, seed: int, listener: Listener
+    train_set: Subset, num_folds: int, seed: int, listener: Listener
 ) -> IntArray:
     """Return the fold of each of the `labelled_rows`, stratified by label, and report the sizes.
 
@@ -97,9 +95,10 @@ def cross_validation_folds(
         raise DataError(
             "The file changed while it was read. Start again.", path=train_set.origin.source
         )
-    groups = train_set.units(rows)
+    labelled = train_set.take(rows)
+    groups = labelled.units()
     units = units_of(texts[rows]) if groups is None else units_of(texts[rows], groups)
-    labels = train_set.labels.take(rows).matrix()
+    labels = labelled.labels()
     fold_of = stratified_folds(labels, num_folds, seed, units=units)
     sizes = np.bincount(fold_of)
     listener.say(
@@ -122,6 +121,6 @@ def cross_validation_folds(
 
 def _text_keys(origin: Labelled) -> IntArray:
     """Return a key for each row of the origin, equal for duplicate texts, -1 for blank ones."""
-    chunks = [origin] if isinstance(origin, Examples) else origin.chunks(_CHUNK_ROWS)
+    chunks = [origin] if isinstance(origin, Examples) else origin.chunks()
     keys = [unit_key(normalised(text)) for chunk in chunks for text in chunk.texts]
     return np.array(keys, dtype=np.int64)

@@ -1,27 +1,21 @@
-"""Knowledge distillation: a student aims at what finished models predict for its training rows.
+"""Knowledge distillation: a student is trained on soft targets from the scores of finished models.
 
-A small network that learns from a large one (or from several) comes closer to it than one that sees
-the labels alone: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,
+A small network that is trained on the scores of a large one (or of several) comes closer to it than
+one that is trained on the labels alone: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,
 section 2, here with one probability for each label instead of one softmax. Teacher scores also stand
-in for unknown labels, so that texts without any label can be learnt from. Each teacher scores the
-rows once; its scores are kept in the cache:
-
-FOLDER/KEY/scores.bin   in the cache of the tokens; KEY tells model, rows, device and precision
-           meta.json    written last, with the SHA-256 of the scores
+in for unknown labels (pseudo-labels), so that texts without any label can be trained on. Each teacher
+scores the rows once; its scores are kept in the cache, beside the tokens.
 
 Letters: `N` rows, `L` labels of the student, `M` of a teacher.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,10 +24,18 @@ import numpy.typing as npt
 
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
-from multihot.data.array_store import META, cache_folder, new_arrays, open_matrix, remove_old
-from multihot.data.dataset import EncodedExamples
-from multihot.data.label_codes import LabelCells
-from multihot.data.labelled_file import labelled_chunks
+from multihot.data.array_store import (
+    StoredArrays,
+    cache_folder,
+    entry_of,
+    new_arrays,
+    new_entry,
+    open_arrays,
+    open_entry,
+)
+from multihot.data.dataset import EncodedExamples, Subset
+from multihot.data.label_codes import label_values
+from multihot.data.labelled_file import WINDOW_ROWS, labelled_chunks
 from multihot.errors import DataError, OptionError, StorageError
 from multihot.inference.artifact import Artifact, load_artifact
 from multihot.inference.predictor import Predictor
@@ -42,8 +44,8 @@ __all__ = ["Scorer", "Teachers", "fingerprint", "mixed_targets", "open_teachers"
 
 FloatArray = npt.NDArray[np.float32]
 
-_SECONDS_BETWEEN_WORDS = 30.0
-_SCORES = "scores"
+_SECONDS_BETWEEN_REPORTS = 30.0
+_SCORES, _TARGETS = "scores", "targets"  # names of stored arrays
 
 
 def fingerprint(artifact: Artifact) -> str:
@@ -67,93 +69,79 @@ class Scorer:
     precision: str
     say: Callable[[str], None]
 
-    def scores(self, artifact: Artifact, rows: EncodedExamples) -> FloatArray:
-        """Return the probabilities of all stored rows, mapped where the cache has them.
+    def scores(self, artifact: Artifact, dataset: EncodedExamples) -> FloatArray:
+        """Return the probabilities of all rows, mapped where the cache has them.
 
         *Shape:* (N, M), float32. Raises `DataError` when a file is not what it was when it was encoded.
         """
-        num_rows, num_labels = len(rows.stored.hashes), len(artifact.decision.space)
-        folder = cache_folder()
-        entry = None if folder is None else folder / self._key(artifact, rows)
-        if entry is not None and (found := _known(entry, num_rows, num_labels)) is not None:
-            self.say(f"What {artifact.folder} says of these texts was computed before: {entry}.")
-            return found
-        self.say(f"{artifact.folder} scores {num_rows} texts, once.")
+        shape = len(dataset), len(artifact.decision.space)
+        cache, key = cache_folder(), self._key(artifact, dataset)
+        if cache is not None:
+            cached = _matrix(open_entry(cache, key), _SCORES, shape)
+            if cached is not None:
+                entry = entry_of(cache, key)
+                self.say(f"Using cached teacher scores of {artifact.folder}: {entry}.")
+                return cached
+        self.say(f"{artifact.folder} scores {len(dataset)} texts, once.")
         predictor = Predictor.from_artifact(artifact, device=self.device, precision=self.precision)
-        if entry is not None:
+        if cache is not None:
             try:
-                self._store(entry, predictor, rows)
+                with new_entry(cache, key) as writer:
+                    for window in self._windows(predictor, dataset):
+                        writer.append(_SCORES, window)
             except StorageError as error:
                 self.say(f"{error} Until then the scores are held in memory.")
             else:
-                if (found := _known(entry, num_rows, num_labels)) is not None:
-                    return found
-        return np.concatenate(list(self._windows(predictor, rows)))
+                if (stored := _matrix(writer.stored, _SCORES, shape)) is not None:
+                    return stored
+        return np.concatenate(list(self._windows(predictor, dataset)))
 
-    def _store(self, entry: Path, predictor: Predictor, rows: EncodedExamples) -> None:
-        digest = hashlib.sha256()
-        with new_arrays(entry, {_SCORES: np.float32}) as writer:
-            remove_old(entry.parent)
-            for window in self._windows(predictor, rows):
-                digest.update(window.astype("<f4").tobytes())
-                writer.append(_SCORES, window.ravel())
-            writer.facts["sha256"] = digest.hexdigest()
-
-    def _windows(self, predictor: Predictor, rows: EncodedExamples) -> Iterator[FloatArray]:
-        """Yield the probabilities of some rows at a time, and now and then a word."""
-        num_done, due = 0, time.monotonic() + _SECONDS_BETWEEN_WORDS
-        for texts in _texts(rows):
+    def _windows(self, predictor: Predictor, dataset: EncodedExamples) -> Iterator[FloatArray]:
+        """Yield the probabilities of some rows at a time, and report progress now and then."""
+        num_done, due = 0, time.monotonic() + _SECONDS_BETWEEN_REPORTS
+        for texts in _texts(dataset):
             yield predictor.scores(texts)
             num_done += len(texts)
             if time.monotonic() >= due:
-                self.say(f"  {num_done} of {len(rows.stored.hashes)} texts are scored.")
-                due = time.monotonic() + _SECONDS_BETWEEN_WORDS
+                self.say(f"  {num_done} of {len(dataset)} texts are scored.")
+                due = time.monotonic() + _SECONDS_BETWEEN_REPORTS
 
-    def _key(self, artifact: Artifact, rows: EncodedExamples) -> str:
+    def _key(self, artifact: Artifact, dataset: EncodedExamples) -> str:
+        hashes = np.ascontiguousarray(dataset.rows.hashes)
         key = {
             "teacher": fingerprint(artifact),
-            "rows": hashlib.sha256(np.ascontiguousarray(rows.stored.hashes).data).hexdigest(),
+            "rows": hashlib.sha256(hashes.data).hexdigest(),
             "device": self.device,
             "precision": self.precision,
             "version": version("multihot"),
         }
-        # A name like those of tokens, so that unused scores are removed with unused tokens.
-        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+        return json.dumps(key, sort_keys=True)
 
 
-def _texts(rows: EncodedExamples) -> Iterator[Sequence[str]]:
-    """Yield the texts of all stored rows, some at a time; raise `DataError` when they are others now."""
+def _matrix(
+    stored: StoredArrays | None, name: str, shape: tuple[int, int]
+) -> npt.NDArray[np.float32] | None:
+    """Return one of the stored arrays; `None` unless it is there and has this shape."""
+    array = None if stored is None else stored[0].get(name)
+    return array if array is not None and array.shape == shape else None
+
+
+def _texts(dataset: EncodedExamples) -> Iterator[Sequence[str]]:
+    """Yield the texts of all rows, some at a time; raise `DataError` when they have changed."""
     start = 0
-    for chunk, labels in labelled_chunks(rows.origin):
-        hashes = row_hashes(chunk.texts, labels.aligned_to(rows.labels.space))
-        if not np.array_equal(hashes, rows.stored.hashes[start : start + len(chunk)]):
+    for chunk, labels in labelled_chunks(dataset.origin):
+        hashes = row_hashes(chunk.texts, labels.aligned_to(dataset.space))
+        if not np.array_equal(hashes, dataset.rows.hashes[start : start + len(chunk)]):
             raise DataError(
-                "The file changed while it was read. Start again.", path=rows.origin.source
+                "The file changed while it was read. Start again.", path=dataset.origin.source
             )
         yield chunk.texts
         start += len(chunk)
 
 
-def _known(entry: Path, num_rows: int, num_labels: int) -> FloatArray | None:
-    """Return what the cache has; `None` unless it is all there, as it was written. *Shape:* (N, M)."""
-    found = open_matrix(entry, _SCORES, (num_rows, num_labels))
-    if found is None:
-        return None
-    scores, facts = found
-    with contextlib.suppress(OSError):
-        if sha256_of(entry / f"{_SCORES}.bin") == facts.get("sha256"):
-            os.utime(entry / META)  # what is in use does not grow old
-            return scores
-    return None
-
-
-_WINDOW_ROWS = 2048
-_TARGETS = "targets"
-
-
 @dataclass(frozen=True)
 class Teachers:
-    """Finished models whose mean probability of each label is what they teach; there may be none."""
+    """Finished models whose mean probability of each label is the soft target; there may be none."""
 
     artifacts: tuple[Artifact, ...]
 
@@ -161,18 +149,17 @@ class Teachers:
         return bool(self.artifacts)
 
     def facts(self) -> dict[str, str]:
-        """Return a hash of all that decides what they say, for a run that is resumed to compare."""
+        """Return a hash of everything the scores depend on, which a resumed run compares."""
         if not self:
             return {}
-        return {"teacher": sha256("".join(map(fingerprint, self.artifacts)).encode()).hexdigest()}
+        all_models = "".join(map(fingerprint, self.artifacts))
+        return {"teacher": hashlib.sha256(all_models.encode()).hexdigest()}
 
     def names(self) -> tuple[str, ...]:
         """Return the names of their folders, for the model card."""
         return tuple(artifact.folder.resolve().name for artifact in self.artifacts)
 
-    def distil(
-        self, rows: EncodedExamples, weight: float, folder: Path, scorer: Scorer
-    ) -> EncodedExamples:
+    def distil(self, train_set: Subset, weight: float, folder: Path, scorer: Scorer) -> Subset:
         """Return the same rows with soft targets from the teachers; see `mixed_targets`.
 
         Without teachers the rows stay as they are. The texts are read again, once for each teacher
@@ -180,27 +167,23 @@ class Teachers:
         `folder`; those that an interrupted run left there are used as they are.
         """
         if not self:
-            return rows
-        space, size = rows.labels.space, len(rows.stored.hashes)
-        shape = size, len(space)
-        if open_matrix(folder, _TARGETS, shape) is None:
-            scores = [scorer.scores(artifact, rows) for artifact in self.artifacts]
-            own = LabelCells(space, rows.stored.codes)
-            with new_arrays(folder, {_TARGETS: np.float32}) as writer:
-                for start in range(0, size, _WINDOW_ROWS):
-                    places = np.arange(start, min(start + _WINDOW_ROWS, size))
-                    taught = self._mean([part[places] for part in scores], space)
-                    mixed = mixed_targets(own.values(places), taught, weight)
-                    writer.append(_TARGETS, mixed.ravel())
-        found = open_matrix(folder, _TARGETS, shape)
-        if found is None:
+            return train_set
+        dataset = train_set.dataset
+        shape = len(dataset), len(dataset.space)
+        targets = _matrix(open_arrays(folder), _TARGETS, shape)
+        if targets is None:
+            scores = [scorer.scores(artifact, dataset) for artifact in self.artifacts]
+            with new_arrays(folder) as writer:
+                for start in range(0, len(dataset), WINDOW_ROWS):
+                    part = slice(start, start + WINDOW_ROWS)
+                    values = label_values(dataset.rows.codes[part])
+                    mean = self._mean([each[part] for each in scores], dataset.space)
+                    writer.append(_TARGETS, mixed_targets(values, mean, weight))
+            targets = _matrix(writer.stored, _TARGETS, shape)
+        if targets is None:
             raise StorageError(f"{folder} was changed while it was written. Start again.")
-        codes = found[0]
-        return replace(
-            rows,
-            stored=replace(rows.stored, codes=codes),
-            labels=LabelCells(space, codes, rows.places),
-        )
+        rows = replace(dataset.rows, codes=targets)
+        return replace(train_set, dataset=replace(dataset, rows=rows))
 
     def _mean(self, scores: Sequence[FloatArray], space: LabelSpace) -> FloatArray:
         """Return the mean over those teachers that know a label, NaN where none does.
@@ -209,11 +192,11 @@ class Teachers:
         """
         total = np.zeros((len(scores[0]), len(space)), dtype=np.float32)
         count = np.zeros(len(space), dtype=np.float32)
-        for artifact, found in zip(self.artifacts, scores, strict=True):
-            theirs = artifact.decision.space
+        for artifact, own in zip(self.artifacts, scores, strict=True):
+            own_space = artifact.decision.space
             for column, name in enumerate(space.names):
-                if name in theirs.names:
-                    total[:, column] += found[:, theirs.index(name)]
+                if name in own_space.names:
+                    total[:, column] += own[:, own_space.index(name)]
                     count[column] += 1
         known = np.where(count > 0, count, np.nan).astype(np.float32)
         return np.asarray(total / known, dtype=np.float32)
@@ -222,13 +205,13 @@ class Teachers:
 def open_teachers(
     folders: Sequence[str], space: LabelSpace, say: Callable[[str], None]
 ) -> Teachers:
-    """Read and verify the teachers, and say which labels of the training rows they leave untaught.
+    """Read and verify the teachers, and report which labels of the training rows none of them knows.
 
     Raises `ArtifactError` for a folder that is no finished model, `OptionError` when one has no label
     of the training rows.
     """
     artifacts = tuple(load_artifact(folder) for folder in folders)
-    taught: set[str] = set()
+    known: set[str] = set()
     for artifact in artifacts:
         names = artifact.decision.space.names
         if not set(names) & set(space.names):
@@ -236,34 +219,34 @@ def open_teachers(
                 f"teacher={artifact.folder} knows none of the labels of the training rows: it has "
                 f"{', '.join(names)}; they have {', '.join(space.names)}."
             )
-        taught |= set(names)
+        known |= set(names)
         if artifact.decision.calibration is None:
             say(
                 f"The scores of {artifact.folder} are not calibrated. Unless it was trained with plain "
                 "cross-entropy, they are no probabilities: fit a calibration first, with multihot decide "
                 f"{artifact.folder} VALIDATION --calibration platt."
             )
-    untaught = [name for name in space.names if name not in taught]
-    if artifacts and untaught:
-        say(f"No teacher knows these labels: {', '.join(untaught)}.")
+    unknown = [name for name in space.names if name not in known]
+    if artifacts and unknown:
+        say(f"No teacher knows these labels: {', '.join(unknown)}.")
     return Teachers(artifacts)
 
 
-def mixed_targets(values: FloatArray, taught: FloatArray, weight: float) -> FloatArray:
-    """Return what to aim at.
+def mixed_targets(values: FloatArray, scores: FloatArray, weight: float) -> FloatArray:
+    """Return the soft targets.
 
-    Known cells become `(1 - weight) label + weight taught`, unknown ones what is taught; where nothing is
-    taught a cell stays as it is.
+    Known cells become `(1 - weight) label + weight score`, unknown ones the score; a cell without a
+    score stays as it is.
 
     Parameters
     ----------
     values
         Labels, 0 to 1, NaN = unknown. *Shape:* (N, L), float32.
-    taught
-        Probabilities, NaN = none. *Shape:* (N, L), float32.
+    scores
+        Probabilities of the teachers, NaN = none. *Shape:* (N, L), float32.
     weight
         0 to 1.
     """
-    mixed = (1 - weight) * values + weight * taught
-    found = np.where(np.isnan(values), taught, np.where(np.isnan(taught), values, mixed))
-    return np.asarray(found, dtype=np.float32)
+    mixed = (1 - weight) * values + weight * scores
+    targets = np.where(np.isnan(values), scores, np.where(np.isnan(scores), values, mixed))
+    return np.asarray(targets, dtype=np.float32)

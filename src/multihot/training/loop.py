@@ -65,11 +65,11 @@ class Gradients:
         return [p.grad for p in self._plain if p.grad is not None]
 
 
-Batch = TypeVar("Batch")
+BatchT = TypeVar("BatchT")
 
 
 @dataclass(frozen=True)
-class Step(Generic[Batch]):
+class Step(Generic[BatchT]):
     """One optimiser step: its batches are computed one after the other and count as one."""
 
     number: int
@@ -77,14 +77,14 @@ class Step(Generic[Batch]):
     epoch: int
     """1-based epoch."""
     last_of_epoch: bool
-    micro_batches: Sequence[Batch]
+    micro_batches: Sequence[BatchT]
 
 
 @dataclass(frozen=True)
-class StepResult(Generic[Batch]):
+class StepResult(Generic[BatchT]):
     """The outcome of one optimiser step."""
 
-    step: Step[Batch]
+    step: Step[BatchT]
     loss: float
     """Mean loss per known cell of the step; NaN when no cell was known."""
     weight: float
@@ -96,16 +96,16 @@ class StepResult(Generic[Batch]):
 
 def run(
     network: nn.Module,
-    steps: Iterable[Step[Batch]],
-    loss: Callable[[nn.Module, Batch], tuple[Tensor, Tensor]],
+    steps: Iterable[Step[BatchT]],
+    loss: Callable[[nn.Module, BatchT], tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
     learning_rate: Callable[[int], float],
     seed_of: Callable[[int], int],
     autocast: Callable[[], contextlib.AbstractContextManager[object]],
     max_gradient_norm: float,
-    explain: Callable[[Batch], str],
-    after_step: Sequence[Callable[[StepResult[Batch]], bool | None]],
+    explain: Callable[[BatchT], str],
+    after_step: Sequence[Callable[[StepResult[BatchT]], bool | None]],
 ) -> None:
     """Train until the steps end or a callable after a step returns True.
 
@@ -150,7 +150,7 @@ def run(
             return
 
 
-def _stopped(step: Step[Batch], cause: str, rows: Sequence[str]) -> str:
+def _stopped(step: Step[BatchT], cause: str, rows: Sequence[str]) -> str:
     return (
         f"Stopped at step {step.number} (epoch {step.epoch}) before the update: {cause}. "
         f"Rows of the step: {'; '.join(rows)}. A checkpoint of an earlier step, if one was written, is "

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from multihot.core.files import write_json
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.errors import TrainingError
 from multihot.training import checkpoint
 from multihot.training.run import (
@@ -36,7 +36,7 @@ __all__ = ["mean_and_deviation", "mean_weights", "train_seeds"]
 
 
 def train_seeds(
-    setup: Setup, train_set: EncodedExamples, validation: ValidationSet, directory: RunDirectory
+    setup: Setup, train_set: Subset, validation: ValidationSet, directory: RunDirectory
 ) -> Trained:
     """Train with each seed, and keep the best network or the averaged weights, as `seeds_keep` says."""
     options, listener = setup.options, setup.listener
@@ -73,7 +73,7 @@ def train_seeds(
 def _one_seed(
     setup: Setup,
     seed: int,
-    train_set: EncodedExamples,
+    train_set: Subset,
     validation: ValidationSet,
     directory: RunDirectory,
 ) -> SeedRun:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, pad_id
@@ -117,7 +117,7 @@ class Trained:
 
 
 def single_run(
-    setup: Setup, train_set: EncodedExamples, validation: ValidationSet, directory: RunDirectory
+    setup: Setup, train_set: Subset, validation: ValidationSet, directory: RunDirectory
 ) -> Trained:
     """Train once, and fit the decision of the best epoch."""
     state = run_steps(setup, train_set, directory, evaluate=validation.metrics)
@@ -128,7 +128,7 @@ def single_run(
 
 def run_steps(
     setup: Setup,
-    train_set: EncodedExamples,
+    train_set: Subset,
     directory: RunDirectory,
     *,
     evaluate: Callable[[], Metrics],
@@ -155,8 +155,8 @@ def run_steps(
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = _optimizer(setup)
-    labels = train_set.labels
-    objective = build_objective(options.objective, labels.sums(), labels.known(), device)
+    totals = train_set.label_totals()
+    objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup.listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     directory.root.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from multihot.core.goals import parse_goal, read_costs
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import TrainOptions
-from multihot.data.dataset import EncodedExamples
+from multihot.data.dataset import Subset
 from multihot.data.labelled_file import WINDOW_ROWS
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
@@ -38,16 +38,18 @@ class ValidationSet:
     Raises `OptionError` when the options of the decision do not fit together or the labels.
     """
 
-    data: EncodedExamples
+    data: Subset
     backend: TorchBackend
     options: TrainOptions
 
     fold_of: npt.NDArray[np.int64] | None = None
     """With `options.folds`: the test fold of each row. *Shape:* (N,)."""
+    window_rows: int = WINDOW_ROWS
+    """Rows that are scored and evaluated at a time, as in `evaluate`."""
 
     def __post_init__(self) -> None:
         # Fail now, not after the first epoch.
-        names = self.data.labels.space.names
+        names = self.data.space.names
         goal = parse_goal(self._decision_options.goal).with_costs(
             self._decision_options.costs, names
         )
@@ -56,11 +58,7 @@ class ValidationSet:
     @cached_property
     def _decision_options(self) -> DecisionOptions:
         options = self.options
-        costs = (
-            None
-            if options.costs is None
-            else read_costs(options.costs, self.data.labels.space.names)
-        )
+        costs = None if options.costs is None else read_costs(options.costs, self.data.space.names)
         return DecisionOptions(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
@@ -96,23 +94,21 @@ class ValidationSet:
         windows of texts as in `evaluate`. A network in training uses other kernels and other batches,
         which differ in the last bits, and so would the metrics of the run and of its saved model.
         """
-        backend, tokens = self.backend, self.data.tokens
-        with saved_backend(
-            backend.network, self.data.labels.space, scratch, backend.device
-        ) as saved:
+        backend, data = self.backend, self.data
+        with saved_backend(backend.network, data.space, scratch, backend.device) as saved:
             parts = [
-                saved.logits(tokens.take(np.arange(len(tokens))[start : start + WINDOW_ROWS]))
-                for start in range(0, len(tokens), WINDOW_ROWS)
+                saved.logits(data.tokens, data.indices[start : start + self.window_rows])
+                for start in range(0, len(data), self.window_rows)
             ]
         return np.concatenate(parts)
 
     def _logits(self) -> npt.NDArray[np.float32]:
-        return self.backend.logits(self.data.tokens)
+        return self.backend.logits(self.data.tokens, self.data.indices)
 
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
-        labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
+        labels, hashes = self.data.labels().hard(), self.data.hashes()
         truth, options = labels.values, self.options
         rows, chosen = FittingRows(logits, truth, hashes), self._decision_options
         decision = fit(labels.space, rows, chosen, source=self.source).decision
@@ -120,13 +116,13 @@ class ValidationSet:
             decision = with_report(decision, rows, chosen, seed=options.seed)
         # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
-        for start in range(0, len(labels), WINDOW_ROWS):
-            part = slice(start, start + WINDOW_ROWS)
+        for start in range(0, len(labels), self.window_rows):
+            part = slice(start, start + self.window_rows)
             evaluation.update([], LabelMatrix(labels.space, truth[part]), logits[part])
         fitted_on = decision.fitted_on
         report = replace(
             evaluation.report(),
-            rows_truncated=int(self.data.tokens.truncated.sum()),
+            rows_truncated=self.data.num_truncated(),
             rows_fitted=int(fitted_on.holds(hashes).sum()) if fitted_on else 0,
         )
         if options.goal in report.metrics:

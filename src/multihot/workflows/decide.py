@@ -1,4 +1,4 @@
-"""Fit the decision of a finished model again, on new labelled rows and without training.
+"""Tune the decision of a finished model on new labelled rows, without training.
 
 Letters: `N` texts, `L` labels.
 """
@@ -24,14 +24,14 @@ from multihot.errors import DataError
 from multihot.inference.artifact import replace_decision
 from multihot.inference.predictor import Predictor
 
-__all__ = ["Redecision", "decide", "save"]
+__all__ = ["TuningResult", "decide", "save"]
 
-_FEW_ROWS = 100  # below, thresholds are said to be uncertain
+_FEW_ROWS = 100  # below, a note warns of the variance of thresholds
 _SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "micro_precision", "micro_recall")
 
 
 @dataclass(frozen=True)
-class Redecision:
+class TuningResult:
     """The result of `decide`; `print` it or take `to_json()`."""
 
     before: Decision
@@ -39,7 +39,7 @@ class Redecision:
     rows: int
     """Texts that the new decision was fitted on."""
     metrics_before: Mapping[str, float | None]
-    """On these rows, by the former decision."""
+    """On these rows, by the previous decision."""
     metrics: Mapping[str, float | None]
     """On these rows, by the new one; optimistic, see `decision.fit_report`."""
     notes: tuple[str, ...] = ()
@@ -59,16 +59,19 @@ class Redecision:
 
     def __str__(self) -> str:
         lines = [f"{'':<24}{'before':>18}{'after':>18}"]
-        for name, one in _words(self.before).items():
-            lines.append(f"{name:<24}{one:>18}{_words(self.decision)[name]:>18}")
-        for name, value in self.metrics.items():
-            lines.append(f"{name:<24}{_number(self.metrics_before[name]):>18}{_number(value):>18}")
+        after = _settings(self.decision)
+        for name, value in _settings(self.before).items():
+            lines.append(f"{name:<24}{value:>18}{after[name]:>18}")
+        for name, metric in self.metrics.items():
+            before = _number(self.metrics_before[name])
+            lines.append(f"{name:<24}{before:>18}{_number(metric):>18}")
         width = max(5, *map(len, self.decision.space.names)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
-            before = self.before.thresholds_by_name()
-            for name, new in self.decision.thresholds_by_name().items():
-                lines.append(f"{name:<{width}}{_number(before[name]):>18}{_number(new):>9}")
+            previous = self.before.thresholds_by_name()
+            for name, threshold in self.decision.thresholds_by_name().items():
+                cells = f"{_number(previous[name]):>18}{_number(threshold):>9}"
+                lines.append(f"{name:<{width}}{cells}")
         if self.decision.fit_report is not None:
             lines += ["", str(self.decision.fit_report)]
         return "\n".join(lines)
@@ -85,7 +88,7 @@ def decide(
     costs: Costs | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Redecision:
+) -> TuningResult:
     """Fit goal, thresholds and calibration on labelled rows; nothing is written (see `save`).
 
     Parameters
@@ -99,7 +102,7 @@ def decide(
     costs
         Costs of single labels for the goal `cost`; not given, they stay unless a goal is given.
     seed
-        Of folds and draws of the fit report.
+        Of the folds and bootstrap samples of the fit report.
     progress
         Receives the number of texts scored so far, now and then.
 
@@ -140,7 +143,7 @@ def decide(
     rows = FittingRows(np.concatenate(logits), truth, np.concatenate(hashes))
     decision = fit(before.space, rows, options, source=Path(source).name).decision
     decision = with_report(decision, rows, options, seed=seed)
-    return Redecision(
+    return TuningResult(
         before,
         decision,
         len(truth),
@@ -150,7 +153,7 @@ def decide(
     )
 
 
-def save(predictor: Predictor, result: Redecision) -> Predictor:
+def save(predictor: Predictor, result: TuningResult) -> Predictor:
     """Write the new decision into the model's `thresholds.json`, and return the model with it."""
     artifact = replace_decision(predictor.artifact, result.decision)
     return Predictor(artifact, predictor.tokenizer, predictor.backend)
@@ -196,7 +199,8 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
     notes = []
     if len(truth) < _FEW_ROWS:
         notes.append(
-            f"Only {len(truth)} rows: what is fitted on so few follows chance. A few hundred are better."
+            f"Only {len(truth)} rows: thresholds fitted on so few have high variance. Use a few hundred "
+            "rows."
         )
     names = decision.space.names
     without = [name for name, has in zip(names, (truth == 1).any(axis=0), strict=True) if not has]
@@ -219,7 +223,7 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
     return notes
 
 
-def _words(decision: Decision) -> dict[str, str]:
+def _settings(decision: Decision) -> dict[str, str]:
     calibration = decision.calibration
     return {
         "goal": decision.goal,

@@ -29,7 +29,6 @@ __all__ = ["DEFAULT_PARTS", "split"]
 DEFAULT_PARTS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 """Default names and proportions of the parts."""
 
-_CHUNK_ROWS = 1024
 _NAME = re.compile(r"\w[\w.-]*")
 
 IntArray = npt.NDArray[np.int64]
@@ -95,13 +94,13 @@ def split(
     else:
         part = stratified_folds(values, folds, seed, units=units, pairs=pairs)
     ending = part_ending(path, options)
-    wanted = _files(part, names, ending, folds=folds)
+    wanted = _rows_by_file(part, names, ending, folds=folds)
     notes = _write(path, options, lines, wanted, folder)
     return SplitReport.of_rows(
         labels,
         part,
         [
-            SplitPart(name, tuple(str(folder / file) for file in _files_of(name, ending, folds)))
+            SplitPart(name, tuple(str(folder / file) for file in _file_names(name, ending, folds)))
             for name in names
         ],
         source=file.source,
@@ -156,7 +155,7 @@ def _read(file: LabelledFile) -> tuple[LabelBits, IntArray, IntArray, IntArray |
     lines, texts, groups = list[int](), list[int](), list[int]()
 
     def labels() -> Iterator[LabelMatrix]:
-        for chunk in file.chunks(_CHUNK_ROWS):
+        for chunk in file.chunks():
             lines.extend(chunk.lines)
             texts.extend(unit_key(normalised(text)) for text in chunk.texts)
             groups.extend(map(unit_key, chunk.groups or ()))
@@ -167,19 +166,19 @@ def _read(file: LabelledFile) -> tuple[LabelBits, IntArray, IntArray, IntArray |
     return bits, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
 
 
-def _files_of(name: str, ending: str, folds: int | None) -> list[str]:
+def _file_names(name: str, ending: str, folds: int | None) -> list[str]:
     if folds is None:
         return [f"{name}{ending}"]
     return [f"{name}/train{ending}", f"{name}/dev{ending}"]
 
 
-def _files(
+def _rows_by_file(
     part: IntArray, names: list[str], ending: str, *, folds: int | None
 ) -> dict[str, BoolArray]:
-    """Return which rows go to which file."""
+    """Return which rows each file gets. *Shape of each:* (N,)."""
     wanted: dict[str, BoolArray] = {}
     for number, name in enumerate(names):
-        files = _files_of(name, ending, folds)
+        files = _file_names(name, ending, folds)
         wanted[files[-1]] = part == number
         if folds is not None:
             wanted[files[0]] = part != number

@@ -13,8 +13,8 @@ from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
 from multihot.data.dataset import (
-    EncodedExamples,
     Labelled,
+    Subset,
     describe_rows,
     encode,
     label_space,
@@ -59,7 +59,7 @@ class Run:
 
     model: InitialModel
     setup: Setup
-    train_set: EncodedExamples
+    train_set: Subset
     validation: ValidationSet
     directory: RunDirectory
     provenance: Provenance
@@ -165,7 +165,7 @@ def prepare(
         len(train_set),
         start_from.name if start_from else None,
         teachers.names(),
-        int((~train_set.labels.labelled()).sum()),
+        int((~train_set.has_known_label()).sum()),
     )
     scorer = Scorer(str(hardware.device), hardware.precision.name, listener.say)
     train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
@@ -237,10 +237,10 @@ def _encoded(
     options: TrainOptions,
     model: InitialModel,
     listener: Listener,
-) -> tuple[EncodedExamples, EncodedExamples]:
+) -> tuple[Subset, Subset]:
     """Return training and validation rows; with folds the labelled training rows are both."""
 
-    def encoded(rows: Labelled, **choices: bool) -> EncodedExamples:
+    def encoded(rows: Labelled, **choices: bool) -> Subset:
         return encode(rows, model.space, model.tokenizer, model.max_length, listener, **choices)
 
     rows = encoded(training, labels_required=not options.teacher)
@@ -269,7 +269,7 @@ def _backend(
 
 def _run_strategy(
     options: TrainOptions,
-) -> Callable[[Setup, EncodedExamples, ValidationSet, RunDirectory], Trained]:
+) -> Callable[[Setup, Subset, ValidationSet, RunDirectory], Trained]:
     """Return the strategy: cross-validation, several seeds, or a single run."""
     if options.folds is not None:
         return cross_validate

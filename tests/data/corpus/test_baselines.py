@@ -31,11 +31,11 @@ def _pairs(corpus: CorpusTokens, seed: int, *, next_sentence: bool = True) -> Pa
     return make_pairs(corpus, max_length=64, next_sentence=next_sentence, generator=generator)
 
 
-def test_the_commonest_token_is_the_best_guess() -> None:
+def test_the_most_frequent_token_is_the_best_constant_prediction() -> None:
     vocabulary = mask_vocabulary(letter_tokenizer())
     corpus = token_corpus(0, documents=3, vocab_size=59)
     ids = corpus.ids.copy()
-    ids[::3], ids[1::3] = 7, 1  # half of the rest is the unknown token, which nobody has to guess
+    ids[::3], ids[1::3] = 7, 1  # half of the rest is the unknown token, which is never predicted
     found = unigram_baseline(replace(corpus, ids=ids), vocabulary)
     labels = np.array([7, 7, 8, 9])
 
@@ -47,21 +47,21 @@ def test_the_commonest_token_is_the_best_guess() -> None:
     assert found.loss(labels[:2]) < found.loss(labels[2:])
 
 
-def test_shared_words_tell_which_sides_belong_together() -> None:
+def test_word_overlap_classifies_sides_of_one_topic() -> None:
     training, held_out = _topical(1), _topical(2)
     right = overlap_baseline(training, _pairs(training, 1), held_out, _pairs(held_out, 2))
 
     assert right.mean() > 0.8
 
 
-def test_words_drawn_at_random_tell_nothing() -> None:
+def test_word_overlap_of_random_words_is_uninformative() -> None:
     training, held_out = (token_corpus(seed, documents=300) for seed in (1, 2))
     right = overlap_baseline(training, _pairs(training, 1), held_out, _pairs(held_out, 2))
 
     assert right.mean() == pytest.approx(0.5, abs=0.03)
 
 
-def test_lengths_tell_nothing_unless_they_differ() -> None:
+def test_lengths_are_uninformative_unless_they_leak() -> None:
     corpus = token_corpus(1, documents=400, sentences=100)
     fitted, pairs = _pairs(corpus, 1), _pairs(corpus, 2)
     leaking = replace(
@@ -90,5 +90,5 @@ def test_examples_of_one_side_are_refused() -> None:
     corpus = token_corpus(1)
     alone = _pairs(corpus, 1, next_sentence=False)
 
-    with pytest.raises(DataError, match="have no second side"):
+    with pytest.raises(DataError):
         length_baseline(alone, alone)

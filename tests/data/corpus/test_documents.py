@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multihot.data.corpus.documents import Tally, new_document, read_corpus
+from multihot.data.corpus.documents import DocumentCounts, new_document, read_corpus
+from multihot.data.corpus.files import read_pieces
 from multihot.errors import DataError, OptionError
 
 TEXT = """One day the old man left.
@@ -63,24 +64,24 @@ def test_packed_files_and_folders_are_read_like_others(tmp_path: Path) -> None:
         ("Größe zählt hier.",),
         ("Second one here.",),
     ]
-    assert "1 files with other endings are not read" in corpus.notes[1]
+    assert "1 files with other extensions" in corpus.notes[1]
 
 
-def test_near_empty_documents_and_copies_are_counted_and_left_out(tmp_path: Path) -> None:
+def test_near_empty_documents_and_duplicates_are_counted_and_skipped(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text(
         "Only three words.\n\nThis one is long enough.\n\nTHIS one is\nlong  enough.\n\n我们都很好。\n",
         encoding="utf-8",
     )
-    tally = Tally()
-    found = [each.passages for each in read_corpus([path]).documents(tally)]
+    counts = DocumentCounts()
+    found = [each.passages for each in read_corpus([path]).documents(counts)]
 
     assert found == [("This one is long enough.",), ("我们都很好。",)]
-    assert tally == Tally(documents=2, near_empty=1, duplicates=1)
-    assert tally.notes(5) == [
+    assert counts == DocumentCounts(documents=2, near_empty=1, duplicates=1)
+    assert counts.notes(5) == [
         "2 documents.",
-        "1 documents of fewer than 5 words were left out.",
-        "1 documents repeat the words of an earlier one; they were left out.",
+        "Skipped 1 documents of fewer than 5 words.",
+        "Skipped 1 duplicates of earlier documents.",
     ]
 
 
@@ -91,12 +92,12 @@ def test_lines_wrapped_at_a_fixed_width_are_joined(tmp_path: Path) -> None:
         "Smith went home.\n\nOne sentence a line.\nAnd this is quite another one of them.\nEnd.\n",
         encoding="utf-8",
     )
-    tally = Tally()
-    found = [each.passages for each in read_corpus([path], minimum_words=1).documents(tally)]
+    counts = DocumentCounts()
+    found = [each.passages for each in read_corpus([path], minimum_words=1).documents(counts)]
 
     assert [len(passages) for passages in found] == [1, 3]
     assert found[0][0].startswith("It was a bright cold day in April, and")
-    assert "lines of 1 documents are wrapped" in tally.notes(1)[-1]
+    assert counts.wrapped == 1
 
 
 def test_the_encoding_is_detected_or_given(tmp_path: Path) -> None:
@@ -107,51 +108,60 @@ def test_the_encoding_is_detected_or_given(tmp_path: Path) -> None:
     assert any("cp1252" in note for note in read_corpus([path]).notes)
     given = read_corpus([path], encoding="latin-1", minimum_words=1)
     assert [each.passages for each in given.documents()] == [("Café au lait.",)]
-    with pytest.raises(OptionError, match="is not a text encoding"):
+    with pytest.raises(OptionError):
         read_corpus([path], encoding="nonsense")
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "column"),
     [
-        ('{"title": "x"}', "Expected either the key 'text'"),
-        ('{"text": "x", "paragraphs": []}', "the keys are: text, paragraphs"),
-        ('{"text": 5}', "column 'text': Expected a string, not 5"),
-        ('{"paragraphs": ["a", 1]}', "column 'paragraphs': Expected a list of strings"),
-        ('["a"]', "The line holds a list"),
-        ('{"text": ', "Invalid JSON"),
+        ('{"title": "x"}', None),
+        ('{"text": "x", "paragraphs": []}', None),
+        ('{"text": 5}', "text"),
+        ('{"paragraphs": ["a", 1]}', "paragraphs"),
+        ('["a"]', None),
+        ('{"text": ', None),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, line: str, words: str) -> None:
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, column: str | None) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(f'{{"text": "Fine."}}\n{line}\n', encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"a\.jsonl:2") as found:
+    with pytest.raises(DataError) as raised:
         list(read_corpus([path]).documents())
 
-    assert words in str(found.value)
+    error = raised.value
+    assert (error.path, error.line, error.column) == (str(path), 2, column)
 
 
-def test_what_is_no_corpus_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="give at least one file or folder"):
+def test_a_corpus_has_at_least_one_file() -> None:
+    with pytest.raises(OptionError):
         read_corpus([])
-    with pytest.raises(DataError, match="There is no such file or folder"):
-        read_corpus([tmp_path / "nothing.txt"])
-    with pytest.raises(DataError, match=r"The folder holds no \.txt or \.jsonl file"):
-        read_corpus([tmp_path])
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe.txt")
-        with pytest.raises(DataError, match="This is a pipe or a device"):
-            read_corpus([tmp_path / "pipe.txt"])
 
 
-def test_a_document_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multihot.data.corpus.files._MAX_CHARACTERS", 30)
+@pytest.mark.parametrize("name", ["nothing.txt", "empty", "pipe.txt"])
+def test_paths_without_a_document_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    if name == "pipe.txt":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no named pipes here")
+        os.mkfifo(tmp_path / name)
+
+    with pytest.raises(DataError) as raised:
+        read_corpus([tmp_path / name])
+
+    assert raised.value.path == str(tmp_path / name)
+
+
+def test_a_document_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("Short one.\n\nLine number one.\nLine number two.\n", encoding="utf-8")
+    (file,) = read_corpus([path]).files
 
-    with pytest.raises(DataError, match=r"a\.txt:3: A document of more than 30 characters"):
-        _passages(path)
+    with pytest.raises(DataError) as raised:
+        list(read_pieces(file, max_characters=30))
+
+    assert (raised.value.path, raised.value.line) == (str(path), 3)
 
 
 def test_the_digest_is_that_of_the_words() -> None:

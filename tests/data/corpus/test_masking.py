@@ -56,7 +56,7 @@ CORPUS = token_corpus(1, documents=100, sentences=120)
 
 
 @pytest.mark.parametrize("rate", [0.15, 0.3])
-def test_the_rate_and_the_shares_of_replacements_hold(rate: float) -> None:
+def test_the_masking_rate_and_the_replacement_rates_hold(rate: float) -> None:
     batch, pairs = _batch(CORPUS, masking_rate=rate)
     num_text = batch.num_tokens - 3 * len(pairs)
     now = batch.input_ids[batch.masked_positions]
@@ -105,7 +105,7 @@ def test_every_example_has_at_least_one_masked_token() -> None:
 
 
 @pytest.mark.parametrize("whole_word", [False, True])
-def test_places_are_masked_alike_often(whole_word: bool) -> None:
+def test_positions_are_masked_equally_often(whole_word: bool) -> None:
     batch, pairs = _batch(CORPUS, whole_word=whole_word, continuing=300)
     starts = np.repeat(batch.cu_seq_lens[:-1], np.diff(batch.cu_seq_lens))
     place = np.arange(batch.num_tokens) - starts
@@ -234,5 +234,5 @@ def test_other_families_mark_the_beginning_of_words_instead() -> None:
 def test_a_tokenizer_without_a_mask_token_is_refused() -> None:
     tokenizer = Tokenizer(models.WordPiece({"[CLS]": 0, "[SEP]": 1, "[UNK]": 2}, unk_token="[UNK]"))
 
-    with pytest.raises(OptionError, match=r"none of the tokens \[MASK\] and <mask>"):
+    with pytest.raises(OptionError, match=r"\[MASK\]"):
         mask_vocabulary(tokenizer)

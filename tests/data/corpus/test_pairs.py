@@ -74,7 +74,7 @@ def test_the_second_side_of_a_true_pair_comes_after_the_first() -> None:
     assert (gaps[fits] == 0).mean() > 0.95  # the others were full before they met their partner
 
 
-def test_the_two_lengths_say_nothing_about_the_class() -> None:
+def test_the_two_lengths_do_not_leak_the_class() -> None:
     fitted, pairs = _pairs(BIG, 1), _pairs(BIG, 2)
     lengths = [_shapes(BIG, each)[:, :2] for each in (fitted, pairs)]
     model = make_pipeline(
@@ -85,7 +85,7 @@ def test_the_two_lengths_say_nothing_about_the_class() -> None:
     assert model.score(lengths[1], pairs.is_random) == pytest.approx(0.5, abs=0.01)
 
 
-def test_no_shape_of_a_pair_says_anything_about_the_class() -> None:
+def test_no_shape_of_a_pair_leaks_the_class() -> None:
     fitted, pairs = _pairs(BIG, 3), _pairs(BIG, 4)
     model = HistGradientBoostingClassifier(max_iter=50, random_state=0)
     model.fit(_shapes(BIG, fitted), fitted.is_random)
@@ -123,7 +123,7 @@ def test_one_target_in_ten_is_shorter() -> None:
     assert (_pairs(corpus, short_fraction=0.0).lengths == 64).mean() > 0.9
 
 
-def test_what_is_too_long_is_cut_evenly_from_both_ends() -> None:
+def test_sides_that_are_too_long_are_truncated_evenly_at_both_ends() -> None:
     pairs = _pairs(BIG)
     true = pairs.is_random == 0
     first, second = pairs.first_spans[true], pairs.second_spans[true]
@@ -222,10 +222,10 @@ def test_pairs_that_cannot_be_are_refused() -> None:
         np.zeros(0, np.uint16), np.zeros(1, int), np.zeros(1, int), np.zeros(0, int)
     )
 
-    with pytest.raises(OptionError, match=r"there is only one document .*next_sentence=false"):
+    with pytest.raises(OptionError, match="next_sentence=false"):
         _pairs(single)
-    with pytest.raises(OptionError, match="max_length=4 leaves no room for text"):
+    with pytest.raises(OptionError, match="max_length=4"):
         _pairs(single, max_length=4)
-    with pytest.raises(OptionError, match="There is no text in this part"):
+    with pytest.raises(OptionError):
         _pairs(empty)
     assert len(_pairs(single, next_sentence=False)) > 0

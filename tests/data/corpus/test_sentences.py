@@ -68,14 +68,14 @@ def test_no_character_is_lost_but_white_space(passage: str) -> None:
 
 
 def test_another_language_is_refused() -> None:
-    with pytest.raises(OptionError, match="language='fr'; expected one of auto, en, zh"):
+    with pytest.raises(OptionError, match="'fr'"):
         split_sentences("Bonjour.", "fr")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencex", None)
 
-    with pytest.raises(MissingExtraError, match=r"pip install 'multihot\[pretrain\]'"):
+    with pytest.raises(MissingExtraError, match=r"multihot\[pretrain\]"):
         split_sentences("One.")
 
 

@@ -71,9 +71,11 @@ def test_the_second_call_reads_what_the_first_wrote(
     assert first.said == second.said
     assert first.said[:2] == [
         "8 documents.",
-        "1 documents of fewer than 5 words were left out.",
+        "Skipped 1 documents of fewer than 5 words.",
     ]
-    assert "tokens to train on; held out by a hash of the text: sections of" in first.said[2]
+    assert (
+        "training tokens; hold-out corpus, chosen by a hash of the text: sections" in first.said[2]
+    )
     tokenize_corpus(corpus, letter_tokenizer(), tmp_path / "cache", held_out=False, seed=1)
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
@@ -91,7 +93,7 @@ def test_text_that_looks_like_a_special_token_is_text(tmp_path: Path) -> None:
     ]
 
 
-def test_sentences_and_documents_without_tokens_are_left_out(tmp_path: Path) -> None:
+def test_sentences_and_documents_without_tokens_are_skipped(tmp_path: Path) -> None:
     control = "\u200b" * 3
     path = write_documents(tmp_path / "a.jsonl", [["a b c d e.", control], ["f g h i j!"]])
     tokens = tokenize_corpus(
@@ -107,16 +109,27 @@ def test_a_wrong_file_leaves_nothing_behind(tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8") as handle:
         handle.write("{}\n")
 
-    with pytest.raises(DataError, match=r"a\.jsonl:4"):
+    with pytest.raises(DataError) as raised:
         tokenize_corpus(read_corpus([path]), letter_tokenizer(), tmp_path / "cache", held_out=False)
+
+    assert (raised.value.path, raised.value.line) == (str(path), 4)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_long_run_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multihot.data.corpus.tokenize._SECONDS_BETWEEN_LINES", -1.0)
-    monkeypatch.setattr("multihot.data.corpus.tokenize._SENTENCES_AT_ONCE", 10)
+def test_a_long_run_reports_progress_and_the_batches_do_not_matter(tmp_path: Path) -> None:
     corpus = read_corpus([write_documents(tmp_path / "a.jsonl", stories(9))])
     notes = _Notes()
-    tokenize_corpus(corpus, letter_tokenizer(), tmp_path / "cache", held_out=False, listener=notes)
+    small = tokenize_corpus(
+        corpus,
+        letter_tokenizer(),
+        tmp_path / "small",
+        held_out=False,
+        listener=notes,
+        progress_seconds=-1.0,
+        batch_sentences=10,
+    )
+    large = tokenize_corpus(corpus, letter_tokenizer(), tmp_path / "large", held_out=False)
 
-    assert notes.said[0].startswith("Tokenising the corpus: ")
+    progress = [line for line in notes.said if "tokens/s" in line]
+    assert len(progress) > 1
+    assert _sentences(small) == _sentences(large)

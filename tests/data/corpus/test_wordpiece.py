@@ -108,13 +108,13 @@ def test_coverage_counts_words_pieces_and_unknown_ones() -> None:
     assert found.to_json()["unknown_rate"] == 0.2
 
 
-def test_coverage_stops_where_the_text_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multihot.data.corpus.wordpiece._COVERAGE_CHARACTERS", 4)
+def test_coverage_stops_when_enough_text_was_measured() -> None:
+    documents = iter([["abc"], ["d"], ["e"]])
 
-    assert measure_coverage(letter_tokenizer(), iter([["abc"], ["d"], ["e"]])).documents == 2
+    assert measure_coverage(letter_tokenizer(), documents, max_characters=4).documents == 2
 
 
-def test_held_out_documents_are_measured_and_not_learnt(tmp_path: Path) -> None:
+def test_hold_out_documents_are_measured_and_not_trained_on(tmp_path: Path) -> None:
     documents = [[f"{chr(97 + number // 26)}{chr(97 + number % 26)} " * 8] for number in range(60)]
     corpus = read_corpus([write_documents(tmp_path / "a.jsonl", documents)])
     tokenizer, coverage = train_tokenizer(corpus, vocab_size=2000, held_out_fraction=0.2)
@@ -124,16 +124,16 @@ def test_held_out_documents_are_measured_and_not_learnt(tmp_path: Path) -> None:
     assert coverage.pieces_per_word == 2
 
 
-def test_what_is_left_out_and_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_skipped_documents_and_missing_pieces_are_logged(tmp_path: Path) -> None:
     notes = _Notes()
     train_tokenizer(_corpus(tmp_path), vocab_size=5000, listener=notes)
 
     assert notes.said[:2] == [
         "41 documents.",
-        "2 documents repeat the words of an earlier one; they were left out.",
+        "Skipped 2 duplicates of earlier documents.",
     ]
     assert any("Training a tokenizer of 5000 entries" in line for line in notes.said)
-    assert notes.said[-1].startswith("The corpus holds only ")
+    assert notes.said[-1].startswith("The corpus has only ")
 
 
 def test_characters_beyond_half_of_the_vocabulary_are_left_out(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_characters_beyond_half_of_the_vocabulary_are_left_out(tmp_path: Path) -
 def test_what_cannot_become_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("Hm.\n", encoding="utf-8")
 
-    with pytest.raises(DataError, match="holds no text to make a tokenizer from"):
+    with pytest.raises(DataError):
         train_tokenizer(read_corpus([tmp_path / "empty.txt"]), vocab_size=100)
-    with pytest.raises(OptionError, match="vocab_size=9 is too small"):
+    with pytest.raises(OptionError, match="vocab_size=9"):
         train_tokenizer(_corpus(tmp_path), vocab_size=9)

@@ -1,4 +1,4 @@
-"""What pretraining has to beat: the commonest token, the words two sides share, and their lengths.
+"""Baselines of pretraining: the most frequent token, the word overlap of two sides, their lengths.
 
 Letters: `N` examples, `M` masked tokens, `V` vocabulary.
 """
@@ -29,16 +29,16 @@ class Unigram:
     """How often each ordinary token occurs in the training part."""
 
     best_id: int
-    """The commonest token."""
+    """The most frequent token."""
     log_probabilities: npt.NDArray[np.float64]
     """*Shape:* (V,). With one occurrence added to each ordinary token; special ones have -inf."""
 
     def correct(self, labels: npt.NDArray[np.int64]) -> BoolArray:
-        """Return where always answering `best_id` is right. *Shape:* (M,)."""
+        """Return where always predicting `best_id` is correct. *Shape:* (M,)."""
         return np.asarray(labels == self.best_id)
 
     def loss(self, labels: npt.NDArray[np.int64]) -> float:
-        """Return the mean cross-entropy in nats of answering with the frequencies."""
+        """Return the mean cross-entropy in nats of predicting the frequencies."""
         return float(-self.log_probabilities[labels].mean())
 
 
@@ -56,11 +56,11 @@ def unigram_baseline(training: CorpusTokens, vocabulary: MaskVocabulary) -> Unig
 def overlap_baseline(
     training: CorpusTokens, fitted: Pairs, corpus: CorpusTokens, pairs: Pairs
 ) -> BoolArray:
-    """Tell next from random by the words that the two sides share; return where that is right.
+    """Classify next against random by the word overlap of the sides; return where it is correct.
 
     The score of a pair is the cosine of the TF-IDF vectors of its sides, tokens being the terms
     (sublinear term frequencies). Inverse document frequencies and the threshold come from the
-    `fitted` pairs of the training part, of which 20 000 are used.
+    `fitted` pairs of the training part, of which at most 20 000 are used.
 
     Returns
     -------
@@ -74,15 +74,15 @@ def overlap_baseline(
     transformer.fit(_stacked(sides))
     threshold = _best_threshold(_cosines(transformer, sides), _is_next(fitted))
     others = [_counts(corpus, spans, size) for spans in (pairs.first_spans, pairs.second_spans)]
-    says_next = _cosines(transformer, others) >= threshold
-    return np.asarray(says_next == _is_next(pairs))
+    predicted_next = _cosines(transformer, others) >= threshold
+    return np.asarray(predicted_next == _is_next(pairs))
 
 
 def length_baseline(fitted: Pairs, pairs: Pairs) -> BoolArray:
-    """Tell next from random by the lengths of the two sides alone; return where that is right.
+    """Classify next against random by the lengths of the sides alone; return where it is correct.
 
-    A logistic regression on both lengths, their squares, product, sum and difference. It must be
-    right in half of the cases: anything else means that lengths betray the answer.
+    A logistic regression on both lengths, their squares, product, sum and difference. Its accuracy
+    must be one half: anything else means that the lengths leak the class.
 
     Returns
     -------
@@ -101,12 +101,14 @@ def length_baseline(fitted: Pairs, pairs: Pairs) -> BoolArray:
 
 def _is_next(pairs: Pairs) -> BoolArray:
     if not (np.diff(pairs.second_spans) > 0).all():
-        raise DataError("These examples have no second side, so there is nothing to tell apart.")
+        raise DataError(
+            "These examples have no second side, so there are no classes to tell apart."
+        )
     return np.asarray(pairs.is_random == 0)
 
 
 def _some(pairs: Pairs) -> Pairs:
-    """Return evenly spaced examples, not more than are needed to fit a few numbers."""
+    """Return evenly spaced examples, at most as many as a baseline is fitted on."""
     rows = np.linspace(0, len(pairs) - 1, min(len(pairs), _MAX_FITTED)).astype(np.int64)
     return Pairs(pairs.first_spans[rows], pairs.second_spans[rows], pairs.is_random[rows])
 
@@ -132,8 +134,8 @@ def _counts(corpus: CorpusTokens, spans: npt.NDArray[np.int64], size: int) -> An
 
     lengths = np.diff(spans)[:, 0]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(offsets[-1]) + np.repeat(spans[:, 0] - offsets[:-1], lengths)
-    ids = corpus.ids[places].astype(np.int64)
+    positions = np.arange(offsets[-1]) + np.repeat(spans[:, 0] - offsets[:-1], lengths)
+    ids = corpus.ids[positions].astype(np.int64)
     counts = csr_matrix((np.ones(len(ids)), ids, offsets), shape=(len(spans), size))
     counts.sum_duplicates()
     return counts
@@ -151,9 +153,9 @@ def _cosines(transformer: Any, sides: list[Any]) -> npt.NDArray[np.float64]:
 
 
 def _best_threshold(scores: npt.NDArray[np.float64], is_next: BoolArray) -> float:
-    """Return the threshold with the most right answers when `score >= threshold` means next."""
+    """Return the threshold with the highest accuracy when `score >= threshold` means next."""
     order = np.argsort(scores, kind="stable")
-    # Of a cut before place k: random ones below it and next ones from it on are right.
-    right = np.concatenate([[0], np.cumsum(~is_next[order])])
-    right = right + np.concatenate([np.cumsum(is_next[order][::-1])[::-1], [0]])
-    return float(np.append(scores[order], np.inf)[right.argmax()])
+    # With the threshold at index k, random pairs below and next pairs from k on are correct.
+    correct = np.concatenate([[0], np.cumsum(~is_next[order])])
+    correct = correct + np.concatenate([np.cumsum(is_next[order][::-1])[::-1], [0]])
+    return float(np.append(scores[order], np.inf)[correct.argmax()])

@@ -1,14 +1,12 @@
-"""Read a corpus of documents as a stream: plain text and JSON lines, packed or not.
+"""Read a corpus of documents as a stream: plain text and JSON lines, compressed or not.
 
-A *document* is what its author wrote as one: the next passage of it follows from the one before,
-and a passage of another document does not.
+A *document* is a text whose passages follow from each other; passages of different documents do not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,50 +17,7 @@ from multihot.data.readers.compression import SUFFIXES, compression_of
 from multihot.data.readers.text_encoding import declared_encoding, detect_encoding
 from multihot.errors import DataError, OptionError
 
-__all__ = ["Corpus", "DigestSet", "Document", "Tally", "new_document", "read_corpus"]
-
-_FULLEST = 2 / 3  # of the places taken before the table doubles
-
-
-class DigestSet:
-    """Open addressing with linear probing; digests are uniform already, so they are their hash."""
-
-    def __init__(self) -> None:
-        self._table = array("Q", bytes(8 << 10))
-        self._mask = len(self._table) - 1
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, digest: bytes) -> bool:
-        """Add the first 8 bytes of `digest`; return whether they were not there before."""
-        value = int.from_bytes(digest[:8], "big") or 1  # 0 marks a free place
-        if not _insert(self._table, self._mask, value):
-            return False
-        self._size += 1
-        if self._size > _FULLEST * len(self._table):
-            self._double()
-        return True
-
-    def _double(self) -> None:
-        former = self._table
-        self._table = array("Q", bytes(16 * len(former)))
-        self._mask = len(self._table) - 1
-        for value in former:
-            if value:
-                _insert(self._table, self._mask, value)
-
-
-def _insert(table: array[int], mask: int, value: int) -> bool:
-    place = value & mask
-    while table[place]:
-        if table[place] == value:
-            return False
-        place = (place + 1) & mask
-    table[place] = value
-    return True
-
+__all__ = ["Corpus", "Document", "DocumentCounts", "new_document", "read_corpus"]
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TEXT_SUFFIXES = (".txt", ".text")
@@ -76,11 +31,11 @@ class Document:
     Attributes
     ----------
     id
-        From the file, else the file's name and the number of its first line.
+        The `id` in the file, else the file's name and the number of the first line.
     passages
         Paragraphs or lines as written, without blank ones.
     digest
-        16 bytes from the words, case folded: equal for copies, and the same on every machine.
+        16 bytes of a hash of the case-folded words: equal for duplicates, and on every machine.
     """
 
     id: str
@@ -89,8 +44,8 @@ class Document:
 
 
 @dataclass
-class Tally:
-    """What was met while reading; filled by `Corpus.documents`."""
+class DocumentCounts:
+    """Documents by what became of them; filled by `Corpus.documents`."""
 
     documents: int = 0
     near_empty: int = 0
@@ -98,51 +53,49 @@ class Tally:
     wrapped: int = 0
 
     def notes(self, minimum_words: int) -> list[str]:
-        """Return what to tell the user."""
-        found = [f"{self.documents} documents."]
+        """Return notes for the user."""
+        notes = [f"{self.documents} documents."]
         if self.near_empty:
-            found.append(
-                f"{self.near_empty} documents of fewer than {minimum_words} words were left out."
+            notes.append(
+                f"Skipped {self.near_empty} documents of fewer than {minimum_words} words."
             )
         if self.duplicates:
-            found.append(
-                f"{self.duplicates} documents repeat the words of an earlier one; they were left out."
-            )
+            notes.append(f"Skipped {self.duplicates} duplicates of earlier documents.")
         if self.wrapped:
-            found.append(
-                f"The lines of {self.wrapped} documents are wrapped at a fixed width; they were "
-                "joined again."
-            )
-        return found
+            notes.append(f"Joined the lines of {self.wrapped} documents wrapped at a fixed width.")
+        return notes
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Files of documents; reading starts anew with each call of `documents`."""
+    """Files of documents; every call of `documents` reads them from the beginning."""
 
     files: tuple[CorpusFile, ...]
     minimum_words: int
     notes: tuple[str, ...]
-    """What was recognised, for the user."""
+    """What was detected, for the user."""
 
-    def documents(self, tally: Tally | None = None) -> Iterator[Document]:
-        """Yield the documents, near-empty ones and copies of earlier ones left out and counted.
+    def documents(self, counts: DocumentCounts | None = None) -> Iterator[Document]:
+        """Yield the documents; near-empty ones and duplicates are skipped and counted.
 
-        Memory stays constant but for the longest document and 12 to 24 bytes for each document.
+        Memory holds the longest document and a set of 64-bit digests, one for each document: 70 to 100
+        bytes each, or about 1 GB for ten million documents.
         """
-        tally = tally if tally is not None else Tally()
-        seen = DigestSet()
+        counts = counts if counts is not None else DocumentCounts()
+        seen: set[int] = set()
         for file in self.files:
             for name, passages, wrapped in read_pieces(file):
                 if not _has_words(passages, self.minimum_words):
-                    tally.near_empty += 1
+                    counts.near_empty += 1
                     continue
                 document = new_document(name, passages)
-                if not seen.add(document.digest):
-                    tally.duplicates += 1
+                digest = int.from_bytes(document.digest[:8], "big")
+                if digest in seen:
+                    counts.duplicates += 1
                     continue
-                tally.documents += 1
-                tally.wrapped += wrapped
+                seen.add(digest)
+                counts.documents += 1
+                counts.wrapped += wrapped
                 yield document
 
     def fingerprint(self) -> str:
@@ -166,32 +119,32 @@ def read_corpus(
 ) -> Corpus:
     """Open files of documents, and folders of them; the documents themselves are read later.
 
-    Plain text has a blank line between documents. JSON lines have one document a line, in the key
+    Plain text has a blank line between documents. JSON lines have one document per line, in the key
     `text` (a string, whose lines are the passages) or `paragraphs` (a list of strings), and
-    perhaps an `id`. Both may be packed with gzip or Zstandard.
+    optionally an `id`. Both may be compressed with gzip or Zstandard.
 
     Parameters
     ----------
     paths
-        Files, and folders whose files ending in .txt, .text, .jsonl, .ndjson or .json (and .gz,
-        .zst, .zstd behind) are read in the order of their names.
+        Files, and folders whose files ending in .txt, .text, .jsonl, .ndjson or .json (optionally
+        followed by .gz, .zst or .zstd) are read in the order of their names.
     minimum_words
-        Documents of fewer words (a Chinese character is one) are near-empty.
+        Documents of fewer words (a Chinese character counts as one) are near-empty.
     encoding
-        Of all files; by default detected, and UTF-8 in packed files.
+        Of all files; by default detected, and UTF-8 in compressed files.
 
     Raises
     ------
     DataError
-        A file does not exist or is damaged; for what stands in a line, when it is reached.
+        A file does not exist or is damaged; for the content of a line, when it is reached.
     OptionError
-        There are no files, or the encoding is none.
+        There are no files, or the encoding is unknown.
     """
     notes: list[str] = []
-    found = [file for path in paths for file in _files(Path(path), notes)]
-    if not found:
+    all_paths = [file for path in paths for file in _files(Path(path), notes)]
+    if not all_paths:
         raise OptionError("There is no file to read: give at least one file or folder of texts.")
-    files = [_recognised(path, encoding, notes) for path in dict.fromkeys(found)]
+    files = [_corpus_file(path, encoding, notes) for path in dict.fromkeys(all_paths)]
     kinds = [f"{sum(file.is_json for file in files)} of JSON lines"]
     kinds.append(f"{sum(not file.is_json for file in files)} of plain text")
     shown = " and ".join(kind for kind in kinds if not kind.startswith("0 "))
@@ -205,23 +158,25 @@ def _files(path: Path, notes: list[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError("This is a pipe or a device; a file or a folder is expected.", path=path)
+        raise DataError("This is a pipe or a device; expected a file or a folder.", path=path)
     inside = sorted(each for each in path.rglob("*") if each.is_file())
     known = [each for each in inside if _bare_suffix(each) in (*_JSON_SUFFIXES, *_TEXT_SUFFIXES)]
     if not known:
-        raise DataError("The folder holds no .txt or .jsonl file (packed or not).", path=path)
+        raise DataError(
+            "The folder contains no .txt or .jsonl file (compressed or not).", path=path
+        )
     if len(known) < len(inside):
-        notes.append(f"{path}: {len(inside) - len(known)} files with other endings are not read.")
+        notes.append(f"{path}: {len(inside) - len(known)} files with other extensions are ignored.")
     return known
 
 
 def _bare_suffix(path: Path) -> str:
-    """Return the ending of a file name in small letters, that of a compression left aside."""
-    packed = path.suffix.lower() in [suffix for each in SUFFIXES.values() for suffix in each]
-    return (Path(path.stem) if packed else path).suffix.lower()
+    """Return the extension of a file name in lower case, without that of a compression."""
+    compressed = path.suffix.lower() in [suffix for each in SUFFIXES.values() for suffix in each]
+    return (Path(path.stem) if compressed else path).suffix.lower()
 
 
-def _recognised(path: Path, encoding: str | None, notes: list[str]) -> CorpusFile:
+def _corpus_file(path: Path, encoding: str | None, notes: list[str]) -> CorpusFile:
     compression = compression_of(path)
     if encoding is not None:
         name = declared_encoding(encoding)

@@ -13,14 +13,16 @@ from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.text_encoding import stream_lines
 from multihot.errors import DataError
 
-__all__ = ["CorpusFile", "Pieces", "read_pieces"]
+__all__ = ["MAX_CHARACTERS", "CorpusFile", "Pieces", "read_pieces"]
 
 Pieces = Iterator[tuple[str, list[str], bool]]
 """Id, passages, and whether lines were joined, of each document of one file."""
 
-_MAX_CHARACTERS = 200_000_000  # of one document, which is held in memory
+MAX_CHARACTERS = 200_000_000
+"""Of one document, which is held in memory."""
+
 _LONGEST_WRAPPED_LINE = 100
-_SHARE_WRAPPED = 0.9
+_WRAPPED_FRACTION = 0.9  # of the lines that must be full
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,21 @@ class CorpusFile:
     encoding: str
 
 
-def read_pieces(file: CorpusFile) -> Pieces:
-    """Yield the documents of one file; raise `DataError` for a line that is none."""
+def read_pieces(file: CorpusFile, *, max_characters: int = MAX_CHARACTERS) -> Pieces:
+    """Yield the documents of one file.
+
+    Raises `DataError` for a line that is no document, and for a text document of more than
+    `max_characters`.
+    """
     with open_bytes(file.path, file.compression) as handle:
         lines = stream_lines(handle, file.encoding, str(file.path))
-        yield from (_json_pieces if file.is_json else _text_pieces)(lines, file.path)
+        if file.is_json:
+            yield from _json_pieces(lines, file.path)
+        else:
+            yield from _text_pieces(lines, file.path, max_characters)
 
 
-def _text_pieces(lines: Iterator[str], path: Path) -> Pieces:
+def _text_pieces(lines: Iterator[str], path: Path, max_characters: int) -> Pieces:
     block: list[str] = []
     first, num_characters = 1, 0
     for number, line in enumerate(lines, start=1):
@@ -49,9 +58,9 @@ def _text_pieces(lines: Iterator[str], path: Path) -> Pieces:
             first = first if block else number
             block.append(content)
             num_characters += len(content)
-            if num_characters > _MAX_CHARACTERS:
+            if num_characters > max_characters:
                 raise DataError(
-                    f"A document of more than {_MAX_CHARACTERS} characters begins here. Put a blank "
+                    f"A document of more than {max_characters} characters begins here. Put a blank "
                     "line between documents.",
                     path=path,
                     line=first,
@@ -91,8 +100,8 @@ def _text_passages(text: Any, refuse: Callable[..., DataError]) -> tuple[list[st
             blocks[-1].append(line.strip())
         else:
             blocks.append([])
-    found = [_unwrapped(block) for block in blocks]
-    return [line for lines, _ in found for line in lines], any(wrapped for _, wrapped in found)
+    parts = [_unwrapped(block) for block in blocks]
+    return [line for lines, _ in parts for line in lines], any(wrapped for _, wrapped in parts)
 
 
 def _paragraphs(paragraphs: Any, refuse: Callable[..., DataError]) -> list[str]:
@@ -104,8 +113,8 @@ def _paragraphs(paragraphs: Any, refuse: Callable[..., DataError]) -> list[str]:
 def _unwrapped(lines: list[str]) -> tuple[list[str], bool]:
     """Join lines that were wrapped at a fixed width; return whether they were.
 
-    They were when nearly no line had room for the first word of the next one. Sentences would
-    otherwise end at every line.
+    They were when almost no line has room for the first word of the next one. Otherwise every line
+    would end a sentence.
     """
     width = max(map(len, lines), default=0)
     if len(lines) < 3 or width > _LONGEST_WRAPPED_LINE:
@@ -114,6 +123,6 @@ def _unwrapped(lines: list[str]) -> tuple[list[str], bool]:
         len(line) + 1 + len(following.split(maxsplit=1)[0]) > width
         for line, following in pairwise(lines)
     )
-    if num_full < _SHARE_WRAPPED * (len(lines) - 1):
+    if num_full < _WRAPPED_FRACTION * (len(lines) - 1):
         return lines, False
     return [" ".join(lines)], True

@@ -1,6 +1,6 @@
-"""Which part of a corpus only evaluation sees, decided by a hash of the text.
+"""The hold-out part of a corpus, which only evaluation sees, chosen by a hash of the text.
 
-The same text falls on the same side in every file, order and run: nothing has to be stored.
+The same text is in the same part in every file, order and run: nothing has to be stored.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from itertools import groupby, islice
 
 from multihot.data.corpus.documents import Corpus, Document, new_document
 
-__all__ = ["HeldOutRule", "held_out_rule", "is_held_out", "split_document"]
+__all__ = ["HoldoutRule", "holdout_rule", "split_document"]
 
-_FEWEST_EXPECTED = 5  # documents set aside; below that the share is left to chance
+_FEWEST_EXPECTED = 5  # hold-out documents; with fewer, the fraction would vary too much
 _SECTION_CHARACTERS = 10_000
 _RANGE = 2**64
 
 
 @dataclass(frozen=True)
-class HeldOutRule:
-    """What is set aside.
+class HoldoutRule:
+    """Which texts are held out.
 
     Attributes
     ----------
     seed
-        Another seed sets other texts aside.
+        Part of the hash.
     threshold
-        Set aside is what hashes below it; hashes have 64 bits.
+        Texts with a 64-bit hash below it are held out.
     by_section
-        Whether sections of documents are told apart instead of whole documents.
+        Whether sections of documents are held out instead of whole documents.
     """
 
     seed: int
@@ -38,30 +38,27 @@ class HeldOutRule:
     by_section: bool
 
     def notes(self) -> list[str]:
-        """Return what to tell the user."""
+        """Return notes for the user."""
         if not self.by_section:
             return []
         return [
             "There are few documents, so sections of them are held out instead of whole documents: "
-            "figures on them are those of texts whose other parts were trained on."
+            "metrics on them are optimistic, because other sections of the same documents are trained "
+            "on."
         ]
 
 
-def is_held_out(document: Document, fraction: float, seed: int) -> bool:
-    """Return whether a document belongs to the share `fraction` that is set aside."""
-    return _hash(document, seed) < fraction * _RANGE
-
-
-def held_out_rule(corpus: Corpus, fraction: float, seed: int) -> HeldOutRule:
+def holdout_rule(corpus: Corpus, fraction: float, seed: int) -> HoldoutRule:
     """Return the rule for a corpus; reads its first `5 / fraction` documents.
 
-    Whole documents are set aside by their hash, each with probability `fraction`. Where fewer than
+    Whole documents are held out by their hash, each with probability `fraction`. Where fewer than
     five would be expected, the corpus is cut into sections of about 10 000 characters (at the ends
-    of passages), and the nearest number of those with the smallest hashes is set aside: at least
-    one, and of two documents where there are four or more, so that pairs across documents exist.
+    of passages), and `fraction` of the sections, rounded, with the smallest hashes are held out: at
+    least one, and of two documents where there are four or more, so that pairs across documents
+    exist.
     """
     if fraction <= 0:
-        return HeldOutRule(seed, 0, by_section=False)
+        return HoldoutRule(seed, 0, by_section=False)
     enough = int(_FEWEST_EXPECTED / fraction)
     documents = 0
     hashes: list[tuple[int, int]] = []
@@ -69,23 +66,25 @@ def held_out_rule(corpus: Corpus, fraction: float, seed: int) -> HeldOutRule:
         documents += 1
         hashes += [(_hash(section, seed), number) for section in _sections(document)]
     if documents == enough:
-        return HeldOutRule(seed, int(fraction * _RANGE), by_section=False)
+        return HoldoutRule(seed, int(fraction * _RANGE), by_section=False)
     hashes.sort()
     num_held_out = min(max(1, round(fraction * len(hashes))), len(hashes) - 1)
     while documents >= 4 and len({number for _, number in hashes[:num_held_out]}) < 2:
         num_held_out += 1
     threshold = hashes[num_held_out - 1][0] + 1 if num_held_out > 0 else 0
-    return HeldOutRule(seed, threshold, by_section=True)
+    return HoldoutRule(seed, threshold, by_section=True)
 
 
-def split_document(document: Document, rule: HeldOutRule) -> Iterator[tuple[bool, tuple[str, ...]]]:
-    """Yield runs of passages that follow each other, and whether each run is set aside."""
+def split_document(document: Document, rule: HoldoutRule) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """Yield runs of consecutive passages, and whether each run is held out."""
     if not rule.by_section:
         yield _hash(document, rule.seed) < rule.threshold, document.passages
         return
     sections = _sections(document)
-    for aside, run in groupby(sections, key=lambda each: _hash(each, rule.seed) < rule.threshold):
-        yield aside, tuple(passage for section in run for passage in section.passages)
+    for held_out, run in groupby(
+        sections, key=lambda each: _hash(each, rule.seed) < rule.threshold
+    ):
+        yield held_out, tuple(passage for section in run for passage in section.passages)
 
 
 def _hash(document: Document, seed: int) -> int:
@@ -94,13 +93,13 @@ def _hash(document: Document, seed: int) -> int:
 
 
 def _sections(document: Document) -> list[Document]:
-    found: list[Document] = []
+    sections: list[Document] = []
     gathered: list[str] = []
     num_characters = 0
     for passage in document.passages:
         gathered.append(passage)
         num_characters += len(passage)
         if num_characters >= _SECTION_CHARACTERS:
-            found.append(new_document(document.id, gathered))
+            sections.append(new_document(document.id, gathered))
             gathered, num_characters = [], 0
-    return [*found, new_document(document.id, gathered)] if gathered else found
+    return [*sections, new_document(document.id, gathered)] if gathered else sections

@@ -1,4 +1,4 @@
-"""Draw the masks of a batch and lay it out, one example after the other.
+"""Mask the examples of a batch and concatenate them.
 
 Letters: `B` examples, `T` tokens of all of them, `M` masked tokens, `V` vocabulary.
 """
@@ -20,7 +20,7 @@ __all__ = ["MaskVocabulary", "MaskedBatch", "mask_batch", "mask_vocabulary"]
 
 IntArray = npt.NDArray[np.int64]
 
-_MASK_SHARE, _RANDOM_SHARE = 0.8, 0.1  # the remaining tenth stays (Devlin et al. 2018, A.1)
+_MASK_RATE, _RANDOM_RATE = 0.8, 0.1  # one tenth is unchanged (Devlin et al. 2018, A.1)
 _ROLES = {
     "cls": ("[CLS]", "<s>"),
     "sep": ("[SEP]", "</s>"),
@@ -31,18 +31,18 @@ _OTHER_SPECIAL = ("[PAD]", "[UNK]", "<pad>", "<unk>")
 
 @dataclass(frozen=True)
 class MaskVocabulary:
-    """What masking has to know of a tokenizer.
+    """What masking needs to know about a tokenizer.
 
     Attributes
     ----------
     cls_id, sep_id, mask_id
         Ids of the special tokens.
     ordinary_ids
-        *Shape:* (V',), int64. Ids that a random token is drawn from: all but special ones.
+        *Shape:* (V',), int64. Ids of random replacements: all but special tokens.
     is_special
-        *Shape:* (V,), bool. Tokens that are never masked: special ones, the unknown one included.
+        *Shape:* (V,), bool. Tokens that are never masked: special ones, including the unknown token.
     continues
-        *Shape:* (V,), bool. Tokens that go on with the word of the token before.
+        *Shape:* (V,), bool. Tokens that continue the word of the previous token.
     """
 
     cls_id: int
@@ -60,22 +60,22 @@ class MaskVocabulary:
 
 @dataclass(frozen=True)
 class MaskedBatch:
-    """Examples one after the other: `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`.
+    """Concatenated examples: `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`.
 
     Attributes
     ----------
     rows
-        *Shape:* (B,), int64. Which examples of the epoch.
+        *Shape:* (B,), int64. Indices of the examples in the epoch.
     input_ids
         *Shape:* (T,), int64. After masking.
     cu_seq_lens
         *Shape:* (B + 1,), int64. Example `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
     token_type_ids
-        *Shape:* (T,), int64. 1 = second side with its [SEP], 0 = everything before.
+        *Shape:* (T,), int64. 1 = second side and its [SEP], 0 = everything before.
     masked_positions
-        *Shape:* (M,), int64, ascending. Places in `input_ids` whose token is to be predicted.
+        *Shape:* (M,), int64, ascending. Positions in `input_ids` whose token is to be predicted.
     masked_labels
-        *Shape:* (M,), int64. The tokens that stood there.
+        *Shape:* (M,), int64. The original tokens at these positions.
     is_random
         *Shape:* (B,), int64. 1 = the second side is from another document, 0 = it is the next.
     """
@@ -97,7 +97,7 @@ class MaskedBatch:
 def mask_vocabulary(tokenizer: Tokenizer) -> MaskVocabulary:
     """Read the special tokens and the word pieces of a tokenizer (BERT's or RoBERTa's names).
 
-    A token continues a word when it bears WordPiece's prefix, or lacks the mark of a new word that
+    A token continues a word when it has WordPiece's prefix, or lacks the mark of a new word that
     byte-level and SentencePiece tokenizers use. Raises `OptionError` when a special token is missing.
     """
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
@@ -115,7 +115,7 @@ def mask_vocabulary(tokenizer: Tokenizer) -> MaskVocabulary:
     special = {number for number, token in added.items() if token.special}
     special |= {vocabulary[name] for name in _OTHER_SPECIAL if name in vocabulary}
     special |= set(roles.values())
-    is_special = np.ones(size, np.bool_)  # ids without a token stay out of every draw
+    is_special = np.ones(size, np.bool_)  # ids without a token are never drawn
     is_special[[number for number in vocabulary.values() if number not in special]] = False
     continues = _continues(tokenizer, vocabulary, size) & ~is_special
     return MaskVocabulary(
@@ -152,7 +152,7 @@ def mask_batch(
     whole_word: bool = False,
     generator: np.random.Generator,
 ) -> MaskedBatch:
-    """Lay out examples and mask them: of the chosen tokens 80 % become [MASK], 10 % a random token.
+    """Concatenate examples and mask them: 80 % of the chosen tokens become [MASK], 10 % a random one.
 
     Each example has `masking_rate` of its tokens chosen (rounded up or down at random, so that the
     rate holds on average), at least one. Special tokens are neither chosen nor counted.
@@ -162,18 +162,18 @@ def mask_batch(
     corpus, pairs
         Tokens, and examples of one epoch.
     rows
-        *Shape:* (B,), int64. Which examples.
+        *Shape:* (B,), int64. Indices of the examples.
     vocabulary
         From `mask_vocabulary`.
     masking_rate
-        Share of the tokens to predict.
+        Fraction of the tokens to predict.
     whole_word
-        Whether all pieces of a word are chosen together. Whole words are then taken in random order;
-        the last one is taken with the probability that makes the rate hold on average.
+        Whether all pieces of a word are chosen together. Words are then chosen in random order, the
+        last one with the probability that makes the rate hold on average.
     generator
-        Every draw comes from it; one for each (seed, epoch, step) makes masks dynamic.
+        Source of all random numbers; one for each (seed, epoch, step) gives dynamic masking.
     """
-    input_ids, cu_seq_lens, token_types = _laid_out(corpus, pairs, rows, vocabulary)
+    input_ids, cu_seq_lens, token_types = _concatenated(corpus, pairs, rows, vocabulary)
     candidates = np.flatnonzero(~vocabulary.is_special[input_ids])
     owners = np.repeat(np.arange(len(rows)), np.diff(cu_seq_lens))[candidates]
     counts = np.bincount(owners, minlength=len(rows))
@@ -191,8 +191,8 @@ def mask_batch(
     drawn = vocabulary.ordinary_ids[
         generator.integers(0, len(vocabulary.ordinary_ids), size=len(positions))
     ]
-    replaced = np.where(draw < _MASK_SHARE + _RANDOM_SHARE, drawn, labels)
-    input_ids[positions] = np.where(draw < _MASK_SHARE, vocabulary.mask_id, replaced)
+    replaced = np.where(draw < _MASK_RATE + _RANDOM_RATE, drawn, labels)
+    input_ids[positions] = np.where(draw < _MASK_RATE, vocabulary.mask_id, replaced)
     is_random = pairs.is_random[rows].astype(np.int64)
     return MaskedBatch(rows, input_ids, cu_seq_lens, token_types, positions, labels, is_random)
 
@@ -203,9 +203,9 @@ def _chosen_words(
     wanted: npt.NDArray[np.float64],
     generator: np.random.Generator,
 ) -> npt.NDArray[np.bool_]:
-    """Return which words are chosen: in random order until an example has as many tokens as wanted.
+    """Return which words are chosen: in random order until an example has the wanted tokens.
 
-    `owners` and `words` number the example and the word of each candidate token, both ascending.
+    `owners` and `words` are the example and the word of each candidate token, both ascending.
     """
     sizes = np.bincount(words)
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
@@ -213,7 +213,8 @@ def _chosen_words(
     order = np.argsort(owner + generator.random(len(sizes)), kind="stable")
     ordered = sizes[order]
     before = np.cumsum(ordered) - ordered
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))  # an example keeps its places in the order
+    # The words of an example are adjacent in the order.
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
     before = before - np.repeat(before[starts], np.diff([*starts, len(owner)]))
     missing = wanted[owner] - before
     chosen = np.zeros(len(sizes), np.bool_)
@@ -221,7 +222,7 @@ def _chosen_words(
     return chosen
 
 
-def _laid_out(
+def _concatenated(
     corpus: CorpusTokens, pairs: Pairs, rows: IntArray, vocabulary: MaskVocabulary
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Return ids with special tokens, offsets of the examples, and token types."""
@@ -233,18 +234,18 @@ def _laid_out(
     starts = cu_seq_lens[:-1]
     input_ids = np.full(cu_seq_lens[-1], vocabulary.sep_id, np.int64)
     input_ids[starts] = vocabulary.cls_id
-    first_places = _ranges(starts + 1, num_first)
-    second_places = _ranges(starts + num_first + 2, num_second)
-    input_ids[first_places] = corpus.ids[_ranges(first[:, 0], num_first)]
-    input_ids[second_places] = corpus.ids[_ranges(second[:, 0], num_second)]
+    first_positions = _ranges(starts + 1, num_first)
+    second_positions = _ranges(starts + num_first + 2, num_second)
+    input_ids[first_positions] = corpus.ids[_ranges(first[:, 0], num_first)]
+    input_ids[second_positions] = corpus.ids[_ranges(second[:, 0], num_second)]
     token_types = np.zeros(len(input_ids), np.int64)
-    token_types[second_places] = 1
+    token_types[second_positions] = 1
     token_types[cu_seq_lens[1:][has_second] - 1] = 1
     return input_ids, cu_seq_lens, token_types
 
 
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
-    """Return `starts[0], starts[0] + 1 ...` for `lengths[0]` places, then those of the next."""
+    """Return the concatenated ranges of `lengths[n]` numbers from `starts[n]`. (N,) -> (sum,)."""
     ends = np.cumsum(lengths)
-    places: IntArray = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
-    return places
+    numbers: IntArray = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+    return numbers

@@ -1,16 +1,16 @@
 """Sentence pairs for masked language modelling and next-sentence prediction.
 
 The rules are those of Devlin et al. 2018, appendix A.1 and A.2, and of the script published with it:
-sentences are gathered up to a target length, one example in ten gets a smaller target, the gathered
-ones are cut in two at a random place, and what is too long is shortened at both ends.
+sentences are collected up to a target length, one example in ten gets a smaller target, the collected
+sentences are split in two at a random position, and a side that is too long is truncated at both ends.
 
-One thing is done otherwise. The script draws a random second side of whatever length, so that length,
-the ends of documents and the place of a cut betray which sides belong together. Here all pairs are
-made as true ones first; then pairs of different documents whose second sides are equally long are
-coupled, and a fair coin per couple says whether they swap their second sides. So each side by itself,
-and the two lengths together, are distributed alike in both classes, and no text is wasted or used twice.
+There is one difference. The script draws a random second side of any length, so that lengths, document
+ends and the position of the split leak the class. Here all pairs are true ones first; then pairs of
+different documents with second sides of equal length are coupled, and half of the couples, drawn at
+random, swap their second sides. So each side by itself, and the two lengths together, have the same
+distribution in both classes, and no text is wasted or used twice.
 
-Letters: `N` examples; `S`, `D`: see `corpus_tokens`.
+Letters: `N` examples; `S`, `D`: see `CorpusTokens`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SPECIAL_TOKENS_ALONE = 2
 
 @dataclass(frozen=True)
 class Pairs:
-    """The examples of one epoch, as places in `CorpusTokens.ids`, in the order of the corpus.
+    """The examples of one epoch, as positions in `CorpusTokens.ids`, in the order of the corpus.
 
     Attributes
     ----------
@@ -70,32 +70,32 @@ def make_pairs(
     next_sentence: bool,
     generator: np.random.Generator,
 ) -> Pairs:
-    """Draw the examples of one epoch; every token belongs to one of them, or is cut away.
+    """Draw the examples of one epoch; every token belongs to one of them or is truncated.
 
     Parameters
     ----------
     corpus
         Tokens of one part of a corpus.
     max_length
-        Tokens per example at most, special tokens included.
+        Maximum tokens per example, special tokens included.
     short_fraction
-        Share of the examples whose target length is drawn from 2 to the greatest, all alike likely.
+        Fraction of the examples whose target length is drawn uniformly from 2 to the maximum.
     next_sentence
         Whether examples are pairs. Half of the couples of pairs are random ones.
     generator
-        Every draw comes from it.
+        Source of all random numbers.
 
     Raises
     ------
     OptionError
-        `max_length` leaves no room; the corpus is empty; or pairs are wanted from a single document.
+        `max_length` leaves no room; the corpus is empty; or pairs are requested of a single document.
     """
     room = max_length - (_SPECIAL_TOKENS_OF_PAIR if next_sentence else _SPECIAL_TOKENS_ALONE)
     if room < 2:
         raise OptionError(f"max_length={max_length} leaves no room for text; use a larger one.")
     if corpus.num_tokens == 0:
         raise OptionError("There is no text in this part of the corpus; use a larger corpus.")
-    chunks = _gather(corpus, room, short_fraction, at_least=1 + next_sentence, generator=generator)
+    chunks = _collect(corpus, room, short_fraction, at_least=1 + next_sentence, generator=generator)
     if not next_sentence:
         first = _trimmed(chunks.spans(corpus), chunks.lengths(corpus) - room, generator)
         none = np.zeros(len(first), np.int8)
@@ -103,8 +103,8 @@ def make_pairs(
     first, second, sources = _split(corpus, chunks, generator)
     if len(np.unique(sources)) < 2:
         raise OptionError(
-            "A random next sentence is one of another document, and there is only one document in "
-            "this part of the corpus. Put blank lines between documents, give more of them, or turn "
+            "A random next sentence comes from another document, and there is only one document in "
+            "this part of the corpus. Put blank lines between documents, add documents, or turn "
             "next-sentence prediction off (next_sentence=false)."
         )
     first, second = _shorten(first, second, room, generator)
@@ -128,7 +128,7 @@ class _Chunks:
         return np.diff(self.spans(corpus))[:, 0]
 
 
-def _gather(
+def _collect(
     corpus: CorpusTokens,
     room: int,
     short_fraction: float,
@@ -136,7 +136,7 @@ def _gather(
     at_least: int,
     generator: np.random.Generator,
 ) -> _Chunks:
-    """Gather sentences until a target is reached or the document ends.
+    """Collect sentences until a target is reached or the document ends.
 
     A chunk has `at_least` sentences where the document still has as many.
     """
@@ -147,15 +147,15 @@ def _gather(
     for document in range(len(corpus.sources)):
         first, last = corpus.document_offsets[document : document + 2].tolist()
         offsets = corpus.sentence_offsets[first : last + 1].tolist()
-        place, num_sentences = 0, last - first
-        while place < num_sentences:
+        start, num_sentences = 0, last - first
+        while start < num_sentences:
             if not targets:
                 targets = _targets(room, short_fraction, generator)
-            reached = bisect_left(offsets, offsets[place] + targets.pop(), place + 1)
-            end = min(max(reached, place + at_least), num_sentences)
-            starts.append(first + place)
+            reached = bisect_left(offsets, offsets[start] + targets.pop(), start + 1)
+            end = min(max(reached, start + at_least), num_sentences)
+            starts.append(first + start)
             ends.append(first + end)
-            place = end
+            start = end
         documents += [document] * (len(starts) - len(documents))
     return _Chunks(np.array(starts), np.array(ends), np.array(documents))
 
@@ -169,7 +169,7 @@ def _targets(room: int, short_fraction: float, generator: np.random.Generator) -
 def _split(
     corpus: CorpusTokens, chunks: _Chunks, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Cut each chunk in two between sentences, a lone sentence between tokens; drop lone tokens."""
+    """Split each chunk between sentences, a single sentence between tokens; drop single tokens."""
     num_sentences = chunks.ends - chunks.starts
     drawn = generator.random(len(num_sentences))
     inner = chunks.starts + 1 + np.floor(drawn * (num_sentences - 1)).astype(np.int64)
@@ -186,11 +186,11 @@ def _split(
 def _shorten(
     first: IntArray, second: IntArray, room: int, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Take tokens away from the longer side until both fit, each from a random one of its ends."""
+    """Remove tokens from the longer side until both fit, each from a random one of its ends."""
     num_first, num_second = np.diff(first)[:, 0], np.diff(second)[:, 0]
     excess = np.maximum(0, num_first + num_second - room)
     from_longer = np.minimum(excess, np.abs(num_first - num_second))
-    rest = excess - from_longer  # both are equally long by then: in turn, the second side first
+    rest = excess - from_longer  # the sides are equally long by then: in turn, the second first
     from_first = np.where(num_first > num_second, from_longer, 0) + rest // 2
     from_second = np.where(num_first > num_second, 0, from_longer) + (rest + 1) // 2
     return _trimmed(first, from_first, generator), _trimmed(second, from_second, generator)
@@ -209,7 +209,7 @@ def _swap(
     sources: IntArray,
     generator: np.random.Generator,
 ) -> tuple[IntArray, npt.NDArray[np.int8]]:
-    """Couple pairs of different documents, make their second sides equally long, and toss a coin."""
+    """Couple pairs of different documents, equalize their second sides, and swap half of them."""
     couples, alone = _couples(
         _kinds(corpus, first, second), np.diff(second)[:, 0], sources, generator
     )
@@ -222,33 +222,33 @@ def _swap(
     ends[couples[:, 1]] = second[couples[:, 1], 0] + lengths[: len(couples)]
     level = np.stack([second[:, 0], ends], axis=1)
     swapped = generator.permutation(len(left)) < len(left) // 2
-    found, is_random = level.copy(), np.zeros(len(second), np.int8)
-    found[left[swapped], 0] = second[right[swapped], 0]
-    found[left[swapped], 1] = second[right[swapped], 0] + lengths[swapped]
+    spans, is_random = level.copy(), np.zeros(len(second), np.int8)
+    spans[left[swapped], 0] = second[right[swapped], 0]
+    spans[left[swapped], 1] = second[right[swapped], 0] + lengths[swapped]
     is_random[left[swapped]] = 1
     mutual = couples[swapped[: len(couples)]]
-    found[mutual[:, 1]] = level[mutual[:, 0]]
+    spans[mutual[:, 1]] = level[mutual[:, 0]]
     is_random[mutual[:, 1]] = 1
-    return found, is_random
+    return spans, is_random
 
 
 def _kinds(corpus: CorpusTokens, first: IntArray, second: IntArray) -> IntArray:
-    """Return which of three places are ends of sentences, as a number from 0 to 7.
+    """Return which of three positions are sentence boundaries, as a number from 0 to 7.
 
-    They are the end of the first side and both ends of the second. Couples agree in them, or a cut
-    inside a sentence would have to be answered by another one.
+    They are the end of the first side and both ends of the second. The pairs of a couple have the same
+    ones; otherwise a split inside a sentence would leak the class.
     """
     kinds = np.zeros(len(first), np.int64)
-    for place in (first[:, 1], second[:, 0], second[:, 1]):
-        nearest = np.searchsorted(corpus.sentence_offsets, place)
-        kinds = 2 * kinds + (corpus.sentence_offsets[nearest] == place)
+    for position in (first[:, 1], second[:, 0], second[:, 1]):
+        nearest = np.searchsorted(corpus.sentence_offsets, position)
+        kinds = 2 * kinds + (corpus.sentence_offsets[nearest] == position)
     return kinds
 
 
 def _couples(
     kinds: IntArray, lengths: IntArray, sources: IntArray, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Couple examples of one kind and nearest length, but of different documents.
+    """Couple examples of the same kind, nearest length and different documents.
 
     Returns the couples, (C, 2), and the examples that are left over, all of one document in each kind.
     """
@@ -272,7 +272,7 @@ def _couples(
 def _donors(
     alone: IntArray, lengths: IntArray, sources: IntArray, generator: np.random.Generator
 ) -> IntArray:
-    """Return for each left-over example one of another document, at least as long where there is one."""
+    """Return for each left-over example one of another document, at least as long if possible."""
     donors = np.zeros(len(alone), np.int64)
     for source in np.unique(sources[alone]):
         others = np.flatnonzero(sources != source)

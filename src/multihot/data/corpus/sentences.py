@@ -11,31 +11,29 @@ from multihot.errors import MissingExtraError, OptionError
 __all__ = ["LANGUAGES", "split_sentences"]
 
 LANGUAGES = ("auto", "en", "zh")
-"""What `split_sentences` knows; `auto` decides passage by passage."""
+"""Values of the option `language`; `auto` decides for each passage."""
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LETTER = re.compile(r"[^\W\d_]")
-_CHINESE_SHARE = (
-    0.3  # of the letters: Latin names and model numbers leave a Chinese passage Chinese
-)
+_CHINESE_FRACTION = 0.3  # of the letters: Chinese passages contain Latin names and model numbers
 
-# sentencex ends no sentence before a digit or a small letter, which is right for English only.
+# sentencex ends no sentence before a digit or a lower-case letter: right for English only.
 _AFTER_FULL_STOP = re.compile(r"(?<=[。！？])(?=\w)")
 
-# sentencex keeps quoted speech in one piece, however many sentences are spoken; so it sees spaces
-# instead of quotation marks and of the `_` and `*` of emphasis, but for apostrophes inside words.
+# sentencex never splits quoted speech. So quotation marks and the `_` and `*` of emphasis are replaced
+# by spaces before it is called; apostrophes inside words are kept.
 _MARKS = re.compile('["“”„«»「」『』_*`]')
 _APOSTROPHE_OUTSIDE_WORDS = re.compile(r"['‘’](?:(?!\w)|(?<!\w.))", re.DOTALL)
 _OPENING = "\"'“‘„«「『_*`"
 
 
 def split_sentences(passage: str, language: str = "auto") -> list[str]:
-    """Return the sentences of a passage, without the white space around them, in order.
+    """Return the sentences of a passage in order, stripped.
 
     The boundaries are those of `sentencex` (abbreviations, numbers, Chinese full stops), with three
-    changes: quoted speech, of which novels are full, is split like any other; no English sentence
-    begins with a small letter (`"Go!" he said.` is one); and a Chinese full stop ends a sentence
-    before a digit or a Latin letter, too.
+    changes: quoted speech, frequent in novels, is split like other text; no English sentence begins
+    with a lower-case letter (`"Go!" he said.` is one sentence); and a Chinese full stop also ends a
+    sentence before a digit or a Latin letter.
 
     Parameters
     ----------
@@ -63,30 +61,30 @@ def split_sentences(passage: str, language: str = "auto") -> list[str]:
     pieces = segment(language, masked)
     if language == "zh":
         pieces = [part for piece in pieces for part in _AFTER_FULL_STOP.split(piece)]
-    if sum(map(len, pieces)) != len(passage):  # it did not keep every character: trust no place
+    if sum(map(len, pieces)) != len(passage):  # characters were lost, so no boundary is reliable
         return _stripped([passage])
-    return _stripped(_cut(passage, pieces, small_letters_begin=language == "zh"))
+    return _stripped(_cut(passage, pieces, lowercase_begins=language == "zh"))
 
 
 def _is_chinese(passage: str) -> bool:
-    """Return whether enough letters are Han characters; pure ASCII is decided at once."""
+    """Return whether enough letters are Han characters; pure ASCII needs no count."""
     if passage.isascii():
         return False
     num_han = len(_HAN.findall(passage))
-    return num_han > 0 and num_han >= _CHINESE_SHARE * len(_LETTER.findall(passage))
+    return num_han > 0 and num_han >= _CHINESE_FRACTION * len(_LETTER.findall(passage))
 
 
-def _cut(passage: str, pieces: Sequence[str], *, small_letters_begin: bool) -> list[str]:
-    """Cut `passage` where the masked `pieces` end, opening marks going with what they open."""
-    sentences, start, place = [], 0, 0
+def _cut(passage: str, pieces: Sequence[str], *, lowercase_begins: bool) -> list[str]:
+    """Split `passage` where the masked `pieces` end; opening marks belong to what they open."""
+    sentences, start, end = [], 0, 0
     for piece, following in pairwise(pieces):
-        place += len(piece)
-        place_of_word = place + len(following) - len(following.lstrip())
-        boundary = place_of_word
+        end += len(piece)
+        word_start = end + len(following) - len(following.lstrip())
+        boundary = word_start
         while boundary > start and passage[boundary - 1] in _OPENING:
             boundary -= 1
-        word = passage[place_of_word : place_of_word + 1]
-        if small_letters_begin or not word.islower():
+        letter = passage[word_start : word_start + 1]
+        if lowercase_begins or not letter.islower():
             sentences.append(passage[start:boundary])
             start = boundary
     sentences.append(passage[start:])

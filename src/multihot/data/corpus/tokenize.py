@@ -1,4 +1,4 @@
-"""Corpus to token ids, once: cut into sentences, encode, and keep in mapped files.
+"""Corpus to token ids, once: split into sentences, encode, and cache in memory-mapped files.
 
 Letters: `T` tokens, `S` sentences, `D` documents.
 """
@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 
 from multihot.core.progress import Listener
 from multihot.data.array_store import ArrayWriter, new_arrays, open_arrays
-from multihot.data.corpus.documents import Corpus, Tally
-from multihot.data.corpus.holdout import HeldOutRule, held_out_rule, split_document
+from multihot.data.corpus.documents import Corpus, DocumentCounts
+from multihot.data.corpus.holdout import HoldoutRule, holdout_rule, split_document
 from multihot.data.corpus.sentences import split_sentences
 from multihot.data.tokens import id_dtype, plain_tokenizer
 
@@ -43,8 +43,8 @@ class CorpusTokens:
         *Shape:* (D + 1,), int64. Document `d` is the sentences `document_offsets[d]` to
         `document_offsets[d + 1]`; none is empty. Inside it, sentence follows sentence.
     sources
-        *Shape:* (D,), int64. Number of the document as it was written. Where sections are held out,
-        what is left of one is several documents here, with one number.
+        *Shape:* (D,), int64. Index of the original document. Where sections are held out, the
+        remaining runs of a document are several documents here, with one index.
     """
 
     ids: npt.NDArray[np.unsignedinteger]
@@ -64,24 +64,23 @@ class CorpusTokens:
 
     @property
     def num_documents(self) -> int:
-        """Documents as they were written."""
+        """Number of original documents."""
         return len(np.unique(self.sources))
 
 
-_FORMAT = 1  # raise it whenever sentences or ids change for the same corpus and tokenizer
+_FORMAT = 1  # increment when sentences or ids change for the same corpus and tokenizer
 _PARTS = ("training", "held_out")
 _ARRAYS = tuple(field.name for field in fields(CorpusTokens))
-_SENTENCES_AT_ONCE = 4096  # handed to the tokenizer; bounds the Python lists alive
-_SECONDS_BETWEEN_LINES = 10.0
+_BATCH_SENTENCES = 4096  # tokenized at once; bounds the Python lists in memory
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Sentences that follow each other."""
+    """Consecutive sentences."""
 
     part: str
     source: int
-    """Number of the document as it was written."""
+    """Index of the original document."""
     sentences: list[str]
 
 
@@ -95,11 +94,13 @@ def tokenize_corpus(
     seed: int = 0,
     language: str = "auto",
     listener: Listener | None = None,
+    progress_seconds: float = 10.0,
+    batch_sentences: int = _BATCH_SENTENCES,
 ) -> CorpusTokens:
-    """Return the token ids of one part of a corpus; both parts are made by the first call.
+    """Return the token ids of one part of a corpus; the first call writes both parts.
 
     Text that looks like a special token, such as `[MASK]`, is encoded like any other text.
-    Sentences without any token and documents without any sentence are left out.
+    Sentences without tokens and documents without sentences are skipped.
 
     Parameters
     ----------
@@ -108,16 +109,20 @@ def tokenize_corpus(
     tokenizer
         Its padding and truncation are cleared.
     cache_folder
-        Where the files are made, in a folder named by a hash of everything they depend on, and
-        found again. The memory that is needed does not grow with the corpus.
+        Where the files are written, in a folder named by a hash of everything they depend on. Memory
+        does not grow with the corpus, but for the digests of `Corpus.documents`.
     held_out
-        Whether the part that is set aside is wanted, or the one to train on.
+        Whether to return the hold-out part or the training part.
     fraction, seed
-        Which part is set aside: see `held_out_rule`.
+        Of the hold-out part: see `holdout_rule`.
     language
         See `split_sentences`.
     listener
-        Hears a line every ten seconds, and with the part to train on, what was left out.
+        Receives progress, and, with the training part, what was skipped.
+    progress_seconds
+        Time between lines of progress.
+    batch_sentences
+        Sentences that are tokenized at once.
 
     Raises
     ------
@@ -130,19 +135,20 @@ def tokenize_corpus(
     plain_tokenizer(tokenizer)
     facts = f"{_FORMAT} {corpus.fingerprint()} {fraction} {seed} {language} {tokenizer.to_str()}"
     entry = cache_folder / f"corpus-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
-    found = open_arrays(entry)
-    if found is None:
+    stored = open_arrays(entry)
+    if stored is None:
         types: dict[str, npt.DTypeLike]
         types = {f"{part}.{name}": np.int64 for part in _PARTS for name in _ARRAYS}
         types |= {f"{part}.ids": id_dtype(tokenizer) for part in _PARTS}
         with new_arrays(entry, types) as writer:
-            rule, tally = held_out_rule(corpus, fraction, seed), Tally()
-            _write(writer, _runs(corpus, rule, language, tally), tokenizer, listener)
-            dropped = tally.notes(corpus.minimum_words)
-            writer.facts["notes"] = [*dropped, _split_note(writer, rule), *rule.notes()]
-        found = open_arrays(entry)
-        assert found is not None
-    arrays, known = found
+            rule, counts = holdout_rule(corpus, fraction, seed), DocumentCounts()
+            runs = _batches(_runs(corpus, rule, language, counts), batch_sentences)
+            _write(writer, runs, tokenizer, listener, progress_seconds)
+            notes = counts.notes(corpus.minimum_words)
+            writer.facts["notes"] = [*notes, _split_note(writer, rule), *rule.notes()]
+        stored = open_arrays(entry)
+        assert stored is not None
+    arrays, known = stored
     for note in known["notes"] if not held_out else ():
         listener.say(note)
     part = _PARTS[held_out]
@@ -150,52 +156,58 @@ def tokenize_corpus(
 
 
 def _write(
-    writer: ArrayWriter, runs: Iterable[_Run], tokenizer: Tokenizer, listener: Listener
+    writer: ArrayWriter,
+    batches: Iterable[list[_Run]],
+    tokenizer: Tokenizer,
+    listener: Listener,
+    progress_seconds: float,
 ) -> None:
     for part in _PARTS:
         writer.append(f"{part}.sentence_offsets", np.zeros(1))
         writer.append(f"{part}.document_offsets", np.zeros(1))
-    started = told = time.monotonic()
+    started = reported = time.monotonic()
     as_text = tokenizer.encode_special_tokens
     tokenizer.encode_special_tokens = True
     try:
-        for batch in _batches(runs):
+        for batch in batches:
             _append_batch(writer, batch, tokenizer)
             now = time.monotonic()
-            if now > told + _SECONDS_BETWEEN_LINES:
-                told = now
+            if now > reported + progress_seconds:
+                reported = now
                 num_tokens = sum(writer.lengths[f"{part}.ids"] for part in _PARTS)
                 speed = num_tokens / (now - started)
-                listener.say(f"Tokenising the corpus: {num_tokens} tokens, {speed:,.0f} tokens/s")
+                listener.say(f"Tokenizing the corpus: {num_tokens} tokens, {speed:,.0f} tokens/s")
     finally:
         tokenizer.encode_special_tokens = as_text
 
 
-def _split_note(writer: ArrayWriter, rule: HeldOutRule) -> str:
+def _split_note(writer: ArrayWriter, rule: HoldoutRule) -> str:
     num_training, num_held_out = (writer.lengths[f"{part}.ids"] for part in _PARTS)
-    share = 100 * num_held_out / max(1, num_training + num_held_out)
+    percent = 100 * num_held_out / max(1, num_training + num_held_out)
     which = "sections" if rule.by_section else f"{writer.lengths['held_out.sources']} documents"
     return (
-        f"{num_training} tokens to train on; held out by a hash of the text: {which} of "
-        f"{num_held_out} tokens ({share:.1f} %)."
+        f"{num_training} training tokens; hold-out corpus, chosen by a hash of the text: {which} of "
+        f"{num_held_out} tokens ({percent:.1f} %)."
     )
 
 
-def _runs(corpus: Corpus, rule: HeldOutRule, language: str, tally: Tally) -> Iterator[_Run]:
-    for source, document in enumerate(corpus.documents(tally)):
-        for aside, passages in split_document(document, rule):
+def _runs(
+    corpus: Corpus, rule: HoldoutRule, language: str, counts: DocumentCounts
+) -> Iterator[_Run]:
+    for source, document in enumerate(corpus.documents(counts)):
+        for is_held_out, passages in split_document(document, rule):
             sentences = [split_sentences(passage, language) for passage in passages]
-            yield _Run(_PARTS[aside], source, list(chain.from_iterable(sentences)))
+            yield _Run(_PARTS[is_held_out], source, list(chain.from_iterable(sentences)))
 
 
-def _batches(runs: Iterable[_Run]) -> Iterator[list[_Run]]:
-    """Gather short documents, because the tokenizer is slow on few sentences at a time."""
+def _batches(runs: Iterable[_Run], batch_sentences: int) -> Iterator[list[_Run]]:
+    """Collect short documents, because the tokenizer is slow on few sentences at a time."""
     batch: list[_Run] = []
     num_sentences = 0
     for run in runs:
         batch.append(run)
         num_sentences += len(run.sentences)
-        if num_sentences >= _SENTENCES_AT_ONCE:
+        if num_sentences >= batch_sentences:
             yield batch
             batch, num_sentences = [], 0
     if batch:
@@ -222,11 +234,11 @@ def _append_batch(writer: ArrayWriter, batch: list[_Run], tokenizer: Tokenizer) 
 def _encoded(
     sentences: list[str], tokenizer: Tokenizer
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Return the ids of all sentences, (T,), and how many each has, (S,)."""
+    """Return the ids of all sentences, (T,), and the number of ids of each, (S,)."""
     pieces = [np.zeros(0, np.uint32)]
     lengths: list[int] = []
-    for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
-        chunk = sentences[start : start + _SENTENCES_AT_ONCE]
+    for start in range(0, len(sentences), _BATCH_SENTENCES):
+        chunk = sentences[start : start + _BATCH_SENTENCES]
         encoded = [
             each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
         ]

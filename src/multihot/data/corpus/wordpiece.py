@@ -1,4 +1,4 @@
-"""Make a WordPiece tokenizer as BERT has it from a corpus, and measure it on held-out text."""
+"""Train BERT's WordPiece tokenizer on a corpus, and measure it on hold-out text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tokenizers.trainers import WordPieceTrainer
 
 from multihot.core.files import write_json, write_text
 from multihot.core.progress import Listener
-from multihot.data.corpus.documents import Corpus, Tally
-from multihot.data.corpus.holdout import HeldOutRule, held_out_rule, split_document
+from multihot.data.corpus.documents import Corpus, DocumentCounts
+from multihot.data.corpus.holdout import HoldoutRule, holdout_rule, split_document
 from multihot.errors import DataError, OptionError
 
 __all__ = ["SPECIAL_TOKENS", "Coverage", "measure_coverage", "save_tokenizer", "train_tokenizer"]
@@ -23,37 +23,36 @@ __all__ = ["SPECIAL_TOKENS", "Coverage", "measure_coverage", "save_tokenizer", "
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of the vocabulary, in BERT's order."""
 
-_MAX_ALPHABET_SHARE = 0.5  # of the vocabulary; Chinese needs thousands of characters
-_RAREST_CHARACTER = 1e-6  # share of the text; rarer ones become [UNK] instead of an entry
-_COVERAGE_CHARACTERS = 5_000_000
+_MAX_ALPHABET_FRACTION = 0.5  # of the vocabulary; Chinese needs thousands of characters
+_RAREST_CHARACTER = 1e-6  # relative frequency; rarer ones become [UNK] instead of an entry
 _MODEL_MAX_LENGTH = 512
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How a tokenizer fits a text that it was not made from. Shares are between 0 and 1."""
+    """How a tokenizer fits a text that it was not trained on. Fractions are between 0 and 1."""
 
     documents: int
     words: int
-    """Words and signs as BERT counts them: punctuation marks and Chinese characters are each one."""
+    """Words as BERT counts them: each punctuation mark and each Chinese character is one."""
     pieces_per_word: float
     whole_word_share: float
-    """Share of the words that are one entry of the vocabulary."""
+    """Fraction of the words that are one entry of the vocabulary."""
     unknown_rate: float
-    """Share of the words that become [UNK]."""
+    """Fraction of the words that become [UNK]."""
     vocabulary_size: int
     vocabulary_used: float
-    """Share of the vocabulary that occurs in the text."""
+    """Fraction of the vocabulary that occurs in the text."""
 
     def __str__(self) -> str:
         return (
-            f"held-out documents       {self.documents}\n"
+            f"hold-out documents       {self.documents}\n"
             f"words in them            {self.words}\n"
             f"pieces per word          {self.pieces_per_word:.3f}\n"
             f"words in one piece       {100 * self.whole_word_share:.1f} %\n"
             f"unknown words            {100 * self.unknown_rate:.4f} %\n"
             f"vocabulary               {self.vocabulary_size}\n"
-            f"  of it in these texts   {100 * self.vocabulary_used:.1f} %"
+            f"  occurring in them      {100 * self.vocabulary_used:.1f} %"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -70,27 +69,27 @@ def train_tokenizer(
     seed: int = 0,
     listener: Listener | None = None,
 ) -> tuple[Tokenizer, Coverage]:
-    """Train a tokenizer on the part of a corpus that is not held out; measure it on the other.
+    """Train a tokenizer on the training part of a corpus; measure it on the hold-out part.
 
     Normalisation and pre-tokenisation are BERT's (Devlin et al. 2018): control characters removed,
-    white space unified, Chinese characters split, accents stripped and small letters made when
+    white space unified, Chinese characters split, text lower-cased and accents stripped when
     `lowercase`, punctuation split. The pieces are those of `tokenizers`' WordPiece trainer, and
-    equal on every run. The corpus is read twice, as a stream; what is kept is the count of each
-    different word.
+    equal on every run. The corpus is read twice, as a stream; memory holds the count of each distinct
+    word.
 
     Parameters
     ----------
     corpus
         From `read_corpus`.
     vocab_size
-        Entries, special tokens included; fewer where the corpus does not hold as many pieces.
+        Number of entries, special tokens included; fewer if the corpus has fewer pieces.
     lowercase
-        Whether case and accents are dropped.
+        Whether to drop case and accents.
     held_out_fraction, seed
-        Which part is held out: see `held_out_rule`. The same numbers given to `tokenize_corpus` set
-        the same part aside.
+        Of the hold-out part: see `holdout_rule`. `tokenize_corpus` holds out the same part for the same
+        values.
     listener
-        Hears what was left out.
+        Receives what was skipped.
 
     Raises
     ------
@@ -100,27 +99,32 @@ def train_tokenizer(
         The vocabulary is too small for its special tokens and an alphabet.
     """
     listener = listener or Listener()
-    rule = held_out_rule(corpus, held_out_fraction, seed)
+    rule = holdout_rule(corpus, held_out_fraction, seed)
     tokenizer = _untrained(lowercase)
-    tally = Tally()
-    alphabet = _alphabet(_passages(corpus, rule, held_out=False, tally=tally), tokenizer.normalizer)
-    for note in (*tally.notes(corpus.minimum_words), *rule.notes()):
+    counts = DocumentCounts()
+    passages = _passages(corpus, rule, counts)
+    alphabet = _alphabet(passages, tokenizer.normalizer)
+    for note in (*counts.notes(corpus.minimum_words), *rule.notes()):
         listener.say(note)
     if not alphabet:
-        raise DataError("The corpus holds no text to make a tokenizer from.")
-    kept = alphabet[: int(_MAX_ALPHABET_SHARE * vocab_size)]
+        raise DataError("The corpus contains no text to train a tokenizer on.")
+    kept = alphabet[: int(_MAX_ALPHABET_FRACTION * vocab_size)]
     if vocab_size < 2 * len(SPECIAL_TOKENS) or not kept:
-        raise OptionError(f"vocab_size={vocab_size} is too small; expected some thousands.")
+        raise OptionError(
+            f"vocab_size={vocab_size} is too small; typical sizes are several thousand."
+        )
     listener.say(f"Training a tokenizer of {vocab_size} entries ...")
-    _train(tokenizer, _passages(corpus, rule, held_out=False), vocab_size, kept)
-    found = tokenizer.get_vocab_size()
-    if found < vocab_size:
-        listener.say(f"The corpus holds only {found} pieces; the vocabulary is as large as that.")
+    _train(tokenizer, _passages(corpus, rule), vocab_size, kept)
+    num_pieces = tokenizer.get_vocab_size()
+    if num_pieces < vocab_size:
+        listener.say(f"The corpus has only {num_pieces} pieces, which is the vocabulary size.")
     return tokenizer, measure_coverage(tokenizer, _held_out_documents(corpus, rule))
 
 
-def measure_coverage(tokenizer: Tokenizer, documents: Iterator[Sequence[str]]) -> Coverage:
-    """Measure a tokenizer on documents (each a sequence of passages), at most 5 million characters."""
+def measure_coverage(
+    tokenizer: Tokenizer, documents: Iterator[Sequence[str]], *, max_characters: int = 5_000_000
+) -> Coverage:
+    """Measure a tokenizer on documents (each a sequence of passages), up to `max_characters`."""
     num_documents = num_words = num_pieces = num_unknown = num_whole = num_characters = 0
     used: set[int] = set()
     unknown = tokenizer.token_to_id("[UNK]") or 0
@@ -134,7 +138,7 @@ def measure_coverage(tokenizer: Tokenizer, documents: Iterator[Sequence[str]]) -
             num_unknown += encoding.ids.count(unknown)
             used.update(encoding.ids)
         num_characters += sum(map(len, passages))
-        if num_characters >= _COVERAGE_CHARACTERS:
+        if num_characters >= max_characters:
             break
     size = tokenizer.get_vocab_size()
     return Coverage(
@@ -183,11 +187,11 @@ def _train(
 ) -> None:
     """Train in place.
 
-    The trainer numbers pieces of one character in the order in which a hash table of words yields
-    them, which is another one in every process, and prefers small numbers in ties. Given as special
-    tokens they have fixed numbers; the vocabulary is then moved into a model without these.
+    The trainer numbers pieces of one character in the order of a hash table of words, which differs
+    between processes, and prefers small numbers in ties. Given as special tokens they have fixed
+    numbers; the vocabulary is then copied into a model without these special tokens.
     """
-    inner = [f"##{character}" for character in alphabet if _goes_on_a_word(tokenizer, character)]
+    inner = [f"##{character}" for character in alphabet if _continues_word(tokenizer, character)]
     trainer = WordPieceTrainer(
         vocab_size=vocab_size,
         special_tokens=[*SPECIAL_TOKENS, *inner],
@@ -195,15 +199,15 @@ def _train(
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    apprentice = Tokenizer.from_str(tokenizer.to_str())
-    apprentice.train_from_iterator(passages, trainer)
-    tokenizer.model = _model(apprentice.get_vocab())
+    trained = Tokenizer.from_str(tokenizer.to_str())
+    trained.train_from_iterator(passages, trainer)
+    tokenizer.model = _model(trained.get_vocab())
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     _add_template(tokenizer)
 
 
-def _goes_on_a_word(tokenizer: Tokenizer, character: str) -> bool:
-    """Return whether a character can stand inside a word; marks and Chinese characters cannot."""
+def _continues_word(tokenizer: Tokenizer, character: str) -> bool:
+    """Return whether a character can be inside a word; punctuation and Chinese characters cannot."""
     joined = tokenizer.normalizer.normalize_str(f"a{character}")
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(joined)) == 1
 
@@ -220,7 +224,7 @@ def _add_template(tokenizer: Tokenizer) -> None:
 
 
 def _alphabet(passages: Iterator[str], normalizer: Any) -> list[str]:
-    """Return the characters of normalised text, the commonest first, the rarest left out."""
+    """Return the characters of normalised text by descending frequency, without the rarest."""
     raw: Counter[str] = Counter()
     for passage in passages:
         raw.update(passage)
@@ -234,16 +238,17 @@ def _alphabet(passages: Iterator[str], normalizer: Any) -> list[str]:
 
 
 def _passages(
-    corpus: Corpus, rule: HeldOutRule, *, held_out: bool, tally: Tally | None = None
+    corpus: Corpus, rule: HoldoutRule, counts: DocumentCounts | None = None
 ) -> Iterator[str]:
-    for document in corpus.documents(tally):
-        for aside, passages in split_document(document, rule):
-            if aside == held_out:
+    """Yield the passages of the training part."""
+    for document in corpus.documents(counts):
+        for is_held_out, passages in split_document(document, rule):
+            if not is_held_out:
                 yield from passages
 
 
-def _held_out_documents(corpus: Corpus, rule: HeldOutRule) -> Iterator[Sequence[str]]:
+def _held_out_documents(corpus: Corpus, rule: HoldoutRule) -> Iterator[Sequence[str]]:
     for document in corpus.documents():
-        for aside, passages in split_document(document, rule):
-            if aside:
+        for is_held_out, passages in split_document(document, rule):
+            if is_held_out:
                 yield passages
