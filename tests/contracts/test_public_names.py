@@ -87,10 +87,6 @@ def test_no_public_name_is_shadowed_by_a_module() -> None:
     assert [name for name in PUBLIC if isinstance(getattr(multihot, name), ModuleType)] == []
 
 
-# To be emptied: rename one of the two, or merge them, and delete the name here.
-HOMONYMS = {"Tally", "fit"}
-
-
 def _definition(node: ast.stmt, module: str) -> tuple[str, str] | None:
     """Return the name that a statement defines, and what tells two definitions of it apart."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -112,5 +108,4 @@ def test_public_names_have_one_meaning() -> None:
                 meanings[defined[0]].add(defined[1])
     homonyms = {name: sorted(where) for name, where in meanings.items() if len(where) > 1}
 
-    assert {name: where for name, where in homonyms.items() if name not in HOMONYMS} == {}
-    assert HOMONYMS - set(homonyms) == set(), "have one meaning now: delete them from the list"
+    assert homonyms == {}

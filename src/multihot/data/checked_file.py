@@ -14,7 +14,7 @@ from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import LabelPlan, LabelScan
 from multihot.data.columns.named_labels import MAX_DISTINCT_BYTES
-from multihot.data.columns.row_counts import RowCounts
+from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import (
     column_notes,
     extra_columns,
@@ -26,7 +26,7 @@ from multihot.data.columns.text_and_id import (
 )
 from multihot.data.examples import Examples
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import BATCH_ROWS, Batch, Table, as_text, regrouped
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, as_text, regrouped
 from multihot.data.readers.text_encoding import BLOCK_BYTES
 from multihot.errors import DataError, UserError
 
@@ -57,10 +57,10 @@ class CheckedFile:
     source: str
     data: DataOptions
     columns: tuple[str, ...]
-    again: Callable[[], Iterator[Batch]]
+    again: Callable[[], Iterator[CellBatch]]
     is_held: bool
     plan: LabelPlan | None
-    counts: RowCounts
+    counts: ReadCounts
     found: tuple[str, ...]
     text: int
     row_id: int | None
@@ -83,7 +83,7 @@ class CheckedFile:
             yield self.examples(batch, num_before)
             num_before += len(batch)
 
-    def examples(self, batch: Batch, num_before: int) -> Examples:
+    def examples(self, batch: CellBatch, num_before: int) -> Examples:
         """Return rows as examples; `num_before` rows come before them."""
         lines, cells = list(batch.lines), batch.cells
         data = self.data if self.plan is None else self.plan.data
@@ -161,7 +161,7 @@ def _checked(
     row_id = find_id_column(columns, data, source, text)
     weight, group = extra_columns(columns, data, source)
     resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
-    counts = RowCounts()
+    counts = ReadCounts()
     failure: UserError | None = None  # about labels or weights, which are judged last
     scan = None
     if labels == "required":
@@ -170,7 +170,7 @@ def _checked(
         except UserError as error:
             failure = error
     is_held = holds_rows or table.again is None
-    held: list[Batch] = []
+    held: list[CellBatch] = []
     for batch in table.batches:
         texts = batch.cells[columns.index(text)]
         counts.add_texts(text_cells(texts, batch.lines, source, text))

@@ -15,7 +15,7 @@ import numpy as np
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
-from multihot.data.columns.row_counts import RowCounts
+from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.examples import Examples
 from multihot.data.readers.table import BATCH_ROWS, as_text
 from multihot.errors import DataError
@@ -219,7 +219,7 @@ def _grouped(file: CheckedFile, column: str) -> Examples:
         first_rows[row] = first
     kept = np.array(sorted(first_of.values()), dtype=np.int64)
     united = examples.take(kept)
-    counts = RowCounts()
+    counts = ReadCounts()
     counts.add_texts(united.texts)
     if united.weights is not None:
         counts.add_weights(united.weights)

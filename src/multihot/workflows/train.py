@@ -47,7 +47,7 @@ from multihot.training.run import Setup, Trained, single_run
 from multihot.training.run_directory import RunDirectory, check_output, open_run
 from multihot.training.validation import ValidationSet
 
-__all__ = ["Run", "fit", "prepare", "train", "write"]
+__all__ = ["Run", "fit_network", "prepare", "train", "write"]
 
 _SMALL_ENCODER_PARAMETERS = 40_000_000
 _NEW_HEAD_LEARNING_RATE = 1e-3
@@ -114,7 +114,7 @@ def train(
         resume=resume,
         listener=listener or Listener(),
     )
-    trained = fit(run)
+    trained = fit_network(run)
     write(run, trained)
     return trained.report
 
@@ -177,7 +177,7 @@ def prepare(
     )
 
 
-def fit(run: Run) -> Trained:
+def fit_network(run: Run) -> Trained:
     """Take all steps of the run and fit the decision; the weights are in the network."""
     strategy = _run_strategy(run.setup.options)
     trained = strategy(run.setup, run.train_set, run.validation, run.directory)

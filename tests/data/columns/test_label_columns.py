@@ -8,8 +8,8 @@ import pytest
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import LabelPlan, LabelScan
-from multihot.data.columns.row_counts import RowCounts
-from multihot.data.readers.table import Batch
+from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, OptionError
 
 
@@ -30,9 +30,9 @@ def plan(
     space = None if known is None else LabelSpace(tuple(known))
     scan = LabelScan(columns, data, space, "f", max_bytes=max_bytes)
     batches = [
-        Batch([line], [[cell] for cell in cells]) for line, cells in enumerate(rows, start=2)
+        CellBatch([line], [[cell] for cell in cells]) for line, cells in enumerate(rows, start=2)
     ]
-    counts = RowCounts()
+    counts = ReadCounts()
     for batch in batches:
         counts.add_texts([""] * len(batch))
         scan.update(batch, counts)

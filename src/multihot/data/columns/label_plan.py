@@ -34,8 +34,8 @@ from multihot.data.columns.named_labels import (
     find_name_form,
     read_label_names,
 )
-from multihot.data.columns.row_counts import RowCounts
-from multihot.data.readers.table import Batch
+from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, LabelError, OptionError
 
 __all__ = ["KNOWN_LABELS", "LabelPlan", "LabelScan"]
@@ -81,7 +81,7 @@ class LabelPlan:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def matrix(self, batch: Batch) -> LabelMatrix:
+    def matrix(self, batch: CellBatch) -> LabelMatrix:
         """Return the labels of some rows; raise `DataError` for a cell that is wrong."""
         cells = [batch.cells[column] for column in self.columns]
         if self.form is not None:
@@ -132,7 +132,7 @@ def _label_indices(
     return [index_of[name] for name in names]
 
 
-Reread = Callable[[], Iterator[Batch]]
+Reread = Callable[[], Iterator[CellBatch]]
 """Reads the batches of a table once more."""
 
 
@@ -193,7 +193,7 @@ class LabelScan:
         self._wrong: dict[str, tuple[int, Any]] = {}
         self._names = {name: NameCells(self._known, max_bytes=max_bytes) for name in named}
 
-    def update(self, batch: Batch, counts: RowCounts) -> None:
+    def update(self, batch: CellBatch, counts: ReadCounts) -> None:
         """Add rows; their label values are counted as long as all may be label values."""
         values = {}
         for name, index in self._binary.items():
@@ -208,7 +208,7 @@ class LabelScan:
         for name, cells in self._names.items():
             cells.update(batch.lines, batch.cells[self._columns.index(name)])
 
-    def plan(self, counts: RowCounts, reread: Reread) -> LabelPlan:
+    def plan(self, counts: ReadCounts, reread: Reread) -> LabelPlan:
         """Decide how the labels are written, and count them where they are names.
 
         Raises
@@ -241,7 +241,7 @@ class LabelScan:
         return self._given
 
     def _binary_plan(
-        self, binary: tuple[str, ...], data: DataOptions, notes: list[str], counts: RowCounts
+        self, binary: tuple[str, ...], data: DataOptions, notes: list[str], counts: ReadCounts
     ) -> LabelPlan:
         labels = LabelSpace(tuple(self._known or binary))
         wrong = [name for name in binary if name in self._wrong]
@@ -261,7 +261,7 @@ class LabelScan:
         )
 
     def _named_plan(
-        self, column: str, data: DataOptions, notes: list[str], counts: RowCounts, reread: Reread
+        self, column: str, data: DataOptions, notes: list[str], counts: ReadCounts, reread: Reread
     ) -> LabelPlan:
         index = self._columns.index(column)
         cells = self._names[column]
@@ -300,7 +300,7 @@ class LabelScan:
 
 
 def _count_names(
-    form: NameForm, cells: Iterable[NameCell], counts: RowCounts
+    form: NameForm, cells: Iterable[NameCell], counts: ReadCounts
 ) -> tuple[float, tuple[str, ...]]:
     """Count rows by their names; return the fewest names of a labelled row, and all names, sorted."""
     occurring: set[str] = set()

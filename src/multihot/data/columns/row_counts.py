@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RowCounts"]
+__all__ = ["ReadCounts"]
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass
-class RowCounts:
+class ReadCounts:
     """Counts over the rows of a file that grow as it is read.
 
     Attributes
@@ -84,7 +84,7 @@ class RowCounts:
 
     def clear_values(self) -> None:
         """Forget label values that were counted, to count label names instead."""
-        counts = RowCounts(self.rows, self.empty, self.zero_weights, has_labels=True)
+        counts = ReadCounts(self.rows, self.empty, self.zero_weights, has_labels=True)
         self.__dict__.update(counts.__dict__)
 
     def add_absent(self, num_labels: int) -> None:

@@ -21,7 +21,7 @@ from multihot.data.readers.records import (
     split_records,
     without_lines,
 )
-from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
     Encoding,
@@ -102,7 +102,7 @@ def read_delimited(
         columns = tuple(str(number) for number in range(1, len(cells[-1]) + 1))
         remaining = chain([start], records)
 
-    def again() -> Iterator[Batch]:
+    def again() -> Iterator[CellBatch]:
         unheard: list[str] = []
         records = read_records(source.blocks(), source, batch_rows, unheard, header=header)
         if header:
@@ -199,7 +199,7 @@ def _sample_widths(sample: Sequence[str], delimiter: str, quoted: bool) -> list[
 
 def _checked(
     batches: Iterable[Records], columns: Sequence[str], source: DelimitedSource, notes: list[str]
-) -> Iterator[Batch]:
+) -> Iterator[CellBatch]:
     """Yield the records; raise `DataError` for the first that has not one cell per column."""
     quoted_lines = array("q")
     width = len(columns)
@@ -215,7 +215,7 @@ def _checked(
                 if '""' in source.delimiter.join(cells) and any(map(_is_written_quoted, cells))
             )
         if good:
-            yield Batch(lines[:num_good], list(zip(*good, strict=True)))
+            yield CellBatch(lines[:num_good], list(zip(*good, strict=True)))
         if num_good < len(records):
             raise _ragged_error(lines[num_good], len(records[num_good]), columns, source)
     if quoted_lines:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.data.readers.parquet_excel import arrow_batches, class_names
-from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
 
 __all__ = ["is_saved_dataset", "read_dataset"]
@@ -59,7 +59,7 @@ def read_dataset(name: str, split: str | None = None, *, batch_rows: int = BATCH
     features = class_names(chosen.features.to_dict())
     columns = named_columns(chosen.column_names, name, None)
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[CellBatch]:
         return arrow_batches(chosen.with_format("arrow").iter(batch_size=batch_rows), features)
 
     return Table(columns, batches(), notes, batches)

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
-from multihot.data.readers.table import BATCH_ROWS, Batch, Table
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
     Encoding,
@@ -74,7 +74,7 @@ def read_jsonlines(
         raise DataError(f"The file has no content: {_EXPECTED}.", path=path)
     columns = tuple(keys)
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[CellBatch]:
         return (_batch(window, columns) for window in records())
 
     if not is_provisional:
@@ -89,9 +89,9 @@ def read_jsonlines(
     )
 
 
-def _batch(window: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> Batch:
+def _batch(window: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> CellBatch:
     records = [record for _, record in window]
-    return Batch(
+    return CellBatch(
         [line for line, _ in window],
         [[record.get(name) for record in records] for name in columns],
     )

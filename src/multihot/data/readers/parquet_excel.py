@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns, nearest
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns, nearest
 from multihot.errors import DataError, MissingExtraError
 
 __all__ = ["arrow_batches", "class_names", "read_parquet", "read_workbook"]
@@ -31,7 +31,7 @@ def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def arrow_batches(tables: Iterable[Any], names: Mapping[str, list[str]]) -> Iterator[Batch]:
+def arrow_batches(tables: Iterable[Any], names: Mapping[str, list[str]]) -> Iterator[CellBatch]:
     """Yield the rows of Arrow tables or record batches with 1-based row numbers.
 
     Class numbers become lists of names, also single ones, so that no name is cut at a comma; the
@@ -45,7 +45,7 @@ def arrow_batches(tables: Iterable[Any], names: Mapping[str, list[str]]) -> Iter
                 table.schema.names, (column.to_pylist() for column in table.columns), strict=True
             )
         ]
-        yield Batch(range(num_before + 1, num_before + table.num_rows + 1), columns)
+        yield CellBatch(range(num_before + 1, num_before + table.num_rows + 1), columns)
         num_before += table.num_rows
 
 
@@ -81,7 +81,7 @@ def read_parquet(path: Path, *, batch_rows: int = BATCH_ROWS) -> Table:
     metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     names = class_names(json.loads(metadata).get("info", {}).get("features", {}))
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[CellBatch]:
         try:
             yield from arrow_batches(file.iter_batches(batch_size=batch_rows), names)
         except (pyarrow.ArrowException, OSError) as error:
@@ -172,7 +172,7 @@ def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[s
         lines.append(line)
         rows.append([*row[:width], *[""] * (width - len(row))])
     return Table(
-        columns, iter([Batch(lines, list(zip(*rows, strict=True)))] if rows else []), notes
+        columns, iter([CellBatch(lines, list(zip(*rows, strict=True)))] if rows else []), notes
     )
 
 

@@ -13,7 +13,7 @@ from multihot.errors import DataError
 
 __all__ = [
     "BATCH_ROWS",
-    "Batch",
+    "CellBatch",
     "Row",
     "Table",
     "as_text",
@@ -30,7 +30,7 @@ Row = tuple[int, list[Any]]
 
 
 @dataclass(frozen=True)
-class Batch:
+class CellBatch:
     """Successive rows of a table, column by column.
 
     Attributes
@@ -74,9 +74,9 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    batches: Iterator[Batch]
+    batches: Iterator[CellBatch]
     notes: list[str] = field(default_factory=list)
-    again: Callable[[], Iterator[Batch]] | None = None
+    again: Callable[[], Iterator[CellBatch]] | None = None
     is_provisional: bool = False
 
     @property
@@ -86,9 +86,9 @@ class Table:
             yield from batch.rows()
 
 
-def regrouped(batches: Iterable[Batch], num_rows: int) -> Iterator[Batch]:
+def regrouped(batches: Iterable[CellBatch], num_rows: int) -> Iterator[CellBatch]:
     """Yield the same rows in batches of `num_rows`; the last one may be smaller."""
-    held: list[Batch] = []
+    held: list[CellBatch] = []
     num_held = 0
     for batch in batches:
         start = 0
@@ -103,16 +103,16 @@ def regrouped(batches: Iterable[Batch], num_rows: int) -> Iterator[Batch]:
         yield _joined(held)
 
 
-def _cut(batch: Batch, start: int, end: int) -> Batch:
+def _cut(batch: CellBatch, start: int, end: int) -> CellBatch:
     if start == 0 and end == len(batch):
         return batch
-    return Batch(batch.lines[start:end], [column[start:end] for column in batch.cells])
+    return CellBatch(batch.lines[start:end], [column[start:end] for column in batch.cells])
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def _joined(batches: Sequence[CellBatch]) -> CellBatch:
     if len(batches) == 1:
         return batches[0]
-    return Batch(
+    return CellBatch(
         [line for batch in batches for line in batch.lines],
         [
             [cell for part in parts for cell in part]
