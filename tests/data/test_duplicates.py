@@ -17,7 +17,7 @@ from multihot.data.duplicates import (
     normalised,
     rows_by_text,
 )
-from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import LabelBits
 
 SPACE = LabelSpace(("joy", "anger"))
 NAN = float("nan")

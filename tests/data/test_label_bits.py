@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import LabelBits
 
 LAWS = settings(deadline=None, max_examples=60)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.data.label_bits import LabelBits
 from multihot.data.label_statistics import (
+    LabelBits,
     LabelFrequency,
-    count_rows,
+    label_cardinality,
     label_frequencies,
     prior_shifts,
     two_proportion_p_value,
@@ -53,7 +53,7 @@ def test_frequencies_are_fractions_of_the_texts_with_a_known_value() -> None:
 
 
 def test_rows_are_counted_by_their_number_of_labels() -> None:
-    counts = count_rows(packed([[0, 0], [1, 0], [1, 1], [1, NAN], [NAN, NAN], [1, 0]]))
+    counts = label_cardinality(packed([[0, 0], [1, 0], [1, 1], [1, NAN], [NAN, NAN], [1, 0]]))
 
     assert counts.unlabelled == 1
     assert (counts.without_label, counts.with_one_label, counts.with_several_labels) == (1, 3, 1)
@@ -62,7 +62,7 @@ def test_rows_are_counted_by_their_number_of_labels() -> None:
 
 
 def test_rows_without_any_known_label_have_no_mean() -> None:
-    assert count_rows(packed([[NAN], [NAN]])).mean_labels is None
+    assert label_cardinality(packed([[NAN], [NAN]])).mean_labels is None
 
 
 def test_unseen_label_sets_leave_out_incomplete_rows() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import LabelBits
 
 __all__ = [
     "DuplicatedText",

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.text_tables import aligned, format_percent
-from multihot.data.label_bits import LabelBits
-from multihot.data.label_statistics import LabelFrequency, label_frequencies
+from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
 

@@ -33,9 +33,9 @@ from multihot.data.inspection.report import (
     short_names,
 )
 from multihot.data.inspection.warnings import remarks
-from multihot.data.label_bits import LabelBits
 from multihot.data.label_statistics import (
-    count_rows,
+    LabelBits,
+    label_cardinality,
     label_frequencies,
     prior_shifts,
     unseen_label_sets,
@@ -237,7 +237,7 @@ def _inspect_file(file: _File, counter: _TokenCounter | None) -> FileInspection:
     return FileInspection(
         source=content.source,
         rows=len(content),
-        row_counts=count_rows(content.labels),
+        row_counts=label_cardinality(content.labels),
         labels=label_frequencies(content.labels),
         empty_texts=sum(not text.strip() for text in content.texts),
         broken_texts=sum(_BROKEN.search(text) is not None for text in content.texts),

@@ -18,7 +18,7 @@ from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
-from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import LabelBits
 from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
 from multihot.data.split_report import KeptTogether, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of

@@ -4,8 +4,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from corpora import stories, write_documents
-from multihot.data.corpus.documents import Corpus, read_corpus
-from multihot.data.corpus.holdout import HoldoutRule, holdout_rule, split_document
+from multihot.data.corpus.documents import (
+    Corpus,
+    HoldoutRule,
+    holdout_rule,
+    read_corpus,
+    split_document,
+)
 
 
 def _corpus(path: Path, num_documents: int, passages: int = 3) -> Corpus:

@@ -18,8 +18,13 @@ from tokenizers import Tokenizer
 
 from multihot.core.progress import Listener
 from multihot.data.array_store import ArrayWriter, new_arrays, open_arrays
-from multihot.data.corpus.documents import Corpus, DocumentCounts
-from multihot.data.corpus.holdout import HoldoutRule, holdout_rule, split_document
+from multihot.data.corpus.documents import (
+    Corpus,
+    DocumentCounts,
+    HoldoutRule,
+    holdout_rule,
+    split_document,
+)
 from multihot.data.corpus.sentences import split_sentences
 from multihot.data.tokens import id_dtype, plain_tokenizer
 

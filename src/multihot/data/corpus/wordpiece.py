@@ -14,8 +14,13 @@ from tokenizers.trainers import WordPieceTrainer
 
 from multihot.core.files import write_json, write_text
 from multihot.core.progress import Listener
-from multihot.data.corpus.documents import Corpus, DocumentCounts
-from multihot.data.corpus.holdout import HoldoutRule, holdout_rule, split_document
+from multihot.data.corpus.documents import (
+    Corpus,
+    DocumentCounts,
+    HoldoutRule,
+    holdout_rule,
+    split_document,
+)
 from multihot.errors import DataError, OptionError
 
 __all__ = ["SPECIAL_TOKENS", "Coverage", "measure_coverage", "save_tokenizer", "train_tokenizer"]

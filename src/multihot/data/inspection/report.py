@@ -10,7 +10,7 @@ from typing import Any
 from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.inspection.lengths import LengthFigures, TokenFigures
-from multihot.data.label_statistics import LabelFrequency, RowCounts, Shift, UnseenSets
+from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 
 __all__ = ["FileComparison", "FileInspection", "Inspection", "Leaks", "short_names"]
 
@@ -28,7 +28,7 @@ class FileInspection:
     source: str
     """The path as it was given."""
     rows: int
-    row_counts: RowCounts
+    row_counts: LabelCardinality
     labels: Mapping[str, LabelFrequency]
     empty_texts: int
     """Texts of nothing but white space."""
