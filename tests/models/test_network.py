@@ -16,7 +16,7 @@ from torch import nn
 from models.families import FAMILIES, encoded, write_family
 from multihot.core.labels import LabelSpace
 from multihot.errors import ArtifactError, EncoderError
-from multihot.inference.torch_backend import pad_id
+from multihot.models.encoder import pad_id
 from multihot.models.network import (
     EncoderAndHead,
     SequenceClassification,

@@ -57,11 +57,12 @@ class _Loaded:
         """Yield rows of similar length with their ids, attention mask and token types, (B, S) each."""
         import torch
 
+        from multihot.models.encoder import pad_id
+
         lengths = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
-        pad_id = int(getattr(self.network.config, "pad_token_id", None) or 0)
         for rows in length_sorted_batches(lengths, _TOKEN_BUDGET):
             attended = np.arange(lengths[rows].max()) < lengths[rows, None]
-            ids = np.full(attended.shape, pad_id, dtype=np.int64)
+            ids = np.full(attended.shape, pad_id(self.network), dtype=np.int64)
             types = np.zeros(attended.shape, dtype=np.int64)
             ids[attended] = np.concatenate([encodings[row].ids for row in rows])
             types[attended] = np.concatenate([encodings[row].type_ids for row in rows])

@@ -24,6 +24,7 @@ __all__ = [
     "length_limit",
     "load_encoder_tokenizer",
     "locate_encoder",
+    "pad_id",
     "quiet_transformers",
     "read_config",
     "resolve_pooling",
@@ -226,6 +227,11 @@ def length_limit(config: Any, tokenizer_config: dict[str, Any]) -> int | None:
 def first_position(config: Any) -> int:
     """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family."""
     return (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_FAMILIES else 0
+
+
+def pad_id(network: Any) -> int:
+    """Return the id that fills padding; any id does where the configuration names none."""
+    return int(getattr(network.config, "pad_token_id", None) or 0)
 
 
 @contextlib.contextmanager

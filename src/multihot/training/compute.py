@@ -11,7 +11,6 @@ import torch
 
 from multihot.core.progress import Listener
 from multihot.errors import OptionError
-from multihot.models.cpu.malloc import keep_freed_memory
 from multihot.models.devices import Precision, choose_device, choose_precision, set_threads
 from multihot.models.packed.self_test import enable_packed
 from multihot.training.run_directory import saved_threads
@@ -41,8 +40,6 @@ def choose_hardware(
     found = choose_precision(precision, chosen)
     # The number of threads decides the last bits, so a resumed run takes that of the run before.
     num_threads = set_threads((saved_threads(output) if resume else None) or threads)
-    if chosen.type == "cpu":
-        keep_freed_memory()
     listener.say(
         f"Computing on {chosen} with {num_threads} threads in {found.name} ({found.reason})."
     )

@@ -15,8 +15,9 @@ from multihot.core.seeding import named_seed
 from multihot.data.dataset import EncodedExamples
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
-from multihot.inference.torch_backend import TorchBackend, pad_id
+from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import Precision
+from multihot.models.encoder import pad_id
 from multihot.training import checkpoint, loop
 from multihot.training.batches import count_steps, explain_rows, loss_on, steps_after
 from multihot.training.callbacks import RunState, Watch, stop_signals

@@ -20,8 +20,9 @@ from multihot.data.corpus.masking import mask_vocabulary
 from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
 from multihot.errors import DataError, MissingExtraError, OptionError
 from multihot.evaluation.bootstrap import Estimate
-from multihot.models.cpu.dropout import set_dropout, use_cheap_dropout
+from multihot.models.cpu.dropout import set_dropout
 from multihot.models.devices import run_environment
+from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training.compute import choose_execution, choose_hardware
 from multihot.training.initial_model import weights_fingerprint
@@ -123,7 +124,8 @@ def pretrain(
         held_out = draw_held_out(held_out_source, options.held_out_rows)
         _describe(source, held_out, network, listener)
         set_dropout(network.to(device), options.dropout)
-        use_cheap_dropout(network)
+        for note in optimize_for_training(network, device):
+            listener.say(note)
         packed = choose_execution(
             options.execution,
             network,

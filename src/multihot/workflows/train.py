@@ -24,10 +24,9 @@ from multihot.errors import OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact, save_artifact
 from multihot.inference.torch_backend import TorchBackend
-from multihot.models.cpu.dropout import use_cheap_dropout
-from multihot.models.cpu.embedding import use_touched_rows
 from multihot.models.devices import choose_precision, run_environment
 from multihot.models.network import save_network
+from multihot.models.optimize import optimize_for_training
 from multihot.training import cross_validation as fold_runs
 from multihot.training import multi_seed as seed_runs
 from multihot.training import run as single_run
@@ -107,8 +106,8 @@ def train(
     start = _start(training, options, start_from)
     check_budget(options, start.max_length)
     train_set, held_out_set = _rows(training, validation, options, start, listener)
-    use_cheap_dropout(start.network.to(device))
-    use_touched_rows(start.network)
+    for note in optimize_for_training(start.network.to(device), device):
+        listener.say(note)
     packed = choose_execution(options.execution, start.network, device, precision, listener)
     full_precision = choose_precision("fp32", device)
     backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)

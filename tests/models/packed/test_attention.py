@@ -79,12 +79,12 @@ def test_values_and_gradients_are_those_of_the_formula(
     heads = [torch.randn(sum(lengths), 2, 4, requires_grad=True) for _ in range(3)]
     row = [packing.fill_up(rows) for rows in heads]
 
-    def draw(weights: Tensor, share: float) -> Tensor:
-        assert share == dropout
-        drawn.append((torch.rand(weights.shape) >= share).to(weights.dtype))
+    def draw(weights: Tensor, probability: float) -> Tensor:
+        assert probability == dropout
+        drawn.append((torch.rand(weights.shape) >= probability).to(weights.dtype))
         return drawn[-1]
 
-    monkeypatch.setattr(packed_attention_module, "kept_places", draw)
+    monkeypatch.setattr(packed_attention_module, "keep_mask", draw)
     found = packed_attention(*row, packing, window=window, dropout=dropout, scale=scale)
     found = found[: sum(lengths)]
 

@@ -23,9 +23,9 @@ from multihot.training.pretraining.batches import (
     ExampleSource,
     LossMeter,
     PretrainingBatch,
-    batch_tensors,
     explain_batch,
     loss_on,
+    pretraining_tensors,
 )
 from small_corpus import write_corpus
 
@@ -153,7 +153,7 @@ def test_the_loss_is_that_of_transformers(
 ) -> None:
     (batch,) = first(source, 1)[0].micro_batches
     found, _ = loss_on(CPU, packed=True, pad_id=0, meter=LossMeter())(network, batch)
-    on = batch_tensors(batch.masked, CPU, packed=False, pad_id=0)
+    on = pretraining_tensors(batch.masked, CPU, packed=False, pad_id=0)
     labels = torch.full((on.input_ids.numel(),), -100)
     labels[on.masked_positions] = on.masked_labels
     model: Any = network.model

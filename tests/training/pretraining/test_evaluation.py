@@ -19,7 +19,7 @@ from multihot.errors import DataError
 from multihot.models.devices import Precision
 from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
-from multihot.training.pretraining.batches import ExampleSource, batch_tensors
+from multihot.training.pretraining.batches import ExampleSource, pretraining_tensors
 from multihot.training.pretraining.evaluation import (
     Evaluator,
     draw_held_out,
@@ -82,7 +82,7 @@ def test_the_figures_are_those_of_transformers(
     model: Any = network.model
     losses, hits, right = [], [], []
     for batch in evaluator.examples.batches:
-        on = batch_tensors(batch, CPU, packed=False, pad_id=0)
+        on = pretraining_tensors(batch, CPU, packed=False, pad_id=0)
         with torch.no_grad():
             output = model(
                 input_ids=on.input_ids, attention_mask=on.layout, token_type_ids=on.token_type_ids

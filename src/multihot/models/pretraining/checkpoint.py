@@ -25,8 +25,8 @@ from multihot.models.weights import load_weights, refuse_lost
 
 __all__ = [
     "SIZES",
+    "LoadedPretrainingModel",
     "Shape",
-    "StartingModel",
     "load_heads",
     "load_pretraining_model",
     "new_pretraining_model",
@@ -128,7 +128,7 @@ def new_pretraining_model(
 
 
 @dataclass(frozen=True)
-class StartingModel:
+class LoadedPretrainingModel:
     """An existing encoder with pretraining heads.
 
     Attributes
@@ -148,7 +148,7 @@ class StartingModel:
 
 def load_pretraining_model(
     name: str | Path, *, seed: int, next_sentence: bool | None = None
-) -> StartingModel:
+) -> LoadedPretrainingModel:
     """Return an existing encoder with its pretraining heads.
 
     Heads that the checkpoint lacks are drawn from `seed`; a masked-language-model head stays tied
@@ -191,7 +191,7 @@ def load_pretraining_model(
         notes.append(f"{name} has no next-sentence head: a new one is trained along.")
     if next_sentence is None and not hasattr(getattr(model, "cls", None), "seq_relationship"):
         notes.append(f"{name} has no next-sentence head: only masked tokens are predicted.")
-    return StartingModel(model, tuple(notes), frozenset(missing))
+    return LoadedPretrainingModel(model, tuple(notes), frozenset(missing))
 
 
 def load_heads(folder: Path, *, next_sentence: bool) -> tuple[Any, set[str]]:

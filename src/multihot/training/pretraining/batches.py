@@ -28,9 +28,9 @@ __all__ = [
     "ExampleSource",
     "LossMeter",
     "PretrainingBatch",
-    "batch_tensors",
     "explain_batch",
     "loss_on",
+    "pretraining_tensors",
 ]
 
 _SHOWN_ROWS = 8
@@ -165,7 +165,7 @@ class BatchTensors:
     is_random: Tensor
 
 
-def batch_tensors(
+def pretraining_tensors(
     batch: MaskedBatch, device: torch.device, *, packed: bool, pad_id: int
 ) -> BatchTensors:
     """Move a batch to the device, as one row or padded to its longest example."""
@@ -218,7 +218,7 @@ def loss_on(
     """Return the loss of a micro-batch on `device`: mean MLM plus mean NSP, as (share, weight)."""
 
     def loss(network: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
-        on = batch_tensors(batch.masked, device, packed=packed, pad_id=pad_id)
+        on = pretraining_tensors(batch.masked, device, packed=packed, pad_id=pad_id)
         output = network(
             on.input_ids,
             on.layout,

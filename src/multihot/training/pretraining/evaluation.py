@@ -29,7 +29,7 @@ from multihot.data.corpus.tokenize import CorpusTokens
 from multihot.errors import DataError
 from multihot.evaluation.bootstrap import Estimate, bootstrapped
 from multihot.models.devices import Precision
-from multihot.training.pretraining.batches import ExampleSource, batch_tensors
+from multihot.training.pretraining.batches import ExampleSource, pretraining_tensors
 
 __all__ = [
     "Evaluator",
@@ -149,7 +149,7 @@ class Evaluator:
 
     def _score(self, network: nn.Module, batch: MaskedBatch) -> tuple[Floats, Floats]:
         """Return what each example adds to the columns, and how much it weighs. *Shape:* (B, 4)."""
-        on = batch_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
+        on = pretraining_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
         output = network(
             on.input_ids, on.layout, on.token_type_ids, masked_positions=on.masked_positions
         )

@@ -17,6 +17,7 @@ from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
 from multihot.models.devices import Precision
+from multihot.models.encoder import pad_id
 from multihot.models.pretraining.checkpoint import save_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork
 from multihot.training import checkpoint, loop
@@ -28,9 +29,9 @@ from multihot.training.pretraining.batches import (
     ExampleSource,
     LossMeter,
     PretrainingBatch,
-    batch_tensors,
     explain_batch,
     loss_on,
+    pretraining_tensors,
 )
 from multihot.training.pretraining.callbacks import PretrainingWatch, PretrainState
 from multihot.training.pretraining.evaluation import Evaluator
@@ -78,7 +79,7 @@ class Computing:
     @property
     def pad_id(self) -> int:
         """Id that fills padding."""
-        return int(getattr(self.network.config, "pad_token_id", None) or 0)
+        return pad_id(self.network)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the context in which forward passes run."""
@@ -280,7 +281,7 @@ def roof_share(
     They are timed now, in the precision of the run, at the shapes of its first batch.
     """
     batch = next(iter(source.steps_after(0))).micro_batches[0]
-    on = batch_tensors(
+    on = pretraining_tensors(
         batch.masked, computing.device, packed=computing.packed, pad_id=computing.pad_id
     )
 
