@@ -35,7 +35,7 @@ Comparison = tuple[str, Tensor, Tensor]
 def kernel_failure(
     comparisons: Callable[[], Iterable[Comparison]], dtype: torch.dtype
 ) -> str | None:
-    """Run a self-test; return `None` when it passes, else one clause that says why not.
+    """Run a self-test; return `None` when it passes, else one clause with the reason.
 
     The comparisons run with gradients and without autocast, on random numbers that do not depend on
     the caller's; torch's generator is left as it was.

@@ -125,7 +125,7 @@ class _TrainedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd hands everything on by position
+    def forward(  # noqa: PLR0917 - autograd passes its arguments by position
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, packing: Packing, settings: _Settings
     ) -> Tensor:
         num_heads, width = query.shape[1:]
@@ -170,7 +170,7 @@ class _TrainedAttention(torch.autograd.Function):
                 _write_slots(torch.bmm(of_scores, k), of_query[slots], group, settings.scale)
                 _write_slots(torch.bmm(of_scores.mT, q), of_key[slots], group, 1.0)
                 _write_slots(torch.bmm(used.mT, of_output), of_value[slots], group, 1.0)
-        rows = (found.index_select(0, packing.slots) for found in (of_query, of_key, of_value))
+        rows = (padded.index_select(0, packing.slots) for padded in (of_query, of_key, of_value))
         return (*rows, None, None)
 
 

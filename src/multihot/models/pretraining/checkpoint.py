@@ -63,7 +63,7 @@ def shape_of(size: str) -> Shape:
     layers, cross, width = size.partition("x")
     if not cross or not layers.isdecimal() or not width.isdecimal() or int(layers) < 1:
         raise OptionError(
-            f"{size!r} is no size of an encoder; expected {', '.join(SIZES)}, or layers x width "
+            f"{size!r} is not an encoder size; expected {', '.join(SIZES)}, or layers x width "
             "such as 12x512."
         )
     if int(width) == 0 or int(width) % _HEAD_WIDTH:
@@ -101,9 +101,9 @@ def new_pretraining_model(
         Whether it gets a next-sentence head (and its pooler): `BertForPreTraining`. Without, it is
         a `BertForMaskedLM`, so that no folder holds a head that was never trained.
     dropout
-        Share of values dropped in all layers (Devlin et al. 2018, A.2: 0.1).
+        Probability of dropping a value in all layers (Devlin et al. 2018, A.2: 0.1).
     attention_dropout
-        Share of attention weights dropped; `None` is the same. Flash attention takes only 0.
+        Probability of dropping an attention weight; `None` is the same. Flash attention takes only 0.
     pad_id
         Id of the padding token.
     """
