@@ -1,7 +1,8 @@
 # Every target sets up .venv first, so each works as the first command in a fresh clone.
 #   make demo    train and use a small model on the data in the package
 #   make test    all tests                    make check   format, lint, types, layers, spelling
-#   make docs    links and snippets           make bench   speed, memory, quality in ten minutes
+#   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
+#   make docs    links and snippets
 #   make clean   remove .venv and caches
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench clean .venv-rivals
+.PHONY: help setup demo test quick test-narrow check docs bench clean .venv-rivals
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -32,8 +33,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/multihot demo
 
+# One process per CPU, each of one thread. A module's tests stay together: they share its models.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+quick: $(STAMP)
+	$(PYTEST) -m "not slow"
+
+# What depends on arithmetic, a second time with the instructions of an older x86-64 processor.
+NUMERIC := decision evaluation golden inference models parity training workflows
+
+test-narrow: $(STAMP)
+	env $$($(BIN)/python tests/narrow_cpu.py) $(PYTEST) -m "not slow" $(NUMERIC:%=tests/%)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -45,10 +45,10 @@ from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training import loop
 from multihot.training.optimizer import build_optimizer, linear_schedule
-from multihot.training.pretraining.batches import ExampleSource, LossMeter, loss_on
-from multihot.training.pretraining.evaluation import Evaluator, draw_held_out
+from multihot.training.pretraining.batches import ExampleSource, LossMeter, mlm_nsp_loss
+from multihot.training.pretraining.evaluation import HoldoutEvaluator, draw_holdout
 from provenance import append_row, provenance
-from ratios import Spread, ratio, spread
+from ratios import Spread, mean_and_deviation, ratio
 
 
 @dataclass
@@ -91,8 +91,8 @@ def main() -> None:
         accumulation_steps=1,
         seed=given.seed,
     )
-    examples = draw_held_out(replace(source, corpus=held_out), given.held_out_rows)
-    evaluator = Evaluator(
+    examples = draw_holdout(replace(source, corpus=held_out), given.held_out_rows)
+    evaluator = HoldoutEvaluator(
         examples, device, Precision("fp32", "for figures"), packed=False, pad_id=0, seed=given.seed
     )
     contenders = _contenders(given, source, device)
@@ -168,7 +168,7 @@ def _ours(
     if reason is not None:
         raise SystemExit(f"Packed execution is refused: {reason}")
     optimizer = build_optimizer(network, given.learning_rate, 0.01, (0.9, 0.98))
-    loss = loss_on(device, packed=True, pad_id=0, meter=LossMeter())
+    loss = mlm_nsp_loss(device, packed=True, pad_id=0, meter=LossMeter())
     steps = source.steps_after(0)
 
     def take(number: int) -> int:
@@ -285,7 +285,7 @@ def _slice(contender: Contender, steps: int, device: torch.device) -> None:
 
 
 def _measure(
-    contender: Contender, evaluator: Evaluator, more_tokens: int, device: torch.device
+    contender: Contender, evaluator: HoldoutEvaluator, more_tokens: int, device: torch.device
 ) -> None:
     contender.tokens += more_tokens
     loss = evaluator(contender.network)["mlm_loss"].value
@@ -297,7 +297,7 @@ def _report(given: argparse.Namespace, contenders: list[Contender], source: Exam
     born = provenance()
     for one in contenders:
         times = ratio(ours.rates, one.rates)
-        print(f"\n{one.name}: {spread(one.rates).median:,.0f} tokens/s", end="")
+        print(f"\n{one.name}: {mean_and_deviation(one.rates).median:,.0f} tokens/s", end="")
         print(f"; ours is {times} times as fast" if one is not ours else "")
         for tokens, seconds, loss in one.curve:
             print(f"  {tokens / 1e6:8.3f} M tokens {seconds:8.1f} s  held-out MLM loss {loss:.4f}")
@@ -329,7 +329,7 @@ def _row(
         "threads": given.threads,
         "rounds": given.rounds,
         "steps_of_a_round": given.slice,
-        "tokens_per_second": f"{spread(one.rates).median:.0f}",
+        "tokens_per_second": f"{mean_and_deviation(one.rates).median:.0f}",
         "tokens": one.tokens,
         "held_out_mlm_loss": f"{one.curve[-1][2]:.4f}",
     }

@@ -1,4 +1,7 @@
-"""What holds for every test: no network, fixed seeds, one thread, tiny real objects."""
+"""What holds for every test: no network, fixed seeds, one thread, tiny real objects.
+
+MULTIHOT_TEST_THREADS gives torch and BLAS another number of threads.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any
 # Before anything imports these libraries, and inherited by every subprocess of a test.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_NUM_THREADS"] = os.environ.get("MULTIHOT_TEST_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -20,6 +24,8 @@ from hypothesis import settings
 
 settings.register_profile("multihot", deadline=None, derandomize=True)
 settings.load_profile("multihot")
+
+NUM_THREADS = int(os.environ["OMP_NUM_THREADS"])
 
 TINY_WORDS = (
     "the i and my a in to it i'm is on for with me of so at that this be love her will our you was "
@@ -56,13 +62,13 @@ def _offline() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> None:
-    """Seed the global generators that third parties draw from; keep torch to one thread."""
+    """Seed the global generators that third parties draw from; keep torch to its threads."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - scikit-learn and transformers still draw from it
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(0)
-        torch.set_num_threads(1)
+        torch.set_num_threads(NUM_THREADS)
 
 
 @pytest.fixture(scope="session")

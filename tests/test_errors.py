@@ -20,7 +20,6 @@ from multihot.errors import DataError, MissingExtraError, MultihotError, UserErr
         ("EncoderError", 2),
         ("ArtifactError", 2),
         ("MissingExtraError", 2),
-        ("GateError", 3),
         ("InterruptedRunError", 130),
     ],
 )
@@ -39,7 +38,7 @@ def test_the_table_above_is_complete() -> None:
     }
 
     assert defined == set(errors.__all__)
-    assert len(errors.__all__) == 13
+    assert len(errors.__all__) == 12
 
 
 def test_what_a_user_got_wrong_is_a_value_error_for_python_programs() -> None:

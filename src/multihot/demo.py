@@ -1,4 +1,4 @@
-"""The whole path on the data set in the package: inspect, train, evaluate, predict."""
+"""The whole workflow on the bundled data set: inspect, train, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ DEMO_OPTIONS = TrainOptions(
     learning_rate=2e-4,
     seed=0,
 )
-"""Chosen on the validation part: see `results/` and `benchmarks/quality.py`."""
+"""Selected on the validation set: see `results/` and `benchmarks/quality.py`."""
 
 DEMO_TEXTS = (
     "I'm happy, the bert model is so good",
     "They cancelled the train again and nobody told us, I am so done with this",
     "The parcel office opens at nine",
 )
-"""The tutorial's sentence and two more."""
+"""The sentence of the tutorial and two others."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found; both reports are on the same test rows."""
+    """Results of the demo; both reports are of the same test rows."""
 
     classifier: Report
     baseline: Report
@@ -44,13 +44,13 @@ class DemoResult:
 
 
 def demo_data() -> dict[str, Path]:
-    """Return the paths of the `train`, `validation` and `test` part in the package."""
+    """Return the paths of the bundled `train`, `validation` and `test` files."""
     folder = Path(__file__).parent / "demo_data"
     return {part: folder / f"{part}.jsonl" for part in ("train", "validation", "test")}
 
 
 def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTIONS) -> DemoResult:
-    """Train on the data in the package and write the model to `output`.
+    """Train on the bundled data set and write the model to `output`.
 
     Raises what `train` raises; `MissingExtraError` without the starter encoder.
     """
@@ -65,9 +65,9 @@ def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTI
     fitted = predictor.decision.fitted_on
     if fitted and fitted.goal_value is not None and fitted.goal_value_at_half is not None:
         listener.say(
-            f"The threshold fitted on {fitted.rows} validation rows is "
-            f"{predictor.decision.thresholds[0]:.3f}: {options.goal} {fitted.goal_value:.3f} there, "
-            f"against {fitted.goal_value_at_half:.3f} at 0.5."
+            f"Threshold fitted on {fitted.rows} validation rows: "
+            f"{predictor.decision.thresholds[0]:.3f} ({options.goal} {fitted.goal_value:.3f} on these "
+            f"rows, {fitted.goal_value_at_half:.3f} at 0.5)."
         )
     baseline = baseline_report(
         training, validation, test, goal=options.goal, thresholds=options.thresholds

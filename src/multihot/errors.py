@@ -1,20 +1,20 @@
 """Every error that multihot raises on purpose.
 
-    MultihotError               our side failed                              exit 1
-    ├── TrainingError           a run cannot go on
+    MultihotError               multihot failed                              exit 1
+    ├── TrainingError           a run cannot continue
     │   ├── NonFiniteError      the loss or a gradient is NaN or infinite
     │   └── StorageError        the disk is full or refuses to write
-    ├── UserError               the command or the input is wrong            exit 2
+    ├── UserError               invalid command or input                     exit 2
     │   ├── OptionError         an option or a recipe
-    │   ├── DataError           a data file; knows path, line and column
+    │   ├── DataError           a data file; has path, line and column
     │   ├── LabelError          label names or a label matrix
     │   ├── EncoderError        an encoder folder or name
     │   ├── ArtifactError       a saved model folder
     │   └── MissingExtraError   an optional package is not installed
-    ├── GateError               a stated gate was not met                    exit 3
     └── InterruptedRunError     stopped by a signal, can be resumed          exit 130
 
-A message says what was given, what was expected and what to do.
+Exit code 3 is reserved for a required check that failed.
+A message states what was given, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ __all__ = [
     "ArtifactError",
     "DataError",
     "EncoderError",
-    "GateError",
     "InterruptedRunError",
     "LabelError",
     "MissingExtraError",
@@ -45,7 +44,7 @@ class MultihotError(Exception):
 
 
 class TrainingError(MultihotError, RuntimeError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""
 
 
 class NonFiniteError(TrainingError):
@@ -57,7 +56,7 @@ class StorageError(TrainingError):
 
 
 class UserError(MultihotError, ValueError):
-    """The command or the input is wrong."""
+    """The command or the input is invalid."""
 
     exit_code = 2
 
@@ -67,7 +66,7 @@ class OptionError(UserError):
 
 
 class LabelError(UserError):
-    """Label names or a label matrix are wrong, or two of them do not fit together."""
+    """Label names or a label matrix are invalid, or two label spaces do not match."""
 
 
 class EncoderError(UserError):
@@ -94,7 +93,7 @@ class DataError(UserError):
     Parameters
     ----------
     message
-        What was found, what was expected and what to do.
+        What was read, what was expected and what to do.
     path
         The file, when there is one.
     line
@@ -114,18 +113,12 @@ class DataError(UserError):
         self.path = None if path is None else str(path)
         self.line = line
         self.column = column
-        place = self.path or ""
+        position = self.path or ""
         if line is not None:
-            place += f":{line}" if place else f"line {line}"
+            position += f":{line}" if position else f"line {line}"
         if column is not None:
-            place += f"{', ' if place else ''}column '{column}'"
-        super().__init__(f"{place}: {message}" if place else message)
-
-
-class GateError(MultihotError):
-    """A gate that the user stated was not met."""
-
-    exit_code = 3
+            position += f"{', ' if position else ''}column '{column}'"
+        super().__init__(f"{position}: {message}" if position else message)
 
 
 class InterruptedRunError(MultihotError):

@@ -14,7 +14,7 @@ def update(step: int) -> StepProgress:
     )
 
 
-def test_a_plain_listener_keeps_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_listener_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     listener = Listener()
 
     listener.say("something")
@@ -23,7 +23,9 @@ def test_a_plain_listener_keeps_silent(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("", "")
 
 
-def test_where_stderr_is_no_terminal_lines_are_few(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_progress_lines_are_rate_limited(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with ConsoleListener() as listener:
         for step in range(1, 21):
             listener.progress(update(step))
@@ -38,7 +40,7 @@ def test_where_stderr_is_no_terminal_lines_are_few(capsys: pytest.CaptureFixture
     ]
 
 
-def test_on_a_terminal_there_is_a_bar_and_sentences_above_it(
+def test_on_a_terminal_there_is_a_progress_bar_with_messages_above_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

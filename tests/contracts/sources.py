@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def parsed() -> dict[str, ast.Module]:
     """Return the syntax tree of every module by its dotted name."""
     return {name: ast.parse(path.read_text("utf-8")) for name, path in modules().items()}

@@ -19,11 +19,6 @@ def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
 
-def test_nothing_is_missing_here() -> None:
-    require_training()
-    require_network("This")
-
-
 def test_a_network_needs_torch_and_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     without("transformers", monkeypatch)
 

@@ -65,7 +65,7 @@ def test_thresholds_are_fitted_or_a_number(thresholds: str | float) -> None:
         ({"batch_tokens": 0}, "'batch_tokens' is 0; expected more than 0"),
         (
             {"batch_tokens": 4096, "batch_size": 8},
-            r"batch_size=8 \(rows\) and batch_tokens=4096 \(tokens\) exclude each other",
+            r"batch_size=8 \(rows\) and batch_tokens=4096 \(tokens\) are mutually exclusive",
         ),
         ({"threads": 0}, "'threads' is 0"),
     ],

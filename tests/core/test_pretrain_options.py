@@ -41,7 +41,7 @@ def test_sizes_have_names_or_a_shape(size: str) -> None:
         ({"vocab_size": 5}, "expected at least 10"),
         ({"held_out_rows": 0}, "expected at least 1"),
         ({"snapshots": -1}, "expected at least 0"),
-        ({"batch_size": 8, "batch_tokens": 100}, "exclude each other"),
+        ({"batch_size": 8, "batch_tokens": 100}, "mutually exclusive"),
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, Any], message: str) -> None:

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.data.label_statistics import (
     LabelShare,
     count_rows,
-    holm,
     label_shares,
     prior_shifts,
     two_proportion_p_value,
@@ -22,7 +19,6 @@ from multihot.data.label_statistics import (
 )
 
 NAN = float("nan")
-P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 
 
 def matrix(rows: Sequence[Sequence[float]]) -> LabelMatrix:
@@ -41,26 +37,6 @@ def test_two_proportion_test_by_hand() -> None:
 @pytest.mark.parametrize("positives", [0, 10])
 def test_samples_of_one_kind_do_not_differ(positives: int) -> None:
     assert two_proportion_p_value(positives, 10, positives, 10) == 1.0
-
-
-def test_holm_by_hand() -> None:
-    # sorted .01 .02 .03 .04 times 4 3 2 1 = .04 .06 .06 .04, then never falling
-    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@settings(derandomize=True, deadline=None, database=None)
-@given(P_VALUES)
-def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(
-    p_values: list[float],
-) -> None:
-    corrected = holm(p_values)
-
-    for one, other in zip(p_values, corrected, strict=True):
-        assert one <= other <= min(1.0, len(p_values) * one)
-    order = np.argsort(p_values, kind="stable")
-    assert (np.diff(np.array(corrected)[order]) >= 0).all()
 
 
 def test_shares_are_of_the_texts_that_are_known() -> None:

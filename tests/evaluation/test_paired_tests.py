@@ -8,7 +8,13 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from multihot.decision.counts import Counts
-from multihot.evaluation.paired_tests import Difference, Differences, area_difference, holm
+from multihot.evaluation.paired_tests import (
+    Difference,
+    Differences,
+    area_difference,
+    holm,
+    student_quantile,
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -178,6 +184,15 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.parametrize(
+    ("degrees_of_freedom", "tabulated"), [(1, 12.706), (2, 4.303), (3, 3.182), (11, 2.201)]
+)
+def test_students_quantile_is_that_of_the_printed_tables(
+    degrees_of_freedom: int, tabulated: float
+) -> None:
+    assert student_quantile(degrees_of_freedom) == pytest.approx(tabulated, abs=5e-4)
+
+
 def test_the_interval_of_a_rare_label_is_that_of_student() -> None:
     truth = np.zeros((200, 1), np.float32)
     truth[:12] = 1
@@ -189,4 +204,4 @@ def test_the_interval_of_a_rare_label_is_that_of_student() -> None:
     assert label.high is not None
     assert label.difference is not None
     half = t.ppf(0.975, 11) * np.sqrt(12 / 11) * label.standard_error
-    assert label.high - label.difference == pytest.approx(half, rel=1e-3)
+    assert label.high - label.difference == pytest.approx(half)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from multihot.decision.intervals import logit_interval
 from multihot.evaluation import ranking
+from multihot.evaluation.intervals import logit_interval
 from multihot.evaluation.ranking import Ranking, RankingMetrics
 from multihot.evaluation.ranking_binned import BinnedCells
 from multihot.evaluation.ranking_exact import packed_cells

@@ -1,4 +1,4 @@
-"""Sums over rows give the metrics that counts give; losses equal scikit-learn's."""
+"""Metrics of sums over rows: equal to the exact ones, which equal scikit-learn's."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
-from multihot.decision.counts import Counts
-from multihot.evaluation.ranking import Ranking
-from multihot.evaluation.ranking_exact import lrap_shares
+from multihot.evaluation.ranking_exact import ranking_precisions
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
-    Losses,
+    SummedMetrics,
+    f1_of_labels,
     label_counts,
-    label_figures,
     metrics_of_sums,
     num_statistics,
     row_statistics,
@@ -34,66 +32,75 @@ def cells(seed: int, num_rows: int = 40, unknown: float = 0.2) -> tuple[Array, A
     return truth, scores
 
 
+def summed(truth: Array, scores: Array, chunk_rows: int = 1000) -> SummedMetrics:
+    found = SummedMetrics(truth.shape[1])
+    for start in range(0, len(truth), chunk_rows):
+        rows = slice(start, start + chunk_rows)
+        found.update(truth[rows], scores[rows] > 0.5, scores[rows])
+    return found
+
+
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), unknown=st.sampled_from([0.0, 0.2, 0.95]))
-def test_the_metrics_of_sums_are_those_of_counts(seed: int, unknown: float) -> None:
+def test_sums_over_rows_give_the_exact_metrics(seed: int, unknown: float) -> None:
     truth, scores = cells(seed, unknown=unknown)
-    counts, ranking, losses = Counts(4), Ranking(40, 4), Losses()
-    counts.update(truth, scores > 0.5)
-    ranking.update(truth, scores)
-    losses.update(truth, scores)
-    expected = {**counts.metrics(), **ranking.result().metrics, **losses.metrics()}
+    exact = summed(truth, scores)
 
     sums = row_statistics(truth, scores > 0.5, scores).sum(axis=0)[None]
 
     found = metrics_of_sums(sums)
-    assert tuple(found) == METRICS_OF_SUMS
+    assert tuple(found) == tuple(exact.metrics()) == METRICS_OF_SUMS
     assert sums.shape == (1, num_statistics(4))
-    for name, values in found.items():
-        value = expected[name]
-        assert values[0] == pytest.approx(np.nan if value is None else value, nan_ok=True), name
-    figures = label_figures(sums)
-    for column, label in enumerate(counts.per_label()):
-        for name in ("precision", "recall", "f1"):
-            value = getattr(label, name)
-            wanted = np.nan if value is None else value
-            assert figures[name][0, column] == pytest.approx(wanted, nan_ok=True)
-    events = counts.true_positive + counts.false_positive + counts.false_negative
-    assert label_counts(sums)[0].tolist() == events.tolist()
+    for name, value in exact.metrics().items():
+        wanted = np.nan if value is None else value
+        assert found[name][0] == pytest.approx(wanted, abs=1e-9, nan_ok=True), name
+    f1 = [np.nan if label.f1 is None else label.f1 for label in exact.counts.per_label()]
+    assert f1_of_labels(sums)[0] == pytest.approx(f1, nan_ok=True)
+    counts = exact.counts
+    cells_of_labels = counts.true_positive + counts.false_positive + counts.false_negative
+    assert label_counts(sums)[0].tolist() == cells_of_labels.tolist()
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 64])
+def test_neither_chunks_nor_order_change_a_metric_to_the_last_bit(chunk_rows: int) -> None:
+    truth, scores = cells(2, num_rows=200)
+
+    assert summed(truth, scores).metrics() == summed(truth, scores, chunk_rows).metrics()
+    assert summed(truth[::-1], scores[::-1], 7).metrics() == summed(truth, scores).metrics()
 
 
 def test_losses_are_those_of_scikit_learn_also_for_scores_of_zero_and_one() -> None:
     truth, scores = cells(1, num_rows=300, unknown=0.1)
     scores[:20] = np.round(scores[:20])
     known = ~np.isnan(truth)
-    losses = Losses()
-    for start in range(0, 300, 7):
-        losses.update(truth[start : start + 7], scores[start : start + 7])
 
-    whole = Losses()
-    whole.update(truth, scores)
-    assert losses.metrics() == whole.metrics()
-    assert whole.metrics() == pytest.approx(
-        {
-            "brier_score": brier_score_loss(truth[known], scores[known]),
-            "log_loss": log_loss(truth[known], scores[known]),
-        },
-        rel=1e-6,
-    )
+    found = summed(truth, scores).metrics()
+
+    brier, log = (found[name] for name in ("brier_score", "log_loss"))
+    assert brier == pytest.approx(brier_score_loss(truth[known], scores[known]), rel=1e-6)
+    assert log == pytest.approx(log_loss(truth[known], scores[known]), rel=1e-6)
 
 
-def test_without_a_known_cell_there_is_no_loss() -> None:
-    losses = Losses()
+def test_without_a_known_cell_every_metric_is_undefined() -> None:
     nothing = np.full((3, 2), np.nan, np.float32)
-    losses.update(nothing, np.zeros((3, 2), np.float32))
+    zeros = np.zeros((3, 2), np.float32)
 
-    assert losses.metrics() == {"brier_score": None, "log_loss": None}
-    assert row_statistics(nothing, nothing > 0, np.zeros((3, 2), np.float32)).shape == (0, 15)
+    assert set(summed(nothing, zeros).metrics().values()) == {None}
+    assert row_statistics(nothing, zeros > 0, zeros).shape == (0, 15)
     assert all(np.isnan(v[0]) for v in metrics_of_sums(np.zeros((1, 15))).values())
 
 
-def test_lrap_by_hand() -> None:
+def test_unknown_cells_take_no_rank_in_a_row_also_where_they_are_tied() -> None:
+    truth = np.array([[1, 0, np.nan], [np.nan] * 3], np.float32)
+    scores = np.array([[0.5, 0.4, 0.9], [0.1, 0.2, 0.3]], np.float32)
+    tied = np.array([[np.nan, 1, 0, np.nan]], np.float32)
+
+    assert ranking_precisions(truth, scores).tolist() == [1.0]
+    assert ranking_precisions(tied, np.full((1, 4), 0.5, np.float32)).tolist() == [0.5]
+
+
+def test_ranking_precision_by_hand() -> None:
     truth = np.array([[1, 0, 1], [0, 0, 0], [np.nan] * 3, [1, 1, np.nan]], np.float32)
     scores = np.array([[0.9, 0.8, 0.7], [0.1, 0.2, 0.3], [0, 0, 0], [0.1, 0.2, 0.9]], np.float32)
 
-    assert lrap_shares(truth, scores) == pytest.approx([(1 + 2 / 3) / 2, 1, 1])
+    assert ranking_precisions(truth, scores) == pytest.approx([(1 + 2 / 3) / 2, 1, 1])

@@ -28,7 +28,7 @@ from multihot.data.examples import Examples
 from multihot.models.encoder import load_encoder_tokenizer, pad_id
 from multihot.models.network import build_network
 from multihot.training import loop
-from multihot.training.batches import loss_on, steps_after
+from multihot.training.batches import classification_loss, steps_after
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 
@@ -76,7 +76,7 @@ def losses(pooling: str) -> list[float]:
     loop.run(
         network,
         steps_after(0, encode(_examples(), SPACE, tokenizer, 32), OPTIONS, pad_id(network)),
-        loss_on(torch.device("cpu"), PLAIN),
+        classification_loss(torch.device("cpu"), PLAIN),
         build_optimizer(network, 5e-3, OPTIONS.weight_decay),
         learning_rate=lambda step: 5e-3 * linear_schedule(step - 1, 20, 2),
         seed_of=lambda step: step,

@@ -14,7 +14,7 @@ import pytest
 
 from multihot.core.progress import Listener, StepProgress
 from multihot.errors import InterruptedRunError
-from multihot.training.callbacks import RunState, Watch, stop_signals
+from multihot.training.callbacks import Callbacks, RunState, stop_signals
 from multihot.training.checkpoint import latest_checkpoint, read_state
 from multihot.training.loop import Step, StepResult
 from multihot.training.metrics_log import MetricsLog
@@ -37,7 +37,7 @@ class Recorder(Listener):
 
 
 class Run:
-    """A watch over a run of `steps_per_epoch` steps an epoch, with given values of the goal."""
+    """A callbacks over a run of `steps_per_epoch` steps an epoch, with given values of the goal."""
 
     def __init__(self, folder: Path, values: list[float | None], **changes: Any) -> None:
         self.listener = Recorder()
@@ -57,11 +57,11 @@ class Run:
         }
         self.checkpoints = folder / "checkpoints"
         optimizer = build_optimizer(network, 0.1, 0.0)
-        self.watch = Watch(self.checkpoints, network, optimizer, **{**settings, **changes})
+        self.callbacks = Callbacks(self.checkpoints, network, optimizer, **{**settings, **changes})
 
     @property
     def state(self) -> RunState:
-        return self.watch.state
+        return self.callbacks.state
 
     def step(self, number: int) -> bool:
         """Do what the loop does after a step; return whether it would stop."""
@@ -69,8 +69,8 @@ class Run:
         epoch = (number - 1) // self.steps_per_epoch + 1
         last = number % self.steps_per_epoch == 0
         result = StepResult(Step(number, epoch, last, [batch, batch]), 0.25, 8.0, 1.5, 1e-4)
-        watch = self.watch
-        calls = [watch.report_progress, watch.end_epoch, watch.save_when_due]
+        callbacks = self.callbacks
+        calls = [callbacks.report_progress, callbacks.end_epoch, callbacks.save_when_due]
         return any([call(result) for call in calls])
 
     def go(self, num_steps: int) -> int:
@@ -147,7 +147,7 @@ def test_every_step_is_reported_with_its_real_tokens(tmp_path: Path) -> None:
     last = run.listener.updates[-1]
     assert (last.total_steps, last.epoch, last.epochs, last.loss) == (4, 2, 2, 0.25)
     assert last.tokens_per_second > 0
-    assert run.watch.progress.throughput._tokens == 3 * 2 * 5
+    assert run.callbacks.progress.throughput._tokens == 3 * 2 * 5
 
 
 def test_the_log_has_epoch_ends_and_every_tenth_step(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(
     run = Run(tmp_path, [0.1])
     before = signal.getsignal(number)
 
-    with stop_signals(run.watch):
+    with stop_signals(run.callbacks):
         os.kill(os.getpid(), number)
         for done in range(1, step):
-            run.watch.stop_signal, asked = None, run.watch.stop_signal
+            run.callbacks.stop_signal, asked = None, run.callbacks.stop_signal
             run.step(done)
-            run.watch.stop_signal = asked
+            run.callbacks.stop_signal = asked
         with pytest.raises(
             InterruptedRunError, match=f"Stopped by {number.name} after step {step}; a checkpoint"
         ) as caught:
@@ -218,7 +218,7 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     run = Run(tmp_path, [0.1])
 
-    with stop_signals(run.watch):
+    with stop_signals(run.callbacks):
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -230,7 +230,7 @@ def test_outside_the_main_thread_no_handler_is_installed(tmp_path: Path) -> None
     seen: list[object] = []
 
     def work() -> None:
-        with stop_signals(run.watch):
+        with stop_signals(run.callbacks):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

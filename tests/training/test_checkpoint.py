@@ -19,7 +19,7 @@ from multihot.training.checkpoint import (
     keep_checkpoints,
     latest_checkpoint,
     load_checkpoint,
-    load_weights,
+    load_checkpoint_weights,
     read_state,
     save_checkpoint,
 )
@@ -271,7 +271,7 @@ def test_weights_of_another_network_are_refused(trained: Trained, tmp_path: Path
     folder = trained.save(tmp_path, 1)
 
     with pytest.raises(TrainingError, match="step-000001 belongs to another network"):
-        load_weights(folder, nn.Linear(4, 3))
+        load_checkpoint_weights(folder, nn.Linear(4, 3))
 
 
 def test_damaged_weights_are_never_loaded(trained: Trained, tmp_path: Path) -> None:
@@ -282,9 +282,9 @@ def test_damaged_weights_are_never_loaded(trained: Trained, tmp_path: Path) -> N
     before = copied(trained.network)
 
     with pytest.raises(TrainingError, match=r"is damaged or missing. Run the same command with"):
-        load_weights(folder, trained.network)
+        load_checkpoint_weights(folder, trained.network)
     with pytest.raises(TrainingError, match="is damaged or missing"):
-        load_weights(tmp_path / "step-000009", trained.network)
+        load_checkpoint_weights(tmp_path / "step-000009", trained.network)
 
     assert same(before, copied(trained.network))
 

@@ -24,7 +24,7 @@ from multihot.decision.fitting import fit_decision
 from multihot.errors import DataError, OptionError
 from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
-from multihot.training.cross_validation import deal_rows
+from multihot.training.cross_validation import assign_folds
 from multihot.workflows.train import train
 from workflows.test_train import SPACE, Ears, hashes, log_of, rows, with_unknown, write_csv
 
@@ -87,7 +87,7 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     report = train(ROWS, None, replace(options, epochs=1), tmp_path / "model", **start)  # type: ignore[arg-type]
     alone = replace(options, folds=None, epochs=1)
     tokenizer = load_tokenizer(tmp_path / "start" / "tokenizer.json")
-    fold_of = deal_rows(encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Ears())
+    fold_of = assign_folds(encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Ears())
     logits = np.zeros((23, 3), np.float32)
     for fold in range(3):
         inside = fold_of == fold
@@ -223,7 +223,7 @@ def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(
 def dealt(examples: Examples, tiny_encoder: Path, num_folds: int, seed: int = 0) -> Iterator[int]:
     tokenizer = load_tokenizer(tiny_encoder / "tokenizer.json")
     encoded = encode(examples, SPACE, tokenizer, 16)
-    yield from deal_rows(encoded, num_folds, seed, Ears()).tolist()
+    yield from assign_folds(encoded, num_folds, seed, Ears()).tolist()
 
 
 @settings(max_examples=25)

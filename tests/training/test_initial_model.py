@@ -13,13 +13,19 @@ from models.families import write_family, write_tokenizer
 from multihot.core.labels import LabelSpace
 from multihot.errors import EncoderError, OptionError
 from multihot.models.encoder import load_encoder_tokenizer
-from multihot.training.initial_model import Start, start_from_encoder, weights_fingerprint
+from multihot.training.initial_model import (
+    InitialModel,
+    initialize_from_encoder,
+    weights_fingerprint,
+)
 
 SPACE = LabelSpace(("joy", "love"))
 
 
-def start(folder: Path, max_length: int | None = None, pooling: str = "auto") -> Start:
-    return start_from_encoder(str(folder), SPACE, pooling=pooling, max_length=max_length, seed=1)
+def start(folder: Path, max_length: int | None = None, pooling: str = "auto") -> InitialModel:
+    return initialize_from_encoder(
+        str(folder), SPACE, pooling=pooling, max_length=max_length, seed=1
+    )
 
 
 def test_the_length_is_the_encoders_limit_when_that_is_below_256(tiny_encoder: Path) -> None:

@@ -18,7 +18,7 @@ from multihot.errors import NonFiniteError
 from multihot.models.encoder import load_encoder_tokenizer, pad_id
 from multihot.models.network import build_network
 from multihot.training import loop
-from multihot.training.batches import loss_on
+from multihot.training.batches import classification_loss
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import build_optimizer, linear_schedule
 from training.toys import copied, parts, same, steps_of, toy_network, toy_rows, train_toy
@@ -54,7 +54,7 @@ def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
     losses: list[float] = []
     moved: list[set[str]] = []
 
-    def watch(result: loop.StepResult[object]) -> None:
+    def callbacks(result: loop.StepResult[object]) -> None:
         losses.append(result.loss)
         if result.step.number == 1:
             moved.append({name for name, p in network.named_parameters() if p.grad is not None})
@@ -65,14 +65,14 @@ def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
     loop.run(
         network,
         [loop.Step(number, number, True, [batch]) for number in range(1, 241)],
-        loss_on(torch.device("cpu"), PLAIN),
+        classification_loss(torch.device("cpu"), PLAIN),
         build_optimizer(network, 2e-3, 0.0),
         learning_rate=lambda step: 2e-3 * linear_schedule(step - 1, 240, 24),
         seed_of=lambda step: step,
         autocast=contextlib.nullcontext,
         max_gradient_norm=1.0,
         explain=lambda batch: "",
-        after_step=[watch],
+        after_step=[callbacks],
     )
 
     # Mean pooling leaves the encoder's own pooler aside.
@@ -88,7 +88,7 @@ def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
 
 @pytest.mark.parametrize("sizes", [(4, 4, 4), (3, 3, 3, 3), (1, 11), (5, 1, 6)])
 def test_micro_batches_change_neither_losses_nor_weights(sizes: tuple[int, ...]) -> None:
-    # Unknown cells are spread unevenly, so a mean of means would be wrong.
+    # Unknown cells are mean_and_deviation unevenly, so a mean of means would be wrong.
     rows = [toy_rows(12, unknown=0.5, seed=seed) for seed in range(6)]
     whole, cut = toy_network(), toy_network()
 

@@ -15,7 +15,7 @@ from multihot.core.options import TrainOptions
 from multihot.errors import OptionError, TrainingError
 from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
-from multihot.training.multi_seed import mean_weights, spread
+from multihot.training.multi_seed import mean_and_deviation, mean_weights
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from training.test_cross_validation import stop_and_resume
@@ -199,12 +199,12 @@ def test_the_mean_of_one_network_is_that_network_and_whole_numbers_are_not_avera
 
 
 def test_a_metric_that_is_undefined_for_a_seed_has_no_mean() -> None:
-    mean, deviation = spread([{"a": 1.0, "b": None}, {"a": 2.0, "b": 1.0}])
+    mean, deviation = mean_and_deviation([{"a": 1.0, "b": None}, {"a": 2.0, "b": 1.0}])
 
     assert mean == {"a": 1.5, "b": None}
     assert deviation["a"] == pytest.approx(0.5**0.5)
     assert deviation["b"] is None
-    assert spread([{"a": 1.0}])[1] == {"a": None}
+    assert mean_and_deviation([{"a": 1.0}])[1] == {"a": None}
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_a_metric_that_is_undefined_for_a_seed_has_no_mean() -> None:
         ({"seeds": 0}, "Option 'seeds' is 0; expected at least 1"),
         ({"seeds_keep": "all"}, "Option 'seeds_keep' is 'all'; expected best or average"),
         ({"folds": 1}, "Option 'folds' is 1; expected at least 2"),
-        ({"folds": 3, "seeds": 2}, "folds=3 and seeds=2 exclude each other"),
-        ({"folds": 3, "early_stopping_epochs": 1}, "early_stopping_epochs and folds=3 exclude"),
-        ({"folds": 3, "validation_fraction": 0.2}, "validation_fraction and folds=3 exclude"),
+        ({"folds": 3, "seeds": 2}, "folds=3 and seeds=2"),
+        ({"folds": 3, "early_stopping_epochs": 1}, "early_stopping_epochs and folds=3"),
+        ({"folds": 3, "validation_fraction": 0.2}, "validation_fraction and folds=3"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(

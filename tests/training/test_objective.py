@@ -134,10 +134,10 @@ def test_with_the_whole_prior_a_text_that_says_nothing_is_even_for_every_label()
         ({"positive_weight": "-1"}, "a number above 0"),
         (
             {"loss": "focal", "positive_weight": "2"},
-            "positive_weight belongs to objective.loss=bce",
+            "positive_weight applies to objective.loss=bce only",
         ),
         ({"focal_gamma": "-1"}, "'objective.focal_gamma' is -1.0; expected at least 0"),
-        ({"focal_gamma": "3"}, "focal_gamma belongs to objective.loss=focal, but the loss is bce"),
+        ({"focal_gamma": "3"}, "focal_gamma applies to objective.loss=focal only"),
         ({"label_smoothing": "1"}, "'objective.label_smoothing' is 1.0"),
         ({"correlation_weight": "1.5"}, "a number between 0 and 1"),
         ({"prior_adjustment": "-0.1"}, "'objective.prior_adjustment' is -0.1; expected a number"),

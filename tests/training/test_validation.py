@@ -20,7 +20,7 @@ from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
 from multihot.models.network import build_network
 from multihot.training import validation as held_out
-from multihot.training.validation import HeldOut
+from multihot.training.validation import ValidationSet
 
 SPACE = LabelSpace(("joy", "fear"))
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
     options = TrainOptions(thresholds=thresholds)
 
-    decision, found = HeldOut(rows, backend, options).decide()
+    decision, found = ValidationSet(rows, backend, options).decide()
 
     assert examples.labels is not None
     logits = backend.logits(rows.tokens)
@@ -67,7 +67,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     assert (found.rows_fitted > 0) == isinstance(thresholds, str)
 
 
-def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
+def toy(tiny_encoder: Path, options: TrainOptions) -> ValidationSet:
     names = [["joy"], ["fear"], ["joy", "fear"], []] * 6
     texts = [f"happy {'day ' * number}" for number in range(24)]
     numbers = list(range(1, 25))
@@ -76,7 +76,7 @@ def toy(tiny_encoder: Path, options: TrainOptions) -> HeldOut:
     rows = encode(examples, SPACE, load_tokenizer(tiny_encoder / "tokenizer.json"), 16)
     network = build_network(tiny_encoder, SPACE, "mean", seed=0)
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
-    return HeldOut(rows, backend, options)
+    return ValidationSet(rows, backend, options)
 
 
 @pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])

@@ -1,4 +1,4 @@
-"""What the commands' parsers share, and the lines of a file or of standard input, each with its place."""
+"""Parsing shared by the commands, and reading numbered lines from a file or standard input."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = [
 _OPTIONS: dict[str, type[Any]] = {"train": TrainOptions, "pretrain": PretrainOptions}
 
 
-def new_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Return a parser that keeps its epilog as written and knows no abbreviations."""
+def new_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser that keeps the epilog's line breaks and accepts no abbreviated flags."""
     return argparse.ArgumentParser(
-        prog=f"multihot {verb}",
+        prog=f"multihot {command}",
         description=description,
         epilog=epilog,
         allow_abbrev=False,
@@ -54,10 +54,10 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
 def _assignment_hint(
     parser: argparse.ArgumentParser, unknown: Sequence[str], arguments: Sequence[str]
 ) -> str:
-    """Return how an option that was given like a flag is written; empty where it is no option."""
-    flag = next((word for word in unknown if word.startswith("--")), None)
-    verb = parser.prog.rpartition(" ")[2]
-    if flag is None or verb == "demo":
+    """Return how to write an option that was given as a flag; empty where it is not an option."""
+    flag = next((given for given in unknown if given.startswith("--")), None)
+    command = parser.prog.rpartition(" ")[2]
+    if flag is None or command == "demo":
         return ""
     name, _, value = flag[2:].partition("=")
     name = name.removeprefix("data.").replace("-", "_")
@@ -66,25 +66,27 @@ def _assignment_hint(
     example = "epochs=3"
     if name in {field.name for field in fields(DataOptions)}:
         example = f"data.{name}={value}"
-    elif verb not in _OPTIONS:
+    elif command not in _OPTIONS:
         return ""
-    elif name in {field.name for field in fields(_OPTIONS[verb])}:
+    elif name in {field.name for field in fields(_OPTIONS[command])}:
         example = f"{name}={value}"
     return f"; options are written key=value, for example {example}"
 
 
-def files_and_assignments(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell files from `key=value` pairs; keys hold letters, digits, `_` and `.` only."""
-    pairs = [word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)]
-    return [word for word in words if word not in pairs], pairs
+def files_and_assignments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate files from `key=value` pairs; keys consist of letters, digits, `_` and `.`."""
+    pairs = [argument for argument in arguments if re.match(r"[A-Za-z_][\w.]*=", argument)]
+    return [argument for argument in arguments if argument not in pairs], pairs
 
 
 def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:
-    """Return `data.*` options: those stored with a model, with `data.KEY=VALUE` pairs laid over."""
+    """Return the `data.*` options stored with a model, overridden by `data.KEY=VALUE` pairs."""
     given = parse_assignments(pairs)
-    wrong = [key for key in given if key != "data"]
-    if wrong:
-        raise OptionError(f"'{wrong[0]}' is not an option here; only data.KEY=VALUE is.")
+    unsupported = [key for key in given if key != "data"]
+    if unsupported:
+        raise OptionError(
+            f"'{unsupported[0]}' is not an option of this command; only data.KEY=VALUE is."
+        )
     changes = given.get("data", {})
     if not isinstance(changes, dict):
         raise OptionError("'data' is a table; set 'data.NAME' instead.")
@@ -100,18 +102,18 @@ def print_json(content: Any) -> None:
 
 
 def holds_unicode(stream: TextIO) -> bool:
-    """Whether a stream takes every character; standard output may be limited to ASCII or cp1252."""
+    """Return whether a stream can encode every character; stdout may be limited to ASCII or cp1252."""
     return stream.encoding is None or codecs.lookup(stream.encoding).name.startswith("utf")
 
 
-_WINDOW_LINES = 256  # answered together; bounds memory, and the time until the first answer
+_WINDOW_LINES = 256  # predicted together; bounds memory and the time until the first result
 
 
 def line_windows(source: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the lines of a file, or of standard input (`-`), some at a time: names and texts.
+    """Yield windows of lines of a file or of standard input (`-`): their names and texts.
 
-    Blank lines are left out. The encoding of a file is detected; standard input is UTF-8.
-    Raises `DataError` for a file that is not there or is no text.
+    Blank lines are skipped. The encoding of a file is detected; standard input is UTF-8.
+    Raises `DataError` for a file that does not exist or is not text.
     """
     where = "standard input" if source == "-" else source
     numbered = (
@@ -131,6 +133,6 @@ def _lines(source: str) -> Iterator[str]:
         if not path.is_file():
             raise DataError("There is no such file.", path=path)
         return read_lines(path, file_encoding(path).name)
-    if isinstance(sys.stdin, io.StringIO):  # a program that feeds texts instead of bytes
+    if isinstance(sys.stdin, io.StringIO):  # replaced by a stream of text instead of bytes
         return iter(sys.stdin)
     return stream_lines(sys.stdin.buffer, "utf-8-sig", "standard input")

@@ -1,4 +1,4 @@
-"""Words and progress for people, on stderr."""
+"""Messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 
 
 def say(message: str) -> None:
-    """Print a sentence for people."""
+    """Print a message."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
 
 class ConsoleListener(Listener):
-    """Shows a bar on a terminal and a line every few seconds elsewhere; use it in a `with`."""
+    """Shows a progress bar on a terminal and a line every few seconds elsewhere; a context manager."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -44,25 +44,25 @@ class ConsoleListener(Listener):
             self._bar.stop()
 
     def say(self, message: str) -> None:
-        """Print a sentence above the bar."""
+        """Print a message above the progress bar."""
         if self._bar is None:
             say(message)
         else:
             self._bar.console.print(message, markup=False, highlight=False)
 
     def progress(self, update: StepProgress) -> None:
-        """Move the bar, or print a line when one is due."""
-        words = (
+        """Update the progress bar, or print a line when one is due."""
+        text = (
             f"epoch {update.epoch}/{update.epochs}  loss {update.loss:.4f}  "
             f"{update.tokens_per_second:,.0f} tokens/s  {_duration(update.seconds_left)} left"
         )
         if sys.stderr.isatty():
-            self._move_bar(update, words)
+            self._update_bar(update, text)
         elif time.monotonic() >= self._next_line or update.step == update.total_steps:
             self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-            say(f"step {update.step}/{update.total_steps}  {words}")
+            say(f"step {update.step}/{update.total_steps}  {text}")
 
-    def _move_bar(self, update: StepProgress, words: str) -> None:
+    def _update_bar(self, update: StepProgress, text: str) -> None:
         if self._bar is None:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -72,24 +72,26 @@ class ConsoleListener(Listener):
             self._task = self._bar.add_task("", total=update.total_steps)
             self._bar.start()
         assert self._task is not None
-        # Runs follow each other, and one may end earlier than planned.
-        total, done = update.total_steps, update.step
-        self._bar.update(self._task, total=total, completed=done, description=words)
+        # The bar is reused by successive runs, and a run may end before its last planned step.
+        total, completed = update.total_steps, update.step
+        self._bar.update(self._task, total=total, completed=completed, description=text)
 
 
 class TextCounter:
-    """Call it with the number of texts done; prints a line every few seconds."""
+    """Counts processed texts and prints the rate every few seconds."""
 
     def __init__(self, num_texts: int | None = None) -> None:
-        self._of = "" if num_texts is None else f" of {num_texts}"
+        self._total = "" if num_texts is None else f" of {num_texts}"
         self._started = self._printed = time.monotonic()
 
-    def __call__(self, num_done: int) -> None:
-        """Print how many texts are done when a line is due."""
+    def __call__(self, num_processed: int) -> None:
+        """Print the number of processed texts when a line is due."""
         now = time.monotonic()
         if now >= self._printed + _SECONDS_BETWEEN_LINES:
             self._printed = now
-            say(f"{num_done}{self._of} texts, {num_done / (now - self._started):.0f} texts/s")
+            say(
+                f"{num_processed}{self._total} texts, {num_processed / (now - self._started):.0f} texts/s"
+            )
 
 
 def _duration(seconds: float) -> str:

@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_EPILOG = (
-    "Takes about three minutes on two cores. Needs no network: the starter encoder is a package."
-)
+_EPILOG = "Takes about three minutes on two cores; no network access needed."
 _FOLDER = "runs/multihot-demo"
 _SHOWN = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "macro_roc_auc")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
-    parser = new_parser("demo", "Train, evaluate and predict on the data in the package.", _EPILOG)
-    parser.add_argument("--output", metavar="DIR", help=f"the model folder (default: {_FOLDER})")
+    """Run the command and return the exit code."""
+    parser = new_parser("demo", "Train, evaluate and predict on the bundled data set.", _EPILOG)
+    parser.add_argument("--output", metavar="DIR", help=f"model folder (default: {_FOLDER})")
     given = parse(parser, arguments)
 
     from multihot.core.extras import require_training
@@ -38,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
 
     started = time.monotonic()
     output = Path(given.output or _FOLDER)
-    if given.output is None:  # our own folder, so a former demo may go; any other is never emptied
+    if given.output is None:  # only the default folder is replaced; any other is never emptied
         shutil.rmtree(output, ignore_errors=True)
     check_output(output, resume=False)
     with ConsoleListener() as listener:

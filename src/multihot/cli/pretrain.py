@@ -26,46 +26,55 @@ _EPILOG = """examples:
   multihot pretrain texts.jsonl.gz --output runs/mine --encoder bert-base-uncased --hours 4
   multihot pretrain books/ --output runs/mini --resume --probe train.csv dev.csv probe.goal=jaccard
 
-CORPUS is plain text (an empty line between documents) or JSON lines, packed or not, or a folder.
-key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
---probe fine-tunes a task from the encoder before its first step, on the way and at the end, and
-compares; probe.KEY=VALUE sets an option of 'train' for it.
+CORPUS is plain text (documents separated by blank lines) or JSON lines, optionally compressed, or a
+folder of such files. key=value sets any option of a recipe and overrides flags; flags override the
+recipe. --probe fine-tunes a labelled task from the initial, intermediate and final encoder and
+compares the results; probe.KEY=VALUE sets an option of 'train' for it.
 """
 
 _FLAGS = {"tokenizer": "tokenizer", "encoder": "encoder", "size": "encoder_size", "hours": "hours"}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("pretrain", "Pretrain an encoder on texts.", _EPILOG)
-    parser.add_argument(
-        "words", nargs="+", metavar="CORPUS|key=value", help="texts to learn from; options"
+    parser = new_parser(
+        "pretrain",
+        "Pretrain an encoder with masked-language modelling and next-sentence prediction.",
+        _EPILOG,
     )
-    parser.add_argument("--output", metavar="DIR", help="the encoder folder")
-    parser.add_argument("--tokenizer", metavar="NAME|DIR", help="default: one is trained")
-    parser.add_argument("--encoder", metavar="NAME|DIR", help="go on from this encoder")
-    parser.add_argument("--size", metavar="SIZE", help="of a new one: tiny, mini, ..., 12x512")
-    parser.add_argument("--hours", type=float, metavar="H", help="time for training")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --output")
+    parser.add_argument(
+        "files_and_options", nargs="+", metavar="CORPUS|key=value", help="text corpus; options"
+    )
+    parser.add_argument("--output", metavar="DIR", help="encoder folder")
+    parser.add_argument("--tokenizer", metavar="NAME|DIR", help="default: trained on the corpus")
+    parser.add_argument("--encoder", metavar="NAME|DIR", help="continue pretraining this encoder")
+    parser.add_argument("--size", metavar="SIZE", help="of a new encoder: tiny, mini, ..., 12x512")
+    parser.add_argument("--hours", type=float, metavar="H", help="training time budget")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume the interrupted run in --output"
+    )
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
-    parser.add_argument("--probe", nargs=2, metavar=("TRAIN", "VALIDATION"), help="labelled files")
+    parser.add_argument(
+        "--probe", nargs=2, metavar=("TRAIN", "VALIDATION"), help="labelled files of the probe"
+    )
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
     return parser
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command and return the exit code."""
     given = parse(_parser(), arguments)
-    # A file may be called a=b.txt; what is there is a file.
-    files = [word for word in given.words if "=" not in word or Path(word).exists()]
-    pairs = [word for word in given.words if word not in files]
+    # A file may be called a=b.txt, so an existing path is a file.
+    arguments = given.files_and_options
+    files = [name for name in arguments if "=" not in name or Path(name).exists()]
+    pairs = [name for name in arguments if name not in files]
     options = build_options(PretrainOptions, _values(given, pairs))
     if given.encoder is not None and given.size is not None:
         raise OptionError(
-            f"--size {given.size} is of a new encoder, and --encoder {given.encoder} has its size: give "
-            "one of them only."
+            f"--size {given.size} sets the size of a new encoder, but --encoder {given.encoder} already "
+            "has one. Use only one of the two."
         )
     if given.output is None:
-        raise OptionError("--output DIR is missing: the folder that the encoder is to go to.")
+        raise OptionError("--output DIR is missing: the folder to write the encoder to.")
     output = Path(given.output)
     from multihot.core.extras import require_training
 
@@ -79,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
             say(f"{output} is already finished.")
             report = read_report(output)
         elif not files:
-            raise OptionError("There is no corpus: give files or folders of texts.")
+            raise OptionError("No corpus given; name files or folders of texts.")
         else:
             report = pretrain(files, output, options, resume=given.resume, listener=listener)
         if not given.json:
@@ -94,8 +103,8 @@ def run(arguments: Sequence[str]) -> int:
                 probe_starts(output), *task, options.probe, folder, listener=listener
             )
     if given.json:
-        found = comparison.to_json() if comparison is not None else None
-        print_json({**report.to_json(), "probe": found})
+        probed = comparison.to_json() if comparison is not None else None
+        print_json({**report.to_json(), "probe": probed})
     elif comparison is not None:
         sys.stdout.write(f"\n{comparison}\n")
     say(f"\nThe encoder is in {output}. Next:")
@@ -113,12 +122,12 @@ def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:
-    """Read the probe's files, the second as the first, before the long work begins."""
+    """Read the files of the probe, so that errors in them are found before pretraining starts."""
     from multihot.data.examples import portable, read_examples
 
     training = read_examples(paths[0], data)
     if training.labels is None:
-        raise OptionError(f"{paths[0]} has no labels; the probe needs them.")
+        raise OptionError(f"{paths[0]} has no labels, which the probe needs.")
     space = training.labels.space
     validation = read_examples(paths[1], portable(training.data), space=space)
     for examples in (training, validation):

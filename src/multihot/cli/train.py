@@ -36,23 +36,27 @@ _EPILOG = """examples:
   multihot train train.csv --validation dev.csv --teacher runs/large --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
 
-key=value sets any option of a recipe; on conflict key=value beats a flag, and a flag the recipe.
-Without --validation a stratified tenth of the rows is set aside. Several TRAIN files train as one:
-labels are matched by name, and what a file does not know is unknown in its rows.
+key=value sets any option of a recipe and overrides flags; flags override the recipe.
+Without --validation, a stratified 10 % of the rows becomes the validation set. Several TRAIN files are
+merged: labels are matched by name, and labels that a file lacks are unknown in its rows.
 """
 _FLAGS = ("encoder", "goal", "device", "folds", "seeds", "teacher")  # also options of a recipe
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("train", "Train a multi-label classifier.", _EPILOG)
-    parser.add_argument("words", nargs="+", metavar="TRAIN", help="files of texts and labels")
-    parser.add_argument("--validation", metavar="FILE", help="chooses epoch and thresholds")
-    parser.add_argument("--encoder", metavar="NAME|DIR", help="hub name, folder, or starter")
-    parser.add_argument("--from", dest="start_from", metavar="MODEL", help="go on from this model")
-    parser.add_argument("--folds", metavar="K", help="few rows: set none aside, score out of fold")
-    parser.add_argument("--seeds", metavar="N", help="repeat with N seeds; see seeds_keep")
+    parser.add_argument("files_and_options", nargs="+", metavar="TRAIN", help="labelled files")
     parser.add_argument(
-        "--teacher", metavar="MODEL", action="append", help="learn from this model's scores too"
+        "--validation", metavar="FILE", help="selects the epoch and fits the thresholds"
+    )
+    parser.add_argument("--encoder", metavar="NAME|DIR", help="hub name, folder, or starter")
+    parser.add_argument(
+        "--from", dest="start_from", metavar="MODEL", help="fine-tune this model further"
+    )
+    parser.add_argument("--folds", metavar="K", help="K-fold cross-validation, for few rows")
+    parser.add_argument("--seeds", metavar="N", help="train with N seeds; see seeds_keep")
+    parser.add_argument(
+        "--teacher", metavar="MODEL", action="append", help="distil this trained model; repeatable"
     )
     parser.add_argument(
         "--unlabelled",
@@ -60,27 +64,31 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         default=[],
-        help="texts to teach",
+        help="unlabelled texts for distillation",
     )
-    parser.add_argument("--goal", help="metric to decide for: jaccard, micro_f1, macro_f1 ...")
+    parser.add_argument("--goal", help="threshold objective: jaccard, micro_f1, macro_f1 ...")
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
-    parser.add_argument("--output", metavar="DIR", help="the model folder (default: runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --output")
+    parser.add_argument("--output", metavar="DIR", help="model folder (default: runs/NAME)")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume the interrupted run in --output"
+    )
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.usage = f"{parser.prog} TRAIN [TRAIN ...] [key=value ...] [--option ...]"
     return parser
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command and return the exit code."""
     given = parse(_parser(), arguments)
-    paths, assignments = files_and_assignments(given.words)
-    given.unlabelled, behind = files_and_assignments(given.unlabelled)
-    assignments += behind
+    paths, assignments = files_and_assignments(given.files_and_options)
+    given.unlabelled, trailing = files_and_assignments(given.unlabelled)
+    assignments += trailing
     if not paths:
-        raise OptionError("Name at least one file of texts and labels to train on.")
-    forgotten = [word for word in paths if word in option_types(TrainOptions)]
-    parse_assignments(word for word in forgotten if not Path(word).exists())  # says how to write it
+        raise OptionError("No training file given; name at least one labelled file.")
+    bare_names = [path for path in paths if path in option_types(TrainOptions)]
+    parse_assignments(
+        name for name in bare_names if not Path(name).exists()
+    )  # raises with the form
     values = _values(given, assignments)
     from multihot.inference.artifact import is_artifact, load_artifact
     from multihot.training.run_directory import check_output
@@ -94,14 +102,14 @@ def run(arguments: Sequence[str]) -> int:
     space = None
     if given.start_from:
         if given.encoder:
-            raise OptionError("--from goes on with the encoder of that model; leave out --encoder.")
+            raise OptionError("--from continues from that model's encoder; omit --encoder.")
         artifact = load_artifact(given.start_from)
         space = artifact.decision.space
-        values = _going_on_from(artifact, values)
+        values = _continued_options(artifact, values)
     options = build_options(TrainOptions, values)
     if given.unlabelled and not options.teacher:
         raise OptionError(
-            "--unlabelled texts are learnt through what a teacher says of them: add --teacher MODEL."
+            "--unlabelled needs a teacher to pseudo-label the texts: add --teacher MODEL."
         )
     training, validation = _read(paths, given.validation, given.unlabelled, options, space)
 
@@ -120,24 +128,24 @@ def run(arguments: Sequence[str]) -> int:
             resume=given.resume,
             listener=listener,
         )
-    say(f"\n{_judged(options)}:\n{result}\n")
+    say(f"\n{_evaluated_rows(options)}:\n{result}\n")
     say(f"The model is in {output}. Next:")
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
     return 0
 
 
-def _judged(options: TrainOptions) -> str:
-    """Say which rows the printed figures are of."""
+def _evaluated_rows(options: TrainOptions) -> str:
+    """Return which rows the printed metrics are computed on."""
     if options.folds is not None:
         return (
-            "Out of fold: each row scored by a network that had not seen it; the thresholds are "
-            "fitted to these scores"
+            "Out-of-fold metrics: each row is scored by a network not trained on it; the thresholds "
+            "are fitted to these scores"
         )
     if options.seeds > 1:
-        chosen = "epochs, seed" if options.seeds_keep == "best" else "epochs"
-        return f"On the validation rows, which chose {chosen} and thresholds"
-    return "On the validation rows, which chose epoch and thresholds"
+        selected = "the epochs and the seed" if options.seeds_keep == "best" else "the epochs"
+        return f"Validation metrics (these rows selected {selected} and fitted the thresholds)"
+    return "Validation metrics (these rows selected the epoch and fitted the thresholds)"
 
 
 def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, Any]:
@@ -148,10 +156,10 @@ def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, 
     return updated(values, parse_assignments(assignments))
 
 
-def _going_on_from(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
-    """Lay the options over what the model was trained with: goal, thresholds and columns."""
+def _continued_options(artifact: Artifact, values: dict[str, Any]) -> dict[str, Any]:
+    """Override what the model was trained with: goal, thresholds and columns."""
     if unused := sorted({"encoder", "label_descriptions", "pooling"} & set(values)):
-        say(f"--from goes on with that model's encoder and head; not used: {', '.join(unused)}.")
+        say(f"--from keeps that model's encoder and head; ignored: {', '.join(unused)}.")
     inherited = {**artifact.decision.train_values(), "data": to_plain(artifact.data)}
     return updated(inherited, values)
 
@@ -163,7 +171,7 @@ def _read(
     options: TrainOptions,
     space: LabelSpace | None,
 ) -> tuple[LabelledFile, LabelledFile | None]:
-    """Open all files, the last as those to train on, and say what was recognised in each."""
+    """Open all files, the validation file like the training files, and report what was detected."""
     from multihot.data.examples import portable
     from multihot.data.labelled_file import open_labelled
     from multihot.data.union import open_union, with_unlabelled
@@ -172,16 +180,16 @@ def _read(
     if unlabelled_paths:
         if validation_path and _is_among(validation_path, unlabelled_paths):
             raise OptionError(
-                f"{validation_path} is the validation file, whose figures would mean little for texts that "
-                "were trained on; leave it out of --unlabelled."
+                f"{validation_path} is the validation file; training on its texts would bias the "
+                "validation metrics. Remove it from --unlabelled."
             )
         training = with_unlabelled(training, unlabelled_paths, options.data)
-    _say_notes(training)
+    _report_notes(training)
     if validation_path is None:
         return training, None
     data = portable(training.data)
     validation = open_labelled(validation_path, data, space=training.space)
-    _say_notes(validation)
+    _report_notes(validation)
     return training, validation
 
 
@@ -189,7 +197,7 @@ def _is_among(path: str, others: Sequence[str]) -> bool:
     return Path(path).resolve() in [Path(other).resolve() for other in others]
 
 
-def _say_notes(file: LabelledFile) -> None:
+def _report_notes(file: LabelledFile) -> None:
     say(f"{file.source}:")
     for note in file.notes:
         say(f"  {note}")

@@ -6,12 +6,12 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from multihot.core.labels import LabelMatrix
+from multihot.core.numeric import holm
 
 __all__ = [
     "LabelShare",
@@ -19,7 +19,6 @@ __all__ = [
     "Shift",
     "UnseenSets",
     "count_rows",
-    "holm",
     "label_shares",
     "prior_shifts",
     "two_proportion_p_value",
@@ -175,17 +174,3 @@ def two_proportion_p_value(positives: int, total: int, positives_2: int, total_2
         return 1.0
     z = (positives / total - positives_2 / total_2) / math.sqrt(variance)
     return math.erfc(abs(z) / math.sqrt(2))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in the same order.
-
-    The k-th smallest of m is multiplied by m - k + 1, made no smaller than the one before, and cut
-    at 1 (Holm 1979, A simple sequentially rejective multiple test procedure).
-    """
-    corrected = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.seeding import named_generator
-from multihot.decision.intervals import Interval
 from multihot.evaluation.bootstrap import BLOCK_ROWS, ReplicateSums, num_replicates
+from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking_exact import UNKNOWN
 
 __all__ = [

@@ -11,19 +11,13 @@ import numpy.typing as npt
 from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import required_labels
-from multihot.decision.counts import COUNT_METRICS, Counts
+from multihot.decision.counts import COUNT_METRICS
 from multihot.decision.decision import Decision, rows_fitted
-from multihot.decision.intervals import Interval, corrected_interval
 from multihot.decision.objective import counted_value
-from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.bootstrap import num_replicates
 from multihot.evaluation.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
 from multihot.evaluation.report import LabelReport, Report
-from multihot.evaluation.row_statistics import (
-    Losses,
-    metrics_of_sums,
-    num_statistics,
-    row_statistics,
-)
+from multihot.evaluation.row_statistics import SummedMetrics, label_intervals
 
 __all__ = ["Evaluation", "report"]
 
@@ -47,8 +41,7 @@ _METRICS = (
 class Evaluation:
     """A report in the making: rows are added chunk by chunk, and the chunks make no difference.
 
-    Memory does not grow with the rows: counts are whole numbers, intervals come from sums over rows
-    in each replicate, and see `Ranking` for the rest.
+    Memory does not grow with the rows: see `SummedMetrics`, and `Ranking` for the rest.
     """
 
     def __init__(
@@ -62,15 +55,12 @@ class Evaluation:
     ) -> None:
         num_labels = len(decision.space)
         self._decision = decision
-        self._counts = Counts(num_labels)
-        self._losses = Losses()
+        self._intervals = intervals
+        replicates = num_replicates(num_rows, num_labels) if intervals else 0
+        self._sums = SummedMetrics(num_labels, replicates, seed)
         self._ranking = Ranking(
             num_rows, num_labels, max_exact_cells=max_exact_cells, intervals=intervals, seed=seed
         )
-        self._sums: ReplicateSums | None = None
-        if intervals:
-            replicates = num_replicates(num_rows, num_labels)
-            self._sums = ReplicateSums(num_statistics(num_labels), replicates, seed)
         self._num_fitted = self._num_truncated = 0
 
     def update(
@@ -83,25 +73,21 @@ class Evaluation:
         """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
         labels = labels.aligned_to(self._decision.space).hard()
         scores = self._decision.scores(logits)
-        decided = self._decision.decide(scores)
-        self._counts.update(labels.values, decided)
-        self._losses.update(labels.values, scores)
+        self._sums.update(labels.values, self._decision.decide(scores), scores)
         self._ranking.update(labels.values, scores)
-        if self._sums is not None:
-            self._sums.update(row_statistics(labels.values, decided, scores))
         self._num_truncated += num_truncated
         self._num_fitted += rows_fitted(self._decision, texts, labels)
 
     def report(self) -> Report:
         """Return the report; after this no rows can be added."""
         names, ranking = self._decision.space.names, self._ranking.result()
-        found = {**self._counts.metrics(), **ranking.metrics, **self._losses.metrics()}
-        intervals = {**self._intervals(), **ranking.intervals}
-        positives = self._counts.true_positive + self._counts.false_negative
-        known, goal = self._counts.known, self._decision.parsed_goal()
+        found = {**self._sums.metrics(), **ranking.metrics}
+        intervals = {**self._sums.intervals(), **ranking.intervals}
+        counts, goal = self._sums.counts, self._decision.parsed_goal()
+        positives, known = counts.true_positive + counts.false_negative, counts.known
         return Report(
-            rows=self._counts.num_rows,
-            rows_without_known_labels=self._counts.num_rows_excluded,
+            rows=counts.num_rows,
+            rows_without_known_labels=counts.num_rows_excluded,
             rows_truncated=self._num_truncated,
             rows_fitted=self._num_fitted,
             metrics={name: found[name] for name in _METRICS if name in found},
@@ -111,25 +97,16 @@ class Evaluation:
             labels_without_positives=_chosen(names, (positives == 0) & (known > 0)),
             labels_without_negatives=_chosen(names, (positives == known) & (known > 0)),
             goal=goal,
-            goal_value=counted_value(self._counts, goal),
+            goal_value=counted_value(counts, goal),
             reliability={
                 name: one.to_json() for name, one in zip(names, ranking.reliability, strict=True)
             },
         )
 
-    def _intervals(self) -> dict[str, Interval]:
-        """Return the intervals of the metrics that are functions of sums over rows."""
-        if self._sums is None:
-            return {}
-        drawn = metrics_of_sums(self._sums.result())
-        found = {name: corrected_interval(v, self._counts.num_rows) for name, v in drawn.items()}
-        return {name: interval for name, interval in found.items() if interval is not None}
-
     def _labels(self, ranking: RankingMetrics) -> list[LabelReport]:
-        ends = self._counts.label_intervals() if self._sums is not None else {}
-        rows = zip(
-            self._counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True
-        )
+        counts = self._sums.counts
+        ends = label_intervals(counts) if self._intervals else {}
+        rows = zip(counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True)
         return [
             LabelReport(
                 support=one.support,

@@ -18,18 +18,19 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from multihot.decision.intervals import percentile_interval
+from multihot.decision.counts import number
 from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.intervals import percentile_interval
 from multihot.evaluation.ranking_intervals import is_near
 from multihot.evaluation.row_statistics import (
+    f1_of_labels,
     label_counts,
-    label_figures,
     metrics_of_sums,
     num_statistics,
     row_statistics,
 )
 
-__all__ = ["Difference", "Differences", "area_difference", "holm"]
+__all__ = ["Difference", "Differences", "area_difference", "holm", "student_quantile"]
 
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
@@ -94,18 +95,21 @@ class Differences:
         """
         pairs = zip(decided, scores, strict=True)
         first, second = (row_statistics(truth, cells, chances) for cells, chances in pairs)
-        self._sums.update(np.concatenate([first, second], axis=1))
+        # Differences are summed, not the second model: equal answers then differ by exactly 0,
+        # however a matrix product rounds the sums of its columns.
+        self._sums.update(np.concatenate([first, second - first], axis=1))
         self._swapped.update(second - first)
 
     def result(self) -> tuple[dict[str, Difference], list[Difference]]:
         """Return the differences of the metrics by name, and those of the F1 of each label."""
         sums = self._sums.result()
-        first, second = sums[:, : self._num_columns], sums[:, self._num_columns :]
+        first = sums[:, : self._num_columns]
+        second = first + sums[:, self._num_columns :]
         moved = self._swapped.result()[1:]
         swapped = first[:1] + moved, second[:1] - moved
         figures = [metrics_of_sums(each) for each in (first, second, *swapped)]
         metrics = {name: _difference(*(each[name] for each in figures)) for name in figures[0]}
-        scores = [label_figures(each)["f1"].T for each in (first, second, *swapped)]
+        scores = [f1_of_labels(each).T for each in (first, second, *swapped)]
         counted = np.maximum(*(label_counts(each[:1])[0] for each in (first, second)))
         labels = [_difference(*each) for each in zip(*scores, strict=True)]
         return metrics, [_widened(*each) for each in zip(labels, counted.tolist(), strict=True)]
@@ -115,7 +119,7 @@ def _difference(
     first: Floats, second: Floats, swapped_first: Floats, swapped_second: Floats
 ) -> Difference:
     """Return the difference of a figure and its replicates, (1 + R,), tested by swapped ones."""
-    one, other = _number(first[0]), _number(second[0])
+    one, other = number(first[0]), number(second[0])
     if one is None or other is None:
         return Difference(one, other)
     drawn = first - second
@@ -144,16 +148,16 @@ def _widened(one: Difference, num_counted: float) -> Difference:
     if one.difference is None or one.standard_error is None:
         return one
     freedom = max(num_counted - 1, 1.0)
-    half = _student(freedom) * math.sqrt((freedom + 1) / freedom) * one.standard_error
+    half = student_quantile(freedom) * math.sqrt((freedom + 1) / freedom) * one.standard_error
     return replace(one, low=max(one.difference - half, -1), high=min(one.difference + half, 1))
 
 
-def _student(freedom: float) -> float:
-    """Return Student's 97.5 % quantile (Abramowitz and Stegun 1964, 26.7.5)."""
-    z = _NORMAL.inv_cdf(0.975)
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+def student_quantile(degrees_of_freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t distribution."""
+    # scipy.stats takes four times as long to import.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    return float(stdtrit(degrees_of_freedom, 0.975))
 
 
 def area_difference(
@@ -210,7 +214,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(given) - rank) * value))
         corrected[place] = largest
     return corrected
-
-
-def _number(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -16,7 +16,6 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from multihot.decision.intervals import Interval, logit_interval
 from multihot.errors import LabelError, StorageError
 from multihot.evaluation.calibration_error import (
     Reliability,
@@ -25,8 +24,9 @@ from multihot.evaluation.calibration_error import (
     reliability_of,
     reliability_of_bins,
 )
+from multihot.evaluation.intervals import Interval, logit_interval
 from multihot.evaluation.ranking_binned import BinnedCells
-from multihot.evaluation.ranking_exact import UNKNOWN, Areas, areas_of, lrap_shares, packed_cells
+from multihot.evaluation.ranking_exact import UNKNOWN, Areas, areas_of, packed_cells
 from multihot.evaluation.ranking_intervals import (
     INFLUENCED,
     Influences,
@@ -80,7 +80,6 @@ MAX_EXACT_CELLS = 1 << 28
 """Cells (texts times labels) up to which ranking metrics are exact: 1 GiB in the temporary folder."""
 
 _ERRORS = ("expected_calibration_error", "mean_label_ece")
-_FIXED_POINT = 52  # bits behind the point of a summed share: one share is summed without rounding
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class RankingMetrics:
     """What the scores say."""
 
     metrics: dict[str, float | None]
-    """`lrap`, `mean_average_precision`, `micro_roc_auc`, `macro_roc_auc`, `expected_calibration_error`,
+    """`mean_average_precision`, `micro_roc_auc`, `macro_roc_auc`, `expected_calibration_error`,
     `mean_label_ece`, each between 0 and 1; with simulations the two errors `_if_calibrated`."""
     errors: dict[str, float]
     """How far the exact value may be from a metric that was computed from bins; else empty."""
@@ -97,7 +96,7 @@ class RankingMetrics:
     reliability: list[Reliability] = field(compare=False)
     """The bins of each label, in column order."""
     intervals: dict[str, Interval] = field(default_factory=dict)
-    """Those that were asked for and can be computed; `lrap` is with the sums over rows."""
+    """Those that were asked for and can be computed."""
     label_error_intervals: list[Interval | None] = field(default_factory=list)
     """Of the expected calibration error of each label; empty where that is not computed."""
 
@@ -117,8 +116,7 @@ class Ranking:
 
     Up to `max_exact_cells` the cells are kept, above about four million in a file without a name in
     the temporary folder (4 bytes a cell), and sorted label by label at the end. Beyond, cells are
-    counted in bins; then `RankingMetrics.errors` bounds the error. `lrap` looks at one row at a time
-    and is always exact.
+    counted in bins; then `RankingMetrics.errors` bounds the error.
 
     With `intervals`, areas get one as long as they are exact and, for cells in a file, bins tell their
     scores apart (`is_near`); calibration errors as long as the cells are in memory; and the errors of
@@ -135,9 +133,8 @@ class Ranking:
         seed: int = 0,
     ) -> None:
         self._shape = num_labels, num_rows
-        self._num_rows = 0
+        self._num_rows = self._num_known_rows = 0
         self._known = np.zeros(num_labels, dtype=np.int64)
-        self._lrap_rows = self._lrap_sum = 0
         self._seed = seed
         self._with_intervals = intervals
         self._simulations = num_simulations(num_rows * num_labels) if intervals else 0
@@ -167,11 +164,10 @@ class Ranking:
         """
         scores = np.asarray(scores, dtype=np.float32)
         _check(truth, scores, self._shape, self._num_rows)
-        num_used, share_sum = _lrap(truth, scores)
-        self._lrap_rows += num_used
-        self._lrap_sum += share_sum
+        known = ~np.isnan(truth)
         start, self._num_rows = self._num_rows, self._num_rows + len(truth)
-        self._known += (~np.isnan(truth)).sum(axis=0)
+        self._num_known_rows += int(known.any(axis=1).sum())
+        self._known += known.sum(axis=0)
         if self._bins is not None:
             self._bins.update(truth, scores)
         if self._keys is not None:
@@ -180,8 +176,7 @@ class Ranking:
     def result(self) -> RankingMetrics:
         """Return the metrics; after this no rows can be added.
 
-        The means over labels leave out the labels for which the value is undefined. `lrap` is label
-        ranking average precision (see `lrap_shares`); a text with no known cell is left out.
+        The means over labels leave out the labels for which the value is undefined.
         """
         is_exact = self._keys is not None
         areas, unsorted = self._uncertain_areas(), None
@@ -192,7 +187,7 @@ class Ranking:
         intervals: dict[str, Interval] = {}
         for name, (ranked, error, bias) in areas.items():
             if (value := metrics[name]) is not None and is_near(value, ranked, error):
-                intervals[name] = logit_interval(value, error, self._lrap_rows, bias)
+                intervals[name] = logit_interval(value, error, self._num_known_rows, bias)
         of_labels: list[Interval | None] = []
         if unsorted is not None:
             *of_labels, pooled, mean = error_intervals(
@@ -207,9 +202,8 @@ class Ranking:
                 if is_there:
                     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
                     intervals[f"{name}_if_calibrated"] = low, high
-        lrap = self._lrap_sum / (self._lrap_rows << _FIXED_POINT) if self._lrap_rows else None
         return RankingMetrics(
-            metrics={"lrap": lrap, **metrics},
+            metrics=metrics,
             errors={} if is_exact else bounds,
             labels=cells.areas,
             reliability=cells.reliability,
@@ -232,7 +226,7 @@ class Ranking:
         found = self.influences()
         if found is None:
             return {}
-        errors = standard_errors(found.blocks, self._lrap_rows)
+        errors = standard_errors(found.blocks, self._num_known_rows)
         columns = found.values.tolist(), errors.tolist(), found.biases.tolist()
         return dict(zip(INFLUENCED, zip(*columns, strict=True), strict=True))
 
@@ -288,15 +282,6 @@ def _simulated(cells: _Cells) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
     if not of_labels:
         return np.zeros(0), np.zeros(0)
     return cells.pooled_reliability.simulated, np.mean(of_labels, axis=0)
-
-
-def _lrap(truth: FloatArray, scores: FloatArray) -> tuple[int, int]:
-    """Return the rows with a known cell, and the sum of their shares in units of 2^-52.
-
-    Whole numbers, because their sum does not depend on its order.
-    """
-    shares = lrap_shares(truth, scores)
-    return len(shares), sum(np.rint(shares * 2.0**_FIXED_POINT).astype(np.int64).tolist())
 
 
 def _mean(values: list[tuple[float | None, float]]) -> tuple[float | None, float]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["UNKNOWN", "Areas", "areas_of", "lrap_shares", "packed_cells"]
+__all__ = ["UNKNOWN", "Areas", "areas_of", "packed_cells", "ranking_precisions"]
 
 KeyArray = npt.NDArray[np.uint32]
 
@@ -126,12 +126,12 @@ def _ties_below(keys: KeyArray, stop: int) -> tuple[int, int]:
 FloatArray = npt.NDArray[np.float32]
 
 
-def lrap_shares(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.float64]:
-    """Return the share of each row that has a known cell, in their order.
+def ranking_precisions(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the ranking precision of each row that has a known cell, in their order.
 
-    It is the mean, over the true labels of a text, of the share of true labels among those scored at
-    least as high (Tsoumakas, Katakis, Vlahavas 2010, section 7.2); 1 for a text whose known labels
-    are all true or all false.
+    It is the mean, over the true labels of a text, of the fraction of true labels among those scored
+    at least as high (Tsoumakas, Katakis, Vlahavas 2010, section 7.2); 1 for a text whose known labels
+    are all true or all false. Its mean over texts is label ranking average precision.
 
     Parameters
     ----------
@@ -154,5 +154,5 @@ def lrap_shares(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.float64
     last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
     true_above = np.take_along_axis(np.cumsum(positive, axis=1), last, 1)
     num_true = positive.sum(axis=1)
-    shares = (positive * true_above / (last + 1)).sum(axis=1) / np.maximum(num_true, 1)
-    return np.where(num_true > 0, shares, 1.0)
+    precisions = (positive * true_above / (last + 1)).sum(axis=1) / np.maximum(num_true, 1)
+    return np.where(num_true > 0, precisions, 1.0)

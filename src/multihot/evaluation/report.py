@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multihot.core.goals import Goal
-from multihot.decision.intervals import Interval
+from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
 
 __all__ = ["LabelReport", "Report"]

@@ -1,7 +1,7 @@
-"""What a row adds to the sums that metrics are ratios of, and the metrics of such sums.
+"""The metrics that are functions of sums over rows: exact, and in random replicates of the rows.
 
 Sums of rows, of rows counted several times, and of rows with the answers of two models swapped all
-give metrics in the same way; `decision.replicates` makes such sums.
+give metrics in the same way; `bootstrap` makes such sums.
 
 Letters: `N` rows, `L` labels, `K` = 3 L + 9 statistics of a row, `R` sums.
 """
@@ -11,63 +11,103 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from multihot.decision.counts import COUNT_METRICS
-from multihot.evaluation.ranking_exact import lrap_shares
+from multihot.decision.counts import (
+    COUNT_METRICS,
+    NUM_ROW_COUNTS,
+    Counts,
+    Outcomes,
+    count_metrics,
+    label_metrics,
+    outcomes,
+    ratio,
+)
+from multihot.evaluation.bootstrap import ReplicateSums
+from multihot.evaluation.intervals import Interval, corrected_interval, wilson_interval
+from multihot.evaluation.ranking_exact import ranking_precisions
 
 __all__ = [
     "METRICS_OF_SUMS",
-    "Losses",
-    "cell_losses",
+    "SummedMetrics",
+    "f1_of_labels",
     "label_counts",
-    "label_figures",
+    "label_intervals",
     "metrics_of_sums",
     "num_statistics",
     "row_statistics",
 ]
 
+BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
 
-_NUM_TAIL = 9  # see `row_statistics`
+_NUM_SCORED = 3  # statistics of the scores, see `row_statistics`
 _FIXED_POINT = 36  # bits behind the point of a summed loss: sums do not depend on their order
+_FIXED_POINT_OF_ONE = 52  # of what is at most 1, which is then summed without rounding
 _LEAST_SCORE = np.float64(np.finfo(np.float32).eps)  # scikit-learn clips so far for float32, too
 
 METRICS_OF_SUMS = (*COUNT_METRICS, "lrap", "brier_score", "log_loss")
 """The metrics that are functions of sums over rows."""
 
 
-class Losses:
-    """Brier score and log loss of rows that are added chunk by chunk; the chunks make no difference.
+class SummedMetrics:
+    """`METRICS_OF_SUMS` of rows that are added chunk by chunk; the chunks make no difference.
 
-    Each is a mean over known cells (Brier 1950; Good 1952); both are smaller for better scores.
+    Sums are whole numbers, so values do not depend on the order of the rows, to the last bit. With
+    `num_replicates` there are intervals by the bootstrap, too.
+
+    Attributes
+    ----------
+    counts
+        The counts of decisions.
     """
 
-    def __init__(self) -> None:
-        self._squared = self._log = self._known = 0
+    def __init__(self, num_labels: int, num_replicates: int = 0, seed: int = 0) -> None:
+        self.counts = Counts(num_labels)
+        self._precision = self._squared = self._log = 0
+        self._replicates: ReplicateSums | None = None
+        if num_replicates:
+            self._replicates = ReplicateSums(num_statistics(num_labels), num_replicates, seed)
 
-    def update(self, truth: FloatArray, scores: FloatArray) -> None:
+    def update(self, truth: FloatArray, decided: BoolArray, scores: FloatArray) -> None:
         """Add rows: *shapes* (N, L), truth 1, 0 or NaN (unknown), scores 0 to 1."""
-        squared, log = (_fixed_point_sum(losses) for losses in cell_losses(truth, scores))
-        self._squared, self._log = self._squared + squared, self._log + log
-        self._known += int(np.count_nonzero(~np.isnan(truth)))
+        found = self.counts.update(truth, decided)
+        scored = _scored(truth, scores)
+        self._precision += _fixed_point_sum(scored[0], _FIXED_POINT_OF_ONE)
+        self._squared += _fixed_point_sum(scored[1], _FIXED_POINT)
+        self._log += _fixed_point_sum(scored[2], _FIXED_POINT)
+        if self._replicates is not None:
+            self._replicates.update(_joined(found, scored))
 
     def metrics(self) -> dict[str, float | None]:
-        """Return both, `None` without a known cell."""
-        unit = self._known << _FIXED_POINT
+        """Return the metrics; `None` where one is undefined.
+
+        Brier score and log loss are means over known cells (Brier 1950; Good 1952), smaller for better
+        scores; `lrap` is label ranking average precision, see `ranking_precisions`.
+        """
+        rows = self.counts.num_rows << _FIXED_POINT_OF_ONE
+        cells = int(self.counts.known.sum()) << _FIXED_POINT
         return {
-            "brier_score": self._squared / unit if unit else None,
-            "log_loss": self._log / unit if unit else None,
+            **self.counts.metrics(),
+            "lrap": self._precision / rows if rows else None,
+            "brier_score": self._squared / cells if cells else None,
+            "log_loss": self._log / cells if cells else None,
         }
+
+    def intervals(self) -> dict[str, Interval]:
+        """Return the 95 % intervals of the defined metrics; none without replicates."""
+        if self._replicates is None:
+            return {}
+        drawn = metrics_of_sums(self._replicates.result())
+        found = {name: corrected_interval(v, self.counts.num_rows) for name, v in drawn.items()}
+        return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def num_statistics(num_labels: int) -> int:
     """Return K."""
-    return 3 * num_labels + _NUM_TAIL
+    return 3 * num_labels + NUM_ROW_COUNTS + _NUM_SCORED
 
 
-def row_statistics(
-    truth: FloatArray, predicted: npt.NDArray[np.bool_], scores: FloatArray
-) -> Floats:
+def row_statistics(truth: FloatArray, predicted: BoolArray, scores: FloatArray) -> Floats:
     """Return the statistics of the rows that have a known cell, in their order.
 
     Parameters
@@ -82,98 +122,81 @@ def row_statistics(
     Returns
     -------
     statistics
-        *Shape:* (rows with a known cell, K), float64. True positives, false positives and false
-        negatives of each label; then the row's Jaccard share with empty sets as 1 and as 0, its F1,
-        whether it is all right, 1, its known cells, its ranking precision, and the sums of its
-        squared errors and log losses.
+        *Shape:* (rows with a known cell, K), float64. What `Outcomes.per_row` holds; then the ranking
+        precision of the row, and the sums of its squared errors and log losses.
     """
-    known = ~np.isnan(truth)
-    used = known.any(axis=1)
-    truth, predicted, scores, known = truth[used], predicted[used], scores[used], known[used]
-    positive = truth == 1
-    hit, extra = positive & predicted, known & ~positive & predicted
-    missed = positive & ~predicted
-    overlap, wrong = hit.sum(axis=1), (extra | missed).sum(axis=1)
-    empty = overlap + wrong == 0
-    jaccard = overlap / np.maximum(overlap + wrong, 1)
-    squared, log = cell_losses(truth, scores)
-    tail = [
-        jaccard + empty,
-        jaccard,
-        2 * overlap / np.maximum(2 * overlap + wrong, 1) + empty,
-        wrong == 0,
-        np.ones(len(truth)),
-        known.sum(axis=1),
-        lrap_shares(truth, scores),
-        squared.sum(axis=1),
-        log.sum(axis=1),
-    ]
-    return np.concatenate([hit, extra, missed, np.stack(tail, axis=1)], axis=1, dtype=np.float64)
+    return _joined(outcomes(truth, predicted), _scored(truth, scores))
 
 
 def metrics_of_sums(sums: Floats) -> dict[str, Floats]:
     """Return each of `METRICS_OF_SUMS` for each row of sums. *Shapes:* (R, K) -> (R,), NaN for 0/0."""
-    labels = sums[:, :-_NUM_TAIL].reshape(len(sums), 3, -1)
-    hits, extras, missed = np.moveaxis(labels.sum(axis=2), 1, 0)
-    jaccard, jaccard_zero, samples, equal, rows, known, lrap, squared, log = sums[:, -_NUM_TAIL:].T
-    f1 = label_figures(sums)["f1"]
-    defined = ~np.isnan(f1)
-    f1, support = np.where(defined, f1, 0.0), labels[:, 0] + labels[:, 2]
-    found = (
-        _ratio(jaccard, rows),
-        _ratio(jaccard_zero, rows),
-        _ratio(2 * hits, 2 * hits + extras + missed),
-        _ratio(f1.sum(axis=1), defined.sum(axis=1)),
-        _ratio((f1 * support).sum(axis=1), hits + missed),
-        _ratio(samples, rows),
-        _ratio(hits, hits + extras),
-        _ratio(hits, hits + missed),
-        _ratio(equal, rows),
-        _ratio(extras + missed, known),
-        _ratio(lrap, rows),
-        _ratio(squared, known),
-        _ratio(log, known),
-    )
-    return dict(zip(METRICS_OF_SUMS, found, strict=True))
-
-
-def label_figures(sums: Floats) -> dict[str, Floats]:
-    """Return precision, recall and F1 of each label. *Shapes:* (R, K) -> (R, L), NaN for 0/0."""
-    hits, extras, missed = np.moveaxis(sums[:, :-_NUM_TAIL].reshape(len(sums), 3, -1), 1, 0)
+    counted = sums[:, :-_NUM_SCORED]
+    rows, known = counted[:, -2:].T
+    precision, squared, log = sums[:, -_NUM_SCORED:].T
     return {
-        "precision": _ratio(hits, hits + extras),
-        "recall": _ratio(hits, hits + missed),
-        "f1": _ratio(2 * hits, 2 * hits + extras + missed),
+        **count_metrics(counted),
+        "lrap": ratio(precision, rows),
+        "brier_score": ratio(squared, known),
+        "log_loss": ratio(log, known),
     }
+
+
+def f1_of_labels(sums: Floats) -> Floats:
+    """Return the F1 of each label. *Shapes:* (R, K) -> (R, L), NaN for 0/0."""
+    return label_metrics(sums[:, :-_NUM_SCORED])["f1"]
 
 
 def label_counts(sums: Floats) -> Floats:
     """Return the cells in which a label is true or given. *Shapes:* (R, K) -> (R, L)."""
-    return np.asarray(sums[:, :-_NUM_TAIL].reshape(len(sums), 3, -1).sum(axis=1))
+    labels = sums[:, : -NUM_ROW_COUNTS - _NUM_SCORED]
+    return np.asarray(labels.reshape(len(sums), 3, -1).sum(axis=1))
 
 
-def cell_losses(truth: FloatArray, scores: FloatArray) -> tuple[Floats, Floats]:
-    """Return squared error and log loss of each cell, 0 for unknown ones. *Shapes:* (N, L).
+def label_intervals(counts: Counts) -> dict[str, list[float | None]]:
+    """Return the ends of 95 % intervals of precision, recall and F1 of each label.
 
-    For the log loss, scores are kept 2^-23 away from 0 and 1.
+    Given how many texts count, each is a proportion of independent texts or a rising function of one:
+    with J = true positives / (true positives + errors), F1 = 2 J / (1 + J). So the interval of
+    Wilson 1927 holds, also for labels that few texts have. The keys are those of a report, such
+    as `f1_low`; `None` where undefined.
+    """
+    right, extra, missed = counts.true_positive, counts.false_positive, counts.false_negative
+    low, high = wilson_interval(right, right + extra + missed)
+    ends = {
+        "precision": wilson_interval(right, right + extra),
+        "recall": wilson_interval(right, right + missed),
+        "f1": (2 * low / (1 + low), 2 * high / (1 + high)),
+    }
+    return {
+        f"{name}_{end}": [None if np.isnan(value) else value for value in values.tolist()]
+        for name, both in ends.items()
+        for end, values in zip(("low", "high"), both, strict=True)
+    }
+
+
+def _scored(truth: FloatArray, scores: FloatArray) -> tuple[Floats, Floats, Floats]:
+    """Return ranking precision (rows,), and squared error and log loss of each cell (rows, L).
+
+    Of the rows that have a known cell; unknown cells lose nothing. For the log loss, scores are kept
+    2^-23 away from 0 and 1.
     """
     known = ~np.isnan(truth)
-    chance = scores.astype(np.float64)
-    squared = np.where(known, (chance - truth) ** 2, 0.0)
-    chance = np.clip(chance, _LEAST_SCORE, 1 - _LEAST_SCORE)
-    log = -np.log(np.where(truth == 1, chance, 1 - chance))
-    return squared, np.where(known, log, 0.0)
+    used = known.any(axis=1)
+    truth, scores, known = truth[used], scores[used], known[used]
+    probability = scores.astype(np.float64)
+    squared = np.where(known, (probability - truth) ** 2, 0.0)
+    probability = np.clip(probability, _LEAST_SCORE, 1 - _LEAST_SCORE)
+    log = -np.log(np.where(truth == 1, probability, 1 - probability))
+    return ranking_precisions(truth, scores), squared, np.where(known, log, 0.0)
 
 
-def _fixed_point_sum(losses: Floats) -> int:
-    """Return the sum over all cells in units of 2^-36."""
-    rows = np.rint(losses * 2.0**_FIXED_POINT).astype(np.int64).sum(axis=1)
-    return sum(rows.tolist())
+def _joined(found: Outcomes, scored: tuple[Floats, Floats, Floats]) -> Floats:
+    precision, squared, log = scored
+    tail = np.stack([precision, squared.sum(axis=1), log.sum(axis=1)], axis=1)
+    return np.concatenate([found.per_row(), tail], axis=1)
 
 
-def _ratio(numerator: npt.NDArray[np.generic], denominator: npt.NDArray[np.generic]) -> Floats:
-    """Divide; 0/0 is NaN."""
-    top, bottom = numerator.astype(np.float64), denominator.astype(np.float64)
-    result = np.full(np.broadcast(top, bottom).shape, np.nan)
-    np.divide(top, bottom, out=result, where=bottom != 0)
-    return result
+def _fixed_point_sum(values: Floats, bits: int) -> int:
+    """Return the sum of values in units of 2^-`bits`; a row of them fits 64 bits."""
+    units = np.rint(values * 2.0**bits).astype(np.int64)
+    return sum((units if units.ndim == 1 else units.sum(axis=1)).tolist())

@@ -22,7 +22,7 @@ from multihot.models.network import batch_tensors
 from multihot.training.loop import Step
 from multihot.training.objective import Objective
 
-__all__ = ["check_budget", "count_steps", "explain_rows", "loss_on", "steps_after"]
+__all__ = ["check_budget", "classification_loss", "count_steps", "explain_rows", "steps_after"]
 
 _SHOWN_ROWS = 8
 
@@ -97,7 +97,7 @@ def _batch(
     return replace(batch, labels=train_set.labels.values(rows), weights=train_set.weights_of(rows))
 
 
-def loss_on(
+def classification_loss(
     device: torch.device, objective: Objective
 ) -> Callable[[nn.Module, AnyBatch], tuple[Tensor, Tensor]]:
     """Return the loss of a batch on `device`, as (sum, weight)."""

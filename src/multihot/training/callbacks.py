@@ -20,12 +20,12 @@ from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
 from multihot.training.loop import StepResult
 from multihot.training.metrics_log import MetricsLog, Throughput
 
-__all__ = ["Progress", "RunState", "Stoppable", "Watch", "interruption", "stop_signals"]
+__all__ = ["Callbacks", "ProgressReporter", "RunState", "Stoppable", "interruption", "stop_signals"]
 
 _LOG_EVERY_STEPS = 10
 
 
-class Progress:
+class ProgressReporter:
     """Tells the listener about every step and the log about every tenth."""
 
     def __init__(
@@ -88,7 +88,7 @@ def interruption(stop_signal: int, step: int) -> InterruptedRunError:
 
 
 @contextlib.contextmanager
-def stop_signals(watch: Stoppable) -> Iterator[None]:
+def stop_signals(callbacks: Stoppable) -> Iterator[None]:
     """Let SIGINT and SIGTERM end the run after the step in progress; a second one ends it at once.
 
     Outside the main thread Python delivers no signals, and nothing is installed.
@@ -98,9 +98,9 @@ def stop_signals(watch: Stoppable) -> Iterator[None]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if watch.stop_signal is not None:
+        if callbacks.stop_signal is not None:
             raise KeyboardInterrupt
-        watch.stop_signal = number
+        callbacks.stop_signal = number
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -125,7 +125,7 @@ class RunState:
     epoch_cells: float = 0.0
 
 
-class Watch:
+class Callbacks:
     """The callables that run after each step, and the state they keep.
 
     Where `evaluate` returns nothing there is nothing to choose an epoch by: the last one is kept.
@@ -158,7 +158,7 @@ class Watch:
         self.log = log
         self.listener = listener
         self.state = state
-        self.progress = Progress(total_steps, epochs, log, listener)
+        self.progress = ProgressReporter(total_steps, epochs, log, listener)
         self.stop_signal: int | None = None
 
     def report_progress(self, result: StepResult[Any]) -> None:

@@ -48,8 +48,8 @@ __all__ = [
     "latest_checkpoint",
     "load_averages",
     "load_checkpoint",
+    "load_checkpoint_weights",
     "load_result",
-    "load_weights",
     "read_state",
     "restore",
     "save_checkpoint",
@@ -190,7 +190,7 @@ def load_checkpoint(
     folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Put weights and moments back in place and return the saved state."""
-    load_weights(folder, network)
+    load_checkpoint_weights(folder, network)
     moments = load_file(folder / _OPTIMIZER)
     for name, parameter in network.named_parameters():
         entries = {
@@ -220,7 +220,7 @@ def restore(
     return (load_checkpoint(latest, network, optimizer) if latest else None), notes
 
 
-def load_weights(folder: Path, network: nn.Module) -> None:
+def load_checkpoint_weights(folder: Path, network: nn.Module) -> None:
     """Put only the weights of a checkpoint into `network`.
 
     Raises `TrainingError` when the checkpoint is damaged or belongs to another network.

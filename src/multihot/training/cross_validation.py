@@ -19,11 +19,11 @@ from multihot.data.examples import Examples
 from multihot.data.stratify import stratified_folds, unit_key, units_of
 from multihot.errors import DataError
 from multihot.training import checkpoint
-from multihot.training.run import Setup, Trained, copied_weights, optimise, take_best
-from multihot.training.run_directory import RunFolder
-from multihot.training.validation import HeldOut
+from multihot.training.run import Setup, Trained, copied_weights, run_steps, take_best
+from multihot.training.run_directory import RunDirectory
+from multihot.training.validation import ValidationSet
 
-__all__ = ["deal_rows", "judging_rows", "run"]
+__all__ = ["assign_folds", "cross_validate", "labelled_rows"]
 
 _CHUNK_ROWS = 1024
 
@@ -31,21 +31,23 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
-def judging_rows(train_set: EncodedExamples) -> IntArray:
+def labelled_rows(train_set: EncodedExamples) -> IntArray:
     """Return the N rows that are dealt into folds: those with a known label, others judge nothing."""
     return np.flatnonzero(train_set.labels.labelled())
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def cross_validate(
+    setup: Setup, train_set: EncodedExamples, held_out: ValidationSet, folder: RunDirectory
+) -> Trained:
     """Score each row out of fold, train on all rows, and fit the decision on the former scores.
 
-    `held_out` holds the `judging_rows` of `train_set`. No run has rows to choose an epoch by: one
+    `held_out` holds the `labelled_rows` of `train_set`. No run has rows to choose an epoch by: one
     chosen on the fold would make its scores better than those of new texts. All keep their last.
     """
     num_folds, fold_of, listener = setup.options.folds, held_out.fold_of, setup.listener
     assert num_folds is not None
     assert fold_of is not None
-    rows = judging_rows(train_set)
+    rows = labelled_rows(train_set)
     start = copied_weights(setup.network)
     logits = np.zeros((len(rows), len(train_set.labels.space)), dtype=np.float32)
     for fold in range(num_folds):
@@ -54,11 +56,11 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
             f"Fold {fold + 1} of {num_folds}: {len(train_set) - len(scored)} rows train the network "
             f"that scores {len(scored)}."
         )
-        place = RunFolder(folder.folds / f"fold-{fold + 1}")
+        place = RunDirectory(folder.folds / f"fold-{fold + 1}")
         logits[fold_of == fold] = _logits_without(setup, train_set, scored, place)
         setup.network.load_state_dict(start)
     listener.say(f"All {len(train_set)} rows train the network that is kept.")
-    state = optimise(setup, train_set, folder, evaluate=dict)
+    state = run_steps(setup, train_set, folder, evaluate=dict)
     take_best(setup, state, folder)
     decision, report = held_out.decide(logits, final=True)
     return Trained(
@@ -75,7 +77,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
 
 
 def _logits_without(
-    setup: Setup, train_set: EncodedExamples, scored: IntArray, folder: RunFolder
+    setup: Setup, train_set: EncodedExamples, scored: IntArray, folder: RunDirectory
 ) -> FloatArray:
     """Train on all rows but those of a fold, and return their logits, which are kept for `--resume`."""
     if (saved := checkpoint.load_result(folder.result)) is not None:
@@ -83,7 +85,7 @@ def _logits_without(
     kept = np.setdiff1d(np.arange(len(train_set)), scored)
     # Trackers follow the network that is kept.
     quiet = replace(setup, options=replace(setup.options, trackers=()))
-    state = optimise(quiet, train_set.take(kept), folder, evaluate=dict)
+    state = run_steps(quiet, train_set.take(kept), folder, evaluate=dict)
     take_best(quiet, state, folder)
     logits = setup.backend.logits(train_set.take(scored).tokens)
     checkpoint.save_result(folder.result, {"logits": torch.from_numpy(logits)}, {})
@@ -91,15 +93,15 @@ def _logits_without(
     return logits
 
 
-def deal_rows(
+def assign_folds(
     train_set: EncodedExamples, num_folds: int, seed: int, listener: Listener
 ) -> IntArray:
-    """Return the fold of each of the `judging_rows`, stratified by label, and say what it came to.
+    """Return the fold of each of the `labelled_rows`, stratified by label, and say what it came to.
 
     Rows of alike texts (`data.repeats.normalised`) and of one group (`data.split_by`) are in one fold.
     *Shape:* (N,), int64, 0 to K - 1. Raises `DataError` when there are fewer rows that may be parted.
     """
-    rows = judging_rows(train_set)
+    rows = labelled_rows(train_set)
     texts = _text_keys(train_set.origin)
     if len(texts) != len(train_set):
         raise DataError(

@@ -29,16 +29,16 @@ from multihot.models.encoder import (
 from multihot.models.network import build_network, load_network
 
 __all__ = [
-    "Start",
+    "InitialModel",
+    "initialize_from_artifact",
+    "initialize_from_encoder",
     "read_descriptions",
-    "start_from_artifact",
-    "start_from_encoder",
     "weights_fingerprint",
 ]
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialModel:
     """A network before its first step, and what belongs to it."""
 
     network: nn.Module
@@ -57,7 +57,7 @@ class Start:
         return int(network.shortest_text) - 1
 
 
-def start_from_encoder(
+def initialize_from_encoder(
     name: str,
     space: LabelSpace,
     *,
@@ -65,7 +65,7 @@ def start_from_encoder(
     max_length: int | None,
     seed: int,
     descriptions: Mapping[str, str] | None = None,
-) -> Start:
+) -> InitialModel:
     """Put a new head for `space` on the encoder called `name`.
 
     `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
@@ -83,7 +83,7 @@ def start_from_encoder(
         tokenizer, prompt = with_label_prompt(tokenizer, space.names, descriptions or {})
         _check_prompt(prompt, length)
     network = build_network(source.folder, space, resolved, seed, prompt)
-    return Start(network, tokenizer, tokenizer_config, space, resolved, length)
+    return InitialModel(network, tokenizer, tokenizer_config, space, resolved, length)
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
@@ -139,7 +139,7 @@ def _check_prompt(prompt: LabelPrompt, max_length: int) -> None:
         )
 
 
-def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
+def initialize_from_artifact(folder: Path, *, max_length: int | None) -> InitialModel:
     """Take network, head, tokenizer and labels of a finished model.
 
     Raises `OptionError` when `max_length` is more than its encoder has positions for.
@@ -149,7 +149,7 @@ def start_from_artifact(folder: Path, *, max_length: int | None) -> Start:
     network = load_network(folder, artifact.form, space)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
-    return Start(
+    return InitialModel(
         network=network,
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),

@@ -25,13 +25,13 @@ from multihot.training.run import (
     Setup,
     Trained,
     copied_weights,
-    optimise,
+    run_steps,
     take_best,
 )
-from multihot.training.run_directory import RunFolder
-from multihot.training.validation import HeldOut
+from multihot.training.run_directory import RunDirectory
+from multihot.training.validation import ValidationSet
 
-__all__ = ["SeedRun", "mean_weights", "run", "spread"]
+__all__ = ["SeedRun", "mean_and_deviation", "mean_weights", "train_seeds"]
 
 _SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "lrap")
 
@@ -47,7 +47,9 @@ class SeedRun:
     """On the validation rows."""
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def train_seeds(
+    setup: Setup, train_set: EncodedExamples, held_out: ValidationSet, folder: RunDirectory
+) -> Trained:
     """Train with each seed, and keep the best network or the mean of all, as `seeds_keep` says."""
     options, listener = setup.options, setup.listener
     start, runs = copied_weights(setup.network), list[SeedRun]()
@@ -55,7 +57,7 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
         listener.say(f"Seed {seed} ({len(runs) + 1} of {options.seeds}).")
         setup.network.load_state_dict(start)
         runs.append(_one_seed(setup, seed, train_set, held_out, folder))
-    mean, deviation = spread([one.metrics for one in runs])
+    mean, deviation = mean_and_deviation([one.metrics for one in runs])
     shown = [name for name in dict.fromkeys((options.goal, *_SHOWN)) if name in mean]
     listener.say(_summary(shown, mean, deviation, len(runs)))
     best = max(runs, key=lambda one: _order(one.metrics[options.goal]))
@@ -98,7 +100,11 @@ def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: Run
 
 
 def _one_seed(
-    setup: Setup, seed: int, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder
+    setup: Setup,
+    seed: int,
+    train_set: EncodedExamples,
+    held_out: ValidationSet,
+    folder: RunDirectory,
 ) -> SeedRun:
     """Train with one seed; its best weights and their metrics are kept until all seeds are done."""
     place = _place(folder, seed)
@@ -106,7 +112,7 @@ def _one_seed(
         return SeedRun(**saved[1])
     own = replace(setup, options=replace(setup.options, seed=seed))
     name = f"{folder.root.parent.name}-seed-{seed}"
-    state = optimise(own, train_set, place, evaluate=held_out.metrics, name=name)
+    state = run_steps(own, train_set, place, evaluate=held_out.metrics, name=name)
     take_best(own, state, place)
     metrics = held_out.metrics(held_out.saved_logits(place.scoring))
     found = SeedRun(seed, state.best_epoch, dict(metrics))
@@ -115,8 +121,8 @@ def _one_seed(
     return found
 
 
-def _place(folder: RunFolder, seed: int) -> RunFolder:
-    return RunFolder(folder.seeds / f"seed-{seed}")
+def _place(folder: RunDirectory, seed: int) -> RunDirectory:
+    return RunDirectory(folder.seeds / f"seed-{seed}")
 
 
 def _weights(place: Path) -> dict[str, Tensor]:
@@ -147,7 +153,9 @@ def mean_weights(networks: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {**first, **means}
 
 
-def spread(metrics: Sequence[Metrics]) -> tuple[dict[str, float | None], dict[str, float | None]]:
+def mean_and_deviation(
+    metrics: Sequence[Metrics],
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """Return mean and standard deviation (of a sample) of each metric, `None` where one is undefined."""
     mean: dict[str, float | None] = {}
     deviation: dict[str, float | None] = {}

@@ -19,15 +19,15 @@ from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import Precision
 from multihot.models.encoder import pad_id
 from multihot.training import checkpoint, loop
-from multihot.training.batches import count_steps, explain_rows, loss_on, steps_after
-from multihot.training.callbacks import RunState, Watch, stop_signals
+from multihot.training.batches import classification_loss, count_steps, explain_rows, steps_after
+from multihot.training.callbacks import Callbacks, RunState, stop_signals
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
-from multihot.training.run_directory import RunFolder
-from multihot.training.validation import HeldOut
+from multihot.training.run_directory import RunDirectory
+from multihot.training.validation import ValidationSet
 
-__all__ = ["Setup", "Trained", "copied_weights", "optimise", "run", "take_best"]
+__all__ = ["Setup", "Trained", "copied_weights", "run_steps", "single_run", "take_best"]
 
 Metrics = Mapping[str, float | None]
 
@@ -68,19 +68,21 @@ class Trained:
     """These four: see `model_card`."""
 
 
-def run(setup: Setup, train_set: EncodedExamples, held_out: HeldOut, folder: RunFolder) -> Trained:
+def single_run(
+    setup: Setup, train_set: EncodedExamples, held_out: ValidationSet, folder: RunDirectory
+) -> Trained:
     """Train once, and fit the decision of the best epoch."""
-    state = optimise(setup, train_set, folder, evaluate=held_out.metrics)
+    state = run_steps(setup, train_set, folder, evaluate=held_out.metrics)
     take_best(setup, state, folder)
     return Trained(
         *held_out.decide(held_out.saved_logits(folder.scoring), final=True), state.best_epoch
     )
 
 
-def optimise(
+def run_steps(
     setup: Setup,
     train_set: EncodedExamples,
-    folder: RunFolder,
+    folder: RunDirectory,
     *,
     evaluate: Callable[[], Metrics],
     name: str | None = None,
@@ -112,7 +114,7 @@ def optimise(
     average = WeightAverage(network, optimizer, options.weight_averaging)
     folder.root.mkdir(parents=True, exist_ok=True)
     trackers = open_trackers(options.trackers, folder.root, name or folder.root.parent.name)
-    watch = Watch(
+    callbacks = Callbacks(
         folder.checkpoints,
         network,
         optimizer,
@@ -127,11 +129,11 @@ def optimise(
         state=state,
     )
     steps = steps_after(state.step, train_set, options, padding, packed=packed)
-    with stop_signals(watch), contextlib.closing(watch.log):
+    with stop_signals(callbacks), contextlib.closing(callbacks.log):
         loop.run(
             network,
             [] if state.stopped_early else steps,
-            loss_on(device, objective),
+            classification_loss(device, objective),
             optimizer,
             learning_rate=lambda step: peak * linear_schedule(step - 1, total_steps, warmup_steps),
             seed_of=lambda step: named_seed(options.seed, "dropout", step),
@@ -140,18 +142,18 @@ def optimise(
             explain=lambda batch: explain_rows(batch, network, device, train_set),
             after_step=[
                 *([average.update] if options.weight_averaging else []),
-                watch.report_progress,
-                watch.end_epoch,
-                watch.save_when_due,
+                callbacks.report_progress,
+                callbacks.end_epoch,
+                callbacks.save_when_due,
             ],
         )
     return state
 
 
-def take_best(setup: Setup, state: RunState, folder: RunFolder) -> None:
+def take_best(setup: Setup, state: RunState, folder: RunDirectory) -> None:
     """Put the weights of the best epoch into the network: the averaged ones, if any were kept."""
     best = checkpoint.checkpoint_folder(folder.checkpoints, state.best_step)
-    checkpoint.load_weights(best, setup.network)
+    checkpoint.load_checkpoint_weights(best, setup.network)
     if setup.options.weight_averaging:
         checkpoint.load_averages(best, setup.network)
 
@@ -173,7 +175,7 @@ def _optimizer(setup: Setup) -> torch.optim.Optimizer:
 
 
 def _restored(
-    folder: RunFolder,
+    folder: RunDirectory,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     total_steps: int,

@@ -28,7 +28,7 @@ from multihot.core.files import read_json, write_json, write_text
 from multihot.errors import OptionError
 from multihot.inference.artifact import is_artifact
 
-__all__ = ["RunFolder", "check_output", "open_run", "saved_threads"]
+__all__ = ["RunDirectory", "check_output", "open_run", "saved_threads"]
 
 # These decide only the last bits or nothing; a difference is said aloud, not refused.
 _ENVIRONMENT = (
@@ -46,7 +46,7 @@ _ENVIRONMENT = (
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunDirectory:
     """Paths of one run."""
 
     root: Path
@@ -102,7 +102,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete what only an unfinished run needs; the logs of single seeds stay."""
-        seeds = [RunFolder(root) for root in self.seeds.glob("seed-*")]
+        seeds = [RunDirectory(root) for root in self.seeds.glob("seed-*")]
         parts = [part for one in seeds for part in (one.checkpoints, one.result)]
         for path in (self.checkpoints, self.folds, self.scoring, *self.all_targets(), *parts):
             shutil.rmtree(path, ignore_errors=True)
@@ -125,7 +125,7 @@ class RunFolder:
 
 def saved_threads(output: Path) -> int | None:
     """Return the thread count that an unfinished run in `output` used, `None` without one."""
-    path = RunFolder(output / "run").environment
+    path = RunDirectory(output / "run").environment
     try:
         return int(read_json(path)["threads"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -148,7 +148,7 @@ def check_output(
         )
     if is_finished(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
-    if not RunFolder(output / "run").root.is_dir():
+    if not RunDirectory(output / "run").root.is_dir():
         raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
 
 
@@ -159,7 +159,7 @@ def open_run(
     *,
     resume: bool,
     is_finished: Callable[[Path], bool] = is_artifact,
-) -> tuple[RunFolder, list[str]]:
+) -> tuple[RunDirectory, list[str]]:
     """Create the run folder, or check that the one there is the same run.
 
     Parameters
@@ -184,7 +184,7 @@ def open_run(
     differ from those of the interrupted run.
     """
     check_output(output, resume=resume, is_finished=is_finished)
-    folder = RunFolder(output / "run")
+    folder = RunDirectory(output / "run")
     if resume and folder.environment.is_file():
         return folder, _compare(folder, options, facts)
     import tomli_w
@@ -198,7 +198,7 @@ def open_run(
 
 
 def _compare(
-    folder: RunFolder, options: Mapping[str, Any], facts: Mapping[str, str | int]
+    folder: RunDirectory, options: Mapping[str, Any], facts: Mapping[str, str | int]
 ) -> list[str]:
     old_options, old_facts = _read(folder)
     changed = sorted(
@@ -224,7 +224,7 @@ def _compare(
     return [f"Resuming, but not bit for bit the undisturbed run: {was}."]
 
 
-def _read(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(folder: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return options and facts of an interrupted run."""
     path = folder.recipe
     try:

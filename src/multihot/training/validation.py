@@ -25,11 +25,11 @@ from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, saved_backend
 
-__all__ = ["HeldOut"]
+__all__ = ["ValidationSet"]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationSet:
     """Validation rows and what scores them.
 
     While a decision is fitted, logits and labels of all N rows are in memory, some 20 bytes for each

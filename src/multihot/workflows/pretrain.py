@@ -30,16 +30,16 @@ from multihot.training.metrics_log import require_trackers
 from multihot.training.pretraining.batches import ExampleSource
 from multihot.training.pretraining.callbacks import PretrainState
 from multihot.training.pretraining.evaluation import (
-    Evaluator,
-    HeldOutExamples,
-    draw_held_out,
+    HoldoutEvaluator,
+    HoldoutExamples,
+    draw_holdout,
     measure_baselines,
 )
 from multihot.training.pretraining.initial_model import (
-    StartTokenizer,
-    check_start,
-    start_model,
-    start_tokenizer,
+    InitialTokenizer,
+    check_initial_options,
+    initial_network,
+    initial_tokenizer,
 )
 from multihot.training.pretraining.report import (
     PretrainReport,
@@ -54,10 +54,10 @@ from multihot.training.pretraining.run import (
     SNAPSHOT_FILE,
     Computing,
     PretrainingRun,
-    optimise,
-    roof_share,
+    matmul_utilisation,
+    run_pretraining_steps,
 )
-from multihot.training.run_directory import RunFolder, check_output, open_run
+from multihot.training.run_directory import RunDirectory, check_output, open_run
 from multihot.workflows.probe import STARTER, ProbeStart, has_starter
 
 __all__ = ["CURVE_FILE", "pretrain", "probe_starts"]
@@ -102,7 +102,7 @@ def pretrain(
     """
     output, listener, options = Path(output), listener or Listener(), options or PretrainOptions()
     check_output(output, resume=resume, is_finished=is_pretrained)
-    check_start(options)
+    check_initial_options(options)
     require_trackers(options.trackers)
     device, precision = choose_hardware(
         options.device,
@@ -115,13 +115,13 @@ def pretrain(
     texts = read_corpus(corpus)
     for note in texts.notes:
         listener.say(note)
-    start = start_tokenizer(options, texts, RunFolder(output / "run").tokenizer, listener)
+    start = initial_tokenizer(options, texts, RunDirectory(output / "run").tokenizer, listener)
     with _tokens(texts, start, options, listener) as (training_part, held_out_part):
-        model = start_model(options, start, listener)
+        model = initial_network(options, start, listener)
         network = PretrainingNetwork(model.model)
         source = _examples(options, training_part, start, network)
         held_out_source = replace(source, corpus=held_out_part)
-        held_out = draw_held_out(held_out_source, options.held_out_rows)
+        held_out = draw_holdout(held_out_source, options.held_out_rows)
         _describe(source, held_out, network, listener)
         set_dropout(network.to(device), options.dropout)
         for note in optimize_for_training(network, device):
@@ -147,9 +147,11 @@ def pretrain(
             listener.say(note)
         if start.is_new:
             start.keep(folder.tokenizer)
-        evaluator = Evaluator(held_out, device, precision, packed, computing.pad_id, options.seed)
+        evaluator = HoldoutEvaluator(
+            held_out, device, precision, packed, computing.pad_id, options.seed
+        )
         run = PretrainingRun(computing, source, evaluator, options, folder, listener, clock)
-        state = optimise(run)
+        state = run_pretraining_steps(run)
         baselines = measure_baselines(held_out, held_out_source, source)
         report = _report(run, state, baselines)
     computing.save(output)
@@ -164,7 +166,7 @@ def pretrain(
 
 @contextlib.contextmanager
 def _tokens(
-    texts: Corpus, start: StartTokenizer, options: PretrainOptions, listener: Listener
+    texts: Corpus, start: InitialTokenizer, options: PretrainOptions, listener: Listener
 ) -> Iterator[tuple[CorpusTokens, CorpusTokens]]:
     """Yield the tokens of the training and the held-out part, from the cache when they are there."""
     with contextlib.ExitStack() as stack:
@@ -191,7 +193,7 @@ def _tokens(
 def _examples(
     options: PretrainOptions,
     tokens: CorpusTokens,
-    start: StartTokenizer,
+    start: InitialTokenizer,
     network: PretrainingNetwork,
 ) -> ExampleSource:
     return ExampleSource(
@@ -211,7 +213,7 @@ def _examples(
 
 def _describe(
     source: ExampleSource,
-    held_out: HeldOutExamples,
+    held_out: HoldoutExamples,
     network: PretrainingNetwork,
     listener: Listener,
 ) -> None:
@@ -237,7 +239,7 @@ def _report(
         tokens=state.tokens,
         seconds=state.seconds,
         tokens_per_second=tokens_per_second,
-        roof_share=roof_share(run.computing, run.source, tokens_per_second),
+        roof_share=matmul_utilisation(run.computing, run.source, tokens_per_second),
         parameters=_parameters(run.computing.network),
         held_out_examples=len(examples.rows),
         held_out_documents=examples.num_documents,
@@ -264,7 +266,7 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
     if not is_pretrained(output):
         raise OptionError(f"{output} holds no finished pretraining run to probe.")
     report = read_report(output)
-    run = RunFolder(output / "run")
+    run = RunDirectory(output / "run")
     came = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
     first, starts = "as it came" if came else "random", []
     for folder in sorted(run.snapshots.glob("step-*")):

@@ -27,24 +27,23 @@ from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision, run_environment
 from multihot.models.network import save_network
 from multihot.models.optimize import optimize_for_training
-from multihot.training import cross_validation as fold_runs
-from multihot.training import multi_seed as seed_runs
-from multihot.training import run as single_run
 from multihot.training.batches import check_budget
 from multihot.training.compute import choose_execution, choose_hardware
+from multihot.training.cross_validation import assign_folds, cross_validate, labelled_rows
 from multihot.training.distillation import Scorer, open_teachers
 from multihot.training.initial_model import (
-    Start,
+    InitialModel,
+    initialize_from_artifact,
+    initialize_from_encoder,
     read_descriptions,
-    start_from_artifact,
-    start_from_encoder,
     weights_fingerprint,
 )
 from multihot.training.metrics_log import require_trackers
 from multihot.training.model_card import model_card
-from multihot.training.run import Setup, Trained
-from multihot.training.run_directory import RunFolder, check_output, open_run
-from multihot.training.validation import HeldOut
+from multihot.training.multi_seed import train_seeds
+from multihot.training.run import Setup, Trained, single_run
+from multihot.training.run_directory import RunDirectory, check_output, open_run
+from multihot.training.validation import ValidationSet
 
 __all__ = ["train"]
 
@@ -122,8 +121,8 @@ def train(
     )
     fold_of = None
     if options.folds is not None:  # before the folder is made, since rows may be too few
-        fold_of = fold_runs.deal_rows(train_set, options.folds, options.seed, listener)
-    held_out = HeldOut(held_out_set, backend, options, fold_of)
+        fold_of = assign_folds(train_set, options.folds, options.seed, listener)
+    held_out = ValidationSet(held_out_set, backend, options, fold_of)
     facts = {
         **run_environment(device, precision),
         "execution": "packed" if packed else "padded",
@@ -183,11 +182,11 @@ def _check_validation(validation: Labelled | None, options: TrainOptions) -> Non
         )
 
 
-def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -> Start:
+def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -> InitialModel:
     space = label_space(training)
     if start_from is not None:
-        return start_from_artifact(start_from, max_length=options.max_length)
-    return start_from_encoder(
+        return initialize_from_artifact(start_from, max_length=options.max_length)
+    return initialize_from_encoder(
         options.encoder,
         space,
         pooling=options.pooling,
@@ -201,7 +200,7 @@ def _rows(
     training: Labelled,
     validation: Labelled | None,
     options: TrainOptions,
-    start: Start,
+    start: InitialModel,
     listener: Listener,
 ) -> tuple[EncodedExamples, EncodedExamples]:
     """Return the rows to train on and those that judge; with folds the same rows do both."""
@@ -211,7 +210,7 @@ def _rows(
 
     found = encoded(training, labels_required=not options.teacher)
     if options.folds is not None:
-        return found, found.take(fold_runs.judging_rows(found))
+        return found, found.take(labelled_rows(found))
     return with_validation(
         found,
         None if validation is None else encoded(validation),
@@ -223,11 +222,11 @@ def _rows(
 
 def _story(
     options: TrainOptions,
-) -> Callable[[Setup, EncodedExamples, HeldOut, RunFolder], Trained]:
+) -> Callable[[Setup, EncodedExamples, ValidationSet, RunDirectory], Trained]:
     """Return what is to happen between the weights at the start and those that are kept."""
     if options.folds is not None:
-        return fold_runs.run
-    return seed_runs.run if options.seeds > 1 else single_run.run
+        return cross_validate
+    return train_seeds if options.seeds > 1 else single_run
 
 
 def _default_head_rate(peak: float, *, new: bool) -> float:

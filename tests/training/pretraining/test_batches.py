@@ -24,8 +24,8 @@ from multihot.training.pretraining.batches import (
     LossMeter,
     PretrainingBatch,
     explain_batch,
-    loss_on,
-    pretraining_tensors,
+    masked_batch_tensors,
+    mlm_nsp_loss,
 )
 from small_corpus import write_corpus
 
@@ -141,7 +141,7 @@ def test_packed_and_padded_batches_have_the_same_loss(
     for step in first(source, 3):
         (batch,) = step.micro_batches
         losses = [
-            loss_on(CPU, packed=packed, pad_id=0, meter=meter)(network, batch)
+            mlm_nsp_loss(CPU, packed=packed, pad_id=0, meter=meter)(network, batch)
             for packed in (True, False)
         ]
         assert losses[0][0].item() == pytest.approx(losses[1][0].item(), abs=1e-5)
@@ -152,8 +152,8 @@ def test_the_loss_is_that_of_transformers(
     source: ExampleSource, network: PretrainingNetwork
 ) -> None:
     (batch,) = first(source, 1)[0].micro_batches
-    found, _ = loss_on(CPU, packed=True, pad_id=0, meter=LossMeter())(network, batch)
-    on = pretraining_tensors(batch.masked, CPU, packed=False, pad_id=0)
+    found, _ = mlm_nsp_loss(CPU, packed=True, pad_id=0, meter=LossMeter())(network, batch)
+    on = masked_batch_tensors(batch.masked, CPU, packed=False, pad_id=0)
     labels = torch.full((on.input_ids.numel(),), -100)
     labels[on.masked_positions] = on.masked_labels
     model: Any = network.model
@@ -172,7 +172,7 @@ def test_the_meter_has_the_means_since_it_was_asked(
     source: ExampleSource, network: PretrainingNetwork
 ) -> None:
     meter = LossMeter()
-    loss = loss_on(CPU, packed=True, pad_id=0, meter=meter)
+    loss = mlm_nsp_loss(CPU, packed=True, pad_id=0, meter=meter)
     (step,) = first(replace(source, accumulation_steps=2), 1)
     total = sum(loss(network, batch)[0].item() for batch in step.micro_batches)
     means = meter.take()

@@ -19,10 +19,10 @@ from multihot.errors import DataError
 from multihot.models.devices import Precision
 from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
-from multihot.training.pretraining.batches import ExampleSource, pretraining_tensors
+from multihot.training.pretraining.batches import ExampleSource, masked_batch_tensors
 from multihot.training.pretraining.evaluation import (
-    Evaluator,
-    draw_held_out,
+    HoldoutEvaluator,
+    draw_holdout,
     estimates,
     measure_baselines,
 )
@@ -66,9 +66,9 @@ def network(sources: tuple[ExampleSource, ExampleSource]) -> PretrainingNetwork:
     return found
 
 
-def _evaluator(source: ExampleSource, num_rows: int, *, packed: bool = True) -> Evaluator:
-    examples = draw_held_out(source, num_rows)
-    return Evaluator(examples, CPU, Precision("fp32", "asked for"), packed, 0, seed=0)
+def _evaluator(source: ExampleSource, num_rows: int, *, packed: bool = True) -> HoldoutEvaluator:
+    examples = draw_holdout(source, num_rows)
+    return HoldoutEvaluator(examples, CPU, Precision("fp32", "asked for"), packed, 0, seed=0)
 
 
 def test_the_figures_are_those_of_transformers(
@@ -82,7 +82,7 @@ def test_the_figures_are_those_of_transformers(
     model: Any = network.model
     losses, hits, right = [], [], []
     for batch in evaluator.examples.batches:
-        on = pretraining_tensors(batch, CPU, packed=False, pad_id=0)
+        on = masked_batch_tensors(batch, CPU, packed=False, pad_id=0)
         with torch.no_grad():
             output = model(
                 input_ids=on.input_ids, attention_mask=on.layout, token_type_ids=on.token_type_ids
@@ -111,20 +111,20 @@ def test_padded_and_packed_agree(
 
 
 def test_examples_and_masks_are_fixed(sources: tuple[ExampleSource, ExampleSource]) -> None:
-    one, other = draw_held_out(sources[1], 20), draw_held_out(sources[1], 20)
+    one, other = draw_holdout(sources[1], 20), draw_holdout(sources[1], 20)
 
     for first, second in zip(one.batches, other.batches, strict=True):
         assert np.array_equal(first.input_ids, second.input_ids)
         assert np.array_equal(first.masked_positions, second.masked_positions)
     assert len(one.rows) == 20
-    assert len(draw_held_out(sources[1], 10**6).rows) == len(one.pairs)
+    assert len(draw_holdout(sources[1], 10**6).rows) == len(one.pairs)
 
 
 def test_documents_are_resampled_where_there_are_enough(
     sources: tuple[ExampleSource, ExampleSource],
 ) -> None:
-    many = draw_held_out(sources[1], 10**6)
-    few = draw_held_out(sources[1], 10)
+    many = draw_holdout(sources[1], 10**6)
+    few = draw_holdout(sources[1], 10)
 
     assert many.by_document
     assert len(np.unique(many.units)) == many.num_documents >= 20
@@ -135,7 +135,7 @@ def test_documents_are_resampled_where_there_are_enough(
 def test_examples_of_one_document_stay_together(
     sources: tuple[ExampleSource, ExampleSource],
 ) -> None:
-    corpus, examples = sources[1].corpus, draw_held_out(sources[1], 10**6)
+    corpus, examples = sources[1].corpus, draw_holdout(sources[1], 10**6)
     for row, unit in zip(examples.rows, examples.units, strict=True):
         place = examples.pairs.first_spans[row, 0]
         sentence = np.searchsorted(corpus.sentence_offsets, place, side="right") - 1
@@ -152,7 +152,7 @@ def test_a_loss_without_an_end_has_a_finite_perplexity() -> None:
 
 def test_the_baselines_need_no_network(sources: tuple[ExampleSource, ExampleSource]) -> None:
     training, held_out_source = sources
-    held_out = draw_held_out(held_out_source, 10**6)
+    held_out = draw_holdout(held_out_source, 10**6)
     found = measure_baselines(held_out, held_out_source, training)
     counts = np.bincount(training.corpus.ids, minlength=training.vocabulary.vocab_size)
     counts[training.vocabulary.is_special] = 0
@@ -165,7 +165,7 @@ def test_the_baselines_need_no_network(sources: tuple[ExampleSource, ExampleSour
     assert overlap > 0.7  # sentences of a document share its topic's words
     assert 0.3 < length < 0.7
     alone = replace(training, next_sentence=False), replace(held_out_source, next_sentence=False)
-    found = measure_baselines(draw_held_out(alone[1], 10), alone[1], alone[0])
+    found = measure_baselines(draw_holdout(alone[1], 10), alone[1], alone[0])
     assert list(found) == ["unigram_loss", "unigram_top1"]
 
 
@@ -174,4 +174,4 @@ def test_a_held_out_part_without_text_is_refused(
 ) -> None:
     empty = replace(sources[1].corpus, ids=np.zeros(0, np.uint16))
     with pytest.raises(DataError, match="The held-out part of the corpus is empty"):
-        draw_held_out(replace(sources[1], corpus=empty), 10)
+        draw_holdout(replace(sources[1], corpus=empty), 10)

@@ -139,7 +139,7 @@ def _attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The function that transformers calls; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
+    """Attend when transformers calls; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
     packing: Packing | None = kwargs.pop(PACKING, None)
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward

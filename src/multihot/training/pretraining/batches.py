@@ -29,8 +29,8 @@ __all__ = [
     "LossMeter",
     "PretrainingBatch",
     "explain_batch",
-    "loss_on",
-    "pretraining_tensors",
+    "masked_batch_tensors",
+    "mlm_nsp_loss",
 ]
 
 _SHOWN_ROWS = 8
@@ -165,7 +165,7 @@ class BatchTensors:
     is_random: Tensor
 
 
-def pretraining_tensors(
+def masked_batch_tensors(
     batch: MaskedBatch, device: torch.device, *, packed: bool, pad_id: int
 ) -> BatchTensors:
     """Move a batch to the device, as one row or padded to its longest example."""
@@ -212,13 +212,13 @@ class LossMeter:
         return means
 
 
-def loss_on(
+def mlm_nsp_loss(
     device: torch.device, *, packed: bool, pad_id: int, meter: LossMeter
 ) -> Callable[[nn.Module, PretrainingBatch], tuple[Tensor, Tensor]]:
     """Return the loss of a micro-batch on `device`: mean MLM plus mean NSP, as (share, weight)."""
 
     def loss(network: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
-        on = pretraining_tensors(batch.masked, device, packed=packed, pad_id=pad_id)
+        on = masked_batch_tensors(batch.masked, device, packed=packed, pad_id=pad_id)
         output = network(
             on.input_ids,
             on.layout,

@@ -13,13 +13,13 @@ from torch import nn
 
 from multihot.core.progress import Listener
 from multihot.evaluation.bootstrap import Estimate
-from multihot.training.callbacks import Progress, interruption
+from multihot.training.callbacks import ProgressReporter, interruption
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
 from multihot.training.loop import StepResult
 from multihot.training.pretraining.batches import LossMeter
 from multihot.training.pretraining.schedule import TimeBudget
 
-__all__ = ["HELD_OUT", "PretrainState", "PretrainingWatch", "snapshot_steps"]
+__all__ = ["HELD_OUT", "PretrainState", "PretrainingCallbacks", "snapshot_steps"]
 
 HELD_OUT = "held_out_"
 """What the names of held-out figures begin with in the log."""
@@ -48,7 +48,7 @@ def snapshot_steps(total_steps: int, number: int) -> list[int]:
     return sorted({step for k in range(1, number + 1) if (step := round(total_steps / 4**k)) > 0})
 
 
-class PretrainingWatch:
+class PretrainingCallbacks:
     """The callables that run after each step, and the state they keep."""
 
     def __init__(
@@ -62,7 +62,7 @@ class PretrainingWatch:
         snapshots: int,
         budget: TimeBudget,
         checkpoint_steps: int,
-        progress: Progress,
+        progress: ProgressReporter,
         meter: LossMeter,
         listener: Listener,
         state: PretrainState,

@@ -29,15 +29,15 @@ from multihot.data.corpus.tokenize import CorpusTokens
 from multihot.errors import DataError
 from multihot.evaluation.bootstrap import Estimate, bootstrapped
 from multihot.models.devices import Precision
-from multihot.training.pretraining.batches import ExampleSource, pretraining_tensors
+from multihot.training.pretraining.batches import ExampleSource, masked_batch_tensors
 
 __all__ = [
-    "Evaluator",
-    "HeldOutExamples",
-    "draw_held_out",
+    "HoldoutEvaluator",
+    "HoldoutExamples",
+    "bootstrap_units",
+    "draw_holdout",
     "estimates",
     "measure_baselines",
-    "units_of",
 ]
 
 _ROWS_AT_ONCE = 64
@@ -48,7 +48,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class HeldOutExamples:
+class HoldoutExamples:
     """The examples of every evaluation of a run.
 
     Attributes
@@ -78,7 +78,7 @@ class HeldOutExamples:
         return self.num_documents >= _ENOUGH_DOCUMENTS
 
 
-def draw_held_out(source: ExampleSource, num_rows: int) -> HeldOutExamples:
+def draw_holdout(source: ExampleSource, num_rows: int) -> HoldoutExamples:
     """Draw examples and masks of the held-out part from the seed.
 
     Raises `DataError` when the part is too small for a single pair.
@@ -95,11 +95,11 @@ def draw_held_out(source: ExampleSource, num_rows: int) -> HeldOutExamples:
         raise DataError("The held-out part of the corpus makes no example; give more documents.")
     cuts = np.arange(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE)
     batches = [source.mask(pairs, part, generator) for part in np.split(rows, cuts)]
-    units, num_documents = units_of(source.corpus, pairs, rows)
-    return HeldOutExamples(pairs, rows, batches, units, num_documents)
+    units, num_documents = bootstrap_units(source.corpus, pairs, rows)
+    return HoldoutExamples(pairs, rows, batches, units, num_documents)
 
 
-def units_of(
+def bootstrap_units(
     corpus: CorpusTokens, pairs: Pairs, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Return what each example is resampled with, numbered from 0, and how many documents there are.
@@ -122,10 +122,10 @@ def _documents(corpus: CorpusTokens, places: npt.NDArray[np.int64]) -> npt.NDArr
 
 
 @dataclass(frozen=True)
-class Evaluator:
+class HoldoutEvaluator:
     """Held-out examples and how to compute them."""
 
-    examples: HeldOutExamples
+    examples: HoldoutExamples
     device: torch.device
     precision: Precision
     packed: bool
@@ -149,7 +149,7 @@ class Evaluator:
 
     def _score(self, network: nn.Module, batch: MaskedBatch) -> tuple[Floats, Floats]:
         """Return what each example adds to the columns, and how much it weighs. *Shape:* (B, 4)."""
-        on = pretraining_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
+        on = masked_batch_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
         output = network(
             on.input_ids, on.layout, on.token_type_ids, masked_positions=on.masked_positions
         )
@@ -199,7 +199,7 @@ def _exponential(value: float | None) -> float | None:
 
 
 def measure_baselines(
-    held_out: HeldOutExamples, held_out_source: ExampleSource, source: ExampleSource
+    held_out: HoldoutExamples, held_out_source: ExampleSource, source: ExampleSource
 ) -> dict[str, Estimate]:
     """Return the figures of guessing without a network, each with its interval.
 
@@ -226,12 +226,12 @@ def measure_baselines(
     right = overlap_baseline(source.corpus, fitted, held_out_source.corpus, pairs)
     overlap = _share(right[held_out.rows], held_out.units, source.seed)
     everyone = np.arange(len(pairs))
-    units = units_of(held_out_source.corpus, pairs, everyone)[0]
+    units = bootstrap_units(held_out_source.corpus, pairs, everyone)[0]
     length = _share(length_baseline(fitted, pairs), units, source.seed)
     return {**found, "word_overlap_accuracy": overlap, "length_accuracy": length}
 
 
-def _unigram(held_out: HeldOutExamples, source: ExampleSource) -> list[Estimate]:
+def _unigram(held_out: HoldoutExamples, source: ExampleSource) -> list[Estimate]:
     unigram = unigram_baseline(source.corpus, source.vocabulary)
     sums, weights = np.zeros((2, len(held_out.rows), 2))
     start = 0

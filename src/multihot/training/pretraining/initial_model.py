@@ -26,12 +26,12 @@ from multihot.models.pretraining.checkpoint import (
 )
 
 __all__ = [
-    "StartModel",
-    "StartTokenizer",
-    "check_start",
+    "InitialNetwork",
+    "InitialTokenizer",
+    "check_initial_options",
+    "initial_network",
+    "initial_tokenizer",
     "peak_learning_rate",
-    "start_model",
-    "start_tokenizer",
 ]
 
 _POSITIONS = (
@@ -40,7 +40,7 @@ _POSITIONS = (
 
 
 @dataclass(frozen=True)
-class StartTokenizer:
+class InitialTokenizer:
     """A tokenizer, its configuration, and whether it was made for this run."""
 
     tokenizer: Tokenizer
@@ -56,7 +56,7 @@ class StartTokenizer:
 
 
 @dataclass(frozen=True)
-class StartModel:
+class InitialNetwork:
     """A model before its first step."""
 
     model: nn.Module
@@ -83,7 +83,7 @@ def _home(name: str, *, in_encoder: bool) -> str:
     return "encoder" if in_encoder else "masked-language-model"
 
 
-def check_start(options: PretrainOptions) -> None:
+def check_initial_options(options: PretrainOptions) -> None:
     """Raise what is wrong with the start before the long work begins.
 
     `OptionError` for what does not go together, `EncoderError` for an encoder that cannot be used.
@@ -99,20 +99,20 @@ def check_start(options: PretrainOptions) -> None:
     require_heads(locate_encoder(options.encoder).folder)
 
 
-def start_tokenizer(
+def initial_tokenizer(
     options: PretrainOptions, corpus: Corpus, kept: Path, listener: Listener
-) -> StartTokenizer:
+) -> InitialTokenizer:
     """Return the encoder's tokenizer, the one asked for, that in `kept`, or train one."""
     if options.encoder is not None:
         folder = locate_encoder(options.encoder).folder
-        return StartTokenizer(*load_encoder_tokenizer(folder), is_new=False)
+        return InitialTokenizer(*load_encoder_tokenizer(folder), is_new=False)
     if options.tokenizer is not None:
         folder = Path(options.tokenizer)
         if not folder.is_dir():
             folder = locate_encoder(options.tokenizer).folder
-        return StartTokenizer(*load_encoder_tokenizer(folder), is_new=False)
+        return InitialTokenizer(*load_encoder_tokenizer(folder), is_new=False)
     if (kept / "tokenizer.json").is_file():
-        return StartTokenizer(*load_encoder_tokenizer(kept), is_new=True)
+        return InitialTokenizer(*load_encoder_tokenizer(kept), is_new=True)
     trained, coverage = train_tokenizer(
         corpus,
         vocab_size=options.vocab_size,
@@ -126,10 +126,12 @@ def start_tokenizer(
     )
     with tempfile.TemporaryDirectory() as scratch:
         save_tokenizer(trained, Path(scratch), lowercase=options.lowercase)
-        return StartTokenizer(*load_encoder_tokenizer(Path(scratch)), is_new=True)
+        return InitialTokenizer(*load_encoder_tokenizer(Path(scratch)), is_new=True)
 
 
-def start_model(options: PretrainOptions, start: StartTokenizer, listener: Listener) -> StartModel:
+def initial_network(
+    options: PretrainOptions, start: InitialTokenizer, listener: Listener
+) -> InitialNetwork:
     """Return the model before its first step.
 
     Raises `OptionError` when `max_length` is more than it has positions for.
@@ -157,7 +159,7 @@ def start_model(options: PretrainOptions, start: StartTokenizer, listener: Liste
         raise OptionError(
             f"max_length={options.max_length}, but the encoder has positions for {limit} tokens."
         )
-    return StartModel(model, new_heads)
+    return InitialNetwork(model, new_heads)
 
 
 def peak_learning_rate(options: PretrainOptions, model: nn.Module, listener: Listener) -> float:

@@ -21,7 +21,7 @@ from multihot.models.encoder import pad_id
 from multihot.models.pretraining.checkpoint import save_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork
 from multihot.training import checkpoint, loop
-from multihot.training.callbacks import Progress, stop_signals
+from multihot.training.callbacks import ProgressReporter, stop_signals
 from multihot.training.loop import Step
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.optimizer import build_optimizer
@@ -30,14 +30,14 @@ from multihot.training.pretraining.batches import (
     LossMeter,
     PretrainingBatch,
     explain_batch,
-    loss_on,
-    pretraining_tensors,
+    masked_batch_tensors,
+    mlm_nsp_loss,
 )
-from multihot.training.pretraining.callbacks import PretrainingWatch, PretrainState
-from multihot.training.pretraining.evaluation import Evaluator
+from multihot.training.pretraining.callbacks import PretrainingCallbacks, PretrainState
+from multihot.training.pretraining.evaluation import HoldoutEvaluator
 from multihot.training.pretraining.initial_model import (
-    StartModel,
-    StartTokenizer,
+    InitialNetwork,
+    InitialTokenizer,
     peak_learning_rate,
 )
 from multihot.training.pretraining.prefetch import prefetched
@@ -50,9 +50,15 @@ from multihot.training.pretraining.schedule import (
     seconds_per_step,
     write_schedule,
 )
-from multihot.training.run_directory import RunFolder
+from multihot.training.run_directory import RunDirectory
 
-__all__ = ["SNAPSHOT_FILE", "Computing", "PretrainingRun", "optimise", "roof_share"]
+__all__ = [
+    "SNAPSHOT_FILE",
+    "Computing",
+    "PretrainingRun",
+    "matmul_utilisation",
+    "run_pretraining_steps",
+]
 
 Loss = Callable[[nn.Module, PretrainingBatch], tuple[Tensor, Tensor]]
 
@@ -70,8 +76,8 @@ class Computing:
     """A network, its tokenizer, and how it is computed."""
 
     network: PretrainingNetwork
-    start: StartTokenizer
-    model: StartModel
+    start: InitialTokenizer
+    model: InitialNetwork
     device: torch.device
     precision: Precision
     packed: bool
@@ -96,14 +102,14 @@ class PretrainingRun:
 
     computing: Computing
     source: ExampleSource
-    evaluator: Evaluator
+    evaluator: HoldoutEvaluator
     options: PretrainOptions
-    folder: RunFolder
+    folder: RunDirectory
     listener: Listener
     clock: Callable[[], float]
 
 
-def optimise(run: PretrainingRun) -> PretrainState:
+def run_pretraining_steps(run: PretrainingRun) -> PretrainState:
     """Take all steps that are left, and return the state after the last."""
     options, computing, listener = run.options, run.computing, run.listener
     network = computing.network
@@ -119,7 +125,9 @@ def optimise(run: PretrainingRun) -> PretrainState:
     if saved is None:
         first = run.evaluator(network)
         state.evaluation_seconds = run.clock() - began
-    loss = loss_on(computing.device, packed=computing.packed, pad_id=computing.pad_id, meter=meter)
+    loss = mlm_nsp_loss(
+        computing.device, packed=computing.packed, pad_id=computing.pad_id, meter=meter
+    )
     schedule = read_schedule(run.folder.schedule)
     if schedule is None:
         schedule = _plan(run, loss, state.evaluation_seconds)
@@ -136,7 +144,7 @@ def optimise(run: PretrainingRun) -> PretrainState:
         listener=listener,
         clock=run.clock,
     )
-    watch = _watch(run, optimizer, budget, meter, state)
+    callbacks = _callbacks(run, optimizer, budget, meter, state)
     steps = _steps_after(run, state)
 
     def take(until: int) -> None:
@@ -155,11 +163,11 @@ def optimise(run: PretrainingRun) -> PretrainState:
             autocast=computing.autocast,
             max_gradient_norm=options.max_gradient_norm,
             explain=explain_batch,
-            after_step=[*watch.calls(), lambda result: result.step.number >= until],
+            after_step=[*callbacks.calls(), lambda result: result.step.number >= until],
         )
 
-    with stop_signals(watch), contextlib.closing(watch.progress.log):
-        watch.begin(first)
+    with stop_signals(callbacks), contextlib.closing(callbacks.progress.log):
+        callbacks.begin(first)
         with _only_new_heads(computing.model):
             take(schedule.head_steps)
         take(schedule.total_steps)
@@ -167,7 +175,7 @@ def optimise(run: PretrainingRun) -> PretrainState:
 
 
 @contextlib.contextmanager
-def _only_new_heads(model: StartModel) -> Iterator[None]:
+def _only_new_heads(model: InitialNetwork) -> Iterator[None]:
     """Freeze all that came with the checkpoint."""
     frozen = model.old_parameters()
     for parameter in frozen:
@@ -185,13 +193,13 @@ def _steps_after(run: PretrainingRun, state: PretrainState) -> Iterator[Step[Pre
     return steps if run.computing.device.type == "cpu" else prefetched(steps)
 
 
-def _watch(
+def _callbacks(
     run: PretrainingRun,
     optimizer: torch.optim.Optimizer,
     budget: TimeBudget,
     meter: LossMeter,
     state: PretrainState,
-) -> PretrainingWatch:
+) -> PretrainingCallbacks:
     """Open the log and put together what happens between steps."""
     folder, computing = run.folder, run.computing
     trackers = open_trackers(run.options.trackers, folder.root, folder.root.parent.name)
@@ -199,7 +207,7 @@ def _watch(
     log = MetricsLog(folder.metrics, last_step=state.step or -1, trackers=trackers)
     schedule = budget.schedule
     epochs = max(1, math.ceil(schedule.total_steps / run.source.num_steps()))
-    return PretrainingWatch(
+    return PretrainingCallbacks(
         folder.checkpoints,
         computing.network,
         optimizer,
@@ -208,7 +216,7 @@ def _watch(
         snapshots=run.options.snapshots,
         budget=budget,
         checkpoint_steps=run.options.checkpoint_steps,
-        progress=Progress(schedule.last_step, epochs, log, run.listener, run.clock),
+        progress=ProgressReporter(schedule.last_step, epochs, log, run.listener, run.clock),
         meter=meter,
         listener=run.listener,
         state=state,
@@ -273,7 +281,7 @@ def _keep_snapshot(computing: Computing, root: Path, state: PretrainState) -> No
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def roof_share(
+def matmul_utilisation(
     computing: Computing, source: ExampleSource, tokens_per_second: float
 ) -> float | None:
     """Return the time of a step's matrix products alone as a share of the step's.
@@ -281,7 +289,7 @@ def roof_share(
     They are timed now, in the precision of the run, at the shapes of its first batch.
     """
     batch = next(iter(source.steps_after(0))).micro_batches[0]
-    on = pretraining_tensors(
+    on = masked_batch_tensors(
         batch.masked, computing.device, packed=computing.packed, pad_id=computing.pad_id
     )
 

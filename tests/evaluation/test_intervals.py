@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from multihot.decision.intervals import (
+from multihot.evaluation.bootstrap import ReplicateSums
+from multihot.evaluation.intervals import (
     corrected_interval,
     logit_interval,
     percentile_interval,
     wilson_interval,
 )
-from multihot.evaluation.bootstrap import ReplicateSums
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
     metrics_of_sums,
