@@ -23,6 +23,7 @@ __all__ = [
     "read_json",
     "read_table",
     "required_value",
+    "required_values",
     "sha256_of",
     "storage_errors",
     "write_bytes",
@@ -187,6 +188,11 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
         name = getattr(expected, "__name__", expected)
         raise ArtifactError(f"The key '{key}' is {value!r}; expected a value of type {name}.")
     return value
+
+
+def required_values(content: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of all keys of `kinds`, each of the type there; see `required_value`."""
+    return {key: required_value(content, key, kind) for key, kind in kinds.items()}
 
 
 def sha256_of(path: Path) -> str:

@@ -158,9 +158,9 @@ def test_flash_attention_is_given_what_its_signature_asks_for(
     assert not torch.allclose(dropped, gathered, atol=1e-3)  # taken by the way that can drop
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("window", [None, 3])
-def test_flash_attention_on_a_card_is_the_gathered_one(window: int | None) -> None:
+def test_flash_attention_on_a_gpu_is_the_gathered_one(window: int | None) -> None:
     device = torch.device("cuda")
     packing = lay_out(np.cumsum([0, 4, 90, 1]), device)
     rows = torch.randn(95, 2, 32, device=device, requires_grad=True)
