@@ -1,5 +1,5 @@
 # Every target sets up .venv first, so each works as the first command in a fresh clone.
-#   make demo    train and use a small model on the data in the package
+#   make demo    train and use a small model on the bundled data set
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
 #   make docs    links and snippets

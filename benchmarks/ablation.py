@@ -25,9 +25,10 @@ import numpy.typing as npt
 from multihot.core.labels import row_hashes
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import build_options, updated
-from multihot.data.examples import Examples, read_examples
-from multihot.decision.fitting import NUM_FOLDS, Choices, fit_rows
-from multihot.decision.fold_assignment import assign_folds
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
+from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, fit
+from multihot.decision.fold_assignment import hashed_folds
 from multihot.evaluation.paired_tests import Differences
 from multihot.inference.predictor import Predictor
 from multihot.workflows.train import train
@@ -146,15 +147,13 @@ def _decided(logits: npt.NDArray[np.float32], validation: Examples) -> Decisions
     """Return decisions on rows by thresholds that were fitted on other rows. *Shape:* (N, L)."""
     assert validation.labels is not None
     labels = validation.labels
-    hashes = row_hashes(validation.texts, labels)
-    folds = assign_folds(hashes, labels.values == 1, NUM_FOLDS)
+    rows = FittingRows(logits, labels.values, row_hashes(validation.texts, labels))
+    folds = hashed_folds(rows.hashes, labels.values == 1, NUM_FOLDS)
     decided = np.zeros(labels.values.shape, dtype=np.bool_)
     for fold in range(NUM_FOLDS):
         kept, left = folds != fold, folds == fold
-        fit = fit_rows(
-            labels.space, logits[kept], labels.values[kept], hashes[kept], Choices(GOAL, "global")
-        )
-        decided[left] = fit.decision.decide(fit.decision.scores(logits[left]))
+        decision = fit(labels.space, rows.take(kept), DecisionOptions(GOAL)).decision
+        decided[left] = decision.decide(decision.scores(logits[left]))
     return decided
 
 

@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from multihot.core.options import DataOptions
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 
 
 def main() -> None:

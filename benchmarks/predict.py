@@ -21,7 +21,7 @@ import numpy as np
 from harness import RIVALS, interpreter, rival_versions
 from multihot.core.labels import LabelSpace
 from multihot.core.options import TrainOptions
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 from multihot.inference.artifact import load_artifact
 from multihot.models.encoder import locate_encoder

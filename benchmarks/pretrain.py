@@ -44,8 +44,9 @@ from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training import loop
+from multihot.training.compute import Hardware
 from multihot.training.optimizer import build_optimizer, linear_schedule
-from multihot.training.pretraining.batches import ExampleSource, LossMeter, mlm_nsp_loss
+from multihot.training.pretraining.batches import ExampleSource, MlmNspLoss
 from multihot.training.pretraining.evaluation import HoldoutEvaluator, draw_holdout
 from provenance import append_row, provenance
 from ratios import Spread, mean_and_deviation, ratio
@@ -93,7 +94,11 @@ def main() -> None:
     )
     examples = draw_holdout(replace(source, corpus=held_out), given.held_out_rows)
     evaluator = HoldoutEvaluator(
-        examples, device, Precision("fp32", "for figures"), packed=False, pad_id=0, seed=given.seed
+        examples,
+        Hardware(device, Precision("fp32", "for comparison")),
+        packed=False,
+        pad_id=0,
+        seed=given.seed,
     )
     contenders = _contenders(given, source, device)
     for contender in contenders:
@@ -168,7 +173,7 @@ def _ours(
     if reason is not None:
         raise SystemExit(f"Packed execution is refused: {reason}")
     optimizer = build_optimizer(network, given.learning_rate, 0.01, (0.9, 0.98))
-    loss = mlm_nsp_loss(device, packed=True, pad_id=0, meter=LossMeter())
+    loss = MlmNspLoss(device, packed=True, pad_id=0)
     steps = source.steps_after(0)
 
     def take(number: int) -> int:

@@ -22,10 +22,10 @@ from pathlib import Path
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
-from multihot.data.examples import Examples, read_examples
-from multihot.data.labelled_file import LabelledFile, open_labelled
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import LabelledFile, open_labelled, read_examples
 from multihot.data.union import with_unlabelled
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report
 from multihot.evaluation.report import Report
 from multihot.inference.predictor import Predictor
@@ -151,18 +151,12 @@ def _other_decisions(
     """Score test with decisions for other goals and with calibrations, all fitted on validation."""
     assert validation.labels is not None
     (fitting, _), (scored, _) = (predictor.logits(part.texts) for part in (validation, test))
+    rows = FittingRows.of_labels(predictor.space, fitting, validation.labels, validation.texts)
 
     def on_test(goal: str, calibration: str) -> Report:
-        decision = fit_decision(
-            predictor.space,
-            fitting,
-            validation.labels,
-            goal=goal,
-            thresholds=options.thresholds,
-            source=Path(given.validation).name,
-            texts=validation.texts,
-            calibration=calibration,
-        )
+        chosen = DecisionOptions(goal, options.thresholds, calibration)
+        source = Path(given.validation).name
+        decision = fit(predictor.space, rows, chosen, source=source).decision
         return report(decision, scored, test)
 
     found = {}

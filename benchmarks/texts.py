@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.labels import LabelSpace
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 
 __all__ = ["Rows", "add_data_arguments", "long_documents", "read_rows", "shuffled", "token_lengths"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 
 __all__ = ["command", "environment", "write_model", "write_rows"]

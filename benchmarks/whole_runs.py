@@ -25,9 +25,10 @@ import numpy.typing as npt
 
 from harness import environment, rival_versions
 from multihot.core.labels import LabelSpace
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report
 from multihot.inference.predictor import Predictor
 from multihot.models.encoder import locate_encoder
@@ -188,15 +189,9 @@ def _quality(
     """Judge as the side itself decides, at 0.5, and with one threshold fitted on these rows."""
     assert examples.labels is not None
     assert decision.space.names == run.labels
-    fitted = fit_decision(
-        decision.space,
-        logits,
-        examples.labels,
-        goal=run.goal,
-        thresholds="global",
-        source=run.validation.name,
-        texts=examples.texts,
-    )
+    rows = FittingRows.of_labels(decision.space, logits, examples.labels, examples.texts)
+    options = DecisionOptions(run.goal)
+    fitted = fit(decision.space, rows, options, source=run.validation.name).decision
     return {
         **_columns(report(decision, logits, examples).metrics, "validation"),
         **_columns(report(_half(run), logits, examples).metrics, "at_half"),

@@ -71,16 +71,14 @@ def _repeatable() -> None:
         torch.set_num_threads(NUM_THREADS)
 
 
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random BERT: 2 layers, width 16, 2 heads, 64 positions, a vocabulary of words.
+def write_tiny_encoder(folder: Path) -> None:
+    """Write a random BERT: 2 layers, width 16, 2 heads, 64 positions, a vocabulary of words.
 
     It is written by transformers itself, as a user's checkpoint would be, without a task head.
     """
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("tiny-encoder")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(TINY_WORDS)]
     vocabulary = {word: number for number, word in enumerate(words)}
     BertTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
@@ -95,6 +93,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the encoder of `write_tiny_encoder`."""
+    folder = tmp_path_factory.mktemp("tiny-encoder")
+    write_tiny_encoder(folder)
     return folder
 
 
@@ -104,7 +109,7 @@ def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from emotions import QUICK, write_jsonl
     from multihot.core.options import TrainOptions
     from multihot.core.recipes import build_options
-    from multihot.data.examples import read_examples
+    from multihot.data.labelled_file import read_examples
     from multihot.workflows.train import train
 
     folder = tmp_path_factory.mktemp("tiny-model")

@@ -290,6 +290,7 @@ def test_a_clone_has_the_parameters_and_is_not_fitted(fitted: MultiLabelClassifi
         copied.predict(["a"])
 
 
+@pytest.mark.slow
 def test_a_grid_search_chooses_the_number_of_epochs(quick: dict[str, Any]) -> None:
     model = MultiLabelClassifier(**quick)
     search = GridSearchCV(model, {"epochs": np.array([1, 8])}, cv=2, error_score="raise")

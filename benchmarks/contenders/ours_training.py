@@ -19,7 +19,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.core.recipes import build_options
 from multihot.data.batches import epoch_batches
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.data.tokens import tokenize
 from multihot.models.encoder import load_encoder_tokenizer
 from multihot.workflows.train import train

@@ -33,10 +33,10 @@ DOCUMENTS = (
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SIDES = ("#cfe3f7", "#fbe3c4")
 KINDS = {"mask": "#c0392b", "random": "#8e44ad", "kept": "#1e8449"}
-WORDS_OF_KINDS = {
+TEXT_OF_KINDS = {
     "mask": "80 %: replaced by [MASK]",
     "random": "10 %: replaced by a random token",
-    "kept": "10 %: left as it is",
+    "kept": "10 %: unchanged",
 }
 DOCUMENT_COLOURS = ("#cfe3f7", "#fbe3c4", "#d5ecd4", "#f6d5d5", "#e3d9f2", "#eeeeda", "#e5e5e5")
 INK = "#222222"
@@ -107,7 +107,7 @@ def batch_with_everything(corpus: CorpusTokens, tokenizer: Tokenizer) -> MaskedB
     for seed in range(10_000):
         generator = np.random.default_rng(seed)
         batch = mask_batch(corpus, pairs, rows, vocabulary, generator=generator)
-        shown = {kind_of(batch, place, tokenizer) for place in range(len(batch.masked_positions))}
+        shown = {kind_of(batch, index, tokenizer) for index in range(len(batch.masked_positions))}
         if shown == set(KINDS) and tokenizer.token_to_id(".") not in batch.masked_labels:
             return batch
     raise RuntimeError("No draw shows all three replacements; change the documents.")
@@ -121,12 +121,12 @@ def batch_with_a_short_pair(corpus: CorpusTokens, tokenizer: Tokenizer) -> Maske
     return mask_batch(corpus, pairs, rows, mask_vocabulary(tokenizer), generator=generator)
 
 
-def kind_of(batch: MaskedBatch, place: int, tokenizer: Tokenizer) -> str:
+def kind_of(batch: MaskedBatch, index: int, tokenizer: Tokenizer) -> str:
     """Return what became of a token that is to be predicted."""
-    found, label = batch.input_ids[batch.masked_positions[place]], batch.masked_labels[place]
-    if found == tokenizer.token_to_id("[MASK]"):
+    token, label = batch.input_ids[batch.masked_positions[index]], batch.masked_labels[index]
+    if token == tokenizer.token_to_id("[MASK]"):
         return "mask"
-    return "kept" if found == label else "random"
+    return "kept" if token == label else "random"
 
 
 def draw_masked(batch: MaskedBatch, tokenizer: Tokenizer) -> Any:
@@ -134,16 +134,16 @@ def draw_masked(batch: MaskedBatch, tokenizer: Tokenizer) -> Any:
     figure, axes = canvas(13.5, 4.6)
     labels = {
         int(position): (
-            tokenizer.id_to_token(int(batch.masked_labels[place])),
-            kind_of(batch, place, tokenizer),
+            tokenizer.id_to_token(int(batch.masked_labels[index])),
+            kind_of(batch, index, tokenizer),
         )
-        for place, position in enumerate(batch.masked_positions)
+        for index, position in enumerate(batch.masked_positions)
     }
     for number, start in enumerate(batch.cu_seq_lens[:-1]):
         left, top = 0.1, 4.0 - 1.75 * number
         what = "random" if batch.is_random[number] else "next"
-        words = f"pair {number}: is the second side the next one?  class {batch.is_random[number]} ({what})"
-        axes.text(left, top + 0.28, words, fontsize=10, color=INK, weight="bold")
+        caption = f"pair {number}: is the second side the next one?  class {batch.is_random[number]} ({what})"
+        axes.text(left, top + 0.28, caption, fontsize=10, color=INK, weight="bold")
         for position in range(start, batch.cu_seq_lens[number + 1]):
             token = tokenizer.id_to_token(int(batch.input_ids[position]))
             label, kind = labels.get(position, ("", ""))
@@ -158,11 +158,11 @@ def draw_masked(batch: MaskedBatch, tokenizer: Tokenizer) -> Any:
             if label:
                 write(axes, (middle, top - 0.78), label, 9, KINDS[kind], weight="bold")
             left += width
-        for line, word in ((0.42, "token type"), (0.56, "place in the row"), (0.78, "to predict")):
+        for line, word in ((0.42, "token type"), (0.56, "position in row"), (0.78, "to predict")):
             axes.text(left + 0.1, top - line, word, fontsize=7, va="center", color="#888888")
-    for number, (kind, words) in enumerate(WORDS_OF_KINDS.items()):
+    for number, (kind, caption) in enumerate(TEXT_OF_KINDS.items()):
         box(axes, (0.1 + 4.1 * number, 0.22), (0.3, 0.25), "white", KINDS[kind])
-        axes.text(0.5 + 4.1 * number, 0.34, words, fontsize=9, va="center", color=INK)
+        axes.text(0.5 + 4.1 * number, 0.34, caption, fontsize=9, va="center", color=INK)
     return figure
 
 
@@ -179,9 +179,9 @@ def draw_pairs(corpus: CorpusTokens, tokenizer: Tokenizer) -> Any:
             text = tokenizer.decode([int(token) for token in corpus.ids[span[0] : span[1]]])
             box(axes, (left, top), (5.3, 0.42), DOCUMENT_COLOURS[document - 1], "white")
             axes.text(left + 0.12, top + 0.2, text, fontsize=9, va="center", color=INK)
-        words = ("0: is next", "1: random")[pairs.is_random[number]]
+        caption = ("0: is next", "1: random")[pairs.is_random[number]]
         colour = (KINDS["kept"], KINDS["mask"])[pairs.is_random[number]]
-        axes.text(11.1, top + 0.2, words, fontsize=10, va="center", color=colour, weight="bold")
+        axes.text(11.1, top + 0.2, caption, fontsize=10, va="center", color=colour, weight="bold")
     heading = 0.55 * len(pairs) + 0.4
     for left, word in ((0.1, "first side"), (5.6, "second side"), (11.1, "class")):
         axes.text(left, heading, word, fontsize=9, va="center", color=INK, weight="bold")
@@ -194,7 +194,7 @@ def draw_heads(batch: MaskedBatch) -> Any:
     lengths = np.diff(batch.cu_seq_lens)
     longest, cell = int(lengths.max()), 0.22
     axes.text(0.1, 3.85, "padded, a head on every token", fontsize=10, weight="bold", color=INK)
-    axes.text(0.1, 1.3, "packed, heads where asked", fontsize=10, weight="bold", color=INK)
+    axes.text(0.1, 1.3, "packed, heads on selected tokens", fontsize=10, weight="bold", color=INK)
     for number, length in enumerate(lengths):
         for column in range(longest):
             is_token = column < length
@@ -220,9 +220,9 @@ def draw_heads(batch: MaskedBatch) -> Any:
         (KINDS["mask"], "head over the vocabulary"),
         ("#34495e", "next-sentence head"),
     )
-    for number, (colour, words) in enumerate(legend):
+    for number, (colour, caption) in enumerate(legend):
         square(axes, 0.1 + 2.7 * number, 0.1, cell, colour)
-        axes.text(0.42 + 2.7 * number, 0.2, words, fontsize=9, va="center", color=INK)
+        axes.text(0.42 + 2.7 * number, 0.2, caption, fontsize=9, va="center", color=INK)
     return figure
 
 
@@ -258,11 +258,11 @@ def square(
 
 
 def write(
-    axes: Any, place: tuple[float, float], text: str, size: int, colour: str = INK, **style: Any
+    axes: Any, position: tuple[float, float], text: str, size: int, colour: str = INK, **style: Any
 ) -> None:
     """Write centred text; `$` would begin mathematics."""
     centred = {"ha": "center", "va": "center", "parse_math": False}
-    axes.text(*place, text, fontsize=size, color=colour, **centred, **style)
+    axes.text(*position, text, fontsize=size, color=colour, **centred, **style)
 
 
 def save(figure: Any, name: str) -> None:

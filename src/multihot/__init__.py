@@ -1,4 +1,4 @@
-"""Train, decide, evaluate and use multi-label text classifiers on BERT-like encoders.
+"""Train, tune, evaluate and apply multi-label text classifiers on BERT-like encoders.
 
 Names are imported when they are first used, so that `import multihot` costs nothing.
 """
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from multihot.core.labels import LabelMatrix, LabelSpace
     from multihot.core.options import DataOptions, TrainOptions
     from multihot.core.pretrain_options import PretrainOptions
-    from multihot.data.examples import Examples, read_examples
+    from multihot.data.examples import Examples
+    from multihot.data.labelled_file import read_examples
     from multihot.data.split_report import SplitReport
     from multihot.data.union import union_of
     from multihot.errors import MultihotError
@@ -77,7 +78,7 @@ _HOMES = {
     "fill_mask": "multihot.inference.masked_lm",
     "next_sentence": "multihot.inference.masked_lm",
     "pretrain": "multihot.workflows.pretrain",
-    "read_examples": "multihot.data.examples",
+    "read_examples": "multihot.data.labelled_file",
     "split": "multihot.workflows.split",
     "union_of": "multihot.data.union",
 }

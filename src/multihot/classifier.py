@@ -1,6 +1,6 @@
-"""The scikit-learn shaped class: options in the constructor, workflows as methods.
+"""The scikit-learn estimator: options in the constructor, workflows as methods.
 
-It works inside `GridSearchCV` and `Pipeline` by duck typing; nothing is inherited.
+It works inside `GridSearchCV` and `Pipeline` by duck typing, without a base class.
 
 Letters: `N` texts, `L` labels.
 """
@@ -39,7 +39,7 @@ __all__ = ["MultiLabelClassifier", "as_json", "classifier_tags", "not_fitted"]
 
 
 def as_json(name: str, table: Mapping[str, str]) -> str:
-    """Return a parameter that is a table as recipes hold it; raise `OptionError` where JSON cannot."""
+    """Return a mapping parameter as the JSON that recipes hold; raise `OptionError` if impossible."""
     try:
         return json.dumps(dict(table))
     except TypeError as error:
@@ -79,16 +79,16 @@ class MultiLabelClassifier:
     objective
         `ObjectiveOptions` or a mapping such as `{"loss": "zlpr"}`.
     start_from
-        Folder of a finished model to go on training, instead of `encoder`.
+        Folder of a finished model to fine-tune further, instead of `encoder`.
     listener
-        Receives sentences and progress; default: silence.
+        Receives messages and progress; default: silent.
 
     Attributes
     ----------
     classes_
         *Shape:* (L,), str. Label names in column order; set by `fit` and `load`.
     thresholds_
-        `{label name: threshold}`; fitted on validation rows, never on those given to `evaluate`.
+        `{label name: threshold}`; fitted on validation rows, never on the rows of `evaluate`.
     validation_report_
         `Report` on the validation rows, or out of fold; set by `fit`.
     """
@@ -140,7 +140,7 @@ class MultiLabelClassifier:
         start_from: str | os.PathLike[str] | None = None,
         listener: Listener | None = None,
     ) -> None:
-        # scikit-learn wants every parameter as an attribute of its name, unchanged.
+        # scikit-learn expects every parameter as an attribute of its name, unchanged.
         vars(self).update({k: v for k, v in locals().items() if k != "self"})
 
     def fit(
@@ -161,15 +161,15 @@ class MultiLabelClassifier:
             N strings.
         y
             A `LabelMatrix`, N lists of label names (`None` = unlabelled), or an array of *shape*
-            (N, L) whose column names are `classes`: 0, 1, fractions between (shares of annotators),
+            (N, L) whose column names are `classes`: 0, 1, fractions (of annotators),
             and for unknown NaN, None or -1.
         validation
-            Rows that choose the epoch and fit the thresholds: `Examples` or (texts, labels).
+            Rows that select the epoch and fit the thresholds: `Examples` or (texts, labels).
             Without it a stratified part of the N texts is set aside, or each of `folds` in turn.
         classes
             Label names: of the array's columns, or the ones allowed in lists of names.
         sample_weight
-            *Shape:* (N,), at least 0: what each text counts in training; default 1.
+            *Shape:* (N,), at least 0: weight of each text in training; default 1.
         output
             Folder for the model, also kept when the run is interrupted; default: temporary.
         """
@@ -179,13 +179,13 @@ class MultiLabelClassifier:
         space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
         training = as_examples(X, y, space, "the training data", sample_weight=sample_weight)
         assert training.labels is not None
-        held_out = as_validation(validation, training.labels.space)
+        validation_rows = as_validation(validation, training.labels.space)
         folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
-        if output is None:  # the files live as long as this object may save them
+        if output is None:  # the files must live as long as this object, which may save them
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.validation_report_ = train(
             training,
-            held_out,
+            validation_rows,
             self._options(),
             folder,
             start_from=Path(self.start_from) if self.start_from is not None else None,
@@ -196,7 +196,7 @@ class MultiLabelClassifier:
         return self
 
     def predict(self, X: Iterable[str]) -> list[list[str]] | npt.NDArray[np.int64]:
-        """Return the labels of N texts, in the form that `fit` was given them.
+        """Return the labels of N texts, in the form that was passed to `fit`.
 
         Lists of names; after fitting on an array, an array of 0/1, *shape* (N, L), int64.
         """
@@ -207,7 +207,7 @@ class MultiLabelClassifier:
         return decision.names(scores)
 
     def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float32]:
-        """Return the probability of every label on its own; rows do not sum to one.
+        """Return the independent probability of every label; rows do not sum to one.
 
         *Shape:* (N, L), float32, columns in the order of `classes_`.
         """
@@ -219,7 +219,7 @@ class MultiLabelClassifier:
         return evaluate(predictor, as_examples(X, y, predictor.space, "the given rows"))
 
     def score(self, X: Iterable[str], y: Any) -> float:
-        """Return what the model reaches of its goal (larger is better), NaN where undefined."""
+        """Return the value of the model's goal (larger is better), NaN where undefined."""
         predictor = self._predictor()
         labels = as_examples(X, y, predictor.space, "the given rows").labels
         assert labels is not None
@@ -238,7 +238,7 @@ class MultiLabelClassifier:
         empty_set_rule: str | None = None,
         costs: Costs | None = None,
     ) -> Redecision:
-        """Fit the decision again on N new texts: as `multihot.workflows.decide`, and `thresholds.json` is written."""
+        """Refit the decision on N new texts, as `multihot.decide`, and write `thresholds.json`."""
         predictor = self._predictor()
         result = decide(
             predictor,
@@ -258,7 +258,7 @@ class MultiLabelClassifier:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
-        """Load a model folder; a later `fit` on the result goes on training that model."""
+        """Load a model folder; a later `fit` on the result fine-tunes that model further."""
         predictor = Predictor.load(Path(folder), device=device)
         decision = predictor.decision
         loaded = cls(
@@ -271,7 +271,7 @@ class MultiLabelClassifier:
         return loaded
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters, as scikit-learn asks for them."""
+        """Return the constructor's parameters, as in scikit-learn."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> MultiLabelClassifier:
@@ -284,19 +284,19 @@ class MultiLabelClassifier:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """Say what this is to scikit-learn: a multi-label classifier of strings."""
+        """Return scikit-learn's tags: a multi-label classifier of strings."""
         return classifier_tags()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
     def __repr__(self) -> str:
-        words = [
+        changed = [
             f"{name}={getattr(self, name)!r}"
             for name, parameter in inspect.signature(type(self)).parameters.items()
             if getattr(self, name) != parameter.default
         ]
-        return f"MultiLabelClassifier({', '.join(words)})"
+        return f"MultiLabelClassifier({', '.join(changed)})"
 
     def _adopt(self, predictor: Predictor, *, predicts_matrix: bool = False) -> None:
         self._fitted = predictor
@@ -321,7 +321,7 @@ class MultiLabelClassifier:
             values["label_descriptions"] = as_json("label_descriptions", texts)
         if not isinstance(values["objective"], Mapping):
             values["objective"] = to_plain(self.objective or ObjectiveOptions())
-        # A grid of parameters is often a numpy array, whose numbers are not Python's.
+        # A parameter grid is often a numpy array, whose scalars are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
         return build_options(TrainOptions, plain)
 

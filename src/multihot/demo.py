@@ -7,7 +7,8 @@ from pathlib import Path
 
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.evaluation.report import Report
 from multihot.inference.predictor import Prediction, Predictor
 from multihot.workflows.baseline import baseline_report

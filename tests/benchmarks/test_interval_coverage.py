@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from interval_coverage import covered
+
+pytestmark = pytest.mark.slow
 
 
 def test_intervals_hold_the_truth_about_95_times_in_100() -> None:

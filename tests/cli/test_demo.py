@@ -8,7 +8,7 @@ import pytest
 
 from multihot import demo
 from multihot.cli.main import main
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.inference.artifact import load_artifact
 
 
@@ -21,6 +21,7 @@ def quick_demo(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "run_demo", functools.partial(demo.run_demo, options=options))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_demo")
 def test_the_demo_trains_compares_predicts_and_replaces_its_own_folder(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

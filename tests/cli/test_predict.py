@@ -14,7 +14,7 @@ import pytest
 from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.cli.main import main
 from multihot.core.options import DataOptions
-from multihot.data.examples import stream_texts
+from multihot.data.text_stream import stream_texts
 
 OURS = ["predicted_labels", "truncated", *(f"score_{label}" for label in LABELS)]
 

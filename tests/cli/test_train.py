@@ -262,6 +262,7 @@ def test_an_interrupted_run_resumes_only_with_the_same_options_and_data(
     assert [json.loads(line)["epoch"] for line in lines] == [1] * len(lines)
 
 
+@pytest.mark.slow
 def test_two_files_with_different_labels_train_as_one(
     tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

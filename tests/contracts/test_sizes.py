@@ -9,22 +9,15 @@ from contracts.sources import PACKAGE, ROOT, modules, parsed
 
 MAX_LAYERS = 12
 MAX_ROOT_MODULES = 8
-MAX_MODULES = 173
+MAX_MODULES = 180  # to become 165
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
-MAX_STORY_LINES = 100
 
 LONGER_FILES = {
     "multihot.data.array_store": "two stores of mapped arrays, to become one",
 }
 """Dotted name and reason."""
-
-LONGER_FUNCTIONS = {
-    "multihot.workflows.train.train": "the whole story of a run, one line for each part of it",
-    "multihot.workflows.pretrain.pretrain": "the same for pretraining",
-}
-"""Dotted name and reason; at most one per package, where a whole story is told."""
 
 
 def _functions() -> dict[str, int]:
@@ -51,14 +44,9 @@ def test_no_file_is_longer_than_400_lines() -> None:
 
 
 def test_no_function_is_longer_than_60_lines() -> None:
-    long = {name: size for name, size in _functions().items() if size > MAX_FUNCTION_LINES}
+    sizes = _functions()
 
-    assert {
-        name: size
-        for name, size in long.items()
-        if name not in LONGER_FUNCTIONS or size > MAX_STORY_LINES
-    } == {}
-    assert set(LONGER_FUNCTIONS) - set(long) == set(), "short enough now: delete them from the list"
+    assert {name: size for name, size in sizes.items() if size > MAX_FUNCTION_LINES} == {}
 
 
 def test_the_package_has_few_layers_and_few_modules() -> None:

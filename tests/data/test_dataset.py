@@ -22,8 +22,8 @@ from multihot.data.dataset import (
     label_space,
     with_validation,
 )
-from multihot.data.examples import Examples, read_examples
-from multihot.data.labelled_file import open_labelled
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.data.tokens import load_tokenizer
 from multihot.data.union import open_union
 from multihot.errors import DataError, LabelError

@@ -1,9 +1,8 @@
-"""Repeats and leaks: what counts as the same text, and when its labels conflict."""
+"""Duplicates and leaks: which texts count as the same, and when their labels conflict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,22 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.core.options import DataOptions
-from multihot.data.duplicates import find_leaks, find_repeats, group_rows, normalised
-from multihot.data.examples import Examples
+from multihot.data.duplicates import (
+    LabelledTexts,
+    find_duplicates,
+    find_leaks,
+    normalised,
+    rows_by_text,
+)
+from multihot.data.label_bits import LabelBits
 
 SPACE = LabelSpace(("joy", "anger"))
 NAN = float("nan")
 
 
-def examples_of(
+def labelled(
     texts: Sequence[str], values: Sequence[Sequence[float]], source: str = "a.csv"
-) -> Examples:
+) -> LabelledTexts:
     labels = LabelMatrix(SPACE, np.array(values, dtype=np.float32).reshape(-1, 2))
-    numbers = list(range(2, len(texts) + 2))
-    return Examples(
-        list(texts), labels, [str(n) for n in numbers], source, DataOptions(), (), numbers
-    )
+    return LabelledTexts(source, texts, np.arange(2, len(texts) + 2), LabelBits.from_matrix(labels))
 
 
 @pytest.mark.parametrize(
@@ -60,42 +61,33 @@ def test_only_a_blank_text_is_normalised_to_nothing(text: str) -> None:
     assert bool(normalised(text)) == bool(text.strip())
 
 
-def test_repeats_count_texts_and_their_further_rows() -> None:
+def test_duplicates_count_texts_and_the_rows_that_repeat_them() -> None:
     texts = ["a b", "A b!", "a b", "c", "d", "d"]
-    examples = examples_of(texts, [[1, 0]] * 6)
+    file = labelled(texts, [[1, 0]] * 6)
 
-    equal = find_repeats(examples, group_rows(texts))
-    alike = find_repeats(examples, group_rows(texts, normalised))
+    exact = find_duplicates(file, rows_by_text(texts))
+    near = find_duplicates(file, rows_by_text(texts, normalised))
 
-    assert (equal.texts, equal.rows, equal.conflicting) == (2, 2, 0)
-    assert (alike.texts, alike.rows, alike.conflicting) == (2, 3, 0)
-
-
-def test_without_labels_nothing_conflicts() -> None:
-    examples = replace(examples_of(["x", "x"], [[1, 0], [0, 1]]), labels=None)
-
-    found = find_repeats(examples, group_rows(examples.texts))
-
-    assert (found.texts, found.conflicting) == (1, 0)
-    assert found.examples[0].occurrences[0].labels == ()
+    assert (exact.texts, exact.rows, exact.conflicting) == (2, 2, 0)
+    assert (near.texts, near.rows, near.conflicting) == (2, 3, 0)
 
 
-def test_blank_texts_are_no_repeats() -> None:
+def test_blank_texts_are_no_duplicates() -> None:
     texts = ["", "  ", "\t", ""]
 
-    assert group_rows(texts, normalised) == {}
+    assert rows_by_text(texts, normalised) == {}
 
 
-def test_conflicting_repeats_name_lines_and_labels_and_come_first() -> None:
+def test_conflicting_duplicates_name_lines_and_labels_and_come_first() -> None:
     texts = ["same", "same", "other", "Other"]
-    examples = examples_of(texts, [[1, 0], [1, 0], [1, 0], [0, 1]])
+    file = labelled(texts, [[1, 0], [1, 0], [1, 0], [0, 1]])
 
-    found = find_repeats(examples, group_rows(texts, normalised))
+    duplicates = find_duplicates(file, rows_by_text(texts, normalised))
 
-    first, second = found.examples
-    assert found.conflicting == 1
+    first, second = duplicates.examples
+    assert duplicates.conflicting == 1
     assert (first.text, first.rows, first.conflicting) == ("other", 2, True)
-    assert [(one.source, one.line, one.labels) for one in first.occurrences] == [
+    assert [(row.source, row.line, row.labels) for row in first.occurrences] == [
         ("a.csv", 4, ("joy",)),
         ("a.csv", 5, ("anger",)),
     ]
@@ -110,27 +102,29 @@ def test_conflicting_repeats_name_lines_and_labels_and_come_first() -> None:
         ([[1, NAN], [1, 1]], 0),
         ([[NAN, NAN], [1, 1]], 0),
         ([[1, NAN], [0, NAN]], 1),
+        ([[1, 0.5], [1, 0.2]], 0),
+        ([[1, 0.8], [1, 0.2]], 1),
     ],
 )
 def test_an_unknown_cell_conflicts_with_nothing(
     values: list[list[float]], conflicting: int
 ) -> None:
-    examples = examples_of(["x", "x"], values)
+    file = labelled(["x", "x"], values)
 
-    found = find_repeats(examples, group_rows(examples.texts))
+    duplicates = find_duplicates(file, rows_by_text(file.texts))
 
-    assert (found.texts, found.conflicting) == (1, conflicting)
+    assert (duplicates.texts, duplicates.conflicting) == (1, conflicting)
 
 
 def test_leaks_count_rows_of_the_second_file() -> None:
-    first = examples_of(["a", "b", "c"], [[1, 0]] * 3)
-    second = examples_of(["x", "A", "a!", "b"], [[1, 0], [1, 0], [0, 0], [1, 0]], "b.csv")
-    groups = [group_rows(one.texts, normalised) for one in (first, second)]
+    first = labelled(["a", "b", "c"], [[1, 0]] * 3)
+    second = labelled(["x", "A", "a!", "b"], [[1, 0], [1, 0], [0, 0], [1, 0]], "b.csv")
+    groups = [rows_by_text(one.texts, normalised) for one in (first, second)]
 
-    found = find_leaks(first, groups[0], second, groups[1])
+    duplicates = find_leaks(first, groups[0], second, groups[1])
 
-    assert (found.texts, found.rows, found.conflicting) == (2, 3, 1)
-    assert [(one.source, one.line) for one in found.examples[0].occurrences] == [
+    assert (duplicates.texts, duplicates.rows, duplicates.conflicting) == (2, 3, 1)
+    assert [(row.source, row.line) for row in duplicates.examples[0].occurrences] == [
         ("a.csv", 2),
         ("b.csv", 3),
         ("b.csv", 4),
@@ -138,10 +132,10 @@ def test_leaks_count_rows_of_the_second_file() -> None:
 
 
 def test_a_text_with_very_many_rows_shows_the_first_and_the_last() -> None:
-    examples = examples_of(["x"] * 1000, [[1, 0]] * 1000)
+    file = labelled(["x"] * 1000, [[1, 0]] * 1000)
 
-    (repeated,) = find_repeats(examples, group_rows(examples.texts)).examples
+    (duplicated,) = find_duplicates(file, rows_by_text(file.texts)).examples
 
-    assert repeated.rows == 1000
-    assert len(repeated.occurrences) == 50
-    assert repeated.occurrences[-1].line == 1001
+    assert duplicated.rows == 1000
+    assert len(duplicated.occurrences) == 50
+    assert duplicated.occurrences[-1].line == 1001

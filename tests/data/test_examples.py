@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.examples import portable, read_examples
+from multihot.data.examples import portable
+from multihot.data.labelled_file import read_examples
 from multihot.errors import DataError, OptionError
 
 OFFICIAL = (
@@ -139,7 +140,7 @@ def test_unknown_cells_of_label_columns_are_counted(tmp_path: Path) -> None:
 def test_labels_that_are_never_zero_are_noted(tmp_path: Path) -> None:
     examples = read_examples(written(tmp_path, "t.csv", "text,joy,love\na,1,-1\nb,-1,1\n"))
 
-    assert "if -1 means 'has it not', write 0" in said(examples)
+    assert "No label cell is 0: if -1 means negative (absent), write 0" in said(examples)
 
 
 def test_json_columns_of_values_are_read(tmp_path: Path) -> None:

@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data import labelled_file
-from multihot.data.examples import Examples, portable, read_examples
-from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.readers import text_encoding as encoding
+from multihot.data.examples import Examples, portable
+from multihot.data.labelled_file import LabelledFile, ReadLimits, open_labelled, read_examples
 from multihot.errors import DataError, OptionError
 
 
@@ -267,11 +265,8 @@ def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_memory_does_not_grow_with_the_rows(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(labelled_file, "_CHECKED_ROWS", 64)
-    monkeypatch.setattr(encoding, "_CHUNK_BYTES", 4096)
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, kind: str) -> None:
+    limits = ReadLimits(batch_rows=64, block_bytes=4096)
 
     def peak(num_rows: int) -> int:
         path = tmp_path / f"{num_rows}.{kind}"
@@ -283,7 +278,10 @@ def test_memory_does_not_grow_with_the_rows(
                 handle.write(f"{text},{has_joy},1\n" if kind == "csv" else f"{line}\n")
         tracemalloc.start()
         try:
-            assert sum(len(chunk) for chunk in open_labelled(path).chunks(64)) == num_rows
+            assert (
+                sum(len(chunk) for chunk in open_labelled(path, limits=limits).chunks(64))
+                == num_rows
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

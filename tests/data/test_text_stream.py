@@ -12,7 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from multihot.core.options import DataOptions
-from multihot.data.examples import TextRow, portable, read_examples, stream_texts
+from multihot.data.examples import portable
+from multihot.data.labelled_file import read_examples
+from multihot.data.text_stream import TextRow, stream_texts
 from multihot.errors import DataError, OptionError
 
 

@@ -250,6 +250,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         store_rows(tmp_path / "file" / "tokens", KEY, chunks())
 
 
+@pytest.mark.slow
 def test_writing_takes_memory_for_one_chunk_only(tmp_path: Path) -> None:
     alive: list[int] = []
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.examples import Examples, portable, read_examples
-from multihot.data.labelled_file import open_labelled
+from multihot.data.examples import Examples, portable
+from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.data.union import open_union, union_of
 from multihot.errors import DataError
 

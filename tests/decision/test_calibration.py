@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelSpace
-from multihot.decision.calibration import LEAST_SUPPORT, METHODS, Calibration, fit_calibration
+from multihot.core.numeric import sigmoid
+from multihot.core.options import CALIBRATIONS
+from multihot.decision.calibration import LEAST_SUPPORT, Calibration, fit_calibration
 from multihot.decision.calibrators import isotonic_blocks, isotonic_map
-from multihot.decision.rules import sigmoid
 from multihot.errors import ArtifactError
 
 Array = npt.NDArray[Any]
 LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 NAMES = ("a", "b")
+METHODS = CALIBRATIONS[1:]
 SPACE = LabelSpace(NAMES)
 
 

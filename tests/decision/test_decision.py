@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.core.options import EMPTY_SET_RULES, GOALS
-from multihot.decision.calibration import METHODS
+from multihot.core.options import CALIBRATIONS, EMPTY_SET_RULES, GOALS
 from multihot.decision.decision import KINDS, Decision, rows_fitted
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.objective import goal_value
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
@@ -41,11 +40,12 @@ def rows(seed: int = 0) -> tuple[Array, LabelMatrix]:
     return logits, LabelMatrix(SPACE, truth)
 
 
-def fitted(thresholds: str | float = "per_label", goal: str = "jaccard") -> Decision:
-    logits, labels = rows()
-    return fit_decision(
-        SPACE, logits, labels, goal=goal, thresholds=thresholds, source="dev.csv", texts=TEXTS
-    )
+def fitted(
+    thresholds: str | float = "per_label", goal: str = "jaccard", labels: LabelMatrix | None = None
+) -> Decision:
+    logits, drawn = rows()
+    some = FittingRows.of_labels(SPACE, logits, labels or drawn, TEXTS)
+    return fit(SPACE, some, DecisionOptions(goal, thresholds), source="dev.csv").decision
 
 
 def fixed(*thresholds: float) -> Decision:
@@ -120,31 +120,19 @@ def test_a_given_number_is_used_as_it_is_and_nothing_counts_as_fitted() -> None:
 
 
 def test_labels_are_matched_to_the_columns_by_name() -> None:
-    logits, labels = rows()
+    _, labels = rows()
     order = [2, 0, 1]
     shuffled = LabelMatrix(
         LabelSpace(tuple(SPACE.names[column] for column in order)), labels.values[:, order]
     )
 
-    decision = fit_decision(
-        SPACE,
-        logits,
-        shuffled,
-        goal="jaccard",
-        thresholds="per_label",
-        source="dev.csv",
-        texts=TEXTS,
-    )
-
-    assert decision == fitted()
+    assert fitted(labels=shuffled) == fitted()
 
 
 def test_without_any_positive_the_thresholds_stay_at_a_half_and_the_goal_is_unknown() -> None:
     labels = LabelMatrix(SPACE, np.zeros((40, 3), np.float32))
 
-    decision = fit_decision(
-        SPACE, rows()[0], labels, goal="jaccard", thresholds="global", source="", texts=TEXTS
-    )
+    decision = fitted("global", labels=labels)
 
     assert decision.thresholds == (0.5, 0.5, 0.5)
     assert (decision.fitted_on.goal_value, decision.fitted_on.goal_value_at_half) == (None, None)
@@ -171,9 +159,7 @@ def test_rows_and_columns_that_do_not_fit_are_refused() -> None:
     logits, labels = rows()
 
     with pytest.raises(LabelError, match="40 rows of logits, 40 of labels and 39 texts"):
-        fit_decision(
-            SPACE, logits, labels, goal="jaccard", thresholds=0.5, source="", texts=TEXTS[1:]
-        )
+        FittingRows.of_labels(SPACE, logits, labels, TEXTS[1:])
     with pytest.raises(LabelError, match=r"The logits have shape \(40, 2\); expected \(texts, 3\)"):
         fitted().scores(logits[:, :2])
     with pytest.raises(LabelError, match=r"The scores have shape \(3,\)"):
@@ -284,7 +270,7 @@ def test_the_schema_allows_exactly_the_goals_and_kinds_of_the_code() -> None:
     )
     assert tuple(properties["threshold_kind"]["anyOf"][0]["enum"]) == KINDS
     assert tuple(properties["empty_set_rule"]["enum"]) == EMPTY_SET_RULES
-    assert tuple(SCHEMA["$defs"]["calibration"]["properties"]["method"]["enum"]) == METHODS
+    assert tuple(SCHEMA["$defs"]["calibration"]["properties"]["method"]["enum"]) == CALIBRATIONS[1:]
 
 
 def test_rows_that_fitted_the_decision_are_recognised() -> None:

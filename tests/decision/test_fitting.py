@@ -1,4 +1,4 @@
-"""Fitting on held-out rows: shrinkage, rules for empty sets, ranks, honest gains."""
+"""Fitting a decision: shrinkage, rules for empty sets, ranks, gains on rows that did not fit it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multihot.core.goals import parse_goal
-from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import Choices, at_half, fit_choices, fit_decision, fit_rows
-from multihot.decision.fold_assignment import assign_folds
+from multihot.decision.fitting import DecisionOptions, FittingRows, at_half, fit
+from multihot.decision.fold_assignment import hashed_folds
 from multihot.decision.objective import decided_value, goal_value
 from multihot.decision.regularized_thresholds import STRENGTHS, blend, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label
@@ -40,14 +40,13 @@ FITTED_GOALS = (
 )
 
 
-def rows(seed: int = 0, num_rows: int = 120) -> tuple[Array, LabelMatrix, Array]:
-    """Return logits, labels and hashes."""
+def rows(seed: int = 0, num_rows: int = 120) -> FittingRows:
     generator = np.random.default_rng(seed)
     truth = (generator.random((num_rows, 4)) < SHARES).astype(np.float32)
     logits = (generator.normal(size=truth.shape) * 1.5 - 2 + 2.5 * truth).astype(np.float32)
     truth[generator.random(truth.shape) < 0.05] = np.nan
-    labels = LabelMatrix(SPACE, truth)
-    return logits, labels, row_hashes([f"text {n} of {seed}" for n in range(num_rows)], labels)
+    texts = [f"text {n} of {seed}" for n in range(num_rows)]
+    return FittingRows.of_labels(SPACE, logits, LabelMatrix(SPACE, truth), texts)
 
 
 @LAWS
@@ -61,23 +60,21 @@ def rows(seed: int = 0, num_rows: int = 120) -> tuple[Array, LabelMatrix, Array]
 def test_a_fitted_decision_never_hurts_its_goal_on_the_rows_that_fitted_it(
     seed: int, goal: str, thresholds: str, calibration: str, rule: str
 ) -> None:
-    logits, labels, hashes = rows(seed, 60)
+    some = rows(seed, 60)
 
-    fit = fit_rows(
-        SPACE, logits, labels.values, hashes, Choices(goal, thresholds, calibration, rule)
-    )
+    decision = fit(SPACE, some, DecisionOptions(goal, thresholds, calibration, rule)).decision
 
-    decision, scores = fit.decision, fit.decision.scores(logits)
-    reached = decision.goal_value(scores, labels.values)
-    assert reached >= at_half(decision).goal_value(scores, labels.values) - EQUAL
+    scores = decision.scores(some.logits)
+    reached = decision.goal_value(scores, some.truth)
+    assert reached >= at_half(decision).goal_value(scores, some.truth) - EQUAL
 
 
 @LAWS
 @given(st.integers(0, 10**6), st.sampled_from(FITTED_GOALS))
 def test_shrunk_thresholds_are_never_worse_than_both_ends(seed: int, goal: str) -> None:
-    logits, labels, hashes = rows(seed, 60)
-    scores = at_half(Decision(SPACE, (0.5,) * 4, goal, "fixed")).scores(logits)
-    truth, folds = labels.values, assign_folds(hashes, labels.values == 1, 5)
+    some = rows(seed, 60)
+    scores, truth = Decision(SPACE, (0.5,) * 4, goal, "fixed").scores(some.logits), some.truth
+    folds = hashed_folds(some.hashes, truth == 1, 5)
     measured = parse_goal(goal).of_each_label()
 
     def cross_fitted(strength: float) -> float:
@@ -86,8 +83,8 @@ def test_shrunk_thresholds_are_never_worse_than_both_ends(seed: int, goal: str) 
             part = scores[folds != fold], truth[folds != fold]
             own, common = fit_per_label(*part, goal), fit_global(*part, goal)
             support = (part[1] == 1).sum(axis=0)
-            held_out = folds == fold
-            decided[held_out] = scores[held_out] >= blend(own, common, support, strength)
+            test_fold = folds == fold
+            decided[test_fold] = scores[test_fold] >= blend(own, common, support, strength)
         return decided_value(decided, truth, measured)
 
     thresholds, strength = fit_shrunk(scores, truth, goal, folds)
@@ -119,20 +116,13 @@ def test_support_decides_how_far_a_threshold_is_pulled() -> None:
 def test_the_order_of_rows_and_labels_changes_nothing(
     goal: str, thresholds: str, calibration: str
 ) -> None:
-    logits, labels, hashes = rows(3)
-    generator = np.random.default_rng(0)
-    order, columns = generator.permutation(len(labels)), [2, 0, 3, 1]
+    some, columns = rows(3), [2, 0, 3, 1]
+    moved = some.take(np.random.default_rng(0).permutation(len(some)))
+    moved = FittingRows(moved.logits[:, columns], moved.truth[:, columns], moved.hashes)
     space = LabelSpace(tuple(SPACE.names[column] for column in columns))
-    choices = Choices(goal, thresholds, calibration)
+    options = DecisionOptions(goal, thresholds, calibration)
 
-    one = fit_rows(SPACE, logits, labels.values, hashes, choices)
-    other = fit_rows(
-        space,
-        logits[order][:, columns],
-        labels.values[order][:, columns],
-        hashes[order],
-        choices,
-    )
+    one, other = fit(SPACE, some, options), fit(space, moved, options)
 
     again = dict(zip(space.names, other.decision.thresholds, strict=True))
     assert again == dict(zip(SPACE.names, one.decision.thresholds, strict=True))
@@ -141,25 +131,20 @@ def test_the_order_of_rows_and_labels_changes_nothing(
 
 @pytest.mark.parametrize("thresholds", ["global", "per_label", "shrunk"])
 def test_scores_of_unknown_cells_change_nothing(thresholds: str) -> None:
-    logits, labels, hashes = rows(4)
-    changed = np.where(np.isnan(labels.values), np.float32(9), logits)
-    choices = Choices("jaccard", thresholds, "platt")
+    some = rows(4)
+    changed = replace(some, logits=np.where(np.isnan(some.truth), np.float32(9), some.logits))
+    options = DecisionOptions("jaccard", thresholds, "platt")
 
-    one, other = (fit_rows(SPACE, x, labels.values, hashes, choices) for x in (logits, changed))
-
-    assert one == other
+    assert fit(SPACE, some, options) == fit(SPACE, changed, options)
 
 
 def test_soft_labels_count_as_what_they_decide_for() -> None:
-    logits, labels, hashes = rows(5)
-    soft = LabelMatrix(SPACE, np.where(labels.values == 1, np.float32(0.7), labels.values))
-    choices = Choices("macro_f1", "per_label")
+    some = rows(5)
+    soft = LabelMatrix(SPACE, np.where(some.truth == 1, np.float32(0.7), some.truth))
 
-    hard, fitted = (
-        fit_choices(SPACE, logits, one, hashes, choices, source="") for one in (labels, soft)
-    )
+    found = FittingRows.of_labels(SPACE, some.logits, soft, [""] * len(some))
 
-    assert hard == fitted
+    assert np.array_equal(found.truth, some.truth, equal_nan=True)
 
 
 def test_at_least_one_gives_the_label_nearest_to_its_threshold_by_logits() -> None:
@@ -178,10 +163,7 @@ def test_at_least_one_gives_the_label_nearest_to_its_threshold_by_logits() -> No
 
 
 def test_top_k_takes_the_highest_scores_and_of_equals_the_first() -> None:
-    logits, labels, _ = rows(6)
-    decision = fit_decision(
-        SPACE, logits, labels, goal="top_k=2", thresholds="global", source="", texts=[""] * 120
-    )
+    decision = fit(SPACE, rows(6), DecisionOptions("top_k=2"), source="").decision
 
     assert (decision.kind, decision.thresholds) == ("top_k", (0.0,) * 4)
     scores = np.array([[0.1, 0.3, 0.3, 0.3], [0.9, 0.0, 0.0, 0.0]], np.float32)
@@ -194,12 +176,11 @@ def test_top_k_takes_the_highest_scores_and_of_equals_the_first() -> None:
 
 
 def test_what_cannot_be_reached_is_said_with_the_labels() -> None:
-    logits, labels, hashes = rows(7)
-
-    logits[:, 1] *= -1
+    some = rows(7)
+    some.logits[:, 1] *= -1
 
     def notes(goal: str, thresholds: str) -> tuple[str, ...]:
-        return fit_rows(SPACE, logits, labels.values, hashes, Choices(goal, thresholds)).notes
+        return fit(SPACE, some, DecisionOptions(goal, thresholds)).notes
 
     assert notes("precision>=0.05", "per_label") == ()
     (note,) = notes("precision>=0.999", "per_label")
@@ -208,32 +189,32 @@ def test_what_cannot_be_reached_is_said_with_the_labels() -> None:
         in note
     )
     assert "anger" in note
-    flat = np.zeros_like(logits)
-    (note,) = fit_rows(SPACE, flat, labels.values, hashes, Choices("precision>=0.9")).notes
+    flat = replace(some, logits=np.zeros_like(some.logits))
+    (note,) = fit(SPACE, flat, DecisionOptions("precision>=0.9")).notes
     assert "No threshold reaches a precision of 0.9 on these rows; the nearest reaches 0." in note
 
 
-def test_choices_that_do_not_fit_are_refused() -> None:
+def test_options_that_do_not_fit_are_refused() -> None:
     with pytest.raises(
         OptionError, match="'thresholds' is 'tuned'; expected global, per_label, sh"
     ):
-        Choices("jaccard", "tuned")
+        DecisionOptions("jaccard", "tuned")
     with pytest.raises(OptionError, match=r"takes labels by rank, and thresholds=0.5 is a number"):
-        Choices("top_k=1", 0.5)
+        DecisionOptions("top_k=1", 0.5)
     with pytest.raises(OptionError, match="'calibration' is 'magic'; expected one of none, temp"):
-        Choices("jaccard", "global", "magic")
+        DecisionOptions("jaccard", "global", "magic")
     with pytest.raises(OptionError, match="'goal' is 'f1'; expected one of"):
-        Choices("f1")
+        DecisionOptions("f1")
 
 
 @pytest.mark.parametrize("thresholds", ["global", "per_label", "shrunk", 0.4])
 @pytest.mark.parametrize("goal", ["jaccard", "cost=1:3"])
 def test_json_keeps_calibration_costs_and_report(goal: str, thresholds: str | float) -> None:
-    logits, labels, hashes = rows(8)
+    some = rows(8)
     costs = {"joy": (1.0, 9.0)} if goal.startswith("cost") else None
-    choices = Choices(goal, thresholds, "platt", "abstain", costs)
-    decision = fit_choices(SPACE, logits, labels, hashes, choices, source="dev.csv")
-    decision = with_report(decision, logits, labels.values, hashes, choices)
+    options = DecisionOptions(goal, thresholds, "platt", "abstain", costs)
+    decision = fit(SPACE, some, options, source="dev.csv").decision
+    decision = with_report(decision, some, options)
 
     content = json.loads(json.dumps(decision.to_json(), allow_nan=False))
 
@@ -246,13 +227,12 @@ def test_json_keeps_calibration_costs_and_report(goal: str, thresholds: str | fl
 
 
 def test_the_report_is_free_of_optimism_and_does_not_depend_on_the_order_of_rows() -> None:
-    logits, labels, hashes = rows(9, 200)
-    choices = Choices("macro_f1", "per_label")
+    options = DecisionOptions("macro_f1", "per_label")
 
     def fitted(order: Array) -> Decision:
-        some = logits[order], labels.take(order), hashes[order]
-        decision = fit_choices(SPACE, *some, choices, source="dev.csv")
-        return with_report(decision, some[0], some[1].values, some[2], choices, seed=1)
+        some = rows(9, 200).take(order)
+        decision = fit(SPACE, some, options, source="dev.csv").decision
+        return with_report(decision, some, options, seed=1)
 
     decision = fitted(np.arange(200))
     report = decision.fit_report
@@ -274,11 +254,11 @@ def test_the_report_is_free_of_optimism_and_does_not_depend_on_the_order_of_rows
 def test_noise_gains_nothing_on_rows_that_did_not_fit() -> None:
     gains, seeming = [], []
     for seed in range(6):
-        _, labels, hashes = rows(seed, 150)
-        logits = np.random.default_rng(seed).normal(size=(150, 4)).astype(np.float32)
-        choices = Choices("subset_accuracy", "per_label")
-        decision = fit_choices(SPACE, logits, labels, hashes, choices, source="")
-        report = with_report(decision, logits, labels.values, hashes, choices).fit_report
+        noise = np.random.default_rng(seed).normal(size=(150, 4)).astype(np.float32)
+        some = replace(rows(seed, 150), logits=noise)
+        options = DecisionOptions("subset_accuracy", "per_label")
+        decision = fit(SPACE, some, options, source="").decision
+        report = with_report(decision, some, options).fit_report
         gains.append(report.cross_fitted)
         seeming.append(report.in_sample)
 
@@ -287,14 +267,14 @@ def test_noise_gains_nothing_on_rows_that_did_not_fit() -> None:
 
 @pytest.mark.parametrize("num_rows", [1, 9])
 def test_few_rows_are_fitted_without_a_report(num_rows: int) -> None:
-    logits, labels, hashes = rows(10, num_rows)
-    labels = LabelMatrix(SPACE, np.where(np.isnan(labels.values), 1, labels.values))
-    choices = Choices("jaccard", "shrunk", "isotonic")
+    some = rows(10, num_rows)
+    some = replace(some, truth=np.where(np.isnan(some.truth), np.float32(1), some.truth))
+    options = DecisionOptions("jaccard", "shrunk", "isotonic")
 
-    decision = fit_choices(SPACE, logits, labels, hashes, choices, source="")
+    decision = fit(SPACE, some, options, source="").decision
 
     assert decision.thresholds == (decision.thresholds[0],) * 4
-    assert with_report(decision, logits, labels.values, hashes, choices) == decision
+    assert with_report(decision, some, options) == decision
 
 
 def test_folds_deal_out_label_sets_and_keep_equal_rows_together() -> None:
@@ -303,12 +283,12 @@ def test_folds_deal_out_label_sets_and_keep_equal_rows_together() -> None:
     hashes = generator.integers(0, 2**63, 500).astype(np.uint64)
     hashes[::10], positive[::10] = hashes[0], positive[0]
 
-    folds = assign_folds(hashes, positive, 5)
+    folds = hashed_folds(hashes, positive, 5)
     order, columns = generator.permutation(500), [3, 1, 0, 2]
 
-    assert np.array_equal(assign_folds(hashes[order], positive[order][:, columns], 5), folds[order])
+    assert np.array_equal(hashed_folds(hashes[order], positive[order][:, columns], 5), folds[order])
     assert len(set(folds[::10])) == 1
     alone = np.delete(np.arange(500), np.arange(10, 500, 10))
     shares = [positive[alone][folds[alone] == fold].mean(axis=0) for fold in range(5)]
     assert np.ptp(shares, axis=0).max() < 0.06
-    assert not np.array_equal(assign_folds(hashes, positive, 5, seed=1), folds)
+    assert not np.array_equal(hashed_folds(hashes, positive, 5, seed=1), folds)

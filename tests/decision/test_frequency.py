@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multihot.core.goals import frequency_share, is_fitted, parse_goal, parse_thresholds
-from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import Choices, fit_rows
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.objective import decided_value, goal_value
 from multihot.decision.regularized_thresholds import fit_by_frequency
 from multihot.decision.thresholds import fit_global
@@ -34,10 +34,14 @@ def case(seed: int, num_rows: int = 400) -> tuple[Array, Array]:
     return scores.astype(np.float32), truth.astype(np.float32)
 
 
-def fitted(scores: Array, truth: Array, choices: Choices) -> Decision:
-    logits = np.log(scores / (1 - scores))
-    hashes = row_hashes([str(row) for row in range(len(truth))], LabelMatrix(SPACE, truth))
-    return fit_rows(SPACE, logits.astype(np.float32), truth, hashes, choices).decision
+def fitted(scores: Array, truth: Array, options: DecisionOptions) -> Decision:
+    return fit(SPACE, rows_of(scores, truth), options).decision
+
+
+def rows_of(scores: Array, truth: Array) -> FittingRows:
+    logits = np.log(scores / (1 - scores)).astype(np.float32)
+    texts = [str(row) for row in range(len(truth))]
+    return FittingRows.of_labels(SPACE, logits, LabelMatrix(SPACE, truth), texts)
 
 
 @LAWS
@@ -96,7 +100,7 @@ def test_it_never_hurts_the_goal_on_the_rows_that_fitted_it(
 ) -> None:
     scores, truth = case(seed, 50)
 
-    decision = fitted(scores, truth, Choices(goal, f"by_frequency={share:g}"))
+    decision = fitted(scores, truth, DecisionOptions(goal, f"by_frequency={share:g}"))
 
     reached = decision.goal_value(scores, truth)
     half = decided_value(scores >= 0.5, truth, decision.parsed_goal())
@@ -140,7 +144,7 @@ def test_a_label_that_nobody_has_and_no_positive_at_all() -> None:
 def test_the_kind_is_stored_and_read_again() -> None:
     scores, truth = case(5)
 
-    decision = fitted(scores, truth, Choices("jaccard", "by_frequency=.30"))
+    decision = fitted(scores, truth, DecisionOptions("jaccard", "by_frequency=.30"))
 
     assert decision.kind == "by_frequency=0.3"
     assert Decision.from_json(decision.to_json()) == decision
@@ -149,7 +153,7 @@ def test_the_kind_is_stored_and_read_again() -> None:
 
 @pytest.mark.parametrize("kind", ["by_frequency=abc", "by_frequency=5"])
 def test_a_damaged_file_is_refused(kind: str) -> None:
-    content = fitted(*case(6), Choices("jaccard", "by_frequency=0.3")).to_json()
+    content = fitted(*case(6), DecisionOptions("jaccard", "by_frequency=0.3")).to_json()
 
     with pytest.raises(ArtifactError, match="expected global, per_label, shrunk, by_frequency=T"):
         Decision.from_json({**content, "threshold_kind": kind})
@@ -162,7 +166,7 @@ def test_what_is_no_share_is_refused(words: str) -> None:
     with pytest.raises(OptionError, match=r"expected global, per_label, shrunk, by_frequency=T"):
         parse_thresholds(words)
     with pytest.raises(OptionError, match="'thresholds' is"):
-        Choices("jaccard", words)
+        DecisionOptions("jaccard", words)
 
 
 def test_words_of_thresholds() -> None:
@@ -180,11 +184,10 @@ def test_where_a_half_for_every_label_is_better_it_is_taken_and_said() -> None:
     scores, truth = case(3)
     # A rare label that the scores know nothing of: favouring it only costs.
     scores[:, 2] = np.random.default_rng(0).uniform(0.3, 0.45, len(scores))
-    logits = np.log(scores / (1 - scores)).astype(np.float32)
-    hashes = row_hashes([str(row) for row in range(len(truth))], LabelMatrix(SPACE, truth))
+    rows = rows_of(scores, truth)
 
     much, little = (
-        fit_rows(SPACE, logits, truth, hashes, Choices("micro_f1", f"by_frequency={share}"))
+        fit(SPACE, rows, DecisionOptions("micro_f1", f"by_frequency={share}"))
         for share in (1.0, 0.0)
     )
 

@@ -62,6 +62,7 @@ def test_the_installed_script_is_the_same_command() -> None:
     assert done.stdout == run("--help").stdout
 
 
+@pytest.mark.slow
 def test_from_a_file_to_labels_in_three_commands(tiny_encoder: Path, tmp_path: Path) -> None:
     train = write_jsonl(tmp_path / "train.jsonl")
     dev = write_jsonl(tmp_path / "dev.jsonl", slice(0, 24))
@@ -86,6 +87,7 @@ def test_from_a_file_to_labels_in_three_commands(tiny_encoder: Path, tmp_path: P
     assert [json.loads(line)["labels"] for line in predicted.stdout.splitlines()] == NAMES
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_model(
     tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

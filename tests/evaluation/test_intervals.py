@@ -6,14 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
-from multihot.evaluation.bootstrap import ReplicateSums
+from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
 from multihot.evaluation.intervals import (
     corrected_interval,
     logit_interval,
     percentile_interval,
-    wilson_interval,
 )
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
@@ -21,19 +19,6 @@ from multihot.evaluation.row_statistics import (
     num_statistics,
     row_statistics,
 )
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (3, 9), (40, 40), (500, 1234)])
-def test_wilson_is_that_of_scipy(successes: int, trials: int) -> None:
-    low, high = wilson_interval(successes, trials)
-
-    expected = binomtest(successes, trials).proportion_ci(method="wilson")
-    assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert low <= successes / trials <= high
-
-
-def test_no_trial_has_no_interval() -> None:
-    assert np.isnan(wilson_interval([0, 1], [0, 2])).tolist() == [[True, False]] * 2
 
 
 def test_a_metric_that_never_varies_has_the_interval_of_a_share() -> None:
@@ -91,7 +76,7 @@ def test_intervals_are_those_of_the_ordinary_bootstrap() -> None:
     truth[generator.random(truth.shape) < 0.1] = np.nan
     scores = np.clip(0.3 * np.nan_to_num(truth) + 0.7 * generator.random(truth.shape), 0, 1)
     rows = row_statistics(truth, scores > 0.5, scores.astype(np.float32))
-    sums = ReplicateSums(num_statistics(4), 1000, 0)
+    sums = ReplicateSums(num_statistics(4), 1000, poisson_counts(0))
     sums.update(rows)
     plain = rows[generator.integers(0, 400, (2000, 400))].sum(axis=1)
     drawn = metrics_of_sums(np.concatenate([rows.sum(axis=0)[None], plain]))

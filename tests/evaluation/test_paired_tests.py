@@ -12,7 +12,6 @@ from multihot.evaluation.paired_tests import (
     Difference,
     Differences,
     area_difference,
-    holm,
     student_quantile,
 )
 
@@ -131,6 +130,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
         assert found.rows_needed(0.005, 200) is None
 
 
+@pytest.mark.slow
 def test_p_values_are_even_when_there_is_no_difference() -> None:
     found = []
     for seed in range(60):
@@ -176,12 +176,6 @@ def test_an_area_whose_influences_are_of_other_ranks_has_no_interval() -> None:
 
     assert area_difference(0.9, 0.8, 0.0, [np.zeros(3)], 3) == alone
     assert area_difference(0.9, 0.8, 0.1, [np.zeros(3)], 3) != alone
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx([0.03, 0.06, None, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 @pytest.mark.parametrize(

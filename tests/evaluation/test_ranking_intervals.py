@@ -137,6 +137,7 @@ def test_influences_sum_to_nothing(ranked: Ranked) -> None:
     assert together(ranked(truth, scores)).sum(axis=0) == pytest.approx([0, 0, 0], abs=1e-5)
 
 
+@pytest.mark.slow
 @KINDS
 def test_standard_errors_are_those_of_the_ordinary_bootstrap(ranked: Ranked) -> None:
     truth, scores = rows(300)

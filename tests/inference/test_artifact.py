@@ -19,7 +19,7 @@ from emotions import LABELS
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import ArtifactError, StorageError
 from multihot.inference.artifact import Artifact, is_artifact, load_artifact, save_artifact
 
@@ -33,15 +33,9 @@ def content_of(folder: Path) -> dict[str, Any]:
 def decision(thresholds: str | float = "per_label") -> Decision:
     matrix = LabelMatrix.from_names([["joy"], ["love"], []])
     logits = np.array([[2, -2], [-1, 1], [-3, -3]], dtype=np.float32)
-    return fit_decision(
-        matrix.space,
-        logits,
-        matrix,
-        goal="macro_f1",
-        thresholds=thresholds,
-        source="dev.csv",
-        texts=["a", "b", "c"],
-    )
+    fitted_rows = FittingRows.of_labels(matrix.space, logits, matrix, ["a", "b", "c"])
+    chosen = DecisionOptions("macro_f1", thresholds)
+    return fit(matrix.space, fitted_rows, chosen, source="dev.csv").decision
 
 
 def save(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.errors import InterruptedRunError
-from multihot.training.callbacks import Callbacks, RunState, stop_signals
+from multihot.training import loop
+from multihot.training.callbacks import Callbacks, ProgressReporter, RunState, stop_signals
 from multihot.training.checkpoint import latest_checkpoint, read_state
 from multihot.training.loop import Step, StepResult
 from multihot.training.metrics_log import MetricsLog
@@ -36,49 +42,79 @@ class Recorder(Listener):
         self.updates.append(update)
 
 
-class Run:
-    """A callbacks over a run of `steps_per_epoch` steps an epoch, with given values of the goal."""
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch of four inputs and its number of tokens."""
 
-    def __init__(self, folder: Path, values: list[float | None], **changes: Any) -> None:
+    inputs: Tensor
+    num_tokens: int = 5
+
+
+class Run:
+    """A run of the training loop with constant loss and given validation values of the goal."""
+
+    def __init__(
+        self, folder: Path, values: list[float | None], *, steps_per_epoch: int = 2, **options: Any
+    ) -> None:
         self.listener = Recorder()
-        self.steps_per_epoch = 2
-        given = iter(values)
-        network = toy_network()
-        settings: dict[str, Any] = {
-            "evaluate": lambda: {"micro_f1": next(given), "jaccard": 0.5},
-            "goal": "micro_f1",
-            "patience": None,
-            "checkpoint_steps": 100,
-            "total_steps": self.steps_per_epoch * len(values),
-            "epochs": len(values),
-            "log": MetricsLog(folder / "metrics.jsonl", last_step=0),
-            "listener": self.listener,
-            "state": RunState(),
-        }
         self.checkpoints = folder / "checkpoints"
-        optimizer = build_optimizer(network, 0.1, 0.0)
-        self.callbacks = Callbacks(self.checkpoints, network, optimizer, **{**settings, **changes})
+        self.steps_per_epoch = steps_per_epoch
+        self.num_epochs = len(values)
+        self.network = toy_network()
+        self.optimizer = build_optimizer(self.network, 0.1, 0.0)
+        remaining = iter(values)
+        self.callbacks = Callbacks(
+            self.checkpoints,
+            self.network,
+            self.optimizer,
+            TrainOptions(goal="micro_f1", epochs=len(values), **options),
+            evaluate=lambda: {"micro_f1": next(remaining), "jaccard": 0.5},
+            total_steps=steps_per_epoch * len(values),
+            log=MetricsLog(folder / "metrics.jsonl", last_step=0),
+            listener=self.listener,
+            state=RunState(),
+        )
 
     @property
     def state(self) -> RunState:
         return self.callbacks.state
 
-    def step(self, number: int) -> bool:
-        """Do what the loop does after a step; return whether it would stop."""
-        batch = SimpleNamespace(num_tokens=5)
-        epoch = (number - 1) // self.steps_per_epoch + 1
-        last = number % self.steps_per_epoch == 0
-        result = StepResult(Step(number, epoch, last, [batch, batch]), 0.25, 8.0, 1.5, 1e-4)
-        callbacks = self.callbacks
-        calls = [callbacks.report_progress, callbacks.end_epoch, callbacks.save_when_due]
-        return any([call(result) for call in calls])
+    def go(
+        self,
+        num_steps: int | None = None,
+        *,
+        during_step: Callable[[int], None] = lambda number: None,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Run the loop, at most `num_steps` steps; return the number of steps taken."""
+        taken = 0
+        inputs = torch.ones(2, 4)
 
-    def go(self, num_steps: int) -> int:
-        """Return the number of steps taken before the run was stopped."""
-        for number in range(1, num_steps + 1):
-            if self.step(number):
-                return number
-        return num_steps
+        def steps() -> Iterator[Step[Batch]]:
+            nonlocal taken
+            last = self.steps_per_epoch * self.num_epochs
+            for taken in range(1, (num_steps or last) + 1):
+                epoch, position = divmod(taken - 1, self.steps_per_epoch)
+                batches = [Batch(inputs), Batch(inputs)]
+                yield Step(taken, epoch + 1, position + 1 == self.steps_per_epoch, batches)
+
+        def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+            during_step(taken)
+            return 0 * network(batch.inputs).sum() + 1.0, torch.tensor(4.0)
+
+        loop.run(
+            self.network,
+            steps(),
+            loss,
+            self.optimizer,
+            learning_rate=lambda step: 1e-4,
+            seed_of=lambda step: step,
+            autocast=contextlib.nullcontext,
+            max_gradient_norm=1.0,
+            explain=lambda batch: "no row",
+            after_step=[*self.callbacks.after_step(), lambda result: after_step()],
+        )
+        return taken
 
     def saved(self) -> list[int]:
         return sorted(int(path.name[5:]) for path in self.checkpoints.glob("step-*"))
@@ -86,33 +122,30 @@ class Run:
 
 def test_the_best_epoch_is_the_first_with_the_highest_value(tmp_path: Path) -> None:
     run = Run(tmp_path, [0.3, 0.6, 0.6, 0.5])
-    run.go(8)
+    run.go()
 
     assert (run.state.best_epoch, run.state.best_step, run.state.best_value) == (2, 4, 0.6)
     assert run.state.epochs_without_improvement == 2
     assert run.saved() == [4, 6, 8]
-    said = [sentence.partition(", ")[2] for sentence in run.listener.sentences]
-    assert said == [
-        "validation micro_f1 0.3000 (best so far).",
-        "validation micro_f1 0.6000 (best so far).",
-        "validation micro_f1 0.6000.",
-        "validation micro_f1 0.5000.",
+    assert run.listener.sentences == [
+        "Epoch 1 of 4: mean loss 0.2500, validation micro_f1 0.3000 (best so far).",
+        "Epoch 2 of 4: mean loss 0.2500, validation micro_f1 0.6000 (best so far).",
+        "Epoch 3 of 4: mean loss 0.2500, validation micro_f1 0.6000.",
+        "Epoch 4 of 4: mean loss 0.2500, validation micro_f1 0.5000.",
     ]
-    assert run.listener.sentences[0].startswith("Epoch 1 of 4: mean loss 0.2500")
 
 
 def test_an_undefined_value_never_beats_a_defined_one(tmp_path: Path) -> None:
     run = Run(tmp_path, [None, 0.0, None])
-    run.go(6)
+    run.go()
 
     assert (run.state.best_epoch, run.state.best_value) == (2, 0.0)
-    assert "validation micro_f1 undefined" in run.listener.sentences[0]
 
 
 def test_when_every_value_is_undefined_the_last_epoch_is_kept(tmp_path: Path) -> None:
-    run = Run(tmp_path, [None, None], patience=1)
+    run = Run(tmp_path, [None, None], early_stopping_epochs=1)
 
-    assert run.go(4) == 4
+    assert run.go() == 4
     assert run.state.best_step == 4
 
 
@@ -120,22 +153,19 @@ def test_when_every_value_is_undefined_the_last_epoch_is_kept(tmp_path: Path) ->
 def test_patience_counts_epochs_without_a_better_value(
     tmp_path: Path, patience: int | None, stopped_at: int
 ) -> None:
-    run = Run(tmp_path, [0.3, 0.6, 0.6, 0.5, 0.4, 0.3], patience=patience)
+    run = Run(tmp_path, [0.3, 0.6, 0.6, 0.5, 0.4, 0.3], early_stopping_epochs=patience)
 
-    assert run.go(12) == stopped_at
+    assert run.go() == stopped_at
     assert run.state.stopped_early == (patience is not None)
     latest = latest_checkpoint(run.checkpoints)
     assert latest is not None
     assert read_state(latest)["stopped_early"] == (patience is not None)
-    if patience is not None:
-        said = run.listener.sentences[-1]
-        assert said == f"Stopping early: micro_f1 did not rise for {patience} epochs."
 
 
 def test_a_better_value_resets_the_patience(tmp_path: Path) -> None:
-    run = Run(tmp_path, [0.3, 0.2, 0.4, 0.3, 0.5], patience=2)
+    run = Run(tmp_path, [0.3, 0.2, 0.4, 0.3, 0.5], early_stopping_epochs=2)
 
-    assert run.go(10) == 10
+    assert run.go() == 10
     assert run.state.best_epoch == 5
 
 
@@ -146,14 +176,22 @@ def test_every_step_is_reported_with_its_real_tokens(tmp_path: Path) -> None:
     assert [update.step for update in run.listener.updates] == [1, 2, 3]
     last = run.listener.updates[-1]
     assert (last.total_steps, last.epoch, last.epochs, last.loss) == (4, 2, 2, 0.25)
-    assert last.tokens_per_second > 0
-    assert run.callbacks.progress.throughput._tokens == 3 * 2 * 5
+
+
+def test_the_throughput_counts_real_tokens_since_the_start(tmp_path: Path) -> None:
+    ticks = iter([0.0, 2.0, 2.0, 2.0])
+    listener, log = Recorder(), MetricsLog(tmp_path / "metrics.jsonl", last_step=0)
+    progress = ProgressReporter(4, 1, log, listener, clock=lambda: next(ticks))
+    batches = [Batch(torch.ones(2, 4)), Batch(torch.ones(2, 4))]
+    progress.report(StepResult(Step(1, 1, False, batches), 0.25, 8.0, 1.5, 1e-4))
+
+    (update,) = listener.updates
+    assert (update.tokens_per_second, update.seconds_left) == (5.0, 6.0)
 
 
 def test_the_log_has_epoch_ends_and_every_tenth_step(tmp_path: Path) -> None:
-    run = Run(tmp_path, [0.1])
-    run.steps_per_epoch = 12
-    run.go(12)
+    run = Run(tmp_path, [0.1], steps_per_epoch=12)
+    run.go()
 
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 12, 12]
@@ -169,12 +207,9 @@ def test_the_log_has_epoch_ends_and_every_tenth_step(tmp_path: Path) -> None:
 
 
 def test_checkpoints_come_every_so_many_steps_and_after_epochs(tmp_path: Path) -> None:
-    run = Run(tmp_path, [0.1, 0.2], checkpoint_steps=3)
-    run.steps_per_epoch = 5
-    saved = []
-    for number in range(1, 11):
-        run.step(number)
-        saved.append(max(run.saved(), default=0))
+    run = Run(tmp_path, [0.1, 0.2], steps_per_epoch=5, checkpoint_steps=3)
+    saved: list[int] = []
+    run.go(after_step=lambda: saved.append(max(run.saved(), default=0)))
 
     assert saved == [0, 0, 3, 3, 5, 6, 6, 6, 9, 10]
     assert run.saved() == [5, 9, 10]  # 5 is the best epoch, should 10 be damaged
@@ -198,20 +233,20 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(
     run = Run(tmp_path, [0.1])
     before = signal.getsignal(number)
 
-    with stop_signals(run.callbacks):
-        os.kill(os.getpid(), number)
-        for done in range(1, step):
-            run.callbacks.stop_signal, asked = None, run.callbacks.stop_signal
-            run.step(done)
-            run.callbacks.stop_signal = asked
-        with pytest.raises(
-            InterruptedRunError, match=f"Stopped by {number.name} after step {step}; a checkpoint"
-        ) as caught:
-            run.step(step)
+    def interrupt(at: int) -> None:
+        if at == step and run.callbacks.stop_signal is None:
+            os.kill(os.getpid(), number)
 
-    assert "with --resume" in str(caught.value)
+    with stop_signals(run.callbacks), pytest.raises(InterruptedRunError) as caught:
+        run.go(during_step=interrupt)
+
+    assert str(caught.value) == (
+        f"Stopped by {number.name} after step {step}; a checkpoint was written. "
+        "Run the same command with --resume to continue."
+    )
     assert caught.value.exit_code == 130
     assert run.saved() == [step]
+    assert run.state.step == step
     assert signal.getsignal(number) is before
 
 

@@ -20,13 +20,15 @@ from multihot.data.dataset import encode
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import open_labelled
 from multihot.data.tokens import load_tokenizer
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import DataError, OptionError
 from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
-from multihot.training.cross_validation import assign_folds
+from multihot.training.cross_validation import cross_validation_folds
 from multihot.workflows.train import train
 from workflows.test_train import SPACE, Ears, hashes, log_of, rows, with_unknown, write_csv
+
+pytestmark = pytest.mark.slow
 
 ROWS = rows(23, 0)
 STEPS = 18  # three folds of 2 epochs of 2 steps, then 2 epochs of 3 steps
@@ -87,7 +89,7 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     report = train(ROWS, None, replace(options, epochs=1), tmp_path / "model", **start)  # type: ignore[arg-type]
     alone = replace(options, folds=None, epochs=1)
     tokenizer = load_tokenizer(tmp_path / "start" / "tokenizer.json")
-    fold_of = assign_folds(encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Ears())
+    fold_of = cross_validation_folds(encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Ears())
     logits = np.zeros((23, 3), np.float32)
     for fold in range(3):
         inside = fold_of == fold
@@ -97,15 +99,9 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     train(ROWS, rows(9, 7), alone, tmp_path / "all", **start)  # type: ignore[arg-type]
 
     assert ROWS.labels is not None
-    expected = fit_decision(
-        SPACE,
-        logits,
-        ROWS.labels,
-        goal="micro_f1",
-        thresholds="global",
-        source="rows0.csv, out of 3 folds",
-        texts=ROWS.texts,
-    )
+    fitted_rows = FittingRows.of_labels(SPACE, logits, ROWS.labels, ROWS.texts)
+    chosen = DecisionOptions("micro_f1", "global")
+    expected = fit(SPACE, fitted_rows, chosen, source="rows0.csv, out of 3 folds").decision
     found = load_artifact(tmp_path / "model").decision
     assert found.thresholds == pytest.approx(expected.thresholds, abs=1e-5)
     assert found.fitted_on is not None
@@ -127,8 +123,8 @@ def test_what_is_said_and_written_tells_of_the_folds(
 
     said = "\n".join(ears.sentences)
     assert "23 training rows, 3 labels.\n3 folds of 7 to 8 of 23 labelled rows" in said
-    assert "Fold 2 of 3: 15 rows train the network that scores 8." in said
-    assert "All 23 rows train the network that is kept." in said
+    assert "Fold 2 of 3: training on 15 rows, scoring 8." in said
+    assert "Training the final network on all 23 rows." in said
     assert "validation" not in said
     assert len(ears.steps) == STEPS
     assert [path.name for path in sorted((undisturbed / "run").iterdir())] == [
@@ -138,8 +134,8 @@ def test_what_is_said_and_written_tells_of_the_folds(
     ]
     card = (undisturbed / "README.md").read_text("utf-8")
     assert "23 training rows, epoch 2 of 2, seed 0." in card
-    assert "fitted on the rows out of fold" in card
-    assert "## Results on the 23 rows out of fold\n\nEach row was scored by one of 3" in card
+    assert "fitted on the out-of-fold rows" in card
+    assert "## Results on the 23 out-of-fold rows\n\nEach row was scored by one of 3" in card
     assert "validation rows" not in card
     assert [entry.get("validation") for entry in log_of(undisturbed)].count(False) == 2
 
@@ -223,7 +219,7 @@ def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(
 def dealt(examples: Examples, tiny_encoder: Path, num_folds: int, seed: int = 0) -> Iterator[int]:
     tokenizer = load_tokenizer(tiny_encoder / "tokenizer.json")
     encoded = encode(examples, SPACE, tokenizer, 16)
-    yield from assign_folds(encoded, num_folds, seed, Ears()).tolist()
+    yield from cross_validation_folds(encoded, num_folds, seed, Ears()).tolist()
 
 
 @settings(max_examples=25)
@@ -267,8 +263,8 @@ def test_few_rows_for_each_label_are_dealt_and_learnt_from(
 
     said = "\n".join(ears.sentences)
     assert "5 folds of 2 to 2 of 10 labelled rows" in said
-    assert "Fold 5 of 5: 10 rows train the network that scores 2." in said
-    assert "has not learnt the label: fear." in said
+    assert "Fold 5 of 5: training on 10 rows, scoring 2." in said
+    assert "was trained without any: fear." in said
     assert (result.rows, result.labels["sadness"].support) == (10, 2)
     assert "12 training rows" in (tmp_path / "README.md").read_text("utf-8")
 

@@ -32,6 +32,8 @@ from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from workflows.test_train import SPACE, Ears, Stop, rows
 
+pytestmark = pytest.mark.slow
+
 TRAIN, VALIDATION, TEST = rows(160, 2), rows(40, 1), rows(80, 3)
 UNLABELLED = rows(200, 5)
 
@@ -155,7 +157,7 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
     found = encode(replace(TEST, labels=LabelMatrix(wide, values)), wide, student.tokenizer, 64)
     wanted = replace(options, teacher=(str(teacher), str(other)), teacher_weight=0.25)
 
-    taught = open_teachers(wanted.teacher, wide, said.append).teach(
+    taught = open_teachers(wanted.teacher, wide, said.append).distil(
         found, 0.25, tmp_path / "targets", Scorer("cpu", "fp32", said.append)
     )
 
@@ -315,7 +317,7 @@ def test_a_teacher_that_changed_since_is_refused_on_resume(
     predictor = Predictor.load(own)
     save(predictor, decide(predictor, rows(200, 9), calibration="platt"))
 
-    with pytest.raises(OptionError, match="had other teacher"):
+    with pytest.raises(OptionError, match="teacher changed since the interrupted run"):
         train(TRAIN, VALIDATION, taught, tmp_path / "m", resume=True)
 
 

@@ -63,7 +63,7 @@ def test_a_tokenizer_with_more_tokens_than_the_encoder_has_vectors_is_refused(
     write_family("bert", tmp_path / "small", vocab_size=12)
     write_tokenizer("bert", tmp_path / "small")
 
-    with pytest.raises(EncoderError, match=r"has 2. tokens, but the encoder has vectors for 12"):
+    with pytest.raises(EncoderError, match=r"has 2. tokens, but the encoder has embeddings for 12"):
         start(tmp_path / "small")
 
 

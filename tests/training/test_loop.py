@@ -39,6 +39,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_step_moves_every_parameter_and_many_overfit_eight_examples(
     tiny_encoder: Path, pooling: str

@@ -1,4 +1,4 @@
-"""A run goes on only as the same run: same options, same data, same start."""
+"""Only the same run is resumed: same options, same data, same initial weights."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_run_whose_description_is_damaged_is_refused(
         open_run(tmp_path, OPTIONS, FACTS, resume=True)
 
 
-def test_the_same_run_goes_on_without_a_word(tmp_path: Path) -> None:
+def test_the_same_run_is_resumed_without_a_note(tmp_path: Path) -> None:
     begin(tmp_path)
     (tmp_path / "run" / "checkpoints" / "step-000001").mkdir(parents=True)
 
@@ -148,27 +148,27 @@ def test_the_number_of_threads_may_be_asked_for_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "said"),
+    ("fact", "changed"),
     [
         ("training_data", "training data"),
         ("validation_data", "validation data"),
         ("initial_weights", "initial weights"),
     ],
 )
-def test_other_data_or_another_start_is_refused(tmp_path: Path, fact: str, said: str) -> None:
+def test_other_data_or_weights_are_refused(tmp_path: Path, fact: str, changed: str) -> None:
     begin(tmp_path)
 
-    with pytest.raises(OptionError, match=f"interrupted run in .* had other {said}"):
+    with pytest.raises(OptionError, match=f"{changed} changed since the interrupted run"):
         open_run(tmp_path, OPTIONS, {**FACTS, fact: "other"}, resume=True)
 
 
-def test_another_machine_is_said_but_not_refused(tmp_path: Path) -> None:
+def test_another_machine_is_reported_but_not_refused(tmp_path: Path) -> None:
     begin(tmp_path, instruction_set="AVX512", threads=8)
 
     _, notes = open_run(tmp_path, OPTIONS, FACTS, resume=True)
 
     assert notes == [
-        "Resuming, but not bit for bit the undisturbed run: threads was 8, is 2, "
+        "Resuming, but the result may differ in the last bits: threads was 8, is 2, "
         "instruction_set was AVX512, is AVX2."
     ]
 

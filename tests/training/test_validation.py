@@ -13,7 +13,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
 from multihot.data.tokens import load_tokenizer
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import OptionError
 from multihot.evaluation.evaluator import report
 from multihot.inference.torch_backend import TorchBackend
@@ -48,15 +48,9 @@ def test_decision_and_report_are_those_of_texts_in_memory(
 
     assert examples.labels is not None
     logits = backend.logits(rows.tokens)
-    expected = fit_decision(
-        SPACE,
-        logits,
-        examples.labels,
-        goal="micro_f1",
-        thresholds=thresholds,
-        source="rows.csv",
-        texts=examples.texts,
-    )
+    fitted_rows = FittingRows.of_labels(SPACE, logits, examples.labels, examples.texts)
+    chosen = DecisionOptions("micro_f1", thresholds)
+    expected = fit(SPACE, fitted_rows, chosen, source="rows.csv").decision
     assert decision.to_json() == expected.to_json()
     num_truncated = int(rows.tokens.truncated.sum())
     assert num_truncated > 0

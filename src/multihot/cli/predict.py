@@ -17,7 +17,7 @@ from multihot.cli.console import TextCounter, say
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from multihot.data.examples import TextRow, TextStream
+    from multihot.data.text_stream import TextRow, TextStream
     from multihot.inference.artifact import Artifact
     from multihot.inference.predictor import Prediction
 
@@ -128,7 +128,7 @@ def _check(given: argparse.Namespace) -> None:
 def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
     """Return the texts of the command line or of a file."""
     from multihot.core.recipes import to_plain
-    from multihot.data.examples import TextRow, TextStream, stream_texts
+    from multihot.data.text_stream import TextRow, TextStream, stream_texts
 
     if given.input is None:
         numbered = enumerate(given.texts, start=1)

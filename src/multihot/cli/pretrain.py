@@ -123,7 +123,8 @@ def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:
     """Read the files of the probe, so that errors in them are found before pretraining starts."""
-    from multihot.data.examples import portable, read_examples
+    from multihot.data.examples import portable
+    from multihot.data.labelled_file import read_examples
 
     training = read_examples(paths[0], data)
     if training.labels is None:

@@ -6,12 +6,17 @@ import importlib.util
 
 from multihot.errors import MissingExtraError
 
-__all__ = ["require_network", "require_training"]
+__all__ = ["require_network", "require_scipy", "require_training"]
 
 
 def require_network(purpose: str) -> None:
     """Raise `MissingExtraError` unless what runs a network is installed; `purpose` needs it."""
     _require(("torch", "transformers"), purpose)
+
+
+def require_scipy(purpose: str) -> None:
+    """Raise `MissingExtraError` unless SciPy is installed; `purpose` needs it."""
+    _require(("scipy",), purpose)
 
 
 def require_training() -> None:

@@ -16,12 +16,17 @@ import numpy.typing as npt
 
 from multihot.errors import LabelError
 
-__all__ = ["LabelMatrix", "LabelSpace", "row_hashes"]
+__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
 _HALF = 0.5  # as many for as against
+
+
+def normalized_name(name: str) -> str:
+    """Return a label name as it is compared and kept: in Unicode's form NFC, and stripped."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class LabelSpace:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        names = tuple(unicodedata.normalize("NFC", str(name)).strip() for name in self.names)
+        names = tuple(normalized_name(str(name)) for name in self.names)
         object.__setattr__(self, "names", names)
         if not names:
             raise LabelError("There are no labels: at least one label name is needed.")
@@ -56,7 +61,7 @@ class LabelSpace:
     def index(self, name: str) -> int:
         """Return the column of `name`; raise `LabelError` when there is none."""
         try:
-            return self.names.index(unicodedata.normalize("NFC", name).strip())
+            return self.names.index(normalized_name(name))
         except ValueError:
             raise LabelError(
                 f"Unknown label '{name}'. The labels are: {', '.join(self.names)}"
@@ -127,10 +132,8 @@ class LabelMatrix:
                         "texts; rows of 0 and 1 are given as an array with their label names."
                     )
         if space is None:
-            found = {
-                unicodedata.normalize("NFC", name).strip() for row in listed for name in row or ()
-            }
-            space = LabelSpace(tuple(sorted(found)))
+            names = {normalized_name(name) for row in listed for name in row or ()}
+            space = LabelSpace(tuple(sorted(names)))
         values = np.zeros((len(listed), len(space)), dtype=np.float32)
         columns = {name: column for column, name in enumerate(space.names)}
         for number, row in enumerate(listed):
@@ -138,7 +141,7 @@ class LabelMatrix:
                 values[number] = np.nan
                 continue
             for name in row:
-                column = columns.get(unicodedata.normalize("NFC", name).strip())
+                column = columns.get(normalized_name(name))
                 if column is None:
                     raise LabelError(
                         f"Row {number} has the label '{name}', which is not among the labels: "

@@ -1,8 +1,9 @@
 """Texts that occur more than once, inside a file and between two files.
 
-Two texts are *equal* when every character is, and *alike* when their words are: see `normalised`.
-Blank texts are left out. Rows of one text *conflict* when some label is 1 in one of them and 0 in
-another; an unknown cell conflicts with nothing, and a fraction counts as what it decides for.
+Two texts are *exact duplicates* when every character is the same, and *near-duplicates* when their
+words are: see `normalised`. Blank texts are left out. Rows of one text *conflict* when some label is 1
+in one of them and 0 in another; an unknown cell conflicts with nothing, and a fraction counts as the
+decision it stands for.
 """
 
 from __future__ import annotations
@@ -14,34 +15,62 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from multihot.data.examples import Examples
+from multihot.data.label_bits import LabelBits
 
 __all__ = [
+    "DuplicatedText",
+    "Duplicates",
+    "LabelledTexts",
     "Occurrence",
-    "RepeatedText",
-    "Repeats",
+    "RowsByText",
+    "find_duplicates",
     "find_leaks",
-    "find_repeats",
-    "group_rows",
     "normalised",
+    "rows_by_text",
 ]
 
-Groups = Mapping[str, Sequence[int]]
-"""Row numbers by key, in the order of the file."""
+RowsByText = Mapping[str, Sequence[int]]
+"""Row numbers by text, or by what a text is normalised to, in the order of the file."""
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _USER_NAME = re.compile(r"(?<!\w)@\w+")
 _NOT_WORD = re.compile(r"\W+")
-# They ask for the coloured or the plain form of an emoji, which is dropped itself.
+# They select the coloured or the plain form of an emoji, which is removed itself.
 _VARIATION_MARKS = "\ufe0e\ufe0f\u20e3"
 _MAX_EXAMPLES = 5
 _MAX_OCCURRENCES = 50
 
 
 @dataclass(frozen=True)
+class LabelledTexts:
+    """The N rows of one file, with their labels packed.
+
+    Attributes
+    ----------
+    source
+        The path as it was given.
+    texts
+        *Shape:* N.
+    lines
+        *Shape:* (N,), int64: the 1-based line (or row) of each text in the file.
+    labels
+        *Shape:* (N, L).
+    """
+
+    source: str
+    texts: Sequence[str]
+    lines: npt.NDArray[np.int64]
+    labels: LabelBits
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
 class Occurrence:
-    """One row that holds a repeated text."""
+    """One row that holds a duplicated text."""
 
     source: str
     line: int
@@ -50,7 +79,7 @@ class Occurrence:
 
 
 @dataclass(frozen=True)
-class RepeatedText:
+class DuplicatedText:
     """A text and the rows that hold it."""
 
     text: str
@@ -64,26 +93,26 @@ class RepeatedText:
 
 
 @dataclass(frozen=True)
-class Repeats:
+class Duplicates:
     """How many texts occur more than once."""
 
     texts: int
     """Different texts that occur more than once; of two files: that occur in both."""
     rows: int
-    """Rows that hold such a text again; of two files: rows of the second."""
+    """Rows that repeat such a text; of two files: rows of the second."""
     conflicting: int
     """Texts among them whose rows conflict."""
-    examples: tuple[RepeatedText, ...]
+    examples: tuple[DuplicatedText, ...]
     """The first few, conflicting ones before others."""
 
 
 def normalised(text: str) -> str:
-    """Return the words of a text, so that copies of it compare as equal.
+    """Return the words of a text, so that near-duplicates compare as equal.
 
-    HTML entities are resolved, links and user names (`@name`) removed, case and width folded (NFKC,
+    HTML entities are decoded, links and user names (`@name`) removed, case and width folded (NFKC,
     casefold), and every run of characters that are neither letters, marks, digits nor underscores
     (white space, punctuation, `#`, emoji) becomes one space. A text without any word keeps its
-    characters instead, with its white space squeezed, because two rows of emoji are not one text.
+    characters instead, with its white space collapsed, because two rows of emoji are not one text.
     """
     bare = _USER_NAME.sub(" ", _LINK.sub(" ", html.unescape(text)))
     folded = unicodedata.normalize("NFKC", bare.casefold())
@@ -101,7 +130,7 @@ def _space(match: re.Match[str]) -> str:
     )
 
 
-def group_rows(texts: Sequence[str], key: Callable[[str], str] = str) -> dict[str, list[int]]:
+def rows_by_text(texts: Sequence[str], key: Callable[[str], str] = str) -> dict[str, list[int]]:
     """Return the rows of each different `key(text)`; blank texts are left out."""
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
@@ -110,48 +139,50 @@ def group_rows(texts: Sequence[str], key: Callable[[str], str] = str) -> dict[st
     return groups
 
 
-def find_repeats(examples: Examples, groups: Groups) -> Repeats:
-    """Return the texts that occur more than once in one file, by `group_rows` of its texts."""
-    repeated = [[(examples, row) for row in rows] for rows in groups.values() if len(rows) > 1]
-    return _repeats(repeated, sum(len(rows) - 1 for rows in repeated))
+def find_duplicates(file: LabelledTexts, groups: RowsByText) -> Duplicates:
+    """Return the texts that occur more than once in one file, by `rows_by_text` of its texts."""
+    duplicated = [[(file, rows)] for rows in groups.values() if len(rows) > 1]
+    return _duplicates(duplicated, sum(len(rows) - 1 for ((_, rows),) in duplicated))
 
 
-def find_leaks(first: Examples, groups: Groups, second: Examples, other_groups: Groups) -> Repeats:
+def find_leaks(
+    first: LabelledTexts, groups: RowsByText, second: LabelledTexts, other_groups: RowsByText
+) -> Duplicates:
     """Return the texts that occur in both files, whose labels have the same columns.
 
-    `groups` and `other_groups` are the `group_rows` of their texts, with the same key.
+    `groups` and `other_groups` are the `rows_by_text` of their texts, with the same key.
     """
     shared = [key for key in groups if key in other_groups]
-    repeated = [
-        [(first, row) for row in groups[key]] + [(second, row) for row in other_groups[key]]
-        for key in shared
-    ]
-    return _repeats(repeated, sum(len(other_groups[key]) for key in shared))
+    duplicated = [[(first, groups[key]), (second, other_groups[key])] for key in shared]
+    return _duplicates(duplicated, sum(len(other_groups[key]) for key in shared))
 
 
-def _repeats(repeated: list[list[tuple[Examples, int]]], num_rows: int) -> Repeats:
-    conflicts = [_conflict(rows) for rows in repeated]
-    order = sorted(range(len(repeated)), key=lambda place: not conflicts[place])[:_MAX_EXAMPLES]
-    examples = tuple(_repeated_text(repeated[place], conflicts[place]) for place in order)
-    return Repeats(len(repeated), num_rows, sum(conflicts), examples)
+_Rows = list[tuple[LabelledTexts, Sequence[int]]]
+"""The rows of one text in each of the files."""
 
 
-def _conflict(rows: list[tuple[Examples, int]]) -> bool:
+def _duplicates(duplicated: list[_Rows], num_rows: int) -> Duplicates:
+    conflicts = [_conflict(rows) for rows in duplicated]
+    order = sorted(range(len(duplicated)), key=lambda index: not conflicts[index])[:_MAX_EXAMPLES]
+    examples = tuple(_duplicated_text(duplicated[index], conflicts[index]) for index in order)
+    return Duplicates(len(duplicated), num_rows, sum(conflicts), examples)
+
+
+def _conflict(rows: _Rows) -> bool:
     """Return whether some label is 1 in one of the rows and 0 in another."""
-    values = [examples.labels.values[row] for examples, row in rows if examples.labels is not None]
-    if not values:
-        return False
-    stacked = np.stack(values)
-    return bool(((stacked > 0.5).any(axis=0) & (stacked < 0.5).any(axis=0)).any())
+    parts = [file.labels.contrast(np.asarray(numbers)) for file, numbers in rows]
+    positive, negative = (np.bitwise_or.reduce(part) for part in zip(*parts, strict=True))
+    return bool((positive & negative).any())
 
 
-def _repeated_text(rows: list[tuple[Examples, int]], conflicting: bool) -> RepeatedText:
-    first, row = rows[0]
+def _duplicated_text(rows: _Rows, conflicting: bool) -> DuplicatedText:
+    pairs = [(file, row) for file, numbers in rows for row in numbers]
+    first, row = pairs[0]
     half = _MAX_OCCURRENCES // 2
-    kept = tuple(_occurrence(*place) for place in rows[:half] + rows[half:][-half:])
-    return RepeatedText(first.texts[row], len(rows), conflicting, kept)
+    shown = tuple(_occurrence(*pair) for pair in pairs[:half] + pairs[half:][-half:])
+    return DuplicatedText(first.texts[row], len(pairs), conflicting, shown)
 
 
-def _occurrence(examples: Examples, row: int) -> Occurrence:
-    labels = [] if examples.labels is None else examples.labels.take([row]).to_names()[0]
-    return Occurrence(examples.source, examples.lines[row], tuple(labels))
+def _occurrence(file: LabelledTexts, row: int) -> Occurrence:
+    labels = file.labels
+    return Occurrence(file.source, int(file.lines[row]), labels.names(labels.positive[row]))

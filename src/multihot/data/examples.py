@@ -5,43 +5,25 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.columns.label_plan import KNOWN_LABELS, plan_labels
-from multihot.data.columns.text_and_id import (
-    column_notes,
-    extra_places,
-    find_id_column,
-    find_text_column,
-    group_cells,
-    text_of,
-    weight_cells,
-)
-from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import Row, as_text
-from multihot.data.text_stream import TextRow, TextStream, stream_texts
+from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.errors import DataError, LabelError
 
 __all__ = [
     "Examples",
-    "Tally",
-    "TextRow",
-    "TextStream",
     "as_examples",
     "as_texts",
     "as_validation",
     "is_matrix",
     "portable",
-    "read_examples",
-    "stream_texts",
 ]
 
 
@@ -103,75 +85,6 @@ class Examples:
         )
 
 
-def read_examples(
-    path: str | Path,
-    data: DataOptions | None = None,
-    *,
-    space: LabelSpace | None = None,
-    labels: Literal["required", "ignore"] = "required",
-) -> Examples:
-    """Read a whole file of texts and labels.
-
-    Parameters
-    ----------
-    path
-        A CSV, TSV, JSON lines, Parquet or .xlsx file, a saved Hugging Face data set, or with
-        `data.format="dataset"` a hub name.
-    data
-        How to read it. Pass `portable(train.data)` for the files that belong to a training file.
-    space
-        The known labels (validation, test): columns are matched by name and other labels refused.
-    labels
-        `ignore` reads the texts alone.
-
-    Raises
-    ------
-    DataError
-        The file, a line or a cell is wrong, or which column is what is ambiguous.
-    OptionError
-        An option is wrong.
-    MissingExtraError
-        The package that reads this format is not installed.
-    """
-    data = data or DataOptions()
-    source = str(path)
-    table = open_table(path, data)
-    text = find_text_column(table.columns, data, source)
-    row_id = find_id_column(table.columns, data, source, text)
-    weight, group = extra_places(table.columns, data, source)
-    rows = list(table.rows)
-    if not rows:
-        raise DataError("There is a header, but not a single row.", path=source)
-    notes = [*table.notes, *column_notes(text, row_id, data)]
-    place = table.columns.index(text)
-    texts = [text_of(cells[place], source, line, text) for line, cells in rows]
-    resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
-    matrix = None
-    if labels == "required":
-        plan = plan_labels(table.columns, rows, resolved, space, source)
-        matrix, resolved = plan.matrix(rows), plan.data
-        notes += plan.notes
-    ids = _ids(table.columns, rows, row_id)
-    lines = [line for line, _ in rows]
-    examples = Examples(
-        texts,
-        matrix,
-        ids,
-        source,
-        resolved,
-        (),
-        lines,
-        None if weight is None else weight_cells(rows, weight, source, table.columns[weight]),
-        None if group is None else group_cells(rows, group),
-    )
-    if data.group_by is not None:
-        examples, said = _grouped(examples, table.columns, rows, data.group_by)
-        notes += said
-    tally = Tally()
-    tally.update(examples)
-    return replace(examples, notes=(*notes, *tally.notes()))
-
-
 def portable(data: DataOptions) -> DataOptions:
     """Return the options that hold for later files too: columns and label shape.
 
@@ -197,106 +110,6 @@ def portable(data: DataOptions) -> DataOptions:
         split_by=None,
         ignore_columns=(*data.ignore_columns, *extra),
     )
-
-
-def _ids(columns: Sequence[str], rows: Sequence[Row], row_id: str | None) -> list[str]:
-    if row_id is None:
-        return [str(number) for number in range(1, len(rows) + 1)]
-    place = columns.index(row_id)
-    return [as_text(cells[place]) for _, cells in rows]
-
-
-def _grouped(
-    examples: Examples, columns: Sequence[str], rows: Sequence[Row], column: str
-) -> tuple[Examples, list[str]]:
-    """Make one text of the lines with equal values in `column`; their labels are united."""
-    if column not in columns:
-        raise DataError(
-            f"There is no column '{column}' (data.group_by). The columns are: {', '.join(columns)}. "
-            "Set data.group_by=none if every line is a text of its own.",
-            path=examples.source,
-        )
-    place = columns.index(column)
-    first_of: dict[str, int] = {}
-    group = np.empty(len(rows), dtype=np.int64)
-    for row, (line, cells) in enumerate(rows):
-        first = first_of.setdefault(as_text(cells[place]), row)
-        if examples.texts[first].strip() != examples.texts[row].strip():
-            raise DataError(
-                f"The texts of line {examples.lines[first]} and line {line} differ, although both have "
-                f"the value {as_text(cells[place])!r}. Make them equal, or correct data.group_by.",
-                path=examples.source,
-                line=line,
-                column=column,
-            )
-        if examples.weights is not None and examples.weights[first] != examples.weights[row]:
-            raise DataError(
-                f"The weights of line {examples.lines[first]} and line {line} differ, although both "
-                f"have the value {as_text(cells[place])!r} of '{column}'. Make them equal.",
-                path=examples.source,
-                line=line,
-                column=examples.data.weight_column,
-            )
-        group[row] = first
-    kept = np.array(sorted(first_of.values()), dtype=np.int64)
-    united = examples.take(kept)
-    if examples.labels is not None:
-        values = np.full((len(rows), len(examples.labels.space)), np.nan, dtype=np.float32)
-        np.fmax.at(values, group, examples.labels.values)  # 1 over 0 over unknown
-        united = replace(united, labels=LabelMatrix(examples.labels.space, values[kept]))
-    return united, [f"{len(rows)} lines with equal '{column}' were merged into {len(kept)} texts."]
-
-
-class Tally:
-    """Counts what is said about the rows of a file: texts without content, labels without value."""
-
-    def __init__(self) -> None:
-        self._rows = self._empty = self._unlabelled = self._unknown = self._without = 0
-        self._soft = self._half = self._no_weight = 0
-        self._has_labels = self._has_positive = self._has_zero = False
-
-    def update(self, examples: Examples) -> None:
-        """Add rows."""
-        self._rows += len(examples)
-        self._empty += sum(not text.strip() for text in examples.texts)
-        if examples.weights is not None:
-            self._no_weight += int((examples.weights == 0).sum())
-        if examples.labels is None:
-            return
-        self._has_labels = True
-        values, known = examples.labels.values, examples.labels.known
-        unlabelled = ~known.any(axis=1)
-        self._unlabelled += int(unlabelled.sum())
-        self._unknown += int((~known[~unlabelled]).sum())
-        self._without += int((values == 0).all(axis=1).sum())
-        self._soft += int(((values > 0) & (values < 1)).sum())
-        self._half += int((values == 0.5).sum())
-        self._has_positive = self._has_positive or bool((values > 0.5).any())
-        self._has_zero = self._has_zero or bool((values == 0).any())
-
-    def notes(self) -> list[str]:
-        """Say how many texts are empty, unlabelled, partly labelled or without any label."""
-        notes = [f"{self._empty} of {self._rows} texts are empty."] if self._empty else []
-        if self._no_weight:
-            notes.append(f"{self._no_weight} of {self._rows} texts have the weight 0.")
-        if not self._has_labels:
-            return notes
-        if self._soft:
-            notes.append(
-                f"{self._soft} label cells are fractions; {self._half} of them are exactly 0.5, which "
-                "counts as unknown wherever something is decided or measured."
-            )
-        if self._unlabelled:
-            notes.append(f"{self._unlabelled} of {self._rows} texts are unlabelled.")
-        if self._unknown:
-            notes.append(f"{self._unknown} label cells are unknown (empty, null, NaN or -1).")
-        if self._without:
-            notes.append(f"{self._without} of {self._rows} texts have no label.")
-        if not self._has_positive:
-            notes.append("Not a single text has a label.")
-        elif self._unknown and not self._has_zero:
-            notes.append("No label cell is 0: if -1 means 'has it not', write 0; -1 means unknown.")
-        return notes
 
 
 def as_texts(X: Iterable[str]) -> list[str]:

@@ -7,29 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.columns.label_plan import LabelPlan, plan_labels
-from multihot.data.columns.text_and_id import (
-    column_notes,
-    extra_places,
-    find_id_column,
-    find_text_column,
-    group_cells,
-    text_of,
-    weight_cells,
-)
-from multihot.data.examples import Examples, Tally, read_examples
-from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import Row, as_text
+from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
+from multihot.data.columns.row_counts import RowCounts
+from multihot.data.examples import Examples
+from multihot.data.readers.table import BATCH_ROWS, as_text
 from multihot.errors import DataError
 
-__all__ = ["WINDOW_ROWS", "LabelledFile", "labelled_chunks", "open_labelled", "required_labels"]
-
-_CHECKED_ROWS = 1024  # rows held at once while the file is checked
+__all__ = [
+    "WINDOW_ROWS",
+    "LabelledFile",
+    "ReadLimits",
+    "labelled_chunks",
+    "open_labelled",
+    "read_examples",
+    "required_labels",
+]
 
 Chunks = Callable[[int], Iterator[Examples]]
 
@@ -91,99 +90,150 @@ class LabelledFile:
             )
 
 
+def read_examples(
+    path: str | Path,
+    data: DataOptions | None = None,
+    *,
+    space: LabelSpace | None = None,
+    labels: Literal["required", "ignore"] = "required",
+) -> Examples:
+    """Read a whole file of texts and labels.
+
+    Parameters
+    ----------
+    path
+        A CSV, TSV, JSON lines, Parquet or .xlsx file, a saved Hugging Face data set, or with
+        `data.format="dataset"` a hub name.
+    data
+        How to read it. Pass `portable(train.data)` for the files that belong to a training file.
+    space
+        The known labels (validation, test): columns are matched by name and other labels refused.
+    labels
+        `ignore` reads the texts alone.
+
+    Raises
+    ------
+    DataError
+        The file, a line or a cell is wrong, or which column is what is ambiguous.
+    OptionError
+        An option is wrong.
+    MissingExtraError
+        The package that reads this format is not installed.
+    """
+    given = data or DataOptions()
+    file = open_checked(path, given, space, labels=labels, holds_rows=True, limits=ReadLimits())
+    if given.group_by is not None:
+        return _grouped(file, given.group_by)
+    return replace(_joined(file.chunks(BATCH_ROWS), file.num_rows), notes=file.notes())
+
+
 def open_labelled(
-    path: str | Path, data: DataOptions | None = None, *, space: LabelSpace | None = None
+    path: str | Path,
+    data: DataOptions | None = None,
+    *,
+    space: LabelSpace | None = None,
+    limits: ReadLimits | None = None,
 ) -> LabelledFile:
     """Open a file of texts and labels without keeping it in memory.
 
-    Everything is checked before this returns, for which the file is read several times. Memory does
-    not grow with the rows, but for `data.group_by` and .xlsx workbooks, which are held as a whole;
-    a note says so.
+    Everything is checked before this returns, for which the file is read once, unless its beginning
+    misleads about its encoding or its columns. Memory does not grow with the rows, but for
+    `data.group_by` and .xlsx workbooks, which are held as a whole; a note says so.
 
-    Parameters, errors: as for `read_examples`.
+    Parameters, errors: as for `read_examples`; `limits` bound the memory.
     """
-    data = data or DataOptions()
-    source = str(path)
+    data, limits = data or DataOptions(), limits or ReadLimits()
     if data.group_by is not None:
         return _in_memory(read_examples(path, data, space=space), "data.group_by needs all rows")
-    table = open_table(path, data)
-    if table.again is None:
-        return _in_memory(read_examples(path, data, space=space), "workbooks are not streamed")
-    text = find_text_column(table.columns, data, source)
-    row_id = find_id_column(table.columns, data, source, text)
-    extra = extra_places(table.columns, data, source)
-    place = table.columns.index(text)
-    num_rows = 0
-    for line, cells in table.rows:
-        text_of(cells[place], source, line, text)
-        num_rows += 1
-    if not num_rows:
-        raise DataError("There is a header, but not a single row.", path=source)
-    notes = (*table.notes, *column_notes(text, row_id, data))
-    resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
-    rows = _Rows(table.again)
-    plan = plan_labels(table.columns, rows, resolved, space, source)
-    reader = _Reader(
-        table.again,
-        plan,
-        place,
-        None if row_id is None else table.columns.index(row_id),
-        *extra,
+    file = open_checked(path, data, space, labels="required", holds_rows=False, limits=limits)
+    assert file.plan is not None
+    notes = file.notes()
+    if file.is_held:
+        notes = (*notes, _held("workbooks are not streamed"))
+    return LabelledFile(
+        file.plan.space, file.plan.data, file.source, notes, file.num_rows, file.chunks
     )
-    tally = Tally()
-    for chunk in reader.chunks(_CHECKED_ROWS):
-        tally.update(chunk)
-    said = (*notes, *plan.notes, *tally.notes())
-    return LabelledFile(plan.space, plan.data, source, said, num_rows, reader.chunks)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows that can be gone through any number of times."""
+def _joined(chunks: Iterator[Examples], num_rows: int) -> Examples:
+    """Return the rows of all chunks as one."""
+    parts: list[Examples] = []
+    values, start = None, 0
+    for part in chunks:
+        if part.labels is not None:
+            if values is None:
+                values = np.empty((num_rows, len(part.labels.space)), dtype=np.float32)
+            values[start : start + len(part)] = part.labels.values
+        start += len(part)
+        labels = part.labels
+        parts.append(replace(part, labels=None))
+    first = parts[0]
+    return replace(
+        first,
+        texts=[text for part in parts for text in part.texts],
+        labels=None
+        if labels is None or values is None
+        else LabelMatrix(labels.space, values, labels.lists_all),
+        ids=[row_id for part in parts for row_id in part.ids],
+        lines=[line for part in parts for line in part.lines],
+        weights=None
+        if first.weights is None
+        else np.concatenate([part.weights for part in parts if part.weights is not None]),
+        groups=None
+        if first.groups is None
+        else [group for part in parts for group in part.groups or ()],
+    )
 
-    again: Callable[[], Iterator[Row]]
 
-    def __iter__(self) -> Iterator[Row]:
-        return self.again()
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """How the rows of one file become examples; `text` and what follows are places of cells."""
-
-    again: Callable[[], Iterator[Row]]
-    plan: LabelPlan
-    text: int
-    row_id: int | None
-    weight: int | None
-    group: int | None
-
-    def chunks(self, chunk_rows: int) -> Iterator[Examples]:
-        rows = self.again()
-        num_before = 0
-        while window := list(islice(rows, chunk_rows)):
-            yield self._examples(window, num_before)
-            num_before += len(window)
-
-    def _examples(self, rows: list[Row], num_before: int) -> Examples:
-        plan = self.plan
-        column = str(plan.data.text_column)
-        numbers = range(num_before + 1, num_before + len(rows) + 1)
-        return Examples(
-            texts=[text_of(cells[self.text], plan.source, line, column) for line, cells in rows],
-            labels=plan.matrix(rows),
-            ids=[str(number) for number in numbers]
-            if self.row_id is None
-            else [as_text(cells[self.row_id]) for _, cells in rows],
-            source=plan.source,
-            data=plan.data,
-            notes=(),
-            lines=[line for line, _ in rows],
-            weights=None
-            if self.weight is None
-            else weight_cells(rows, self.weight, plan.source, str(plan.data.weight_column)),
-            groups=None if self.group is None else group_cells(rows, self.group),
+def _grouped(file: CheckedFile, column: str) -> Examples:
+    """Make one text of the lines with equal values in `column`; their labels are united."""
+    examples = _joined(file.chunks(BATCH_ROWS), file.num_rows)
+    if column not in file.columns:
+        raise DataError(
+            f"There is no column '{column}' (data.group_by). The columns are: "
+            f"{', '.join(file.columns)}. Set data.group_by=none if every line is a text of its own.",
+            path=file.source,
         )
+    index = file.columns.index(column)
+    keys = [as_text(cell) for batch in file.again() for cell in batch.cells[index]]
+    first_of: dict[str, int] = {}
+    first_rows = np.empty(len(keys), dtype=np.int64)
+    for row, key in enumerate(keys):
+        first = first_of.setdefault(key, row)
+        if examples.texts[first].strip() != examples.texts[row].strip():
+            raise DataError(
+                f"The texts of line {examples.lines[first]} and line {examples.lines[row]} differ, "
+                f"although both have the value {key!r}. Make them equal, or correct data.group_by.",
+                path=file.source,
+                line=examples.lines[row],
+                column=column,
+            )
+        if examples.weights is not None and examples.weights[first] != examples.weights[row]:
+            raise DataError(
+                f"The weights of line {examples.lines[first]} and line {examples.lines[row]} differ, "
+                f"although both have the value {key!r} of '{column}'. Make them equal.",
+                path=file.source,
+                line=examples.lines[row],
+                column=examples.data.weight_column,
+            )
+        first_rows[row] = first
+    kept = np.array(sorted(first_of.values()), dtype=np.int64)
+    united = examples.take(kept)
+    counts = RowCounts()
+    counts.add_texts(united.texts)
+    if united.weights is not None:
+        counts.add_weights(united.weights)
+    if examples.labels is not None:
+        values = np.full(examples.labels.values.shape, np.nan, dtype=np.float32)
+        np.fmax.at(values, first_rows, examples.labels.values)  # 1 over 0 over unknown
+        united = replace(united, labels=LabelMatrix(examples.labels.space, values[kept]))
+        counts.add_values(values[kept])
+    merged = f"{len(keys)} lines with equal '{column}' were merged into {len(kept)} texts."
+    return replace(united, notes=(*file.found, merged, *counts.notes()))
+
+
+def _held(reason: str) -> str:
+    return f"The whole file is held in memory: {reason}."
 
 
 def _in_memory(examples: Examples, reason: str) -> LabelledFile:
@@ -199,7 +249,7 @@ def _in_memory(examples: Examples, reason: str) -> LabelledFile:
         space=examples.labels.space,
         data=examples.data,
         source=examples.source,
-        notes=(*examples.notes, f"The whole file is held in memory: {reason}."),
+        notes=(*examples.notes, _held(reason)),
         num_rows=len(examples),
         _chunks=chunks,
     )

@@ -1,4 +1,4 @@
-"""What a split did: rows and label shares of its parts, and what was kept together.
+"""The result of a split: rows and label frequencies of its parts, and what was kept together.
 
 Letters: `N` rows, `L` labels.
 """
@@ -6,35 +6,35 @@ Letters: `N` rows, `L` labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix
 from multihot.core.text_tables import aligned
-from multihot.data.label_statistics import LabelShare, label_shares
+from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import LabelFrequency, label_frequencies
 
-__all__ = ["Kept", "SplitPart", "SplitReport"]
+__all__ = ["KeptTogether", "SplitPart", "SplitReport"]
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Rows that had to stay on one side, for one reason."""
+class KeptTogether:
+    """Groups of rows that had to stay in one part, for one reason."""
 
     groups: int
-    """Values that several rows have."""
+    """Groups of at least two rows."""
     rows: int
-    """Rows that have such a value."""
+    """Rows in such groups."""
     largest: int
-    """Rows of the most frequent one."""
+    """Rows in the largest group."""
 
     @classmethod
-    def of_key(cls, key: IntArray) -> Kept:
-        """Count rows of equal numbers; -1 is equal to no other. *Shape:* (N,)."""
+    def from_key(cls, key: IntArray) -> KeptTogether:
+        """Count rows of equal numbers; -1 equals no other. *Shape:* (N,)."""
         _, counts = np.unique(key[key != -1], return_counts=True)
         several = counts[counts > 1]
         return cls(len(several), int(several.sum()), int(several.max(initial=0)))
@@ -49,7 +49,7 @@ class SplitPart:
     """The files that were written; of a fold, those to train and to validate with."""
     rows: int = 0
     """Of a fold: the rows to validate with."""
-    labels: Mapping[str, LabelShare] = field(default_factory=dict)
+    labels: Mapping[str, LabelFrequency] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class SplitReport:
     """The path as it was given."""
     rows: int
     seed: int
-    labels: Mapping[str, LabelShare]
+    labels: Mapping[str, LabelFrequency]
     """Of all rows."""
     parts: tuple[SplitPart, ...]
     largest_deviation: float
-    """Largest difference between a label's share in a part and in all rows, a fraction."""
+    """Largest difference between a label's frequency in a part and in all rows, a fraction."""
     deviating_label: str
-    """Where it is; empty when there is none."""
+    """The label and the part of the largest deviation; empty when there is none."""
     deviating_part: str
-    alike: Kept
-    """Rows whose texts have the same words."""
-    groups: Kept | None
+    alike: KeptTogether
+    """Near-duplicates: rows whose texts have the same words."""
+    groups: KeptTogether | None
     """Rows with equal values in `group_column`."""
     group_column: str | None
     notes: tuple[str, ...]
@@ -78,28 +78,38 @@ class SplitReport:
     @classmethod
     def of_rows(
         cls,
-        labels: LabelMatrix,
+        labels: LabelBits,
         part: IntArray,
         parts: Sequence[SplitPart],
         *,
         source: str,
         seed: int,
-        alike: Kept,
-        groups: Kept | None,
+        alike: KeptTogether,
+        groups: KeptTogether | None,
         group_column: str | None,
         notes: tuple[str, ...],
     ) -> SplitReport:
-        """Measure parts by the number of each row's part. *Shape:* (N,)."""
-        everything = label_shares(labels)
+        """Measure the parts.
+
+        Parameters
+        ----------
+        labels
+            *Shape:* (N, L). Of all rows.
+        part
+            *Shape:* (N,). The index of each row's part in `parts`.
+        parts
+            Names and files.
+        """
+        everything = label_frequencies(labels)
         measured, worst = [], (0.0, "", "")
-        for number, one in enumerate(parts):
+        for number, each in enumerate(parts):
             rows = np.flatnonzero(part == number)
-            shares = label_shares(labels.take(rows))
-            measured.append(SplitPart(one.name, one.files, len(rows), shares))
-            for label, share in shares.items():
+            frequencies = label_frequencies(labels.take(rows))
+            measured.append(replace(each, rows=len(rows), labels=frequencies))
+            for label, frequency in frequencies.items():
                 whole = everything[label].share
-                if share.share is not None and whole is not None:
-                    worst = max(worst, (abs(share.share - whole), label, one.name))
+                if frequency.share is not None and whole is not None:
+                    worst = max(worst, (abs(frequency.share - whole), label, each.name))
         return cls(
             source=source,
             rows=len(labels),
@@ -116,15 +126,15 @@ class SplitReport:
         )
 
     def without_positives(self) -> list[str]:
-        """Name labels that some row has, but no row of some part."""
+        """Return the labels that some row has, but no row of some part."""
         return [
             name
-            for name, share in self.labels.items()
-            if share.positives and any(not part.labels[name].positives for part in self.parts)
+            for name, frequency in self.labels.items()
+            if frequency.positives and any(not part.labels[name].positives for part in self.parts)
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document that `split --json` prints; all shares are fractions."""
+        """Return the document that `split --json` prints; all shares are fractions, 0 to 1."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -135,26 +145,26 @@ class SplitReport:
         lines = aligned(heads, table)
         if self.largest_deviation:
             lines.append(
-                f"\nLargest deviation of a label's share: {100 * self.largest_deviation:.2f} points "
+                f"\nLargest deviation of a label frequency: {100 * self.largest_deviation:.2f} points "
                 f"({self.deviating_label} in {self.deviating_part})."
             )
         if lacking := self.without_positives():
-            lines.append(f"Some part has no row with: {', '.join(lacking)}.")
-        lines.append(_kept(self.alike, "texts alike but for links, case and punctuation"))
+            lines.append(f"Labels without a positive in some part: {', '.join(lacking)}.")
+        lines.append(_kept(self.alike, "near-duplicate texts"))
         if self.groups is not None:
             lines.append(_kept(self.groups, f"equal values of '{self.group_column}'"))
         lines += [f"{part.name}: {', '.join(part.files)}" for part in self.parts]
         return "\n".join(lines)
 
 
-def _percent(share: LabelShare) -> str:
-    return "-" if share.share is None else f"{100 * share.share:.2f} %"
+def _percent(frequency: LabelFrequency) -> str:
+    return "-" if frequency.share is None else f"{100 * frequency.share:.2f} %"
 
 
-def _kept(kept: Kept, what: str) -> str:
+def _kept(kept: KeptTogether, what: str) -> str:
     if not kept.rows:
-        return f"Kept together: no rows have {what}."
+        return f"Kept together: no rows with {what}."
     return (
-        f"Kept together: {kept.rows} rows in {kept.groups} groups with {what}; the largest has "
+        f"Kept together: {kept.rows} rows in {kept.groups} groups with {what}; the largest group has "
         f"{kept.largest} rows."
     )

@@ -4,8 +4,7 @@ Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", E
 Algorithm 1, over units of rows that must stay together; with label pairs, second-order
 stratification (Szymanski and Kajdanowicz, LIDTA 2017): a pair is one more label.
 
-Letters: `N` rows, `U` units of rows that stay together, `K` parts, `L` labels. Of two parts, part 0
-is kept and part 1 is held out.
+Letters: `N` rows, `U` units of rows that stay together, `K` parts, `L` labels.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.extras import require_scipy
 from multihot.core.labels import LabelMatrix
 from multihot.core.seeding import named_generator
 from multihot.errors import DataError, OptionError
@@ -25,7 +25,6 @@ __all__ = [
     "split_units",
     "stratified_folds",
     "stratified_parts",
-    "stratified_split",
     "stratify",
     "unit_key",
     "units_of",
@@ -37,25 +36,25 @@ IntArray = npt.NDArray[np.int64]
 CountArray = BoolArray | IntArray
 
 
-def stratified_split(
-    labels: LabelMatrix, fraction: float, generator: np.random.Generator
+def split_positives(
+    positive: BoolArray, fraction: float, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Split the rows in two so that both sides have about the same share of every label.
+    """Split the rows in two so that every label has about the same frequency on both sides.
 
     Parameters
     ----------
-    labels
-        N rows; unknown cells count as not having the label.
+    positive
+        *Shape:* (N, L). Which row has which label.
     fraction
-        Share of rows to hold out, between 0 and 1. The number held out is exactly the rounded
+        Fraction of the rows on the second side, between 0 and 1. Their number is exactly the rounded
         `fraction * N`, but at least one row and at most all but one.
     generator
         Decides between equally good choices; the same state gives the same split.
 
     Returns
     -------
-    kept, held_out
-        Sorted row numbers; together every row once, neither empty. *Shapes:* (kept,), (held out,).
+    first, second
+        Sorted row numbers; together every row once, neither empty. *Shapes:* (N - n,), (n,).
 
     Raises
     ------
@@ -64,26 +63,19 @@ def stratified_split(
     DataError
         There are fewer than two rows.
     """
-    return split_positives(labels.values == 1, fraction, generator)
-
-
-def split_positives(
-    positive: BoolArray, fraction: float, generator: np.random.Generator
-) -> tuple[IntArray, IntArray]:
-    """Do what `stratified_split` does, from which row has which label. *Shape:* (N, L)."""
     if not 0 < fraction < 1:
         raise OptionError(
-            f"The fraction of rows to hold out is {fraction}; expected a number between 0 and 1, "
+            f"The fraction of rows for validation is {fraction}; expected a number between 0 and 1, "
             "such as 0.1."
         )
     num_rows = len(positive)
     if num_rows < 2:
         raise DataError(
             f"A split into two parts needs at least 2 rows; there are {num_rows}. "
-            "Give a validation file of its own."
+            "Give a separate validation file."
         )
-    num_held_out = min(max(round(fraction * num_rows), 1), num_rows - 1)
-    sizes = np.array([num_rows - num_held_out, num_held_out])
+    size = min(max(round(fraction * num_rows), 1), num_rows - 1)
+    sizes = np.array([num_rows - size, size])
     side = stratify(positive, np.ones(num_rows, dtype=np.int64), sizes, generator)
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
@@ -91,7 +83,7 @@ def split_positives(
 def stratify(
     counts: CountArray, rows: IntArray, sizes: IntArray, generator: np.random.Generator
 ) -> IntArray:
-    """Return the side of each unit so that every side has about its share of every label.
+    """Return the part of each unit so that every label has about the same frequency in every part.
 
     Parameters
     ----------
@@ -100,82 +92,81 @@ def stratify(
     rows
         *Shape:* (U,). How many rows each unit has.
     sizes
-        *Shape:* (K,), positive. How many rows each side shall have, as many as there are. They are met
-        exactly where every unit is one row, else as nearly as moving single units makes them.
+        *Shape:* (K,), positive. How many rows each part is to have; their sum is the number of rows.
+        They are met exactly where every unit is one row, else as nearly as moving single units allows.
     generator
         Decides between equally good choices.
 
     Returns
     -------
-    side
+    part
         *Shape:* (U,), int64, 0 to K - 1.
     """
-    counts = counts.astype(np.int64)
-    side = np.full(len(counts), -1)
+    counts = counts.astype(np.int64, copy=False)
+    part = np.full(len(counts), -1)
     free = sizes.copy()
     remaining = counts.sum(axis=0)
     wanted = np.outer(sizes / sizes.sum(), remaining)  # (K, L): positives still to get
     while remaining.any():
         # The rarest label first: later there would be no freedom left to spread its few rows.
         label = np.argmin(np.where(remaining > 0, remaining, np.inf))
-        units = generator.permutation(np.flatnonzero((side < 0) & (counts[:, label] > 0)))
+        units = generator.permutation(np.flatnonzero((part < 0) & (counts[:, label] > 0)))
         for unit in units[np.argsort(-counts[units, label], kind="stable")]:
             chosen = _neediest(wanted[:, label], free, generator)
-            side[unit] = chosen
+            part[unit] = chosen
             free[chosen] -= rows[unit]
             wanted[chosen] -= counts[unit]
             remaining -= counts[unit]
-    _share_out(generator.permutation(np.flatnonzero(side < 0)), side, rows, free)
-    _correct_sizes(side, counts, rows, sizes)
-    return side
+    _assign_unlabelled(generator.permutation(np.flatnonzero(part < 0)), part, rows, free)
+    _correct_sizes(part, counts, rows, sizes)
+    return part
 
 
 def _neediest(wanted: DoubleArray, free: IntArray, generator: np.random.Generator) -> int:
-    """Return the side that wants most of a label, else the one with most space, else any."""
+    """Return the part that lacks most of a label, of equals the one with most space, else any."""
     best = np.flatnonzero(wanted == wanted.max())
     if len(best) > 1:
         best = best[free[best] == free[best].max()]
     return int(best[0] if len(best) == 1 else best[generator.integers(len(best))])
 
 
-def _share_out(units: IntArray, side: IntArray, rows: IntArray, free: IntArray) -> None:
-    """Fill the space that is left, in place, with units that have no label, large ones first."""
+def _assign_unlabelled(units: IntArray, part: IntArray, rows: IntArray, free: IntArray) -> None:
+    """Fill the remaining space, in place, with units that have no label, large ones first."""
     if (rows == 1).all():
-        ends = np.cumsum(np.maximum(free, 0)[:0:-1])  # the last side first; the rest goes to side 0
-        side[units] = (len(free) - 1 - np.searchsorted(ends, np.arange(len(units)), "right")).clip(
-            0
-        )
+        ends = np.cumsum(np.maximum(free, 0)[:0:-1])  # the last part first; the rest goes to part 0
+        filled = np.searchsorted(ends, np.arange(len(units)), "right")
+        part[units] = (len(free) - 1 - filled).clip(0)
         return
     for unit in units[np.argsort(-rows[units], kind="stable")]:
         chosen = int(np.argmax(free))
-        side[unit] = chosen
+        part[unit] = chosen
         free[chosen] -= rows[unit]
 
 
-def _correct_sizes(side: IntArray, counts: IntArray, rows: IntArray, sizes: IntArray) -> None:
-    """Move units, in place, from the fullest side to the emptiest until no move helps.
+def _correct_sizes(part: IntArray, counts: IntArray, rows: IntArray, sizes: IntArray) -> None:
+    """Move units, in place, from the fullest part to the emptiest until no move helps.
 
-    The paper leaves the sizes off by a few rows. Each time that unit goes whose move lessens the
+    The paper's algorithm misses the sizes by a few rows. Each step moves the unit that reduces the
     squared deviations of the label counts most, each divided by the count of the label in all rows.
     """
     totals = counts.sum(axis=0)
-    share = sizes / sizes.sum()
+    proportions = sizes / sizes.sum()
     while True:
-        surplus = np.bincount(side, weights=rows, minlength=len(sizes)).astype(np.int64) - sizes
+        surplus = np.bincount(part, weights=rows, minlength=len(sizes)).astype(np.int64) - sizes
         source, target = int(np.argmax(surplus)), int(np.argmin(surplus))
-        units = np.flatnonzero(side == source)
-        # One that is larger than surplus and gap would only turn them round.
+        units = np.flatnonzero(part == source)
+        # A unit larger than the difference would only swap the two.
         units = units[rows[units] < surplus[source] - surplus[target]]
         fitting = units[rows[units] <= min(surplus[source], -surplus[target])]
         if len(fitting):
             units = fitting
         if surplus[source] <= 0 or not len(units):
             return
-        excess = counts[side == source].sum(axis=0) - totals * share[source]
-        excess -= counts[side == target].sum(axis=0) - totals * share[target]
+        excess = counts[part == source].sum(axis=0) - totals * proportions[source]
+        excess -= counts[part == target].sum(axis=0) - totals * proportions[target]
         moved = counts[units]
         gain = (moved * (excess - moved)) @ (1 / np.maximum(totals, 1))
-        side[units[np.argmax(gain)]] = target
+        part[units[np.argmax(gain)]] = target
 
 
 def stratified_folds(
@@ -194,29 +185,29 @@ def stratified_folds(
 
 def stratified_parts(
     labels: LabelMatrix,
-    shares: Sequence[float],
+    proportions: Sequence[float],
     seed: int,
     *,
     units: IntArray | None = None,
     pairs: bool = False,
 ) -> IntArray:
-    """Return the part of each row, so that all parts have about the same share of every label.
+    """Return the part of each row so that every label has about the same frequency in every part.
 
     The order of the label columns plays no part.
 
     Parameters
     ----------
     labels
-        N rows. Unknown cells count for nothing; a fraction counts as what it decides for.
-    shares
-        K numbers above 0, the sizes of the parts in proportion.
+        N rows. Unknown cells are not counted; a fraction counts as the decision it stands for.
+    proportions
+        K numbers above 0, the relative sizes of the parts.
     seed
         Decides between equally good choices.
     units
-        *Shape:* (N,), int64. Rows of equal numbers stay together; `None` = every row is alone. See
-        `units_of`. Sizes are exact to a row where every row is alone.
+        *Shape:* (N,), int64. Rows of equal numbers stay together; `None` = every row is a unit of its
+        own, and sizes are exact to a row. See `units_of`.
     pairs
-        Whether pairs of labels keep their share too.
+        Whether to stratify by pairs of labels too.
 
     Returns
     -------
@@ -226,7 +217,7 @@ def stratified_parts(
     Raises
     ------
     OptionError
-        The shares are not numbers above 0.
+        The proportions are not numbers above 0.
     DataError
         There are fewer units than parts.
     """
@@ -238,24 +229,30 @@ def stratified_parts(
         positive = np.hstack([positive, both[:, both.any(axis=0)]])
     if units is None:
         units = np.arange(len(labels))
-    return split_units(positive, units, shares, named_generator(seed, "split"))
+    return split_units(positive, units, proportions, named_generator(seed, "split"))
 
 
 def split_units(
-    positive: BoolArray, units: IntArray, shares: Sequence[float], generator: np.random.Generator
+    positive: BoolArray,
+    units: IntArray,
+    proportions: Sequence[float],
+    generator: np.random.Generator,
 ) -> IntArray:
     """Do what `stratified_parts` does, from which row has which label. *Shape:* (N, L)."""
-    if not all(np.isfinite(share) and share > 0 for share in shares):
-        raise OptionError(f"The shares of the parts are {list(shares)}; expected numbers above 0.")
+    if not all(np.isfinite(each) and each > 0 for each in proportions):
+        raise OptionError(
+            f"The proportions of the parts are {list(proportions)}; expected numbers above 0."
+        )
+    num_parts = len(proportions)
     _, unit_of_row, rows = np.unique(units, return_inverse=True, return_counts=True)
-    if len(rows) < len(shares):
+    if len(rows) < num_parts:
         what = "rows" if len(rows) == len(units) else "groups of rows that must stay together"
-        raise DataError(f"There are {len(rows)} {what}; {len(shares)} parts need at least as many.")
-    counts = np.zeros((len(rows), positive.shape[1]), dtype=np.int64)
-    np.add.at(counts, unit_of_row, positive)
-    side = stratify(counts, rows, _sizes(len(units), shares), generator)
-    _fill_empty(side, rows, len(shares))
-    return np.asarray(side[unit_of_row], dtype=np.int64)
+        raise DataError(f"There are {len(rows)} {what}; {num_parts} parts need at least as many.")
+    ordered = positive[np.argsort(unit_of_row, kind="stable")]
+    counts = np.add.reduceat(ordered, np.cumsum(rows) - rows, axis=0, dtype=np.int64)
+    part = stratify(counts, rows, _sizes(len(units), proportions), generator)
+    _fill_empty(part, rows, num_parts)
+    return np.asarray(part[unit_of_row], dtype=np.int64)
 
 
 def unit_key(value: str) -> int:
@@ -267,7 +264,7 @@ def unit_key(value: str) -> int:
 
 
 def units_of(*keys: npt.NDArray[np.int64]) -> IntArray:
-    """Return a number for each row, equal for rows that any of the keys ties together.
+    """Return a number for each row, equal for rows that any of the keys connects.
 
     Parameters
     ----------
@@ -279,27 +276,35 @@ def units_of(*keys: npt.NDArray[np.int64]) -> IntArray:
     -------
     units
         *Shape:* (N,), int64: the first row of the unit.
+
+    Raises
+    ------
+    MissingExtraError
+        There are several keys, and SciPy is not installed.
     """
-    parent = list(range(len(keys[0])))
+    firsts = [_first_rows(key) for key in keys]
+    if len(firsts) == 1:
+        return firsts[0]
+    require_scipy("Keeping rows together by two keys")
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for key in keys:
-        first_of: dict[int, int] = {}
-        for row, value in enumerate(key.tolist()):
-            if value != -1:
-                a, b = root(first_of.setdefault(value, row)), root(row)
-                parent[max(a, b)] = min(a, b)
-    return np.array([root(row) for row in range(len(parent))], dtype=np.int64)
+    num_rows = len(firsts[0])
+    edges = np.concatenate(firsts), np.tile(np.arange(num_rows), len(firsts))
+    graph = coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(num_rows, num_rows))
+    _, component = connected_components(graph, directed=False)
+    return _first_rows(component)
 
 
-def _sizes(num_rows: int, shares: Sequence[float]) -> IntArray:
+def _first_rows(key: npt.NDArray[np.int64]) -> IntArray:
+    """Return the first row that has the value of each row; a row of -1 has no other. (N,) -> (N,)."""
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return np.where(key == -1, np.arange(len(key)), first[inverse]).astype(np.int64)
+
+
+def _sizes(num_rows: int, proportions: Sequence[float]) -> IntArray:
     """Return the rows of each part, at least one each, by largest remainder."""
-    exact = np.asarray(shares, dtype=np.float64) * (num_rows / sum(shares))
+    exact = np.asarray(proportions, dtype=np.float64) * (num_rows / sum(proportions))
     sizes = np.floor(exact + 1e-9).astype(np.int64)
     largest = np.argsort(sizes - exact, kind="stable")
     sizes[largest[: num_rows - sizes.sum()]] += 1
@@ -309,8 +314,8 @@ def _sizes(num_rows: int, shares: Sequence[float]) -> IntArray:
     return sizes
 
 
-def _fill_empty(side: IntArray, rows: IntArray, num_parts: int) -> None:
+def _fill_empty(part: IntArray, rows: IntArray, num_parts: int) -> None:
     """Give every empty part, in place, the smallest unit of the part with most units."""
-    while not (num_units := np.bincount(side, minlength=num_parts)).all():
-        units = np.flatnonzero(side == np.argmax(num_units))
-        side[units[np.argmin(rows[units])]] = np.argmin(num_units)
+    while not (num_units := np.bincount(part, minlength=num_parts)).all():
+        units = np.flatnonzero(part == np.argmax(num_units))
+        part[units[np.argmin(rows[units])]] = np.argmin(num_units)

@@ -30,6 +30,9 @@ Cells = tuple[int, Any, dict[str, str]]
 """Line number, the cell of the text, and every column as text."""
 
 _STANDARD_INPUT = "standard input"
+# What is read before the first row of it is passed on.
+_BATCH_ROWS = 128
+_BLOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     if str(path) == "-":
         return _standard_input(data)
     source = str(path)
-    table = open_table(path, data)
+    table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
     text = find_text_column(table.columns, data, source)
     row_id = find_id_column(table.columns, data, source, text)
     place = table.columns.index(text)

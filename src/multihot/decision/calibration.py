@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from multihot.core.files import required_value
 from multihot.core.labels import LabelSpace
+from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibrators import (
     apply_beta,
     fit_beta,
@@ -25,13 +26,12 @@ from multihot.decision.calibrators import (
 )
 from multihot.errors import ArtifactError
 
-__all__ = ["LEAST_SUPPORT", "METHODS", "Calibration", "fit_calibration"]
-
-METHODS = ("temperature", "platt", "beta", "isotonic")
+__all__ = ["LEAST_SUPPORT", "Calibration", "fit_calibration"]
 
 LEAST_SUPPORT = {"platt": 10, "beta": 10, "isotonic": 30}
 """Positives and negatives that a label needs for a map of its own."""
 
+_METHODS = tuple(name for name in CALIBRATIONS if name != "none")
 _NUM_PARAMETERS = {"platt": 2, "beta": 3}
 _LARGEST = 1e4  # logits beyond are taken as this, so that no infinity is multiplied by 0
 
@@ -45,7 +45,7 @@ class Calibration:
     """A fitted calibration; it never turns round the order of two texts within a label."""
 
     method: str
-    """One of `METHODS`."""
+    """One of `CALIBRATIONS`, not `none`."""
     temperature: float
     """Of all labels together, above 0; logits are divided by it."""
     maps: tuple[tuple[tuple[float, ...], ...] | None, ...]
@@ -95,9 +95,9 @@ class Calibration:
             if not isinstance(content, Mapping):
                 raise ArtifactError(f"It is {content!r}; expected null or a table.")
             method = required_value(content, "method", str)
-            if method not in METHODS:
+            if method not in _METHODS:
                 raise ArtifactError(
-                    f"'method' is {method!r}; expected one of {', '.join(METHODS)}."
+                    f"'method' is {method!r}; expected one of {', '.join(_METHODS)}."
                 )
             temperature = required_value(content, "temperature", float | int)
             if not 0 < temperature < np.inf:
@@ -122,7 +122,7 @@ def fit_calibration(
     Parameters
     ----------
     method
-        One of `METHODS`.
+        One of `CALIBRATIONS`, not `none`.
     logits
         *Shape:* (N, L), no NaN.
     truth

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import logit, sigmoid
+
 __all__ = [
     "apply_beta",
     "fit_beta",
@@ -67,9 +69,9 @@ def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArr
     weights = np.zeros(scaled.shape[1])
     loss = _log_loss(scaled @ weights, target)
     for _ in range(_MAX_STEPS):
-        share = _sigmoid(scaled @ weights)
-        gradient = scaled.T @ (share - target)
-        hessian = (scaled * (share * (1 - share))[:, None]).T @ scaled
+        probability = sigmoid(scaled @ weights, np.float64)
+        gradient = scaled.T @ (probability - target)
+        hessian = (scaled * (probability * (1 - probability))[:, None]).T @ scaled
         try:
             step = np.linalg.solve(hessian + 1e-12 * np.eye(len(weights)), gradient)
         except np.linalg.LinAlgError:
@@ -167,13 +169,7 @@ def isotonic_map(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray,
     x, share, _ = isotonic_blocks(logits, positive)
     edge = 0.5 / (len(logits) + 1)
     share = np.clip(share, edge, 1 - edge)
-    return x, np.log(share) - np.log1p(-share)
-
-
-def _sigmoid(values: DoubleArray) -> DoubleArray:
-    small = np.exp(-np.abs(values))
-    shares: DoubleArray = np.where(values >= 0, 1, small) / (1 + small)
-    return shares
+    return x, logit(share)
 
 
 def _log_loss(values: DoubleArray, target: DoubleArray) -> float:

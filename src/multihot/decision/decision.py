@@ -17,12 +17,12 @@ import numpy.typing as npt
 from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_share, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
 from multihot.decision.objective import decided_value
 from multihot.decision.provenance import FittedOn
-from multihot.decision.rules import at_thresholds, highest, sigmoid, with_nearest
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 
 __all__ = ["KINDS", "Decision", "FittedOn", "row_hashes", "rows_fitted"]
@@ -134,10 +134,10 @@ class Decision:
         """Return whether each text gets each label. *Shapes:* (N, L) -> (N, L), bool."""
         scores = self._checked(scores, "scores")
         if self.kind == "top_k":
-            return highest(scores, self.parsed_goal().num_labels)
-        decided = at_thresholds(scores, self.thresholds)
+            return _highest(scores, self.parsed_goal().num_labels)
+        decided = np.greater_equal(scores, np.asarray(self.thresholds, dtype=np.float64))
         if self.empty_set_rule == "at_least_one":
-            return with_nearest(decided, scores, self.thresholds)
+            return _with_nearest(decided, scores, self.thresholds)
         return decided
 
     def goal_value(self, scores: FloatArray, truth: FloatArray) -> float | None:
@@ -258,6 +258,28 @@ def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -
     if decision.fitted_on is None:
         return 0
     return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
+
+
+def _highest(scores: FloatArray, num_labels: int) -> BoolArray:
+    """Return the labels of the `num_labels` highest scores of each text; of equals the first."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :num_labels]
+    chosen = np.zeros(scores.shape, dtype=np.bool_)
+    np.put_along_axis(chosen, order, True, axis=1)
+    return chosen
+
+
+def _with_nearest(
+    decided: BoolArray, scores: FloatArray, thresholds: tuple[float, ...]
+) -> BoolArray:
+    """Give every text without a label the one whose score comes nearest to its threshold.
+
+    Nearest is the largest `logit(score) - logit(threshold)`; of equals the first in label order.
+    """
+    empty = np.flatnonzero(~decided.any(axis=1))
+    margin = logit(scores[empty]) - logit(np.asarray(thresholds))
+    result = decided.copy()
+    result[empty, margin.argmax(axis=1)] = True
+    return result
 
 
 def _threshold(key: str, value: Any) -> float:

@@ -1,4 +1,4 @@
-"""Fit a decision on held-out rows: calibration, then thresholds for a goal.
+"""Fit a decision on rows that the model was not trained on: calibration, then thresholds for a goal.
 
 Thresholds are fitted on the calibrated scores of the same rows. A map that does not change the order
 within a label leaves the decisions that thresholds can make as they are, so what is overfitted is
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,33 +22,24 @@ from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibration import fit_calibration
 from multihot.decision.decision import Decision
-from multihot.decision.fold_assignment import assign_folds
+from multihot.decision.fold_assignment import hashed_folds
 from multihot.decision.objective import goal_value
 from multihot.decision.provenance import FittedOn
 from multihot.decision.regularized_thresholds import blend, fit_by_frequency, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
 
-__all__ = [
-    "NUM_FOLDS",
-    "Choices",
-    "Fit",
-    "at_half",
-    "fit_choices",
-    "fit_decision",
-    "fit_rows",
-]
+__all__ = ["NUM_FOLDS", "DecisionOptions", "Fit", "FittingRows", "at_half", "fit"]
 
 NUM_FOLDS = 5
 """Parts that rows are dealt into wherever something is measured on rows that did not fit it."""
 
 FloatArray = npt.NDArray[np.float32]
 HashArray = npt.NDArray[np.uint64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Choices:
+class DecisionOptions:
     """What is to be fitted.
 
     Raises `OptionError` when a field is not among the allowed values, or two do not fit together.
@@ -64,8 +56,6 @@ class Choices:
     """One of `EMPTY_SET_RULES`."""
     costs: Costs | None = None
     """Costs of single labels, for the goal `cost`."""
-    strength: float | None = None
-    """Of shrunk thresholds; `None`: chosen on rows that did not fit them."""
 
     def __post_init__(self) -> None:
         goal = parse_goal(self.goal)
@@ -83,8 +73,48 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class FittingRows:
+    """The rows that a decision is fitted on.
+
+    Attributes
+    ----------
+    logits, truth
+        *Shape:* (N, L) each; columns in the order of the model's labels, truth 0, 1 or NaN (unknown).
+    hashes
+        The `row_hashes`: by them rows are dealt into folds, and found again. *Shape:* (N,).
+    """
+
+    logits: FloatArray
+    truth: FloatArray
+    hashes: HashArray
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    @classmethod
+    def of_labels(
+        cls, space: LabelSpace, logits: FloatArray, labels: LabelMatrix, texts: Sequence[str]
+    ) -> FittingRows:
+        """Return rows whose labels are matched to `space` by name; of texts only hashes are kept.
+
+        Raises `LabelError` when the numbers of rows differ, or `labels` has a name that `space` lacks.
+        """
+        labels = labels.aligned_to(space)
+        if not len(logits) == len(labels) == len(texts):
+            raise LabelError(
+                f"There are {len(logits)} rows of logits, {len(labels)} of labels and {len(texts)} "
+                "texts; expected the same number of each."
+            )
+        return cls(logits, labels.hard().values, row_hashes(texts, labels))
+
+    def take(self, rows: npt.NDArray[Any]) -> FittingRows:
+        """Return the rows at the given indices, or where a mask is true."""
+        return FittingRows(self.logits[rows], self.truth[rows], self.hashes[rows])
+
+
+@dataclass(frozen=True)
 class Fit:
-    """What `fit_rows` found."""
+    """A fitted decision, and how the fit went."""
 
     decision: Decision
     notes: tuple[str, ...] = ()
@@ -93,119 +123,80 @@ class Fit:
     """Of shrunk thresholds, see `STRENGTHS`."""
 
 
-def fit_decision(
+def fit(
     space: LabelSpace,
-    logits: FloatArray,
-    labels: LabelMatrix,
+    rows: FittingRows,
+    options: DecisionOptions,
     *,
-    goal: str,
-    thresholds: str | float,
-    source: str,
-    texts: Sequence[str] = (),
-    hashes: HashArray | None = None,
-    calibration: str = "none",
-    empty_set_rule: str = "allow",
-    costs: Costs | None = None,
-) -> Decision:
-    """Fit a decision on held-out rows and remember which rows they were.
+    source: str | None = None,
+    strength: float | None = None,
+) -> Fit:
+    """Fit a decision.
 
     Parameters
     ----------
     space
         The labels of the model, in the order of its outputs.
-    logits
-        What the model returned for the rows. *Shape:* (N, L).
-    labels
-        The truth of the same rows, matched to `space` by name.
-    goal, thresholds, calibration, empty_set_rule, costs
-        See `Choices`.
-    source, texts
-        Where the rows came from, and their texts, of which only hashes are kept.
-    hashes
-        The `row_hashes` of the rows where they are at hand; the texts are then not needed.
-
-    Returns
-    -------
-    decision
-        Without any known positive the thresholds stay at 0.5 and `fitted_on.goal_value` is None.
+    rows
+        What the decision is fitted on. Without any known positive the thresholds stay at 0.5, and
+        `fitted_on.goal_value` is None.
+    options
+        What is fitted.
+    source
+        Where the rows came from, such as a file name. With it the decision remembers which rows they
+        were, unless nothing was fitted.
+    strength
+        Of shrunk thresholds; `None`: chosen on rows that did not fit them.
 
     Raises
     ------
     OptionError
-        A choice is not among the allowed values.
-    LabelError
-        The numbers of rows differ, or `labels` has a name that `space` lacks.
+        The goal asks for more labels than there are, or costs name an unknown label.
     """
-    labels = labels.aligned_to(space)
-    num_texts = len(texts) if hashes is None else len(hashes)
-    if not len(logits) == len(labels) == num_texts:
-        raise LabelError(
-            f"There are {len(logits)} rows of logits, {len(labels)} of labels and {num_texts} texts; "
-            "expected the same number of each."
-        )
-    choices = Choices(goal, thresholds, calibration, empty_set_rule, costs)
-    found = row_hashes(texts, labels) if hashes is None else hashes
-    return fit_choices(space, logits, labels, found, choices, source=source)
-
-
-def fit_choices(
-    space: LabelSpace,
-    logits: FloatArray,
-    labels: LabelMatrix,
-    hashes: HashArray,
-    choices: Choices,
-    *,
-    source: str,
-) -> Decision:
-    """Do what `fit_decision` does, for labels in the order of `space`."""
-    truth = labels.hard().values
-    decision = fit_rows(space, logits, truth, hashes, choices).decision
-    if decision.kind == "fixed" and decision.calibration is None:
-        return decision
-    scores = decision.scores(logits)
-    defined = bool((truth == 1).any())
+    found = _fit(space, rows, options, strength)
+    decision = found.decision
+    if source is None or (decision.kind == "fixed" and decision.calibration is None):
+        return found
+    scores, defined = decision.scores(rows.logits), bool((rows.truth == 1).any())
     fitted_on = FittedOn.of_hashes(
-        hashes,
+        rows.hashes,
         source=source,
-        goal_value=decision.goal_value(scores, truth) if defined else None,
-        goal_value_at_half=at_half(decision).goal_value(scores, truth) if defined else None,
+        goal_value=decision.goal_value(scores, rows.truth) if defined else None,
+        goal_value_at_half=at_half(decision).goal_value(scores, rows.truth) if defined else None,
     )
-    return replace(decision, fitted_on=fitted_on)
+    return replace(found, decision=replace(decision, fitted_on=fitted_on))
 
 
-def fit_rows(
-    space: LabelSpace, logits: FloatArray, truth: FloatArray, hashes: HashArray, choices: Choices
+def _fit(
+    space: LabelSpace, rows: FittingRows, options: DecisionOptions, strength: float | None
 ) -> Fit:
-    """Fit a decision, without the record of the rows.
-
-    *Shapes:* logits and truth (N, L), hashes (N,). Raises `OptionError` when the goal asks for more
-    labels than there are.
-    """
-    goal = parse_goal(choices.goal).with_costs(choices.costs, space.names)
+    goal = parse_goal(options.goal).with_costs(options.costs, space.names)
     goal.require_labels(len(space))
     start = Decision(
         space,
         (0.5,) * len(space),
-        choices.goal,
+        options.goal,
         "fixed",
-        empty_set_rule=choices.empty_set_rule,
-        costs=None if choices.costs is None else goal.costs,
+        empty_set_rule=options.empty_set_rule,
+        costs=None if options.costs is None else goal.costs,
     )
     notes: list[str] = []
-    if choices.calibration != "none":
-        start.scores(logits)  # raises what is wrong with the logits
-        calibration, notes = fit_calibration(choices.calibration, logits, truth, space.names)
+    if options.calibration != "none":
+        start.scores(rows.logits)  # raises what is wrong with the logits
+        calibration, notes = fit_calibration(
+            options.calibration, rows.logits, rows.truth, space.names
+        )
         start = replace(start, calibration=calibration)
-    if not isinstance(choices.thresholds, str):
-        return Fit(start.with_threshold(choices.thresholds), tuple(notes))
+    if not isinstance(options.thresholds, str):
+        return Fit(start.with_threshold(options.thresholds), tuple(notes))
     if goal.name == "top_k":
         return Fit(replace(start, thresholds=(0.0,) * len(space), kind="top_k"), tuple(notes))
-    scores = start.scores(logits)
-    thresholds, strength = _fit_thresholds(scores, truth, hashes, goal, choices)
+    kind, scores, truth = options.thresholds, start.scores(rows.logits), rows.truth
+    thresholds, strength = _fit_thresholds(scores, rows, goal, kind, strength)
     if strength is not None:
         how = "all the way" if math.isinf(strength) else f"as if it had {strength:g} positive rows"
         notes.append(f"Thresholds pulled towards the global one {how}.")
-    decision = replace(start, thresholds=thresholds, kind=choices.thresholds)
+    decision = replace(start, thresholds=thresholds, kind=kind)
     kept = _not_worse_than_half(decision, scores, truth)
     if kept is not decision and frequency_share(decision.kind) is not None:
         notes.append(
@@ -222,19 +213,19 @@ def at_half(decision: Decision) -> Decision:
 
 
 def _fit_thresholds(
-    scores: FloatArray, truth: FloatArray, hashes: HashArray, goal: Goal, choices: Choices
+    scores: FloatArray, rows: FittingRows, goal: Goal, kind: str, strength: float | None
 ) -> tuple[tuple[float, ...], float | None]:
     """Return the thresholds, and how strongly they were shrunk where they were."""
-    if choices.thresholds == "global":
+    truth = rows.truth
+    if kind == "global":
         return (fit_global(scores, truth, goal),) * int(scores.shape[1]), None
-    if (share := frequency_share(choices.thresholds)) is not None:
+    if (share := frequency_share(kind)) is not None:
         return tuple(fit_by_frequency(scores, truth, goal, share).tolist()), None
     own = goal.of_each_label()
-    if choices.thresholds == "per_label":
+    if kind == "per_label":
         return tuple(fit_per_label(scores, truth, own).tolist()), None
-    strength = choices.strength
     if strength is None and len(scores) >= 2 * NUM_FOLDS:
-        folds = assign_folds(hashes, truth == 1, NUM_FOLDS)
+        folds = hashed_folds(rows.hashes, truth == 1, NUM_FOLDS)
         shrunk, strength = fit_shrunk(scores, truth, own, folds)
         return tuple(shrunk.tolist()), strength
     strength = math.inf if strength is None else strength  # too few rows to choose one

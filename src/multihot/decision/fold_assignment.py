@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["assign_folds", "mixed"]
+__all__ = ["hashed_folds", "mixed"]
 
 HashArray = npt.NDArray[np.uint64]
 IntArray = npt.NDArray[np.int64]
 
 
-def assign_folds(
+def hashed_folds(
     hashes: HashArray, positive: npt.NDArray[np.bool_], num_folds: int, *, seed: int = 0
 ) -> IntArray:
     """Return the fold of each row: rows of one label set are dealt out in turn.

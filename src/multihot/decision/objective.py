@@ -40,7 +40,7 @@ def goal_value(
     thresholds
         One number, or one per label. *Shape:* () or (L,).
     goal
-        A goal, or its words.
+        A goal, or its text.
     """
     goal = as_goal(goal)
     check_scores(scores, truth)
@@ -65,10 +65,10 @@ def counted_value(counts: Counts, goal: Goal) -> float | None:
     its mirror image. With `each_label` it is the mean over the labels that have a positive, where
     a label that is never given counts 0 for `precision>=P`.
     """
-    hits, positives = counts.true_positive, counts.true_positive + counts.false_negative
-    predicted = counts.true_positive + counts.false_positive
+    right, positives = counts.true_positive, counts.true_positive + counts.false_negative
+    predicted = right + counts.false_positive
     if goal.name == "cost":
-        per_label = np.broadcast_to(np.array(goal.costs), (len(hits), 2))
+        per_label = np.broadcast_to(np.array(goal.costs), (len(right), 2))
         cost = counts.false_positive * per_label[:, 0] + counts.false_negative * per_label[:, 1]
         return -float(cost.sum()) / counts.num_rows if counts.num_rows else None
     if goal.name not in ("precision", "recall", "top_k"):
@@ -77,18 +77,18 @@ def counted_value(counts: Counts, goal: Goal) -> float | None:
     if not positives.any():
         return None
     if goal.name == "top_k":
-        return float(hits.sum() / positives.sum())
+        return float(right.sum() / positives.sum())
     if goal.each_label:
         used = positives > 0
-        values = constrained_value(goal, hits[used], predicted[used], positives[used])
+        values = constrained_value(goal, right[used], predicted[used], positives[used])
         return float(values.mean())
-    totals = (np.atleast_1d(count.sum()) for count in (hits, predicted, positives))
+    totals = (np.atleast_1d(count.sum()) for count in (right, predicted, positives))
     return float(constrained_value(goal, *totals)[0])
 
 
 def constrained_value(
     goal: Goal,
-    hits: npt.NDArray[np.int64],
+    true_positives: npt.NDArray[np.int64],
     predicted: npt.NDArray[np.int64],
     positives: npt.NDArray[np.int64],
 ) -> DoubleArray:
@@ -97,8 +97,12 @@ def constrained_value(
     Asked of a label alone, silence is worth 0: less than any recall at a precision of P, and more
     than giving the label to texts that mostly lack it.
     """
-    precision = np.divide(hits, predicted, out=np.zeros(hits.shape), where=predicted > 0)
-    recall = np.divide(hits, positives, out=np.zeros(hits.shape), where=positives > 0)
+    precision = np.divide(
+        true_positives, predicted, out=np.zeros(predicted.shape), where=predicted > 0
+    )
+    recall = np.divide(
+        true_positives, positives, out=np.zeros(positives.shape), where=positives > 0
+    )
     bound, wanted = (precision, recall) if goal.name == "precision" else (recall, precision)
     value = np.where(bound >= goal.level, wanted, bound - goal.level)
     is_silence = predicted == 0
@@ -106,7 +110,7 @@ def constrained_value(
 
 
 def as_goal(goal: str | Goal) -> Goal:
-    """Return a goal from its words; raise `OptionError` where they name none."""
+    """Return a goal from its text; raise `OptionError` where it names none."""
     return goal if isinstance(goal, Goal) else parse_goal(goal)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import required_values
-from multihot.core.labels import LabelMatrix, row_hashes
 from multihot.errors import ArtifactError
 
 __all__ = ["FittedOn"]
@@ -48,24 +47,6 @@ class FittedOn:
     """What the fitted thresholds reach on these rows; None when the goal is undefined there."""
     goal_value_at_half: float | None
     """What 0.5 for every label reaches on these rows."""
-
-    @classmethod
-    def of_rows(
-        cls,
-        texts: Sequence[str],
-        labels: LabelMatrix,
-        *,
-        source: str,
-        goal_value: float | None,
-        goal_value_at_half: float | None,
-    ) -> FittedOn:
-        """Describe the given rows."""
-        return cls.of_hashes(
-            row_hashes(texts, labels),
-            source=source,
-            goal_value=goal_value,
-            goal_value_at_half=goal_value_at_half,
-        )
 
     @classmethod
     def of_hashes(

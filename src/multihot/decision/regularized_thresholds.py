@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.goals import Goal
+from multihot.core.numeric import logit, sigmoid
 from multihot.decision.objective import as_goal, decided_value, goal_value
-from multihot.decision.rules import logit
 from multihot.decision.thresholds import fit_global, fit_per_label
 
 __all__ = ["STRENGTHS", "blend", "fit_by_frequency", "fit_shrunk"]
@@ -79,8 +79,9 @@ def blend(own: DoubleArray, common: float, support: IntArray, strength: float) -
     if math.isinf(strength):
         return np.full(own.shape, common)
     weight = support / (support + strength)
-    logit = weight * _logit(own) + (1 - weight) * _logit(np.full(own.shape, common))
-    between: DoubleArray = (1 / (1 + np.exp(-logit))).astype(np.float32).astype(np.float64)
+    inside, common_inside = (np.clip(each, 1e-7, 1 - 1e-7) for each in (own, np.array([common])))
+    mean = weight * logit(inside) + (1 - weight) * logit(common_inside)
+    between = sigmoid(mean, np.float64).astype(np.float32).astype(np.float64)
     # Where both are one number the rounding of the logits must not move it.
     return np.where(own == common, own, between)
 
@@ -100,11 +101,6 @@ def _cross_fitted(
             decided[number, held_out] = scores[held_out] >= thresholds
     values = (decided_value(some, truth, goal) for some in decided)
     return [-math.inf if value is None else value for value in values]
-
-
-def _logit(thresholds: DoubleArray) -> DoubleArray:
-    inside = np.clip(thresholds, 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def fit_by_frequency(
@@ -127,16 +123,16 @@ def fit_by_frequency(
     if not (truth == 1).any():
         return np.full(truth.shape[1], 0.5)
     shift = share * _log_odds(truth)
-    moved = _sigmoid(logit(scores) - shift)
-    common = fit_global(moved, truth, goal)
-    return _sigmoid(logit(np.asarray(common)) + shift).astype(np.float32).astype(np.float64)
+    common = fit_global(_moved(scores, -shift), truth, goal)
+    return _moved(np.array(common), shift).astype(np.float32).astype(np.float64)
+
+
+def _moved(probabilities: FloatArray, shift: DoubleArray) -> DoubleArray:
+    """Return probabilities with their logits moved, kept so far from 0 and 1 that float32 holds them."""
+    return sigmoid(np.clip(logit(probabilities) + shift, -30.0, 30.0), np.float64)
 
 
 def _log_odds(truth: FloatArray) -> DoubleArray:
     """Return log(positives / negatives) of each label, with half a row more of each. *Shape:* (L,)."""
     positives, negatives = ((truth == value).sum(axis=0) + 0.5 for value in (1, 0))
     return np.asarray(np.log(positives / negatives))
-
-
-def _sigmoid(values: DoubleArray) -> DoubleArray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -30.0, 30.0))))

@@ -1,18 +1,19 @@
-"""The exact optimum over one threshold: every distinct outcome, counted as a running sum.
+"""The exact optimum over one threshold: a sweep over every distinct outcome as a running sum.
 
-Letters: `E` events, `G` groups. Lowering a threshold past a score turns one decision on: that is an
-*event*. Each goal is a sum or a mean over *groups* of cells of a value of three counts of the group
-(hits, predicted, positives):
+Letters: `C` change points, `G` groups. Lowering a threshold past a score turns one decision on: that
+is a *change point*. Each goal is a sum or a mean over *groups* of cells of a value of three counts of
+the group, true positives (TP), predicted (PP) and positives (P):
 
-    micro_f1                one group of all cells     2 hits / (predicted + positives)
+    micro_f1                one group of all cells     2 TP / (PP + P)
     macro_f1                one group per label        the same; a group of 0/0 does not count
-    jaccard                 one group per text         hits / (predicted + positives - hits), 0/0 = 1
-    subset_accuracy         one group per text         1 if hits = predicted = positives else 0
+    jaccard                 one group per text         TP / (PP + P - TP), 0/0 = 1
+    subset_accuracy         one group per text         1 if TP = PP = P else 0
     precision>=P, recall>=R one group of all cells     see `constrained_value`
-    cost=FP:FN              one group per label        - FP (predicted - hits) - FN (positives - hits)
+    cost=FP:FN              one group per label        - FP (PP - TP) - FN (P - TP)
 
-so the goal at every possible threshold is a running sum over the events by falling score.
-A decision is `score >= threshold`.
+so the goal at every possible threshold is a running sum over the change points by falling score.
+Values are counted in whole units, so that sums are exact and equal outcomes compare as equal in
+whatever order the rows come. A decision is `score >= threshold`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from multihot.core.goals import Goal
 from multihot.decision.objective import constrained_value
 
-__all__ = ["Events", "Groups", "best_threshold", "resolution"]
+__all__ = ["ChangePoints", "GroupCounts", "best_threshold", "resolution"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
@@ -34,37 +35,37 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Events:
-    """Known cells whose decisions a threshold turns on. *Shape:* (E,) each, E at least 1."""
+class ChangePoints:
+    """Known cells whose decisions a threshold turns on. *Shape:* (C,) each, C at least 1."""
 
     scores: FloatArray
     positive: BoolArray
     group: IntArray
 
-    def take(self, order: IntArray) -> Events:
-        """Return the events in the given order."""
-        return Events(self.scores[order], self.positive[order], self.group[order])
+    def take(self, order: IntArray) -> ChangePoints:
+        """Return the points in the given order."""
+        return ChangePoints(self.scores[order], self.positive[order], self.group[order])
 
 
 @dataclass(frozen=True)
-class Groups:
+class GroupCounts:
     """Counts of each group. *Shape:* (G,) each, int64."""
 
-    hits: IntArray
+    true_positives: IntArray
     predicted: IntArray
     positives: IntArray
 
 
-def best_threshold(goal: Goal, events: Events, start: Groups) -> tuple[float, float]:
-    """Return the best threshold for the events, and the goal it reaches.
+def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tuple[float, float]:
+    """Return the best threshold for the change points, and the goal it reaches.
 
-    `start` holds the counts of each group before any of the events. Among equal optima it is the
+    `start` holds the counts of each group before any of the change points. Among equal optima it is the
     threshold nearest to 0.5. A cost is reached in units of the largest cost, summed over all cells.
     """
-    events = events.take(np.argsort(-events.scores, kind="stable"))
-    scores, scale = events.scores, _scale(goal, events, start)
-    value, counted = _running_sums(goal, events, start, scale)
-    # Events of equal score happen together, so only the last of them ends in a possible outcome.
+    points = points.take(np.argsort(-points.scores, kind="stable"))
+    scores, scale = points.scores, _scale(goal, points, start)
+    value, counted = _running_sums(goal, points, start, scale)
+    # Change points of equal score happen together, so only the last of them ends in a possible outcome.
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     upper = np.append(scores.dtype.type(1), scores[last])
     lower = np.append(scores[last], scores.dtype.type(0))
@@ -77,25 +78,30 @@ def best_threshold(goal: Goal, events: Events, start: Groups) -> tuple[float, fl
 
 
 def _running_sums(
-    goal: Goal, events: Events, start: Groups, scale: float
+    goal: Goal, points: ChangePoints, start: GroupCounts, scale: float
 ) -> tuple[IntArray, IntArray]:
-    """Return the summed value of all groups, and how many count, after 0, 1, ... E events.
+    """Return the summed value of all groups, and how many count, after 0, 1, ... C points.
 
     Values are whole numbers in units of `1 / scale`: their sums are exact, so that equal outcomes
     compare as equal however the rows are ordered.
     """
-    by_group = np.argsort(events.group, kind="stable")
-    group, gain = events.group[by_group], events.positive[by_group].astype(np.int64)
+    by_group = np.argsort(points.group, kind="stable")
+    group, gain = points.group[by_group], points.positive[by_group].astype(np.int64)
     first = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     lengths = np.diff(np.append(first, len(group)))
-    earlier = np.arange(len(group)) - np.repeat(first, lengths)  # events of the group so far
+    earlier = np.arange(len(group)) - np.repeat(first, lengths)  # points of the group so far
     earlier_gain = np.cumsum(gain) - gain
     earlier_gain -= np.repeat(earlier_gain[first], lengths)
 
-    hits, predicted = start.hits[group] + earlier_gain, start.predicted[group] + earlier
+    true_positives, predicted = (
+        start.true_positives[group] + earlier_gain,
+        start.predicted[group] + earlier,
+    )
     positives = start.positives[group]
-    before, counted_before = _values(goal, Groups(hits, predicted, positives), group, scale)
-    later = Groups(hits + gain, predicted + 1, positives)
+    before, counted_before = _values(
+        goal, GroupCounts(true_positives, predicted, positives), group, scale
+    )
+    later = GroupCounts(true_positives + gain, predicted + 1, positives)
     after, counted_after = _values(goal, later, group, scale)
     change, count_change = np.empty_like(gain), np.empty_like(gain)
     change[by_group] = after - before
@@ -109,35 +115,41 @@ def _running_sums(
 
 
 def _values(
-    goal: Goal, groups: Groups, number: IntArray, scale: float
+    goal: Goal, groups: GroupCounts, number: IntArray, scale: float
 ) -> tuple[IntArray, IntArray]:
     """Return the value of each group in units of `1 / scale`, and 1 where the group counts.
 
     `number` is the number of each group, by which its costs are found.
     """
-    hits, predicted, positives = groups.hits, groups.predicted, groups.positives
-    counted = np.ones_like(hits)
+    true_positives, predicted, positives = groups.true_positives, groups.predicted, groups.positives
+    counted = np.ones_like(true_positives)
     if goal.name == "cost":
         # Whole units for each cost, relative to the largest: the goal is a sum and not a mean.
         units = np.rint(np.array(goal.costs) / np.max(goal.costs) * scale).astype(np.int64)
         cost = units[number if len(units) > 1 else np.zeros_like(number)]
-        return -(predicted - hits) * cost[:, 0] - (positives - hits) * cost[:, 1], counted * 0
+        return -(predicted - true_positives) * cost[:, 0] - (positives - true_positives) * cost[
+            :, 1
+        ], counted * 0
     if goal.name == "subset_accuracy":
-        values = ((hits == predicted) & (hits == positives)).astype(np.float64)
+        values = ((true_positives == predicted) & (true_positives == positives)).astype(np.float64)
     elif goal.name == "jaccard":
-        union = predicted + positives - hits
-        values = np.divide(hits, union, out=np.ones(hits.shape), where=union > 0)
+        union = predicted + positives - true_positives
+        values = np.divide(
+            true_positives, union, out=np.ones(true_positives.shape), where=union > 0
+        )
     elif goal.name in ("precision", "recall"):
-        values = constrained_value(goal, hits, predicted, positives)
+        values = constrained_value(goal, true_positives, predicted, positives)
     else:
         sizes = predicted + positives
-        values = np.divide(2 * hits, sizes, out=np.zeros(hits.shape), where=sizes > 0)
+        values = np.divide(
+            2 * true_positives, sizes, out=np.zeros(true_positives.shape), where=sizes > 0
+        )
         counted = (sizes > 0).astype(np.int64)
     return np.rint(values * scale).astype(np.int64), counted
 
 
 def _between(lower: FloatArray, upper: FloatArray) -> DoubleArray:
-    """Return for each pair a threshold t with lower < t <= upper, *shape* (E,), float64.
+    """Return for each pair a threshold t with lower < t <= upper, *shape* (C,), float64.
 
     0.5 where it separates the pair, else the middle rounded to float32, which decides alike in both
     precisions; where the pair is too close for that, the upper score itself.
@@ -153,13 +165,13 @@ def resolution(num_groups: int) -> float:
     return 2 / _largest_scale(num_groups)
 
 
-def _scale(goal: Goal, events: Events, start: Groups) -> float:
+def _scale(goal: Goal, points: ChangePoints, start: GroupCounts) -> float:
     """Return the units in which values are counted: as fine as their sums allow.
 
     A group's value is at most 1, a cell's cost at most the largest cost.
     """
     if goal.name == "cost":
-        num_cells = len(events.scores) + int((start.positives + start.predicted).sum())
+        num_cells = len(points.scores) + int((start.positives + start.predicted).sum())
         return min(2.0**40, _largest_scale(num_cells))
     return _largest_scale(len(start.positives))
 

@@ -1,6 +1,6 @@
 """Thresholds that are exactly the best for one named goal, on the rows they are fitted on.
 
-Letters: `N` texts, `L` labels. See `events` for how one threshold is found, and for the goals.
+Letters: `N` texts, `L` labels. See `threshold_sweep` for how one threshold is found, and for the goals.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multihot.core.goals import Goal
 from multihot.decision.objective import as_goal, check_scores, goal_value
-from multihot.decision.threshold_sweep import Events, Groups, best_threshold, resolution
+from multihot.decision.threshold_sweep import ChangePoints, GroupCounts, best_threshold, resolution
 from multihot.errors import OptionError
 
 __all__ = ["fit_global", "fit_per_label"]
@@ -37,7 +37,7 @@ def fit_global(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> float
     truth
         *Shape:* (N, L), each 0, 1 or NaN (unknown; such cells count in nothing).
     goal
-        A goal or its words (see `parse_goal`); `top_k` has no thresholds.
+        A goal or its text (see `parse_goal`); `top_k` has no thresholds.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def _best_common(scores: FloatArray, truth: FloatArray, goal: Goal) -> float:
     nothing = np.zeros_like(positives)
     threshold, _ = best_threshold(
         goal,
-        Events(scores[rows, columns], positive, group),
-        Groups(hits=nothing, predicted=nothing, positives=positives),
+        ChangePoints(scores[rows, columns], positive, group),
+        GroupCounts(true_positives=nothing, predicted=nothing, positives=positives),
     )
     return threshold
 
@@ -120,7 +120,7 @@ def _ascend(
     thresholds = thresholds.copy()
     known, positive = ~np.isnan(truth), truth == 1
     predicted = known & (scores >= thresholds)
-    row_hits, row_predicted = (predicted & positive).sum(axis=1), predicted.sum(axis=1)
+    row_right, row_predicted = (predicted & positive).sum(axis=1), predicted.sum(axis=1)
     group = np.zeros(len(scores), np.int64) if goal.name == "micro_f1" else np.arange(len(scores))
     positives = _sum_by_group(group, positive.sum(axis=1))
     reached = goal_value(scores, truth, thresholds, goal) or 0.0
@@ -129,12 +129,12 @@ def _ascend(
         for column in columns:
             cells, has_label, score = known[:, column], positive[:, column], scores[:, column]
             chosen = cells & (score >= thresholds[column])
-            row_hits, row_predicted = row_hits - (chosen & has_label), row_predicted - chosen
+            row_right, row_predicted = row_right - (chosen & has_label), row_predicted - chosen
             threshold, value = best_threshold(
                 goal,
-                Events(score[cells], has_label[cells], group[cells]),
-                Groups(
-                    hits=_sum_by_group(group, row_hits),
+                ChangePoints(score[cells], has_label[cells], group[cells]),
+                GroupCounts(
+                    true_positives=_sum_by_group(group, row_right),
                     predicted=_sum_by_group(group, row_predicted),
                     positives=positives,
                 ),
@@ -142,7 +142,7 @@ def _ascend(
             if value > reached + resolution(len(positives)):
                 improved, reached, thresholds[column] = True, value, threshold
                 chosen = cells & (score >= threshold)
-            row_hits, row_predicted = row_hits + (chosen & has_label), row_predicted + chosen
+            row_right, row_predicted = row_right + (chosen & has_label), row_predicted + chosen
         if not improved:
             break
     return thresholds

@@ -1,4 +1,4 @@
-"""Poisson bootstrap and swap masks: sums over rows, as they are and in many random replicates.
+"""Poisson bootstrap and paired permutation test: sums over rows, as they are and in random replicates.
 
 In every replicate of the Poisson bootstrap each row (or unit, such as a document) counts Poisson(1)
 times, independently, which for many rows is the multinomial of the ordinary bootstrap but needs no
@@ -7,37 +7,41 @@ data streams"). In every replicate of a paired permutation test each row counts 
 with equal probability: whether the answers of the two models were swapped there. Rows are streamed,
 and the chunks make no difference.
 
-Letters: `N` rows, `K` statistics of a row (or ratios), `R` replicates.
+Letters: `N` rows, `K` statistics of a row (or ratios), `R` replicates, `U` units.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.seeding import named_generator
+from multihot.decision.counts import ratio
+from multihot.evaluation.intervals import percentile_interval
 
 __all__ = [
     "BLOCK_ROWS",
     "Estimate",
-    "PoissonBootstrap",
     "ReplicateSums",
     "bootstrapped",
-    "coins",
     "num_replicates",
     "poisson_counts",
+    "swap_masks",
 ]
 
 Floats = npt.NDArray[np.float64]
-Weights = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.floating]
+Draw = Callable[[int, int, int], Weights]
+"""Block number from 0, rows N and replicates R to weights (R, N)."""
 
 BLOCK_ROWS = 1024
 """Rows whose weights are drawn, and whose statistics are summed, together."""
 
+_BLOCK_UNITS = 4096
 _MANY_CELLS = 1 << 22
 _MAX_SUMS = 1 << 23  # sums of all replicates: 64 MB
 
@@ -51,36 +55,45 @@ def num_replicates(num_rows: int, num_labels: int) -> int:
     return max(100, min(wanted, _MAX_SUMS // (3 * num_labels + 16)))
 
 
-def poisson_counts(seed: int, block: int, num_rows: int, num_replicates: int) -> Weights:
-    """Return how often each row of a block counts in each replicate. *Shape:* (R, N), float32.
+def poisson_counts(seed: int) -> Draw:
+    """Return what draws how often each row of a block counts in each replicate, in float32.
 
-    A pure function of the seed, the block's number (from 0) and the row's place in the block.
+    The draws are a pure function of the seed, the block's number and the row's index in the block.
     """
-    generator = named_generator(seed, "replicates", block + 1)
-    shape = num_replicates, BLOCK_ROWS
-    draws = generator.integers(1 << 16, size=shape, dtype=np.uint16)
-    return _poisson_table()[draws[:, :num_rows]]
+
+    def draw(block: int, num_rows: int, num_replicates: int) -> Weights:
+        generator = named_generator(seed, "replicates", block + 1)
+        shape = num_replicates, BLOCK_ROWS
+        draws = generator.integers(1 << 16, size=shape, dtype=np.uint16)
+        return _poisson_table()[draws[:, :num_rows]]
+
+    return draw
 
 
-def coins(seed: int, block: int, num_rows: int, num_replicates: int) -> Weights:
-    """Return 1 for rows that are swapped in a replicate and 0 for others; else as `poisson_counts`."""
-    generator = named_generator(seed, "swaps", block + 1)
-    draws = generator.integers(256, size=(num_replicates, BLOCK_ROWS // 8), dtype=np.uint8)
-    return np.unpackbits(draws, axis=1)[:, :num_rows].astype(np.float32)
+def swap_masks(seed: int) -> Draw:
+    """Return what draws 1 for rows that are swapped in a replicate and 0 for others, likewise."""
+
+    def draw(block: int, num_rows: int, num_replicates: int) -> Weights:
+        generator = named_generator(seed, "swaps", block + 1)
+        draws = generator.integers(256, size=(num_replicates, BLOCK_ROWS // 8), dtype=np.uint8)
+        return np.unpackbits(draws, axis=1)[:, :num_rows].astype(np.float32)
+
+    return draw
 
 
 class ReplicateSums:
     """Sums of K statistics over rows: as they are, and in R replicates.
 
-    Rows are summed in blocks of `BLOCK_ROWS`, however they come, so that the sums are the same to the
-    last bit; memory does not grow with them.
+    Rows are summed in blocks of `block_rows`, however they come, so that the sums are the same to the
+    last bit; memory does not grow with them. Products are computed in the type of the weights:
+    float32 is exact for counts, and twice as fast.
     """
 
     def __init__(
-        self, num_columns: int, num_replicates: int, seed: int, *, swaps: bool = False
+        self, num_columns: int, num_replicates: int, draw: Draw, *, block_rows: int = BLOCK_ROWS
     ) -> None:
-        self._draw = coins if swaps else poisson_counts
-        self._seed = seed
+        self._draw = draw
+        self._block_rows = block_rows
         self._sums = np.zeros((1 + num_replicates, num_columns))
         self._waiting: list[Floats] = []
         self._num_waiting = self._num_blocks = 0
@@ -89,12 +102,12 @@ class ReplicateSums:
         """Add rows. *Shape:* (N, K)."""
         self._waiting.append(rows.astype(np.float64))
         self._num_waiting += len(rows)
-        if self._num_waiting < BLOCK_ROWS:
+        if self._num_waiting < self._block_rows:
             return
         waiting = np.concatenate(self._waiting)
-        stop = len(waiting) - len(waiting) % BLOCK_ROWS
-        for start in range(0, stop, BLOCK_ROWS):
-            self._add(waiting[start : start + BLOCK_ROWS])
+        stop = len(waiting) - len(waiting) % self._block_rows
+        for start in range(0, stop, self._block_rows):
+            self._add(waiting[start : start + self._block_rows])
         self._waiting, self._num_waiting = [waiting[stop:].copy()], len(waiting) - stop
 
     def result(self) -> Floats:
@@ -105,22 +118,17 @@ class ReplicateSums:
         return self._sums
 
     def _add(self, block: Floats) -> None:
-        num_replicates = len(self._sums) - 1
         self._sums[0] += block.sum(axis=0)
-        weights = self._draw(self._seed, self._num_blocks, len(block), num_replicates)
-        # float32 is exact for counts, and twice as fast.
-        self._sums[1:] += weights @ block.astype(np.float32)
+        weights = self._draw(self._num_blocks, len(block), len(self._sums) - 1)
+        self._sums[1:] += weights @ block.astype(weights.dtype)
         self._num_blocks += 1
 
 
-def _poisson_table() -> Weights:
+def _poisson_table() -> npt.NDArray[np.float32]:
     """Return Poisson(1) counts for 2^16 equally likely draws; probabilities are rounded to 2^-16."""
-    shares = np.cumsum([math.exp(-1) / math.factorial(count) for count in range(12)])
-    lengths = np.diff(np.rint(shares * (1 << 16)).astype(np.int64), prepend=0)
+    cumulative = np.cumsum([math.exp(-1) / math.factorial(count) for count in range(12)])
+    lengths = np.diff(np.rint(cumulative * (1 << 16)).astype(np.int64), prepend=0)
     return np.repeat(np.arange(12, dtype=np.float32), lengths)
-
-
-_CHUNK_UNITS = 4096  # bounds the counts that are held at a time
 
 
 @dataclass(frozen=True)
@@ -132,80 +140,46 @@ class Estimate:
     high: float | None
 
 
-class PoissonBootstrap:
-    """Sums of numerators and denominators, as they are and in every resample."""
-
-    def __init__(
-        self, num_ratios: int, generator: np.random.Generator, num_resamples: int = 1000
-    ) -> None:
-        self._generator = generator
-        self._sums = np.zeros((2, num_ratios))
-        self._resampled = np.zeros((2, num_resamples, num_ratios))
-
-    def update(
-        self, numerators: npt.NDArray[np.floating], denominators: npt.NDArray[np.floating]
-    ) -> None:
-        """Add units.
-
-        Parameters
-        ----------
-        numerators, denominators
-            What each unit adds to each ratio. *Shape:* (N, K).
-        """
-        parts = np.stack([numerators, denominators]).astype(np.float64)
-        self._sums += parts.sum(axis=1)
-        num_resamples = self._resampled.shape[1]
-        for start in range(0, parts.shape[1], _CHUNK_UNITS):
-            chunk = parts[:, start : start + _CHUNK_UNITS]
-            counts = self._generator.poisson(1.0, (num_resamples, chunk.shape[1]))
-            self._resampled += counts.astype(np.float64) @ chunk
-
-    def estimates(self, share: float = 0.95) -> list[Estimate]:
-        """Return each ratio with the interval that holds `share` of its resamples.
-
-        Resamples in which a denominator is 0 are left out.
-        """
-        return [self._estimate(number, share) for number in range(self._sums.shape[1])]
-
-    def _estimate(self, number: int, share: float) -> Estimate:
-        numerator, denominator = self._sums[:, number]
-        if denominator == 0:
-            return Estimate(None, None, None)
-        tops, bottoms = self._resampled[:, :, number]
-        ratios = tops[bottoms != 0] / bottoms[bottoms != 0]
-        low, high = _interval(ratios, share)
-        return Estimate(float(numerator / denominator), low, high)
-
-
 def bootstrapped(
     numerators: npt.NDArray[np.floating],
     denominators: npt.NDArray[np.floating],
     units: npt.NDArray[np.int64],
     generator: np.random.Generator,
+    *,
+    num_replicates: int = 1000,
 ) -> list[Estimate]:
-    """Return ratios with their intervals when rows are resampled by unit.
+    """Return ratios of sums with their intervals when rows are resampled by unit.
+
+    Replicates in which a denominator is 0 are left out.
 
     Parameters
     ----------
     numerators, denominators
-        What each row adds to each ratio. *Shape:* (rows, K).
+        What each row adds to each ratio. *Shape:* (N, K).
     units
-        *Shape:* (rows,), int64, from 0. The unit of each row.
+        The unit of each row, numbered from 0. *Shape:* (N,), int64.
     generator
-        Draws the resamples.
+        Draws the replicates.
+    num_replicates
+        R.
     """
     by_unit = np.zeros((2, int(units.max(initial=-1)) + 1, numerators.shape[1]))
     np.add.at(by_unit[0], units, numerators)
     np.add.at(by_unit[1], units, denominators)
-    bootstrap = PoissonBootstrap(numerators.shape[1], generator)
-    bootstrap.update(by_unit[0], by_unit[1])
-    return bootstrap.estimates()
+
+    def draw(_: int, num_rows: int, num_replicates: int) -> Weights:
+        return generator.poisson(1.0, (num_replicates, num_rows)).astype(np.float64)
+
+    num_ratios = numerators.shape[1]
+    sums = ReplicateSums(2 * num_ratios, num_replicates, draw, block_rows=_BLOCK_UNITS)
+    sums.update(np.concatenate(by_unit, axis=1))
+    found = sums.result()
+    return [_estimate(values) for values in ratio(found[:, :num_ratios], found[:, num_ratios:]).T]
 
 
-def _interval(values: npt.NDArray[np.float64], share: float) -> Sequence[float | None]:
-    """Return the quantiles between which the middle `share` of the values lie."""
-    if len(values) == 0:
-        return None, None
-    tail = (1 - share) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+def _estimate(values: Floats) -> Estimate:
+    """Return the estimate of a ratio and its replicates. *Shape:* (1 + R,)."""
+    if np.isnan(values[0]):
+        return Estimate(None, None, None)
+    low, high = percentile_interval(values) or (None, None)
+    return Estimate(float(values[0]), low, high)

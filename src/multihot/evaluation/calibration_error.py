@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.seeding import named_generator
-from multihot.evaluation.bootstrap import BLOCK_ROWS, ReplicateSums, num_replicates
+from multihot.evaluation.bootstrap import BLOCK_ROWS, ReplicateSums, num_replicates, poisson_counts
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking_exact import UNKNOWN
 
@@ -206,7 +206,8 @@ def error_intervals(
     widths = [len(one.counts) for one in [*labels, pooled]]
     ends = np.cumsum(widths)
     num_columns = int(ends[-1]) + len(labels)
-    sums = ReplicateSums(num_columns, num_replicates(keys.shape[1], 6 * len(labels)), seed)
+    replicates = num_replicates(keys.shape[1], 6 * len(labels))
+    sums = ReplicateSums(num_columns, replicates, poisson_counts(seed))
     used = np.flatnonzero(known)
     for start in range(0, len(used), BLOCK_ROWS):
         sums.update(_gaps(keys[:, used[start : start + BLOCK_ROWS]], labels, pooled, num_columns))

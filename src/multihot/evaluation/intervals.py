@@ -11,12 +11,13 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import sigmoid, wilson_interval
+
 __all__ = [
     "Interval",
     "corrected_interval",
     "logit_interval",
     "percentile_interval",
-    "wilson_interval",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -67,24 +68,6 @@ def percentile_interval(values: Floats) -> Interval | None:
     return float(low), float(high)
 
 
-def wilson_interval(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return the ends of the interval of a share of independent trials, NaN without a trial.
-
-    Wilson 1927; Brown, Cai and DasGupta 2001, "Interval estimation for a binomial proportion",
-    recommend it. It holds for few trials too, also when all or none succeed.
-    """
-    counts = np.asarray(trials, dtype=np.float64)
-    safe = np.where(counts == 0, 1.0, counts)
-    share = np.asarray(successes, dtype=np.float64) / safe
-    scale = 1 + _Z**2 / safe
-    middle = (share + _Z**2 / (2 * safe)) / scale
-    half = _Z * np.sqrt(share * (1 - share) / safe + _Z**2 / (4 * safe**2)) / scale
-    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
-    # Rounding must not leave a share that all or no trial has outside.
-    low, high = np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
-    return np.where(counts == 0, np.nan, low), np.where(counts == 0, np.nan, high)
-
-
 def logit_interval(
     value: float, standard_error: float, num_rows: int, bias: float = 0.0
 ) -> Interval:
@@ -114,8 +97,5 @@ def logit_interval(
     corrected = min(max(value - bias, value / 4), 1 - (1 - value) / 4)
     middle = math.log(corrected / (1 - corrected))
     half = _Z * math.hypot(standard_error, bias / 2) / (corrected * (1 - corrected))
-    return min(_logistic(middle - half), value), max(_logistic(middle + half), value)
-
-
-def _logistic(logit: float) -> float:
-    return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
+    low, high = sigmoid(np.array([middle - half, middle + half]), np.float64).tolist()
+    return min(low, value), max(high, value)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.decision.counts import number
-from multihot.evaluation.bootstrap import ReplicateSums, num_replicates
+from multihot.evaluation.bootstrap import ReplicateSums, num_replicates, poisson_counts, swap_masks
 from multihot.evaluation.intervals import percentile_interval
 from multihot.evaluation.ranking_intervals import is_near
 from multihot.evaluation.row_statistics import (
@@ -30,7 +30,7 @@ from multihot.evaluation.row_statistics import (
     row_statistics,
 )
 
-__all__ = ["Difference", "Differences", "area_difference", "holm", "student_quantile"]
+__all__ = ["Difference", "Differences", "area_difference", "student_quantile"]
 
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
@@ -77,9 +77,9 @@ class Differences:
     ) -> None:
         self._num_columns = num_statistics(num_labels)
         replicates = num_replicates(num_rows, 2 * num_labels)
-        self._sums = ReplicateSums(2 * self._num_columns, replicates, seed)
+        self._sums = ReplicateSums(2 * self._num_columns, replicates, poisson_counts(seed))
         swaps = num_swaps or max(_MIN_SWAPS, min(_MAX_SWAPS, _MAX_SUMS // self._num_columns))
-        self._swapped = ReplicateSums(self._num_columns, swaps, seed, swaps=True)
+        self._swapped = ReplicateSums(self._num_columns, swaps, swap_masks(seed))
 
     def update(
         self, truth: FloatArray, decided: Sequence[BoolArray], scores: Sequence[FloatArray]
@@ -199,18 +199,3 @@ def area_difference(
         p_value=2 * _NORMAL.cdf(-abs(difference) / error) if is_tested else 1.0,
         standard_error=error,
     )
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p values that may be read together: Holm 1979, a sequentially rejective procedure.
-
-    The chance that any of the true null hypotheses is rejected stays below the level that the
-    corrected values are compared with, whatever their dependence.
-    """
-    given = [(value, place) for place, value in enumerate(p_values) if value is not None]
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (value, place) in enumerate(sorted(given)):
-        largest = max(largest, min(1.0, (len(given) - rank) * value))
-        corrected[place] = largest
-    return corrected

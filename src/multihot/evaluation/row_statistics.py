@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import wilson_interval
 from multihot.decision.counts import (
     COUNT_METRICS,
     NUM_ROW_COUNTS,
@@ -21,8 +22,8 @@ from multihot.decision.counts import (
     outcomes,
     ratio,
 )
-from multihot.evaluation.bootstrap import ReplicateSums
-from multihot.evaluation.intervals import Interval, corrected_interval, wilson_interval
+from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
+from multihot.evaluation.intervals import Interval, corrected_interval
 from multihot.evaluation.ranking_exact import ranking_precisions
 
 __all__ = [
@@ -66,7 +67,9 @@ class SummedMetrics:
         self._precision = self._squared = self._log = 0
         self._replicates: ReplicateSums | None = None
         if num_replicates:
-            self._replicates = ReplicateSums(num_statistics(num_labels), num_replicates, seed)
+            self._replicates = ReplicateSums(
+                num_statistics(num_labels), num_replicates, poisson_counts(seed)
+            )
 
     def update(self, truth: FloatArray, decided: BoolArray, scores: FloatArray) -> None:
         """Add rows: *shapes* (N, L), truth 1, 0 or NaN (unknown), scores 0 to 1."""

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ __all__ = [
     "length_limit",
     "load_encoder_tokenizer",
     "locate_encoder",
+    "max_tokens",
     "pad_id",
+    "position_offset",
     "quiet_transformers",
     "read_config",
     "resolve_pooling",
@@ -212,21 +214,45 @@ def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
     return plain_tokenizer(wrapped.backend_tokenizer), json.loads(text)
 
 
-def length_limit(config: Any, tokenizer_config: dict[str, Any]) -> int | None:
+def length_limit(config: Any, tokenizer_config: Mapping[str, Any]) -> int | None:
     """Return the longest text in tokens that the encoder has positions for, `None` when unlimited."""
+    return max_tokens(
+        positions=getattr(config, "max_position_embeddings", None),
+        first=first_position(config),
+        tokenizer_limit=tokenizer_config.get("model_max_length"),
+    )
+
+
+def max_tokens(*, positions: object, first: int, tokenizer_limit: object) -> int | None:
+    """Return the longest text in tokens, `None` when unlimited.
+
+    Parameters
+    ----------
+    positions
+        `max_position_embeddings` of the encoder's configuration; what is no number above 0 limits
+        nothing.
+    first
+        The number of a text's first position, see `position_offset`.
+    tokenizer_limit
+        `model_max_length` of the tokenizer's configuration, likewise.
+    """
     limits = []
-    positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        limits.append(positions - first_position(config))
-    stated = tokenizer_config.get("model_max_length")
-    if isinstance(stated, int | float) and 0 < stated < 1e6:  # transformers writes 1e30 for "none"
-        limits.append(int(stated))
+        limits.append(positions - first)
+    # transformers writes 1e30 for "none"
+    if isinstance(tokenizer_limit, int | float) and 0 < tokenizer_limit < 1e6:
+        limits.append(int(tokenizer_limit))
     return min(limits) if limits else None
 
 
 def first_position(config: Any) -> int:
+    """Return the number of a text's first position in an encoder of this configuration."""
+    return position_offset(config.model_type, getattr(config, "pad_token_id", None))
+
+
+def position_offset(model_type: str, pad_token_id: int | None) -> int:
     """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family."""
-    return (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_FAMILIES else 0
+    return (pad_token_id or 0) + 1 if model_type in _OFFSET_FAMILIES else 0
 
 
 def pad_id(network: Any) -> int:

@@ -1,4 +1,4 @@
-"""What fine-tuning hands to the loop: its steps, its loss, and the names of its rows.
+"""What fine-tuning passes to the loop: its steps, its loss, and the names of its rows.
 
 Letters: `B` rows of a batch, `L` labels.
 """
@@ -41,8 +41,8 @@ def check_budget(options: TrainOptions, max_length: int) -> None:
 def count_steps(train_set: EncodedExamples, options: TrainOptions, *, packed: bool) -> int:
     """Return the number of steps of the whole run, exactly.
 
-    Batches of a fixed number of rows are as many in every epoch. Of batches of a number of tokens
-    every epoch may have another number, so each is drawn once here, and again when its turn comes.
+    With batches of a fixed number of rows every epoch has the same number of steps. With a token
+    budget the number varies, so all epochs are drawn once here, and again during training.
     """
     if options.batch_tokens is None:
         return math.ceil(len(train_set) / options.batch_size) * options.epochs
@@ -115,10 +115,10 @@ def classification_loss(
 def explain_rows(
     batch: AnyBatch, network: nn.Module, device: torch.device, train_set: EncodedExamples
 ) -> str:
-    """Name the rows whose own logits are not finite, or all when the fault is not in single rows."""
+    """Name the rows whose own logits are not finite, or all when no single row is to blame."""
     network.eval()
     texts = [torch.from_numpy(ids).to(device)[None] for ids in batch.texts]
-    # Each row alone and without padding, through which one row's fault would reach the others.
+    # Each row alone and without padding, through which non-finite values would spread.
     with torch.inference_mode():
         alone = [network(ids, torch.ones_like(ids)) for ids in texts]
     finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])

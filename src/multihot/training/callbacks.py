@@ -1,4 +1,4 @@
-"""What happens between optimiser steps: progress, log, evaluation, checkpoints, an orderly stop."""
+"""Callbacks after each optimiser step: progress, log, evaluation, checkpoints, graceful stop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.errors import InterruptedRunError
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
@@ -26,7 +27,7 @@ _LOG_EVERY_STEPS = 10
 
 
 class ProgressReporter:
-    """Tells the listener about every step and the log about every tenth."""
+    """Reports every step to the listener and every tenth to the log."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class ProgressReporter:
         result: StepResult[Any],
         more: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
-        """Tell about a step; `more` gives further entries of a line of the log."""
+        """Report a step; `more` returns further entries of its line in the log."""
         step = result.step
         self.throughput.add(sum(batch.num_tokens for batch in step.micro_batches))
         update = StepProgress(
@@ -74,16 +75,16 @@ class ProgressReporter:
 
 
 class Stoppable(Protocol):
-    """What keeps the signal that asked it to stop."""
+    """Anything that remembers the signal that requested a stop."""
 
     stop_signal: int | None
 
 
 def interruption(stop_signal: int, step: int) -> InterruptedRunError:
-    """Return the error that ends a run whose checkpoint has just been written."""
+    """Return the error that ends a run right after its checkpoint was written."""
     return InterruptedRunError(
-        f"Stopped by {signal.Signals(stop_signal).name} after step {step}; a checkpoint is written. "
-        "Run the same command with --resume to go on."
+        f"Stopped by {signal.Signals(stop_signal).name} after step {step}; a checkpoint was written. "
+        "Run the same command with --resume to continue."
     )
 
 
@@ -126,43 +127,41 @@ class RunState:
 
 
 class Callbacks:
-    """The callables that run after each step, and the state they keep.
+    """What runs after each step of fine-tuning, and the state that it keeps.
 
-    Where `evaluate` returns nothing there is nothing to choose an epoch by: the last one is kept.
+    Where `evaluate` returns nothing, no epoch can be selected: the last one is kept.
     """
 
     def __init__(
         self,
-        folder: Path,
+        checkpoints: Path,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
+        options: TrainOptions,
         *,
         evaluate: Callable[[], Mapping[str, float | None]],
-        goal: str,
-        patience: int | None,
-        checkpoint_steps: int,
         total_steps: int,
-        epochs: int,
         log: MetricsLog,
         listener: Listener,
         state: RunState,
     ) -> None:
-        self.folder = folder
+        self.checkpoints = checkpoints
         self.network = network
         self.optimizer = optimizer
+        self.options = options
         self.evaluate = evaluate
-        self.goal = goal
-        self.patience = patience
-        self.checkpoint_steps = checkpoint_steps
-        self.epochs = epochs
         self.log = log
         self.listener = listener
         self.state = state
-        self.progress = ProgressReporter(total_steps, epochs, log, listener)
+        self.progress = ProgressReporter(total_steps, options.epochs, log, listener)
         self.stop_signal: int | None = None
 
+    def after_step(self) -> list[Callable[[StepResult[Any]], bool | None]]:
+        """Return the callables that the loop calls after each step, in order."""
+        return [self.report_progress, self.end_epoch, self.save_when_due]
+
     def report_progress(self, result: StepResult[Any]) -> None:
-        """Tell the listener and the log about a step."""
+        """Report a step to the listener and the log."""
         self.state.step = result.step.number
         if result.weight > 0:
             self.state.epoch_loss += result.loss * result.weight
@@ -173,9 +172,9 @@ class Callbacks:
         """Evaluate after an epoch, remember the best one, save; return True to stop early."""
         if not result.step.last_of_epoch:
             return False
-        state, epoch = self.state, result.step.epoch
+        state, epoch, goal = self.state, result.step.epoch, self.options.goal
         metrics = self.evaluate()
-        value = metrics.get(self.goal)
+        value = metrics.get(goal)
         loss = state.epoch_loss / max(1.0, state.epoch_cells)
         state.epoch_loss = state.epoch_cells = 0.0
         entry = {"step": state.step, "epoch": epoch, "validation": bool(metrics)}
@@ -188,27 +187,28 @@ class Callbacks:
             state.epochs_without_improvement += 1
         shown = "undefined" if value is None else f"{value:.4f}"
         mark = " (best so far)" if better else ""
-        judged = f", validation {self.goal} {shown}{mark}" if metrics else ""
-        self.listener.say(f"Epoch {epoch} of {self.epochs}: mean loss {loss:.4f}{judged}.")
-        if self.patience is not None and state.epochs_without_improvement >= self.patience:
+        evaluated = f", validation {goal} {shown}{mark}" if metrics else ""
+        self.listener.say(
+            f"Epoch {epoch} of {self.options.epochs}: mean loss {loss:.4f}{evaluated}."
+        )
+        patience = self.options.early_stopping_epochs
+        if patience is not None and state.epochs_without_improvement >= patience:
             state.stopped_early = True
-            self.listener.say(
-                f"Stopping early: {self.goal} did not rise for {self.patience} epochs."
-            )
+            self.listener.say(f"Stopping early: no improvement of {goal} for {patience} epochs.")
         self._save()
         return state.stopped_early
 
     def save_when_due(self, result: StepResult[Any]) -> None:
-        """Save every `checkpoint_steps` steps, and when a signal asked to stop."""
+        """Save every `checkpoint_steps` steps, and when a signal requested a stop."""
         if self.stop_signal is not None:
             if not result.step.last_of_epoch:  # else `end_epoch` has just saved
                 self._save()
             raise interruption(self.stop_signal, self.state.step)
-        if self.state.step % self.checkpoint_steps == 0 and not result.step.last_of_epoch:
+        if self.state.step % self.options.checkpoint_steps == 0 and not result.step.last_of_epoch:
             self._save()
 
     def _save(self) -> None:
         save_checkpoint(
-            self.folder, self.state.step, self.network, self.optimizer, asdict(self.state)
+            self.checkpoints, self.state.step, self.network, self.optimizer, asdict(self.state)
         )
-        keep_checkpoints(self.folder)
+        keep_checkpoints(self.checkpoints)

@@ -1,19 +1,19 @@
-"""Checkpoints that survive anything: safetensors and JSON, manifest last, flushed, renamed.
+"""Atomic checkpoints: safetensors and JSON, manifest last, flushed, renamed.
 
     checkpoints/step-000500/
         network.safetensors     the weights
         optimizer.safetensors   the moments, named after the weights they belong to
-        state.json              step, epoch, what was best so far
+        state.json              step, epoch, best epoch so far
         manifest.json           size and SHA-256 of the files above; written last
 
 A folder counts only if its manifest verifies and the weights of the best epoch that its state names
-are still there, so the newest good one is always well defined.
+are still there, so the newest valid one is always well defined.
 
-What came of one run of several is kept until the last of them is done, likewise whole or not at all:
+The result of one run of several is kept until the last of them is done, likewise all or nothing:
 
     FOLDER/
         result.safetensors      tensors
-        state.json              what belongs to them
+        state.json              facts about them
         manifest.json
 """
 
@@ -87,7 +87,7 @@ def save_checkpoint(
 
 
 def save_result(target: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write what came of a run, whole or not at all; raises as `save_checkpoint` does."""
+    """Write the result of a run, all or nothing; raises as `save_checkpoint` does."""
     _save(target, {_RESULT: dict(tensors)}, dict(state))
 
 
@@ -107,7 +107,7 @@ def _save(target: Path, files: Mapping[str, dict[str, Tensor]], state: dict[str,
     if free < needed:
         raise StorageError(
             f"A checkpoint in {root} needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are "
-            "free. Earlier checkpoints are complete: free some space, then go on with --resume."
+            "free. Earlier checkpoints are complete: free some space, then continue with --resume."
         )
     try:
         with storage_errors(target):
@@ -125,7 +125,7 @@ def _save(target: Path, files: Mapping[str, dict[str, Tensor]], state: dict[str,
 
 
 def _seal(folder: Path) -> None:
-    """Flush every file of `folder` and write the manifest that vouches for them."""
+    """Flush every file of `folder` and write the manifest with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
         flush_file(path)
@@ -160,7 +160,7 @@ def _newest_first(root: Path) -> list[Path]:
 
 
 def _best_folder(folder: Path) -> Path | None:
-    """Return the checkpoint of the best epoch so far, `None` when there was none yet."""
+    """Return the checkpoint of the best epoch so far, `None` when there is none yet."""
     try:
         best_step = read_state(folder).get("best_step")
     except (OSError, ValueError, AttributeError):
@@ -189,7 +189,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def load_checkpoint(
     folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Put weights and moments back in place and return the saved state."""
+    """Restore weights and moments, and return the saved state."""
     load_checkpoint_weights(folder, network)
     moments = load_file(folder / _OPTIMIZER)
     for name, parameter in network.named_parameters():
@@ -199,7 +199,7 @@ def load_checkpoint(
             if key.startswith(f"{name}:")
         }
         if entries:
-            # The fused optimiser wants its step counts beside the weights, too.
+            # The fused optimiser needs its step counts on the device of the weights.
             optimizer.state[parameter] = {
                 key: tensor.to(parameter.device) for key, tensor in entries.items()
             }
@@ -209,26 +209,26 @@ def load_checkpoint(
 def restore(
     root: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Go back to the newest complete checkpoint below `root`.
+    """Restore the newest complete checkpoint below `root`.
 
-    Returns its state, `None` when there is none, and what to tell the user.
+    Returns its state, `None` when there is none, and messages for the user.
     """
     latest, notes = latest_checkpoint(root), []
     if damaged := damaged_checkpoints(root, latest):
         back = f"going back to {latest.name}" if latest else "starting from the beginning"
-        notes.append(f"Not complete and passed over: {', '.join(damaged)}; {back}.")
+        notes.append(f"Skipping incomplete checkpoints: {', '.join(damaged)}; {back}.")
     return (load_checkpoint(latest, network, optimizer) if latest else None), notes
 
 
 def load_checkpoint_weights(folder: Path, network: nn.Module) -> None:
-    """Put only the weights of a checkpoint into `network`.
+    """Load only the weights of a checkpoint into `network`.
 
     Raises `TrainingError` when the checkpoint is damaged or belongs to another network.
     """
     if not _verifies(folder):
         raise TrainingError(
-            f"{folder} is damaged or missing. Run the same command with --resume: it goes back to "
-            "the newest complete checkpoint."
+            f"{folder} is damaged or missing. Run the same command with --resume: it restores the "
+            "newest complete checkpoint."
         )
     try:
         network.load_state_dict(load_file(folder / _NETWORK))
@@ -240,9 +240,9 @@ def load_checkpoint_weights(folder: Path, network: nn.Module) -> None:
 
 
 def load_averages(folder: Path, network: nn.Module) -> None:
-    """Put the averaged weights of a verified checkpoint into `network`, where it has some.
+    """Load the averaged weights of a verified checkpoint into `network`, where it has some.
 
-    They are in the optimiser's file, under the key that `training.averaging` gives them.
+    They are in the optimiser's file, under the key `training.optimizer.AVERAGE`.
     """
     with safe_open(folder / _OPTIMIZER, framework="pt") as file:
         stored = set(file.keys())
@@ -252,7 +252,7 @@ def load_averages(folder: Path, network: nn.Module) -> None:
 
 
 def keep_checkpoints(root: Path, newest: int = 2) -> None:
-    """Delete all checkpoints but the `newest` ones and the best epochs that those name."""
+    """Delete all checkpoints except the `newest` ones and the best epochs that they refer to."""
     folders = _newest_first(root)
     wanted = {*folders[:newest], *map(_best_folder, folders[:newest])}
     for folder in folders:

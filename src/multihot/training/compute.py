@@ -2,75 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from multihot.core.options import TrainOptions
+from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
 from multihot.errors import OptionError
-from multihot.models.devices import Precision, choose_device, choose_precision, set_threads
+from multihot.models.devices import (
+    Precision,
+    choose_device,
+    choose_precision,
+    run_environment,
+    set_threads,
+)
 from multihot.models.packed.self_test import enable_packed
 from multihot.training.run_directory import saved_threads
 
-__all__ = ["choose_execution", "choose_hardware"]
+__all__ = ["Hardware", "choose_execution", "choose_hardware"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device of a run and its precision in training."""
+
+    device: torch.device
+    precision: Precision
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context in which forward passes run."""
+        return self.precision.autocast(self.device)
+
+    def facts(self, *, packed: bool) -> dict[str, str | int]:
+        """Return what affects the last bits of a result besides code and data."""
+        execution = "packed" if packed else "padded"
+        return {**run_environment(self.device, self.precision), "execution": execution}
 
 
 def choose_hardware(
-    device: str,
-    precision: str,
-    threads: int | None,
-    *,
-    output: Path,
-    resume: bool,
-    listener: Listener,
-) -> tuple[torch.device, Precision]:
-    """Return device and precision as asked for, and set the process up for them.
+    options: TrainOptions | PretrainOptions, output: Path, *, resume: bool, listener: Listener
+) -> Hardware:
+    """Return the requested device and precision, and set the process up for them.
 
-    Raises `OptionError` when one of several processes asks: they would all do the same.
+    A resumed run in `output` takes the number of threads of the interrupted one.
+
+    Raises `OptionError` in a distributed launch, where every process would train the same model.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(
-            "Training in several processes is not supported yet; start one process, without "
+            "Distributed training is not supported yet; start one process, without "
             "'accelerate launch' or torchrun."
         )
-    chosen = choose_device(device)
-    found = choose_precision(precision, chosen)
-    # The number of threads decides the last bits, so a resumed run takes that of the run before.
-    num_threads = set_threads((saved_threads(output) if resume else None) or threads)
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
+    # The number of threads affects the last bits.
+    num_threads = set_threads((saved_threads(output) if resume else None) or options.threads)
     listener.say(
-        f"Computing on {chosen} with {num_threads} threads in {found.name} ({found.reason})."
+        f"Using {device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )
-    return chosen, found
+    return Hardware(device, precision)
 
 
 def choose_execution(
-    wanted: str,
+    requested: str,
     network: Any,
-    device: torch.device,
-    precision: Precision,
+    hardware: Hardware,
     listener: Listener,
     *,
     enable: Callable[..., str | None] = enable_packed,
 ) -> bool:
-    """Return whether the network, already on `device`, runs packed; make it ready to.
+    """Return whether the network, already on its device, runs packed; enable that where it can.
 
-    `enable` is the check that suits the network; see `models.packed_check.enable_packed`.
+    `enable` is the self-test that suits the network; see `models.packed.self_test.enable_packed`.
 
-    Raises `OptionError` when packed execution was asked for and the check refuses it.
+    Raises `OptionError` when packed execution was requested and the self-test refuses it.
     """
-    if wanted == "padded":
-        listener.say("Padding every batch to its longest text (asked for).")
+    if requested == "padded":
+        listener.say("Padded execution (requested).")
         return False
-    # In half precision a card has another attention kernel, which must be checked as well.
-    half = precision.name != "fp32" and device.type == "cuda"
-    reason = enable(network, autocast=(lambda: precision.autocast(device)) if half else None)
+    # In half precision a GPU uses another attention kernel, which must be tested as well.
+    half = hardware.precision.name != "fp32" and hardware.device.type == "cuda"
+    reason = enable(network, autocast=hardware.autocast if half else None)
     if reason is None:
-        listener.say("Packing texts without padding; checked to equal each text alone.")
+        listener.say("Packed execution enabled (self-test passed).")
         return True
-    if wanted == "packed":
+    if requested == "packed":
         raise OptionError(f"execution='packed' is not possible: {reason} Use execution=auto.")
-    listener.say(f"Padding every batch to its longest text: {reason}")
+    listener.say(f"Padded execution: {reason}")
     return False

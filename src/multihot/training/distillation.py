@@ -166,22 +166,18 @@ class Teachers:
             return {}
         return {"teacher": sha256("".join(map(fingerprint, self.artifacts)).encode()).hexdigest()}
 
-    def names(self, num_unlabelled: int) -> str | None:
-        """Return who they are and how many texts only they knew something of, in words for the card."""
-        if not self:
-            return None
-        names = ", ".join(f"`{artifact.folder.resolve().name}`" for artifact in self.artifacts)
-        alone = f", alone about {num_unlabelled} rows without labels" if num_unlabelled else ""
-        return f"taught by {names}{alone}"
+    def names(self) -> tuple[str, ...]:
+        """Return the names of their folders, for the model card."""
+        return tuple(artifact.folder.resolve().name for artifact in self.artifacts)
 
-    def teach(
+    def distil(
         self, rows: EncodedExamples, weight: float, folder: Path, scorer: Scorer
     ) -> EncodedExamples:
-        """Return the same rows with what the teachers say among their labels; see `mixed_targets`.
+        """Return the same rows with soft targets from the teachers; see `mixed_targets`.
 
         Without teachers the rows stay as they are. The texts are read again, once for each teacher
-        that has not scored them before; scores are kept in the cache. The new targets, four bytes a
-        cell, lie in mapped files in `folder`; what an interrupted run left there is taken as it is.
+        whose scores of them are not cached. The targets, four bytes a cell, lie in mapped files in
+        `folder`; those that an interrupted run left there are used as they are.
         """
         if not self:
             return rows

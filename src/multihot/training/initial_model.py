@@ -1,4 +1,4 @@
-"""What a run starts from: an encoder with a new head, or a finished model with its own."""
+"""The initial model of a run: an encoder with a new head, or a finished model with its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class InitialModel:
-    """A network before its first step, and what belongs to it."""
+    """A network before its first step, with its tokenizer, labels and settings."""
 
     network: nn.Module
     tokenizer: Tokenizer
@@ -69,7 +69,7 @@ def initialize_from_encoder(
     """Put a new head for `space` on the encoder called `name`.
 
     `max_length` defaults to 256 or the encoder's limit; asking for more than the limit raises
-    `OptionError`. `descriptions` say in words what a label means, for `pooling="labels"`.
+    `OptionError`. `descriptions` are texts by label name, for `pooling="labels"`.
     """
     source = locate_encoder(name)
     tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
@@ -90,8 +90,8 @@ def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
     num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
     if num_tokens > config.vocab_size:
         raise EncoderError(
-            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has vectors for "
-            f"{config.vocab_size}: they do not belong together."
+            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has embeddings for "
+            f"{config.vocab_size}: they do not match."
         )
 
 
@@ -140,7 +140,7 @@ def _check_prompt(prompt: LabelPrompt, max_length: int) -> None:
 
 
 def initialize_from_artifact(folder: Path, *, max_length: int | None) -> InitialModel:
-    """Take network, head, tokenizer and labels of a finished model.
+    """Load network, head, tokenizer and labels of a finished model.
 
     Raises `OptionError` when `max_length` is more than its encoder has positions for.
     """

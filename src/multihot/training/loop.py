@@ -23,7 +23,7 @@ __all__ = ["Gradients", "Step", "StepResult", "run"]
 class Gradients:
     """The gradients of every trainable parameter of a network.
 
-    Embeddings that keep count of their touched rows (`models.embedding`) are only visited there;
+    Embeddings that record their touched rows (`models.cpu.embedding`) are only visited there;
     everywhere else their gradient is zero.
     """
 
@@ -37,7 +37,7 @@ class Gradients:
         self._plain = [p for p in network.parameters() if p.requires_grad and id(p) not in counted]
 
     def clear(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for parameter in self._plain:
             parameter.grad = None
         for table in self._tables:
@@ -82,7 +82,7 @@ class Step(Generic[Batch]):
 
 @dataclass(frozen=True)
 class StepResult(Generic[Batch]):
-    """What happened in one optimiser step."""
+    """The outcome of one optimiser step."""
 
     step: Step[Batch]
     loss: float
@@ -145,7 +145,7 @@ def run(
             optimizer.step()
         mean_loss = total_loss / total_weight if total_weight else math.nan
         result = StepResult(step, mean_loss, total_weight, norm, rate)
-        # log, evaluate, save: plain callables; any of them may ask to stop
+        # log, evaluate, save: plain callables; any of them may request a stop
         if any([call(result) for call in after_step]):
             return
 
@@ -154,7 +154,7 @@ def _stopped(step: Step[Batch], cause: str, rows: Sequence[str]) -> str:
     return (
         f"Stopped at step {step.number} (epoch {step.epoch}) before the update: {cause}. "
         f"Rows of the step: {'; '.join(rows)}. A checkpoint of an earlier step, if one was written, is "
-        "still good, but --resume takes the same steps again. Usual causes: a learning rate that is "
-        "too high, damaged weights, or precision=bf16; start anew with a smaller learning_rate or "
+        "still valid, but --resume repeats the same steps. Usual causes: a learning rate that is too "
+        "high, damaged weights, or precision=bf16; start a new run with a smaller learning_rate or "
         "precision=fp32."
     )

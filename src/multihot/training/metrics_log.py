@@ -1,4 +1,4 @@
-"""What a run says while it goes: `metrics.jsonl`, trackers, and progress for people."""
+"""The log of a run: `metrics.jsonl`, trackers, and throughput."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _up_to(line: str, last_step: int) -> bool:
     try:
         return int(json.loads(line)["step"]) <= last_step
     except (ValueError, KeyError, TypeError):
-        return False  # the line that a kill cut short
+        return False  # truncated when the process was killed
 
 
 def _finite(value: Any) -> Any:
@@ -110,6 +110,6 @@ class Throughput:
         return self._tokens / max(1e-9, self._clock() - self._started)
 
     def seconds_left(self, step: int) -> float:
-        """Seconds until the last step at the pace so far."""
+        """Seconds until the last step at the mean pace so far."""
         pace = (self._clock() - self._started) / max(1, self._steps)
         return pace * (self.total_steps - step)

@@ -1,16 +1,16 @@
-"""The model card: a README beside the model that says what it is, measured how, and how to use it."""
+"""The model card: a README beside the model with its origin, its metrics, and how to use it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from multihot.core.goals import frequency_share
 from multihot.core.options import TrainOptions
 from multihot.decision.decision import Decision
-from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact
+from multihot.training.run import SHOWN_METRICS, SeedRuns, Trained
 
-__all__ = ["model_card"]
-
-_SHOWN_METRICS = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "lrap")
+__all__ = ["Provenance", "model_card"]
 
 _FORMS = {
     "sequence_classification": "`transformers` loads this folder and gives the same logits; it "
@@ -20,56 +20,40 @@ _FORMS = {
 }
 
 
-def model_card(
-    artifact: Artifact,
-    result: Report,
-    options: TrainOptions,
-    num_training_rows: int,
-    *,
-    epoch: int,
-    started_from: str | None = None,
-    weights: str | None = None,
-    judged_by: str = "validation rows",
-    remark: str = "These rows also chose the epoch and fitted the thresholds",
-    more: str = "",
-    taught: str | None = None,
-) -> str:
-    """Return the card of a freshly trained model as Markdown with a hub header.
+@dataclass(frozen=True)
+class Provenance:
+    """What a model was trained from, besides its options."""
 
-    Parameters
-    ----------
-    artifact
-        The model that is being written.
-    result
-        Its report on the rows that judged it.
-    options
-        The options of the run.
-    num_training_rows
-        Rows that were trained on, validation excluded.
-    epoch
-        1-based epoch whose weights were kept.
-    started_from
-        Name of the finished model that training went on from, if any.
-    weights
-        Where the weights come from, in words; default: epoch and seed.
-    judged_by, remark
-        What these rows are called, and why the figures on them are optimistic.
-    more
-        A further section as Markdown.
-    taught
-        By whom, in words, if a teacher had a say.
-    """
-    origin = f"Model `{started_from}`" if started_from else f"Encoder `{options.encoder}`"
-    weights = weights or f"epoch {epoch} of {options.epochs}, seed {options.seed}"
-    if taught:
-        weights += f", {taught}"
+    num_training_rows: int
+    """Validation rows excluded."""
+    initial_model: str | None = None
+    """Name of the model that was fine-tuned further, if any."""
+    teachers: tuple[str, ...] = ()
+    """Names of the models it was distilled from."""
+    num_unlabelled: int = 0
+    """Training rows whose only targets are the teachers' scores."""
+
+
+def model_card(
+    artifact: Artifact, trained: Trained, options: TrainOptions, provenance: Provenance
+) -> str:
+    """Return the card of a freshly trained model as Markdown with a hub header."""
+    report, origin = trained.report, f"Encoder `{options.encoder}`"
+    if provenance.initial_model is not None:
+        origin = f"Fine-tuned from model `{provenance.initial_model}`"
+    facts = [
+        f"{artifact.pooling} pooling",
+        f"{provenance.num_training_rows} training rows",
+        _weights(trained, options),
+        *_distillation(provenance),
+    ]
     metrics = "\n".join(
-        f"| {name} | {_number(result.metrics.get(name))} |" for name in _SHOWN_METRICS
+        f"| {name} | {_number(report.metrics.get(name))} |" for name in SHOWN_METRICS
     )
     labels = "\n".join(
         f"| {_cell(name)} | {row.support} | {_number(row.precision)} | {_number(row.recall)} | "
         f"{_number(row.f1)} | {_number(row.threshold)} |"
-        for name, row in result.labels.items()
+        for name, row in report.labels.items()
     )
     return f"""---
 library_name: multihot
@@ -80,14 +64,14 @@ tags:
 
 # Multi-label text classifier
 
-{origin}, {artifact.pooling} pooling, {num_training_rows} training rows, {weights}.
-Texts are cut to {artifact.max_length} tokens. {_FORMS[artifact.form]}
+{origin}, {", ".join(facts)}.
+Texts are truncated to {artifact.max_length} tokens. {_FORMS[artifact.form]}
 
-The decision is {_rule(artifact.decision, judged_by)}; it is stored in `thresholds.json`, which is what counts: `multihot decide` fits another one without changing this page.
+The decision is {_rule(artifact.decision, _rows(trained))}. It is stored in `thresholds.json`, which is authoritative: `multihot decide` refits it without updating this page.
 
-## Results on the {result.rows} {judged_by}
+## Results on the {report.rows} {_rows(trained)}
 
-{remark}, so the figures are optimistic; score a test set with `multihot evaluate`.
+{_validation(trained)} The metrics are therefore optimistic; evaluate a test set with `multihot evaluate`.
 
 | metric | value |
 |---|---|
@@ -96,7 +80,7 @@ The decision is {_rule(artifact.decision, judged_by)}; it is stored in `threshol
 | label | support | precision | recall | f1 | threshold |
 |---|---|---|---|---|---|
 {labels}
-{more}
+{"" if trained.seeds is None else _seeds_section(trained.seeds)}
 ## Use
 
 ```
@@ -105,24 +89,80 @@ multihot predict {artifact.folder.name} "a text"
 """
 
 
-def _rule(decision: Decision, judged_by: str) -> str:
-    if (share := frequency_share(decision.kind)) is not None:
+def _weights(trained: Trained, options: TrainOptions) -> str:
+    """Return which weights of the run these are."""
+    seeds = trained.seeds
+    if seeds is None:
+        return f"epoch {trained.epoch} of {options.epochs}, seed {options.seed}"
+    names = ", ".join(str(run.seed) for run in seeds.runs)
+    if seeds.average is not None:
+        return f"averaged weights of seeds {names}"
+    best = seeds.best
+    return f"epoch {best.epoch} of {options.epochs}, seed {best.seed}, the best of seeds {names}"
+
+
+def _distillation(provenance: Provenance) -> list[str]:
+    if not provenance.teachers:
+        return []
+    found = "distilled from " + ", ".join(f"`{name}`" for name in provenance.teachers)
+    if provenance.num_unlabelled:
+        found += f" ({provenance.num_unlabelled} rows without labels have soft targets only)"
+    return [found]
+
+
+def _rows(trained: Trained) -> str:
+    return {"validation_rows": "validation rows", "out_of_fold": "out-of-fold rows"}[
+        trained.validation
+    ]
+
+
+def _validation(trained: Trained) -> str:
+    """Return how the reported scores came about."""
+    if trained.validation == "out_of_fold":
         return (
-            f"one number for the goal `{decision.goal}`, fitted on the {judged_by}, moved for each label "
-            f"by {share:g} of the log odds of its frequency"
+            f"Each row was scored by one of {trained.num_folds} networks, trained with the same options "
+            "on the rows of the other folds; the network here was trained on all rows. The thresholds "
+            "were fitted on the same scores."
         )
-    fitted = f"for the goal `{decision.goal}`, fitted on the {judged_by}"
+    selected = "epoch"
+    if trained.seeds is not None:
+        selected = "epoch of each seed" if trained.seeds.average is not None else "seed, its epoch"
+    return f"These rows also selected the {selected} and fitted the thresholds."
+
+
+def _seeds_section(seeds: SeedRuns) -> str:
+    names = seeds.shown()
+    rows = [(str(run.seed), str(run.epoch), run.metrics) for run in seeds.runs]
+    rows += [("mean", "", seeds.mean), ("standard deviation", "", seeds.deviation)]
+    if seeds.average is not None:
+        rows.append(("**averaged weights**", "", seeds.average))
+    lines = [
+        f"| {seed} | {epoch} | {' | '.join(_number(values[name], 4) for name in names)} |"
+        for seed, epoch, values in rows
+    ]
+    head = f"| seed | epoch | {' | '.join(names)} |"
+    title = f"\n## Over {len(seeds.runs)} seeds\n\nThe same validation rows and initial weights.\n"
+    return "\n".join([title, head, "|---" * (len(names) + 2) + "|", *lines, ""])
+
+
+def _rule(decision: Decision, rows: str) -> str:
+    if (strength := frequency_share(decision.kind)) is not None:
+        return (
+            f"one threshold for the goal `{decision.goal}`, fitted on the {rows}, shifted for each "
+            f"label by {strength:g} of the log-odds of its frequency"
+        )
+    fitted = f"for the goal `{decision.goal}`, fitted on the {rows}"
     return {
         "global": f"one threshold {fitted}",
         "per_label": f"one threshold per label {fitted}",
-        "shrunk": f"one threshold per label, pulled towards a common one, {fitted}",
+        "shrunk": f"one threshold per label, shrunk towards a common one, {fitted}",
         "top_k": f"by rank (`{decision.goal}`)",
-        "fixed": "a threshold that was given, not fitted",
+        "fixed": "a fixed threshold, given and not fitted",
     }[decision.kind]
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+def _number(value: float | None, decimals: int = 3) -> str:
+    return "undefined" if value is None else f"{value:.{decimals}f}"
 
 
 def _cell(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run minimises: one of the losses, and what is added to it.
+"""The training objective: one of the losses with its regularisers.
 
 Letters: `B` rows, `L` labels.
 """
@@ -18,7 +18,7 @@ from multihot.models import losses
 
 __all__ = ["Objective", "build_objective"]
 
-_LEAST_SHARE = 1e-4  # a label that no training row has, or that all have, is not infinitely rare
+_MIN_FREQUENCY = 1e-4  # keeps the log-odds finite for labels that no row has, or all
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 """(B, L) logits and (B, L) targets -> (B,) losses; see `models.losses`."""
@@ -26,7 +26,7 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss of rows, and how two passes over the same rows shall agree."""
+    """A loss per row, and the weight of the consistency between two passes."""
 
     rows: RowLoss
     consistency_weight: float
@@ -34,7 +34,7 @@ class Objective:
 
     @property
     def num_passes(self) -> int:
-        """How often each batch is computed, with different dropout."""
+        """Forward passes of each batch, with different dropout."""
         return 2 if self.consistency_weight > 0 else 1
 
     def __call__(
@@ -71,48 +71,50 @@ def build_objective(
     Parameters
     ----------
     options
-        The loss and its numbers.
+        The loss and its hyper-parameters.
     positives, known
-        How many training rows have each label, fractions counted as such, and of how many it is known.
+        Number of positives of each label, soft labels counted as fractions, and of its known cells.
         *Shape:* (L,) each.
     device
-        Where the logits will be.
+        Device of the logits.
     """
-    share = torch.from_numpy(positives / np.maximum(known, 1)).float().to(device)
-    positive_weight = _positive_weight(options.positive_weight, share)
-    made: dict[str, RowLoss] = {
+    frequency = torch.from_numpy(positives / np.maximum(known, 1)).float().to(device)
+    positive_weight = _positive_weight(options.positive_weight, frequency)
+    losses_by_name: dict[str, RowLoss] = {
         "bce": lambda z, y: losses.binary_cross_entropy(z, y, positive_weight),
         "focal": lambda z, y: losses.focal(z, y, options.focal_gamma),
         "asymmetric": lambda z, y: losses.asymmetric(
             z, y, options.positive_gamma, options.negative_gamma, options.probability_margin
         ),
         "zlpr": losses.zlpr,
-        "distribution_balanced": lambda z, y: losses.distribution_balanced(z, y, share),
+        "distribution_balanced": lambda z, y: losses.distribution_balanced(z, y, frequency),
     }
     loss, smoothing, correlated = (
-        made[options.loss],
+        losses_by_name[options.loss],
         options.label_smoothing,
         options.correlation_weight,
     )
-    prior = options.prior_adjustment * torch.special.logit(share, eps=_LEAST_SHARE)
+    prior = options.prior_adjustment * torch.special.logit(frequency, eps=_MIN_FREQUENCY)
 
     def rows(logits: Tensor, targets: Tensor) -> Tensor:
         shifted = losses.adjust_for_prior(logits, prior) if options.prior_adjustment else logits
-        found = loss(shifted, losses.smooth_targets(targets, smoothing) if smoothing else targets)
+        values = loss(shifted, losses.smooth_targets(targets, smoothing) if smoothing else targets)
         if not correlated:
-            return found
-        # The correlation term is one number for a row; it counts as much as the row's cells do.
+            return values
+        # The correlation term is one value per row; it is weighted by the row's known cells.
         cells = (~torch.isnan(targets)).sum(dim=1)
         term = losses.label_correlation(logits, targets) * cells
-        return (1 - correlated) * found + correlated * term
+        return (1 - correlated) * values + correlated * term
 
     return Objective(rows, options.r_drop_weight)
 
 
-def _positive_weight(wanted: str | float, share: Tensor) -> Tensor | None:
+def _positive_weight(requested: str | float, frequency: Tensor) -> Tensor | None:
     """Return the weight of each label's positive cells, (L,); `None` when all are 1."""
-    if not isinstance(wanted, str):
-        return None if wanted == 1.0 else torch.full_like(share, wanted)
-    # A label without positives (or negatives) has nothing to be balanced.
-    ratio = torch.where((share > 0) & (share < 1), (1 - share) / share, torch.ones_like(share))
-    return ratio if wanted == "balanced" else ratio.sqrt()
+    if not isinstance(requested, str):
+        return None if requested == 1.0 else torch.full_like(frequency, requested)
+    # A label without positives (or negatives) cannot be balanced.
+    ratio = torch.where(
+        (frequency > 0) & (frequency < 1), (1 - frequency) / frequency, torch.ones_like(frequency)
+    )
+    return ratio if requested == "balanced" else ratio.sqrt()

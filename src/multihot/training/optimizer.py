@@ -1,6 +1,6 @@
 """AdamW, its parameter groups, the learning-rate schedule and the running average of the weights.
 
-The average lies beside the optimiser's moments of each parameter, so that checkpoints hold it.
+The average is stored beside the optimiser's moments of each parameter, so checkpoints hold it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 __all__ = ["AVERAGE", "WeightAverage", "build_optimizer", "linear_schedule"]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
-_NEW = ("pooler",)  # inside the encoder, but made for the head
+_NEW = ("pooler",)  # inside the encoder, but initialised for the head
 
 
 def build_optimizer(
@@ -61,7 +61,7 @@ def build_optimizer(
 def _scaled(
     network: nn.Module, head_scale: float, layer_decay: float
 ) -> Iterator[tuple[nn.Parameter, float]]:
-    """Yield every trainable parameter with its share of the learning rate."""
+    """Yield every trainable parameter with its factor on the learning rate."""
     encoder: Any = getattr(network, "transformer", None)
     names = {} if encoder is None else {id(p): name for name, p in encoder.named_parameters()}
     numbers = {key: _layer_of(name) for key, name in names.items()}
@@ -84,12 +84,12 @@ def _scaled(
 
 def _layer_of(name: str) -> int | None:
     """Return the 1-based layer that a parameter belongs to; `None` outside all layers."""
-    found = _LAYER.search(name)
-    return int(found.group(1)) + 1 if found else None
+    match = _LAYER.search(name)
+    return int(match.group(1)) + 1 if match else None
 
 
 def linear_schedule(step: float, total_steps: int, warmup_steps: int) -> float:
-    """Return the share of the peak learning rate at a 0-based step; a pure function of the step.
+    """Return the factor on the peak learning rate at a 0-based step; a pure function of the step.
 
     Rises linearly over `warmup_steps`, then falls linearly to 0 after the last step
     (Devlin et al. 2018, A.2).
@@ -107,7 +107,7 @@ class WeightAverage:
     """Exponential moving average of all trainable weights (Polyak and Juditsky 1992; Kingma and Ba 2015, 7.2).
 
     After step `t` the average moves towards the weights by `1 - min(decay, (1 + t) / (10 + t))`: the
-    first steps, far from the end, are soon forgotten.
+    first steps, far from the end, are soon discounted.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
@@ -116,20 +116,20 @@ class WeightAverage:
         self._decay = decay
 
     def update(self, result: Any) -> None:
-        """Take the weights of a step in; a callable for after the step."""
+        """Update the average after a step."""
         step = result.step.number
-        # Parameters that have had no gradient yet have no moments, and adding a key would hide that.
+        # Parameters without a gradient so far have no moments, and adding a key would hide that.
         known = [p for p in self._parameters if p in self._optimizer.state]
         new = [p for p in known if AVERAGE not in self._optimizer.state[p]]
         for parameter in new:
             self._optimizer.state[parameter][AVERAGE] = parameter.detach().clone()
-        share = 1 - min(self._decay, (1 + step) / (10 + step))
+        rate = 1 - min(self._decay, (1 + step) / (10 + step))
         weights = [p.detach() for p in known]
-        torch._foreach_lerp_([self._average(p) for p in known], weights, share)
+        torch._foreach_lerp_([self._average(p) for p in known], weights, rate)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the network have the averaged weights; afterwards it has its own again."""
+        """Swap the averaged weights into the network for the duration of the context."""
         known = [p for p in self._parameters if AVERAGE in self._optimizer.state.get(p, {})]
         self._swap(known)
         try:

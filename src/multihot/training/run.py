@@ -1,10 +1,12 @@
-"""One run of the optimiser: from the weights at the start to those of the best epoch."""
+"""One run of the optimiser: from the initial weights to those of the best epoch."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,31 +18,43 @@ from multihot.data.dataset import EncodedExamples
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend
-from multihot.models.devices import Precision
 from multihot.models.encoder import pad_id
 from multihot.training import checkpoint, loop
 from multihot.training.batches import classification_loss, count_steps, explain_rows, steps_after
 from multihot.training.callbacks import Callbacks, RunState, stop_signals
+from multihot.training.compute import Hardware
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
 from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
-__all__ = ["Setup", "Trained", "copied_weights", "run_steps", "single_run", "take_best"]
+__all__ = [
+    "SHOWN_METRICS",
+    "Metrics",
+    "SeedRun",
+    "SeedRuns",
+    "Setup",
+    "Trained",
+    "copied_weights",
+    "load_best_epoch",
+    "run_steps",
+    "single_run",
+]
+
+SHOWN_METRICS = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "lrap")
 
 Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all runs of one command share."""
+    """What all optimiser runs of one command have in common."""
 
     backend: TorchBackend
     """The network, on its device."""
     options: TrainOptions
-    precision: Precision
-    """Of training."""
+    hardware: Hardware
     learning_rate: float
     """Peak learning rate of the encoder."""
     head_learning_rate: float
@@ -54,78 +68,109 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class SeedRun:
+    """The result of one seed."""
+
+    seed: int
+    epoch: int
+    """1-based, the best one."""
+    metrics: Metrics
+    """On the validation rows."""
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """The results of several seeds, and which weights were kept."""
+
+    goal: str
+    runs: tuple[SeedRun, ...]
+    mean: Metrics
+    """Mean of each metric over the seeds; `None` where it is undefined for one of them."""
+    deviation: Metrics
+    """Sample standard deviation, likewise."""
+    average: Metrics | None = None
+    """Metrics of the averaged weights when these were kept; `None` when the best seed was."""
+
+    @property
+    def best(self) -> SeedRun:
+        """The run with the highest goal; the first of equal ones."""
+        values = [run.metrics[self.goal] for run in self.runs]
+        ranks = [-math.inf if value is None else value for value in values]
+        return self.runs[ranks.index(max(ranks))]
+
+    def shown(self) -> list[str]:
+        """Return the names of the metrics that are shown to people, the goal first."""
+        return [name for name in dict.fromkeys((self.goal, *SHOWN_METRICS)) if name in self.mean]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What training ends with; the weights that belong to it are in the network."""
+    """The result of training; its weights are in the network."""
 
     decision: Decision
     report: Report
     epoch: int
-    """1-based epoch of the weights."""
-    weights: str | None = None
-    judged_by: str = "validation rows"
-    remark: str = "These rows also chose the epoch and fitted the thresholds"
-    more: str = ""
-    """These four: see `model_card`."""
+    """1-based epoch of the weights; with several seeds that of the best one."""
+    validation: Literal["validation_rows", "out_of_fold"] = "validation_rows"
+    """Which scores fitted the thresholds and are reported."""
+    num_folds: int | None = None
+    seeds: SeedRuns | None = None
 
 
 def single_run(
-    setup: Setup, train_set: EncodedExamples, held_out: ValidationSet, folder: RunDirectory
+    setup: Setup, train_set: EncodedExamples, validation: ValidationSet, directory: RunDirectory
 ) -> Trained:
     """Train once, and fit the decision of the best epoch."""
-    state = run_steps(setup, train_set, folder, evaluate=held_out.metrics)
-    take_best(setup, state, folder)
-    return Trained(
-        *held_out.decide(held_out.saved_logits(folder.scoring), final=True), state.best_epoch
-    )
+    state = run_steps(setup, train_set, directory, evaluate=validation.metrics)
+    load_best_epoch(setup, state, directory)
+    logits = validation.saved_logits(directory.scoring)
+    return Trained(*validation.decide(logits, final=True), state.best_epoch)
 
 
 def run_steps(
     setup: Setup,
     train_set: EncodedExamples,
-    folder: RunDirectory,
+    directory: RunDirectory,
     *,
     evaluate: Callable[[], Metrics],
     name: str | None = None,
 ) -> RunState:
-    """Run all steps that are left, and return the state that names the best epoch.
+    """Run all remaining steps, and return the state, which names the best epoch.
 
     Parameters
     ----------
     setup
-        Its network must have the weights of the start, also where a run is resumed.
+        Its network must have the initial weights, also when a run is resumed.
     train_set
-        The rows of this run.
-    folder
-        Where its log and its checkpoints are.
+        The training rows of this run.
+    directory
+        Holds its log and its checkpoints.
     evaluate
-        Returns the metrics of the network as it is; without any, the last epoch counts as the best.
+        Returns the metrics of the network in its present state; if empty, the last epoch counts as
+        the best.
     name
         Of the run, for trackers; default: that of the model's folder.
     """
-    network, options, listener = setup.network, setup.options, setup.listener
-    device, packed, padding = setup.backend.device, bool(setup.backend.packed), pad_id(network)
+    network, options, hardware = setup.network, setup.options, setup.hardware
+    device, packed, padding = hardware.device, bool(setup.backend.packed), pad_id(network)
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
-    peak, precision = setup.learning_rate, setup.precision
     optimizer = _optimizer(setup)
     labels = train_set.labels
     objective = build_objective(options.objective, labels.sums(), labels.known(), device)
-    state = _restored(folder, network, optimizer, total_steps, listener)
+    state = _restored(directory, network, optimizer, total_steps, setup.listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
-    folder.root.mkdir(parents=True, exist_ok=True)
-    trackers = open_trackers(options.trackers, folder.root, name or folder.root.parent.name)
+    directory.root.mkdir(parents=True, exist_ok=True)
+    trackers = open_trackers(options.trackers, directory.root, name or directory.root.parent.name)
     callbacks = Callbacks(
-        folder.checkpoints,
+        directory.checkpoints,
         network,
         optimizer,
+        options,
         evaluate=lambda: _evaluate(evaluate, average),
-        goal=options.goal,
-        patience=options.early_stopping_epochs,
-        checkpoint_steps=options.checkpoint_steps,
         total_steps=total_steps,
-        epochs=options.epochs,
-        log=MetricsLog(folder.metrics, last_step=state.step, trackers=trackers),
-        listener=listener,
+        log=MetricsLog(directory.metrics, last_step=state.step, trackers=trackers),
+        listener=setup.listener,
         state=state,
     )
     steps = steps_after(state.step, train_set, options, padding, packed=packed)
@@ -135,31 +180,32 @@ def run_steps(
             [] if state.stopped_early else steps,
             classification_loss(device, objective),
             optimizer,
-            learning_rate=lambda step: peak * linear_schedule(step - 1, total_steps, warmup_steps),
+            learning_rate=lambda step: (
+                setup.learning_rate * linear_schedule(step - 1, total_steps, warmup_steps)
+            ),
             seed_of=lambda step: named_seed(options.seed, "dropout", step),
-            autocast=lambda: precision.autocast(device),
+            autocast=hardware.autocast,
             max_gradient_norm=options.max_gradient_norm,
             explain=lambda batch: explain_rows(batch, network, device, train_set),
             after_step=[
                 *([average.update] if options.weight_averaging else []),
-                callbacks.report_progress,
-                callbacks.end_epoch,
-                callbacks.save_when_due,
+                *callbacks.after_step(),
             ],
         )
+    network.zero_grad(set_to_none=True)  # the memory is needed for the validation rows
     return state
 
 
-def take_best(setup: Setup, state: RunState, folder: RunDirectory) -> None:
-    """Put the weights of the best epoch into the network: the averaged ones, if any were kept."""
-    best = checkpoint.checkpoint_folder(folder.checkpoints, state.best_step)
+def load_best_epoch(setup: Setup, state: RunState, directory: RunDirectory) -> None:
+    """Put the weights of the best epoch into the network: the averaged ones, if they were kept."""
+    best = checkpoint.checkpoint_folder(directory.checkpoints, state.best_step)
     checkpoint.load_checkpoint_weights(best, setup.network)
     if setup.options.weight_averaging:
         checkpoint.load_averages(best, setup.network)
 
 
 def copied_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of all weights in main memory."""
+    """Return a copy of all weights in CPU memory."""
     return {name: t.detach().to("cpu", copy=True) for name, t in network.state_dict().items()}
 
 
@@ -175,14 +221,14 @@ def _optimizer(setup: Setup) -> torch.optim.Optimizer:
 
 
 def _restored(
-    folder: RunDirectory,
+    directory: RunDirectory,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     total_steps: int,
     listener: Listener,
 ) -> RunState:
-    """Go back to the newest complete checkpoint, if there is one."""
-    saved, notes = checkpoint.restore(folder.checkpoints, network, optimizer)
+    """Restore the newest complete checkpoint, if there is one."""
+    saved, notes = checkpoint.restore(directory.checkpoints, network, optimizer)
     for note in notes:
         listener.say(note)
     if saved is None:

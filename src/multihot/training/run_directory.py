@@ -1,18 +1,18 @@
-"""The `run/` folder: what a run is, so that `--resume` goes on with the same one or refuses.
+"""The `run/` directory: identifies a run, so that `--resume` continues the same run or refuses.
 
 run/recipe.toml        every option, also those left at their default
-run/environment.json   data hashes and what decides the last bits of the result
+run/environment.json   data hashes and what affects the last bits of the result
 run/metrics.jsonl      the log
 run/checkpoints/       see training/checkpoint.py
 run/folds/fold-1/      with folds, until the model is written: log and checkpoints of each fold
 run/seeds/seed-0/      with several seeds: log of each, and until the model is written its weights
 run/seeds.json         with several seeds: the metrics of each
-run/targets/           with a teacher, until the model is written: what the rows are to become
+run/targets/           with a teacher, until the model is written: the soft targets
 
 Pretraining adds
-run/schedule.json      steps and learning rate, as decided once; see training/schedule.py
+run/schedule.json      steps and learning rate; see training/pretraining/schedule.py
 run/tokenizer/         the tokenizer, when it was trained for this run
-run/snapshots/         encoders on the way, for a probe
+run/snapshots/         intermediate encoders, for a probe
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from multihot.inference.artifact import is_artifact
 
 __all__ = ["RunDirectory", "check_output", "open_run", "saved_threads"]
 
-# These decide only the last bits or nothing; a difference is said aloud, not refused.
+# These affect the last bits at most; a difference is reported, not refused.
 _ENVIRONMENT = (
     "torch",
     "transformers",
@@ -73,7 +73,7 @@ class RunDirectory:
 
     @property
     def folds(self) -> Path:
-        """Folder of the runs without one fold each."""
+        """Folder of the runs that leave out one fold each."""
         return self.root / "folds"
 
     @property
@@ -83,16 +83,16 @@ class RunDirectory:
 
     @property
     def targets(self) -> Path:
-        """Labels that a teacher had a say in."""
+        """Soft targets from teachers."""
         return self.root / "targets"
 
     def all_targets(self) -> list[Path]:
-        """Return `targets` and what was left behind where a process was killed while writing them."""
+        """Return `targets` and the leftovers of a process that was killed while writing them."""
         return [self.targets, *self.root.glob(f".{self.targets.name}.*")]
 
     @property
     def result(self) -> Path:
-        """What came of this run when it is one of several."""
+        """Result of this run when it is one of several."""
         return self.root / "result"
 
     @property
@@ -119,7 +119,7 @@ class RunDirectory:
 
     @property
     def snapshots(self) -> Path:
-        """Encoders on the way."""
+        """Intermediate encoders."""
         return self.root / "snapshots"
 
 
@@ -137,14 +137,14 @@ def check_output(
 ) -> None:
     """Raise `OptionError` unless a run may write to `output`; called before the long work begins.
 
-    `is_finished` tells whether a folder holds what the run is to make.
+    `is_finished` returns whether a folder holds the result of a finished run.
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not resume:
         raise OptionError(
             f"{output} exists and is not empty. Choose another --output, delete it, or add "
-            "--resume to go on with the run in it."
+            "--resume to continue the run in it."
         )
     if is_finished(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
@@ -165,7 +165,7 @@ def open_run(
     Parameters
     ----------
     output
-        The artefact's folder.
+        Folder of the model.
     options
         All options as plain values.
     facts
@@ -173,12 +173,12 @@ def open_run(
     resume
         Whether a run in the folder is to be continued; if there is none, a new one starts.
     is_finished
-        Tells whether a folder holds what the run is to make.
+        Returns whether a folder holds the result of a finished run.
 
     Returns
     -------
     (folder, notes)
-        The notes say what differs from the interrupted run without changing its meaning.
+        The notes name differences from the interrupted run that affect the last bits at most.
 
     Raises `OptionError` when the folder is not empty and `resume` is off, or when options or data
     differ from those of the interrupted run.
@@ -204,7 +204,7 @@ def _compare(
     changed = sorted(
         key for key in {*old_options, *options} if old_options.get(key) != options.get(key)
     )
-    # Threads are set to those of the run before; asking for them again is no change.
+    # The number of threads is that of the interrupted run, whatever is requested.
     if changed := [key for key in changed if key != "threads"]:
         was = ", ".join(f"{key}={old_options.get(key)!r}" for key in changed)
         raise OptionError(
@@ -214,14 +214,14 @@ def _compare(
     for key, value in facts.items():
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
-                f"The interrupted run in {folder.root.parent} had other {key.replace('_', ' ')}: what it was made from has changed. Resume with the same "
-                "files, or choose another --output."
+                f"{folder.root.parent}: {key.replace('_', ' ')} changed since the interrupted run. Resume "
+                "with the same files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
     if not differing:
         return []
     was = ", ".join(f"{key} was {old_facts.get(key)}, is {facts.get(key)}" for key in differing)
-    return [f"Resuming, but not bit for bit the undisturbed run: {was}."]
+    return [f"Resuming, but the result may differ in the last bits: {was}."]
 
 
 def _read(folder: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The rows that choose the epoch and fit the decision.
+"""The validation set: selects the epoch and fits the decision.
 
 Letters: `N` rows, `L` labels.
 """
@@ -20,7 +20,7 @@ from multihot.data.dataset import EncodedExamples
 from multihot.data.labelled_file import WINDOW_ROWS
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import Choices, fit_choices
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, saved_backend
@@ -30,7 +30,7 @@ __all__ = ["ValidationSet"]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Validation rows and what scores them.
+    """Validation rows and the network that scores them.
 
     While a decision is fitted, logits and labels of all N rows are in memory, some 20 bytes for each
     of the N x L cells; tokens may lie in mapped files, and texts are not kept.
@@ -43,35 +43,37 @@ class ValidationSet:
     options: TrainOptions
 
     fold_of: npt.NDArray[np.int64] | None = None
-    """With `options.folds`: the part of each row, which a network scores that has not seen it. (N,)."""
+    """With `options.folds`: the test fold of each row. *Shape:* (N,)."""
 
     def __post_init__(self) -> None:
-        # Now, and not after the first epoch.
+        # Fail now, not after the first epoch.
         names = self.data.labels.space.names
-        goal = parse_goal(self._choices.goal).with_costs(self._choices.costs, names)
+        goal = parse_goal(self._decision_options.goal).with_costs(
+            self._decision_options.costs, names
+        )
         goal.require_labels(len(names))
 
     @cached_property
-    def _choices(self) -> Choices:
+    def _decision_options(self) -> DecisionOptions:
         options = self.options
         costs = (
             None
             if options.costs is None
             else read_costs(options.costs, self.data.labels.space.names)
         )
-        return Choices(
+        return DecisionOptions(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
 
     @property
     def source(self) -> str:
-        """Where the rows came from, as the decision remembers it."""
+        """Where the rows came from, as recorded in the decision."""
         name = Path(self.data.origin.source).name
         folds = self.options.folds
         return name if folds is None else f"{name}, out of {folds} folds"
 
     def metrics(self, logits: npt.NDArray[np.float32] | None = None) -> Mapping[str, float | None]:
-        """Return the metrics of the network as it is, and what it reaches of the fitted goal.
+        """Return the metrics of the network in its present state, with the value of the goal.
 
         Or those of given logits, (N, L).
         """
@@ -80,9 +82,9 @@ class ValidationSet:
     def decide(
         self, logits: npt.NDArray[np.float32] | None = None, *, final: bool = False
     ) -> tuple[Decision, Report]:
-        """Fit the decision of the network as it is, or of given logits, and report it on the same rows.
+        """Fit the decision of the network, or of given logits, and report it on the same rows.
 
-        With `final` also intervals and what fitting was worth, which takes a hundred times as long.
+        With `final` also intervals and the cross-fitted report, which takes a hundred times as long.
         *Shape* of the logits: (N, L).
         """
         return self._decide(self._logits() if logits is None else logits, final=final)[:2]
@@ -91,8 +93,8 @@ class ValidationSet:
         """Return the logits of the network as a saved model computes them. *Shape:* (N, L).
 
         The weights are written to `scratch`, loaded as `Predictor` loads them, and run over the same
-        windows of texts as in `evaluate`. A network in training takes other kernels and other batches,
-        whose last bits differ, and so would the figures of the run and those of its saved model.
+        windows of texts as in `evaluate`. A network in training uses other kernels and other batches,
+        which differ in the last bits, and so would the metrics of the run and of its saved model.
         """
         backend, tokens = self.backend, self.data.tokens
         with saved_backend(
@@ -111,12 +113,12 @@ class ValidationSet:
         self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
         labels, hashes = self.data.labels.matrix().hard(), self.data.hashes()
-        truth = labels.values
-        options, choices = self.options, self._choices
-        decision = fit_choices(labels.space, logits, labels, hashes, choices, source=self.source)
+        truth, options = labels.values, self.options
+        rows, chosen = FittingRows(logits, truth, hashes), self._decision_options
+        decision = fit(labels.space, rows, chosen, source=self.source).decision
         if final:
-            decision = with_report(decision, logits, truth, hashes, choices, seed=options.seed)
-        # Texts would only be asked for to see which rows were fitted; the hashes tell that below.
+            decision = with_report(decision, rows, chosen, seed=options.seed)
+        # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
         for start in range(0, len(labels), WINDOW_ROWS):
             part = slice(start, start + WINDOW_ROWS)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.data.examples import Examples
-from multihot.decision.fitting import fit_decision
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import DataError, MissingExtraError
 from multihot.evaluation.evaluator import report
 from multihot.evaluation.report import Report
@@ -96,15 +96,10 @@ def baseline_report(
     `goal` and `thresholds` are those of `TrainOptions`. Labels are matched by name.
     """
     baseline = train_baseline(training, seed)
-    decision = fit_decision(
-        baseline.space,
-        baseline.logits(validation.texts),
-        _labels(validation),
-        goal=goal,
-        thresholds=thresholds,
-        source=validation.source,
-        texts=validation.texts,
-    )
+    texts, space = validation.texts, baseline.space
+    rows = FittingRows.of_labels(space, baseline.logits(texts), _labels(validation), texts)
+    options = DecisionOptions(goal, thresholds)
+    decision = fit(space, rows, options, source=validation.source).decision
     return report(decision, baseline.logits(test.texts), test)
 
 

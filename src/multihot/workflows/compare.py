@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.numeric import holm
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
 from multihot.decision.decision import rows_fitted
 from multihot.errors import LabelError
 from multihot.evaluation.comparison import Comparison, LabelDifference
-from multihot.evaluation.paired_tests import Difference, Differences, area_difference, holm
+from multihot.evaluation.paired_tests import Difference, Differences, area_difference
 from multihot.evaluation.ranking import Ranking
 from multihot.evaluation.ranking_intervals import INFLUENCED
 from multihot.inference.predictor import Predictor

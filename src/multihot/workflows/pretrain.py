@@ -1,4 +1,4 @@
-"""Texts in, encoder folder out: the story of one pretraining run."""
+"""Texts in, encoder folder out: prepare a pretraining run, take its steps, write the encoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
 from multihot.errors import DataError, MissingExtraError, OptionError
 from multihot.evaluation.bootstrap import Estimate
 from multihot.models.cpu.dropout import set_dropout
-from multihot.models.devices import run_environment
+from multihot.models.encoder import pad_id
 from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
-from multihot.training.compute import choose_execution, choose_hardware
+from multihot.training.compute import Hardware, choose_execution, choose_hardware
 from multihot.training.initial_model import weights_fingerprint
 from multihot.training.metrics_log import require_trackers
 from multihot.training.pretraining.batches import ExampleSource
@@ -41,6 +41,7 @@ from multihot.training.pretraining.initial_model import (
     initial_network,
     initial_tokenizer,
 )
+from multihot.training.pretraining.prepared_run import SNAPSHOT_FILE, PretrainingRun
 from multihot.training.pretraining.report import (
     PretrainReport,
     draw_curve,
@@ -50,13 +51,7 @@ from multihot.training.pretraining.report import (
     read_report,
     write_report,
 )
-from multihot.training.pretraining.run import (
-    SNAPSHOT_FILE,
-    Computing,
-    PretrainingRun,
-    matmul_utilisation,
-    run_pretraining_steps,
-)
+from multihot.training.pretraining.run import matmul_utilisation, run_pretraining_steps
 from multihot.training.run_directory import RunDirectory, check_output, open_run
 from multihot.workflows.probe import STARTER, ProbeStart, has_starter
 
@@ -86,119 +81,155 @@ def pretrain(
     options
         All choices; see `PretrainOptions`.
     resume
-        Continue the interrupted run in `output`; the result is that of the undisturbed run.
+        Continue the interrupted run in `output`; the result is that of an uninterrupted run.
     listener
-        Receives sentences for people and the progress of every step.
+        Receives messages for people and the progress of every step.
     clock
-        Seconds from any moment; a time budget is held against it.
+        Seconds from an arbitrary origin; measures the time budget.
 
     Returns
     -------
     PretrainReport
-        Held-out figures beside baselines, speed, and the curve.
+        Hold-out metrics beside baselines, speed, and the curve.
 
-    Raises `DataError`, `OptionError`, `EncoderError` for wrong input, `TrainingError` when the run
-    cannot go on, `InterruptedRunError` when a signal stopped it.
+    Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
+    cannot continue, `InterruptedRunError` when a signal stopped it.
     """
-    output, listener, options = Path(output), listener or Listener(), options or PretrainOptions()
-    check_output(output, resume=resume, is_finished=is_pretrained)
-    check_initial_options(options)
-    require_trackers(options.trackers)
-    device, precision = choose_hardware(
-        options.device,
-        options.precision,
-        options.threads,
-        output=output,
-        resume=resume,
-        listener=listener,
-    )
-    texts = read_corpus(corpus)
-    for note in texts.notes:
-        listener.say(note)
-    start = initial_tokenizer(options, texts, RunDirectory(output / "run").tokenizer, listener)
-    with _tokens(texts, start, options, listener) as (training_part, held_out_part):
-        model = initial_network(options, start, listener)
-        network = PretrainingNetwork(model.model)
-        source = _examples(options, training_part, start, network)
-        held_out_source = replace(source, corpus=held_out_part)
-        held_out = draw_holdout(held_out_source, options.held_out_rows)
-        _describe(source, held_out, network, listener)
-        set_dropout(network.to(device), options.dropout)
-        for note in optimize_for_training(network, device):
-            listener.say(note)
-        packed = choose_execution(
-            options.execution,
-            network,
-            device,
-            precision,
-            listener,
-            enable=enable_packed_pretraining,
+    output = Path(output)
+    with contextlib.ExitStack() as stack:
+        run = _prepare(
+            corpus,
+            output,
+            options or PretrainOptions(),
+            stack,
+            resume=resume,
+            listener=listener or Listener(),
+            clock=clock,
         )
-        computing = Computing(network, start, model, device, precision, packed)
-        facts = {
-            **run_environment(device, precision),
-            "execution": "packed" if packed else "padded",
-            "corpus": texts.fingerprint(),
-            "initial_weights": weights_fingerprint(network),
-        }
-        plain = to_plain(replace(options, probe=type(options.probe)()))
-        folder, notes = open_run(output, plain, facts, resume=resume, is_finished=is_pretrained)
-        for note in notes:
-            listener.say(note)
-        if start.is_new:
-            start.keep(folder.tokenizer)
-        evaluator = HoldoutEvaluator(
-            held_out, device, precision, packed, computing.pad_id, options.seed
-        )
-        run = PretrainingRun(computing, source, evaluator, options, folder, listener, clock)
         state = run_pretraining_steps(run)
-        baselines = measure_baselines(held_out, held_out_source, source)
+        baselines = measure_baselines(run.evaluator.examples, run.holdout_source, run.source)
         report = _report(run, state, baselines)
-    computing.save(output)
-    try:
-        draw_curve(report, output / CURVE_FILE)
-    except MissingExtraError as error:
-        listener.say(str(error))
-    write_report(output, report)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    _write(run, report, output)
     return report
 
 
-@contextlib.contextmanager
+def _prepare(
+    corpus: Sequence[str | Path],
+    output: Path,
+    options: PretrainOptions,
+    stack: contextlib.ExitStack,
+    *,
+    resume: bool,
+    listener: Listener,
+    clock: Callable[[], float],
+) -> PretrainingRun:
+    """Check the input, tokenise the corpus, make the model, and open the run directory.
+
+    The parameters are those of `pretrain`; closing `stack` deletes tokens that are not cached.
+    """
+    check_output(output, resume=resume, is_finished=is_pretrained)
+    check_initial_options(options)
+    require_trackers(options.trackers)
+    hardware = choose_hardware(options, output, resume=resume, listener=listener)
+    texts = read_corpus(corpus)
+    for note in texts.notes:
+        listener.say(note)
+    tokenizer = initial_tokenizer(options, texts, RunDirectory(output / "run").tokenizer, listener)
+    training_part, holdout_part = _tokens(texts, tokenizer, options, stack, listener)
+    initial = initial_network(options, tokenizer, listener)
+    network = PretrainingNetwork(initial.model)
+    source = _examples(options, training_part, tokenizer, network)
+    holdout_source = replace(source, corpus=holdout_part)
+    holdout = draw_holdout(holdout_source, options.held_out_rows)
+    _describe(source, holdout, network, listener)
+    packed = _execution(network, options, hardware, listener)
+    facts = {
+        **hardware.facts(packed=packed),
+        "corpus": texts.fingerprint(),
+        "initial_weights": weights_fingerprint(network),
+    }
+    plain = to_plain(replace(options, probe=type(options.probe)()))
+    directory, notes = open_run(output, plain, facts, resume=resume, is_finished=is_pretrained)
+    for note in notes:
+        listener.say(note)
+    if tokenizer.is_new:
+        tokenizer.keep(directory.tokenizer)
+    evaluator = HoldoutEvaluator(holdout, hardware, packed, pad_id(network), options.seed)
+    return PretrainingRun(
+        network,
+        initial,
+        tokenizer,
+        hardware,
+        packed,
+        source,
+        holdout_source,
+        evaluator,
+        options,
+        directory,
+        listener,
+        clock,
+    )
+
+
+def _write(run: PretrainingRun, report: PretrainReport, output: Path) -> None:
+    """Write the model, the plot of its curve and the report, and delete the checkpoints."""
+    run.save(output)
+    try:
+        draw_curve(report, output / CURVE_FILE)
+    except MissingExtraError as error:
+        run.listener.say(str(error))
+    write_report(output, report)
+    shutil.rmtree(run.directory.checkpoints, ignore_errors=True)
+
+
+def _execution(
+    network: PretrainingNetwork, options: PretrainOptions, hardware: Hardware, listener: Listener
+) -> bool:
+    """Move the network to its device, prepared for training; return whether it runs packed."""
+    set_dropout(network.to(hardware.device), options.dropout)
+    for note in optimize_for_training(network, hardware.device):
+        listener.say(note)
+    enable = enable_packed_pretraining
+    return choose_execution(options.execution, network, hardware, listener, enable=enable)
+
+
 def _tokens(
-    texts: Corpus, start: InitialTokenizer, options: PretrainOptions, listener: Listener
-) -> Iterator[tuple[CorpusTokens, CorpusTokens]]:
-    """Yield the tokens of the training and the held-out part, from the cache when they are there."""
-    with contextlib.ExitStack() as stack:
-        folder = cache_folder()
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        training, held_out = (
-            tokenize_corpus(
-                texts,
-                start.tokenizer,
-                folder,
-                held_out=part,
-                fraction=options.held_out_fraction,
-                language=options.language,
-                listener=None if part else listener,
-            )
-            for part in (False, True)
+    texts: Corpus,
+    tokenizer: InitialTokenizer,
+    options: PretrainOptions,
+    stack: contextlib.ExitStack,
+    listener: Listener,
+) -> tuple[CorpusTokens, CorpusTokens]:
+    """Return the tokens of the training part and of the hold-out corpus, cached where possible."""
+    folder = cache_folder()
+    if folder is None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    training, holdout = (
+        tokenize_corpus(
+            texts,
+            tokenizer.tokenizer,
+            folder,
+            held_out=part,
+            fraction=options.held_out_fraction,
+            language=options.language,
+            listener=None if part else listener,
         )
-        if training.num_tokens == 0:
-            raise DataError("The corpus holds no text to train on beside its held-out part.")
-        yield training, held_out
+        for part in (False, True)
+    )
+    if training.num_tokens == 0:
+        raise DataError("The corpus has no text to train on besides its hold-out part.")
+    return training, holdout
 
 
 def _examples(
     options: PretrainOptions,
     tokens: CorpusTokens,
-    start: InitialTokenizer,
+    tokenizer: InitialTokenizer,
     network: PretrainingNetwork,
 ) -> ExampleSource:
     return ExampleSource(
         tokens,
-        mask_vocabulary(start.tokenizer),
+        mask_vocabulary(tokenizer.tokenizer),
         max_length=options.max_length,
         short_fraction=options.short_fraction,
         next_sentence=network.has_next_sentence,
@@ -213,15 +244,15 @@ def _examples(
 
 def _describe(
     source: ExampleSource,
-    held_out: HoldoutExamples,
+    holdout: HoldoutExamples,
     network: PretrainingNetwork,
     listener: Listener,
 ) -> None:
-    """Say what will be learnt and how it is measured."""
-    tasks = "masked tokens and next sentences" if source.next_sentence else "masked tokens only"
+    """Report the size of the network, its tasks, and the examples of the evaluation."""
+    tasks = "MLM and NSP" if source.next_sentence else "MLM"
     listener.say(
-        f"{_parameters(network) / 1e6:.1f} million parameters learn {tasks}; {len(held_out.rows)} "
-        f"examples of {held_out.num_documents} held-out documents measure what they know."
+        f"Pretraining {_parameters(network) / 1e6:.1f} million parameters by {tasks}; evaluating on "
+        f"{len(holdout.rows)} examples of {holdout.num_documents} hold-out documents."
     )
 
 
@@ -232,15 +263,15 @@ def _parameters(network: PretrainingNetwork) -> int:
 def _report(
     run: PretrainingRun, state: PretrainState, baselines: Mapping[str, Estimate]
 ) -> PretrainReport:
-    curve, examples = read_curve(run.folder.metrics), run.evaluator.examples
+    curve, examples = read_curve(run.directory.metrics), run.evaluator.examples
     tokens_per_second = state.tokens / max(1e-9, state.step_seconds)
     return PretrainReport(
         steps=state.step,
         tokens=state.tokens,
         seconds=state.seconds,
         tokens_per_second=tokens_per_second,
-        roof_share=matmul_utilisation(run.computing, run.source, tokens_per_second),
-        parameters=_parameters(run.computing.network),
+        roof_share=matmul_utilisation(run, tokens_per_second),
+        parameters=_parameters(run.network),
         held_out_examples=len(examples.rows),
         held_out_documents=examples.num_documents,
         interval_over="documents" if examples.by_document else "examples",
@@ -251,14 +282,14 @@ def _report(
 
 
 def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[ProbeStart]:
-    """Return the encoders of a finished run for a probe: the start, the snapshots and the end.
+    """Return the encoders of a finished run for a probe: the initial one, the snapshots, the final one.
 
     Parameters
     ----------
     output
         Folder of the run.
     starter
-        Whether the starter encoder is compared too; default: if it is installed.
+        Whether to compare the starter encoder too; default: if it is installed.
 
     Raises `OptionError` when the run is not finished or its snapshots are gone.
     """
@@ -267,19 +298,23 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
         raise OptionError(f"{output} holds no finished pretraining run to probe.")
     report = read_report(output)
     run = RunDirectory(output / "run")
-    came = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
-    first, starts = "as it came" if came else "random", []
+    has_encoder = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
+    first, starts = "as it came" if has_encoder else "random", []
     for folder in sorted(run.snapshots.glob("step-*")):
         facts = read_json(folder / SNAPSHOT_FILE)
         name = first if facts["step"] == 0 else f"step-{facts['step']}"
         starts.append(ProbeStart(name, str(folder), **facts))
     if not starts:
         raise OptionError(
-            f"{run.root} holds no snapshots, so there is no random initialisation to compare "
-            "with; they are kept while a run goes on."
+            f"{run.root} holds no snapshots, so there is no random initialisation to compare with; "
+            "they are written during a run."
         )
-    # Snapshots of steps that an early end left out would come from another run.
-    starts = [one for one in sorted(starts, key=lambda one: one.step or 0) if _before(one, report)]
+    # Snapshots of steps beyond an early end would come from another run.
+    starts = [
+        start
+        for start in sorted(starts, key=lambda start: start.step or 0)
+        if _before(start, report)
+    ]
     starts.append(
         ProbeStart(
             "end", str(output), step=report.steps, seconds=report.seconds, tokens=report.tokens

@@ -1,4 +1,4 @@
-"""Was pretraining worth it? Fine-tune a task from several encoders and compare them row by row."""
+"""Probing: fine-tune one task from several encoders and compare their decisions row by row."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ProbeStart:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """What the task gained from one encoder."""
+    """The result of fine-tuning from one encoder."""
 
     start: ProbeStart
     value: float | None
@@ -100,7 +100,7 @@ class ProbeReport:
             "",
             f"Fine-tuned on {self.training_rows} rows at equal settings, scored on the "
             f"{self.validation_rows} validation rows that also fitted the thresholds; intervals by "
-            "paired bootstrap over these rows. One seed each: they leave out the chance of training.",
+            "paired bootstrap over these rows. One seed each: the variance of training is not included.",
         ]
         return "\n".join(lines)
 
@@ -129,23 +129,23 @@ def probe(
 ) -> ProbeReport:
     """Fine-tune the same task from each encoder at equal settings, and compare the decisions.
 
-    Each run has a folder of its own below `folder`, named after options and rows; finished ones are read again, interrupted ones
-    go on.
+    Each run has its own folder below `folder`, named after options and rows; finished runs are
+    reused, interrupted ones resumed.
 
     Parameters
     ----------
     starts
-        Encoders; that with `step` 0 is the random initialisation, that called `starter` the starter.
+        Encoders; `step` 0 marks the random initialisation, the name `starter` the starter.
     training, validation
-        The task. The validation rows choose the epoch, fit the thresholds and are compared, alike
-        for all encoders.
+        The task. The validation rows select the epoch, fit the thresholds and are compared, in the
+        same way for all encoders.
     options
-        Of every run, the encoder aside. `pooling="auto"` becomes `mean`: what the starter was made
-        for, and the better choice for encoders whose [CLS] has learnt little.
+        Of every run, except the encoder. `pooling="auto"` becomes `mean`: what the starter was
+        trained with, and the better choice for encoders with a weak [CLS] representation.
     folder
-        Where the models go.
+        Parent folder of the models.
     listener
-        Hears which encoder is next, and all that the runs say.
+        Receives which encoder is next, and all messages of the runs.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def probe(
     listener = listener or Listener()
     if options.goal not in GOALS:
         raise OptionError(
-            f"'goal' is '{options.goal}'; the probe compares models by a metric: expected one of "
+            f"'goal' is '{options.goal}'; the probe compares models by a metric; expected one of "
             f"{', '.join(GOALS)}."
         )
     if training.labels is None or validation.labels is None:
@@ -193,10 +193,10 @@ def _difference(
     truth: npt.NDArray[np.float32], first: Decisions, second: Decisions, options: TrainOptions
 ) -> Difference:
     """Return the difference in the goal metric. *Shapes:* (N, L)."""
-    found = Differences(len(truth), truth.shape[1], options.seed)
-    decided = first, second
-    found.update(truth, decided, [one.astype(np.float32) for one in decided])
-    return found.result()[0][options.goal]
+    differences = Differences(len(truth), truth.shape[1], options.seed)
+    pair = first, second
+    differences.update(truth, pair, [decisions.astype(np.float32) for decisions in pair])
+    return differences.result()[0][options.goal]
 
 
 def _decisions(
@@ -206,7 +206,7 @@ def _decisions(
     options: TrainOptions,
     listener: Listener,
 ) -> Decisions:
-    """Train unless that is done, and return what the model decides. *Shape:* (N, L), bool."""
+    """Train unless already done, and return the model's decisions. *Shape:* (N, L), bool."""
     from multihot.workflows.train import train
 
     if not is_artifact(folder):
@@ -223,7 +223,7 @@ def _decisions(
 
 
 def _name_of(training: Examples, validation: Examples, options: TrainOptions) -> str:
-    """Return a name that changes with the rows and the options, so that no run is taken for another."""
+    """Return a name derived from rows and options, so that no run is mistaken for another."""
     digest = hashlib.sha256(json.dumps(to_plain(replace(options, encoder=""))).encode())
     for examples in (training, validation):
         assert examples.labels is not None

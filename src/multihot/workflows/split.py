@@ -1,4 +1,4 @@
-"""Split a labelled file into parts or folds that keep the share of every label."""
+"""Split a labelled file into parts or folds that keep the frequency of every label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,16 +18,16 @@ from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
-from multihot.data.label_codes import LabelCells, label_codes
-from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.split_report import Kept, SplitPart, SplitReport
+from multihot.data.label_bits import LabelBits
+from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
+from multihot.data.split_report import KeptTogether, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
 from multihot.errors import OptionError
 
 __all__ = ["DEFAULT_PARTS", "split"]
 
 DEFAULT_PARTS = {"train": 0.8, "dev": 0.1, "test": 0.1}
-"""Names and shares of the parts when nothing else is asked for."""
+"""Default names and proportions of the parts."""
 
 _CHUNK_ROWS = 1024
 _NAME = re.compile(r"\w[\w.-]*")
@@ -47,10 +47,10 @@ def split(
     data: DataOptions | None = None,
     force: bool = False,
 ) -> SplitReport:
-    """Write the rows of a labelled file into several, stratified by label.
+    """Write the rows of a labelled file into several files, stratified by label.
 
-    Rows whose texts have the same words (`data.repeats.normalised`) stay together, and so do rows with
-    equal values in the column `data.split_by` or `data.group_by`. Every line of a text table or of
+    Near-duplicates (`data.duplicates.normalised`) stay together, and so do rows with equal values in
+    the column `data.split_by` or `data.group_by`. Every line of a text table or of
     JSON lines is copied byte for byte, in its order, below the header; Parquet stays Parquet, other
     formats become JSON lines.
 
@@ -63,11 +63,11 @@ def split(
     parts
         Names and sizes in proportion; default 8 : 1 : 1 as train, dev and test.
     folds
-        Instead of parts: so many folds; each is once `dev`, and the others `train`.
+        Number of folds, instead of parts; each is `dev` once, with the others as `train`.
     seed
-        Another seed, another split.
+        Seed of the random split.
     pairs
-        Whether pairs of labels keep their share too.
+        Whether to stratify by pairs of labels too.
     data
         How to read the file.
     force
@@ -78,7 +78,7 @@ def split(
     OptionError
         Parts, folds or the output are wrong.
     DataError
-        The file is wrong, or has too few rows that may be parted.
+        The file is wrong, or has too few rows that may be separated.
     StorageError
         A file cannot be written; then `output` is as it was.
     """
@@ -87,12 +87,13 @@ def split(
     options = _by_split_column(data or DataOptions())
     file = open_labelled(path, options)
     labels, lines, texts, groups = _read(file)
+    values = labels.matrix()
     units = units_of(texts) if groups is None else units_of(texts, groups)
     if folds is None:
-        shares = list((parts or DEFAULT_PARTS).values())
-        part = stratified_parts(labels, shares, seed, units=units, pairs=pairs)
+        proportions = list((parts or DEFAULT_PARTS).values())
+        part = stratified_parts(values, proportions, seed, units=units, pairs=pairs)
     else:
-        part = stratified_folds(labels, folds, seed, units=units, pairs=pairs)
+        part = stratified_folds(values, folds, seed, units=units, pairs=pairs)
     ending = part_ending(path, options)
     wanted = _files(part, names, ending, folds=folds)
     notes = _write(path, options, lines, wanted, folder)
@@ -105,8 +106,8 @@ def split(
         ],
         source=file.source,
         seed=seed,
-        alike=Kept.of_key(texts),
-        groups=None if groups is None else Kept.of_key(groups),
+        alike=KeptTogether.from_key(texts),
+        groups=None if groups is None else KeptTogether.from_key(groups),
         group_column=options.split_by,
         notes=(*file.notes, *notes),
     )
@@ -139,7 +140,7 @@ def _check_output(folder: Path, *, force: bool) -> None:
 
 
 def _by_split_column(data: DataOptions) -> DataOptions:
-    """Keep lines that would become one text together instead, so that every line is copied."""
+    """Keep the lines of one text together instead of joining them, so that every line is copied."""
     if data.group_by is None:
         return data
     if data.split_by not in (None, data.group_by):
@@ -150,19 +151,20 @@ def _by_split_column(data: DataOptions) -> DataOptions:
     return replace(data, group_by=None, split_by=data.group_by)
 
 
-def _read(file: LabelledFile) -> tuple[LabelMatrix, IntArray, IntArray, IntArray | None]:
-    """Return labels, lines, and keys of equal texts and of groups; -1 is equal to no other."""
-    codes, lines = [], list[int]()
-    texts, groups = list[int](), list[int]()
-    for chunk in file.chunks(_CHUNK_ROWS):
-        assert chunk.labels is not None
-        codes.append(label_codes(chunk.labels.hard().values))
-        lines += chunk.lines
-        texts += [unit_key(normalised(text)) for text in chunk.texts]
-        groups += map(unit_key, chunk.groups or ())
-    labels = LabelCells(file.space, np.concatenate(codes)).matrix()
+def _read(file: LabelledFile) -> tuple[LabelBits, IntArray, IntArray, IntArray | None]:
+    """Return labels, lines, and keys of equal texts and of groups; -1 equals no other."""
+    lines, texts, groups = list[int](), list[int](), list[int]()
+
+    def labels() -> Iterator[LabelMatrix]:
+        for chunk in file.chunks(_CHUNK_ROWS):
+            lines.extend(chunk.lines)
+            texts.extend(unit_key(normalised(text)) for text in chunk.texts)
+            groups.extend(map(unit_key, chunk.groups or ()))
+            yield required_labels(chunk)
+
+    bits = LabelBits.from_chunks(file.space, labels())
     keys = np.array(groups, dtype=np.int64) if groups else None
-    return labels, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
+    return bits, np.array(lines, dtype=np.int64), np.array(texts, dtype=np.int64), keys
 
 
 def _files_of(name: str, ending: str, folds: int | None) -> list[str]:
@@ -191,7 +193,7 @@ def _write(
     wanted: Mapping[str, BoolArray],
     folder: Path,
 ) -> list[str]:
-    """Write all files aside, then put them in their place; return notes."""
+    """Write all files to a temporary folder, then move them to `folder`; return notes."""
     stage = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with storage_errors(folder):

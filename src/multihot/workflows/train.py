@@ -1,13 +1,14 @@
-"""Examples in, model folder out: the story of one training run."""
+"""Examples in, model folder out: prepare a run, fit it, write the model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from multihot.core.options import TrainOptions
+from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
@@ -24,12 +25,12 @@ from multihot.errors import OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact, save_artifact
 from multihot.inference.torch_backend import TorchBackend
-from multihot.models.devices import choose_precision, run_environment
+from multihot.models.devices import choose_precision
 from multihot.models.network import save_network
 from multihot.models.optimize import optimize_for_training
 from multihot.training.batches import check_budget
-from multihot.training.compute import choose_execution, choose_hardware
-from multihot.training.cross_validation import assign_folds, cross_validate, labelled_rows
+from multihot.training.compute import Hardware, choose_execution, choose_hardware
+from multihot.training.cross_validation import cross_validate, cross_validation_folds, labelled_rows
 from multihot.training.distillation import Scorer, open_teachers
 from multihot.training.initial_model import (
     InitialModel,
@@ -39,16 +40,30 @@ from multihot.training.initial_model import (
     weights_fingerprint,
 )
 from multihot.training.metrics_log import require_trackers
-from multihot.training.model_card import model_card
+from multihot.training.model_card import Provenance, model_card
 from multihot.training.multi_seed import train_seeds
 from multihot.training.run import Setup, Trained, single_run
 from multihot.training.run_directory import RunDirectory, check_output, open_run
 from multihot.training.validation import ValidationSet
 
-__all__ = ["train"]
+__all__ = ["Run", "fit", "prepare", "train", "write"]
 
 _SMALL_ENCODER_PARAMETERS = 40_000_000
 _NEW_HEAD_LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready for its first step."""
+
+    model: InitialModel
+    setup: Setup
+    train_set: EncodedExamples
+    validation: ValidationSet
+    directory: RunDirectory
+    provenance: Provenance
+    data: DataOptions
+    """How the training rows were read."""
 
 
 def train(
@@ -66,123 +81,142 @@ def train(
     Parameters
     ----------
     training, validation
-        Labelled examples, or files from `open_labelled`, which are read piece by piece; without
+        Labelled examples, or files from `open_labelled`, which are read in pieces; without
         `validation` a stratified part of `training` is set aside, or with `options.folds` each fold
         in turn. Labels are matched by name.
     options
         All choices; see `TrainOptions`.
     output
-        Folder of the artefact; must be new or empty unless `resume`.
+        Folder of the model; must be new or empty unless `resume`.
     start_from
-        A finished model to go on training, with its head, labels and tokenizer.
+        A finished model to fine-tune further, with its head, labels and tokenizer.
     resume
-        Continue the interrupted run in `output`; the result is that of the undisturbed run.
+        Continue the interrupted run in `output`; the result is that of an uninterrupted run.
     listener
-        Receives sentences for people and the progress of every step.
+        Receives messages for people and the progress of every step.
 
     Returns
     -------
     Report
         The metrics of the best epoch on the validation rows, which also fitted the thresholds; with
-        `options.folds` those of the scores out of fold.
+        `options.folds` those of the out-of-fold scores.
 
-    Raises `DataError`, `OptionError`, `EncoderError` for wrong input, `TrainingError` when the run
-    cannot go on, `InterruptedRunError` when a signal stopped it.
+    Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
+    cannot continue, `InterruptedRunError` when a signal stopped it.
     """
-    listener = listener or Listener()
+    run = prepare(
+        training,
+        validation,
+        options,
+        output,
+        start_from=start_from,
+        resume=resume,
+        listener=listener or Listener(),
+    )
+    trained = fit(run)
+    write(run, trained)
+    return trained.report
+
+
+def prepare(
+    training: Labelled,
+    validation: Labelled | None,
+    options: TrainOptions,
+    output: Path,
+    *,
+    start_from: Path | None,
+    resume: bool,
+    listener: Listener,
+) -> Run:
+    """Check the input, load the network, encode the rows and open the run directory; as `train`."""
     _check_validation(validation, options)
     check_output(output, resume=resume)
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
-    device, precision = choose_hardware(
-        options.device,
-        options.precision,
-        options.threads,
-        output=output,
-        resume=resume,
-        listener=listener,
-    )
-    start = _start(training, options, start_from)
-    check_budget(options, start.max_length)
-    train_set, held_out_set = _rows(training, validation, options, start, listener)
-    for note in optimize_for_training(start.network.to(device), device):
-        listener.say(note)
-    packed = choose_execution(options.execution, start.network, device, precision, listener)
-    full_precision = choose_precision("fp32", device)
-    backend = TorchBackend(start.network, len(start.space), device, full_precision, packed=packed)
-    shown = held_out_set if options.folds is None else None
+    hardware = choose_hardware(options, output, resume=resume, listener=listener)
+    model = _initial_model(training, options, start_from)
+    check_budget(options, model.max_length)
+    train_set, validation_rows = _encoded(training, validation, options, model, listener)
+    backend = _backend(model, options, hardware, listener)
     describe_rows(
         train_set,
-        shown,
-        start.max_length,
+        validation_rows if options.folds is None else None,
+        model.max_length,
         listener,
-        label_tokens=start.num_label_tokens,
+        label_tokens=model.num_label_tokens,
         taught=bool(teachers),
     )
     fold_of = None
-    if options.folds is not None:  # before the folder is made, since rows may be too few
-        fold_of = assign_folds(train_set, options.folds, options.seed, listener)
-    held_out = ValidationSet(held_out_set, backend, options, fold_of)
+    if options.folds is not None:  # before the directory is made, since there may be too few rows
+        fold_of = cross_validation_folds(train_set, options.folds, options.seed, listener)
+    validation_set = ValidationSet(validation_rows, backend, options, fold_of)
     facts = {
-        **run_environment(device, precision),
-        "execution": "packed" if packed else "padded",
+        **hardware.facts(packed=bool(backend.packed)),
         "training_data": train_set.fingerprint(),
-        "validation_data": held_out.data.fingerprint(),
-        "initial_weights": weights_fingerprint(start.network),
+        "validation_data": validation_rows.fingerprint(),
+        "initial_weights": weights_fingerprint(model.network),
         **teachers.facts(),
     }
-    folder, notes = open_run(output, to_plain(options), facts, resume=resume)
+    directory, notes = open_run(output, to_plain(options), facts, resume=resume)
     for note in notes:
         listener.say(note)
-    scorer = Scorer(str(device), precision.name, listener.say)
-    num_unlabelled = int((~train_set.labels.labelled()).sum())
-    train_set = teachers.teach(train_set, options.teacher_weight, folder.targets, scorer)
-    peak = options.learning_rate or _default_learning_rate(start.network, listener)
+    provenance = Provenance(
+        len(train_set),
+        start_from.name if start_from else None,
+        teachers.names(),
+        int((~train_set.labels.labelled()).sum()),
+    )
+    scorer = Scorer(str(hardware.device), hardware.precision.name, listener.say)
+    train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
+    peak = options.learning_rate or _default_learning_rate(model.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
-    setup = Setup(backend, options, precision, peak, head_rate, listener)
-    trained = _story(options)(setup, train_set, held_out, folder)
+    setup = Setup(backend, options, hardware, peak, head_rate, listener)
+    return Run(
+        model, setup, train_set, validation_set, directory, provenance, portable(training.data)
+    )
+
+
+def fit(run: Run) -> Trained:
+    """Take all steps of the run and fit the decision; the weights are in the network."""
+    strategy = _run_strategy(run.setup.options)
+    trained = strategy(run.setup, run.train_set, run.validation, run.directory)
     if trained.decision.fit_report is not None:
-        listener.say(f"\n{trained.decision.fit_report}")
+        run.setup.listener.say(f"\n{trained.decision.fit_report}")
+    return trained
+
+
+def write(run: Run, trained: Trained) -> None:
+    """Write the model with its card, and delete what only the unfinished run needed."""
+    model = run.model
     artifact = Artifact(
-        output,
+        run.directory.root.parent,
         trained.decision,
-        portable(training.data),
-        start.max_length,
-        start.pooling,
-        str(start.network.form),
+        run.data,
+        model.max_length,
+        model.pooling,
+        str(model.network.form),
     )
     save_artifact(
         artifact,
-        write_network=lambda stage: save_network(start.network.to("cpu"), stage),
-        tokenizer=start.tokenizer,
-        tokenizer_config=start.tokenizer_config,
-        card=model_card(
-            artifact,
-            trained.report,
-            options,
-            len(train_set),
-            epoch=trained.epoch,
-            started_from=start_from.name if start_from else None,
-            weights=trained.weights,
-            judged_by=trained.judged_by,
-            remark=trained.remark,
-            more=trained.more,
-            taught=teachers.names(num_unlabelled),
-        ),
+        write_network=lambda stage: save_network(model.network.to("cpu"), stage),
+        tokenizer=model.tokenizer,
+        tokenizer_config=model.tokenizer_config,
+        card=model_card(artifact, trained, run.setup.options, run.provenance),
     )
-    folder.clear()
-    return trained.report
+    run.directory.clear()
 
 
 def _check_validation(validation: Labelled | None, options: TrainOptions) -> None:
     if validation is not None and options.folds is not None:
         raise OptionError(
             f"folds={options.folds} and validation rows exclude each other: with folds every training "
-            "row judges in its turn. Leave one of them out."
+            "row is scored out of fold. Leave one of them out."
         )
 
 
-def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -> InitialModel:
+def _initial_model(
+    training: Labelled, options: TrainOptions, start_from: Path | None
+) -> InitialModel:
     space = label_space(training)
     if start_from is not None:
         return initialize_from_artifact(start_from, max_length=options.max_length)
@@ -196,23 +230,23 @@ def _start(training: Labelled, options: TrainOptions, start_from: Path | None) -
     )
 
 
-def _rows(
+def _encoded(
     training: Labelled,
     validation: Labelled | None,
     options: TrainOptions,
-    start: InitialModel,
+    model: InitialModel,
     listener: Listener,
 ) -> tuple[EncodedExamples, EncodedExamples]:
-    """Return the rows to train on and those that judge; with folds the same rows do both."""
+    """Return training and validation rows; with folds the labelled training rows are both."""
 
     def encoded(rows: Labelled, **choices: bool) -> EncodedExamples:
-        return encode(rows, start.space, start.tokenizer, start.max_length, listener, **choices)
+        return encode(rows, model.space, model.tokenizer, model.max_length, listener, **choices)
 
-    found = encoded(training, labels_required=not options.teacher)
+    rows = encoded(training, labels_required=not options.teacher)
     if options.folds is not None:
-        return found, found.take(labelled_rows(found))
+        return rows, rows.take(labelled_rows(rows))
     return with_validation(
-        found,
+        rows,
         None if validation is None else encoded(validation),
         fraction=options.validation_fraction,
         seed=options.seed,
@@ -220,22 +254,34 @@ def _rows(
     )
 
 
-def _story(
+def _backend(
+    model: InitialModel, options: TrainOptions, hardware: Hardware, listener: Listener
+) -> TorchBackend:
+    """Move the network to its device, prepared for training; it is evaluated in full precision."""
+    device = hardware.device
+    for note in optimize_for_training(model.network.to(device), device):
+        listener.say(note)
+    packed = choose_execution(options.execution, model.network, hardware, listener)
+    full_precision = choose_precision("fp32", device)
+    return TorchBackend(model.network, len(model.space), device, full_precision, packed=packed)
+
+
+def _run_strategy(
     options: TrainOptions,
 ) -> Callable[[Setup, EncodedExamples, ValidationSet, RunDirectory], Trained]:
-    """Return what is to happen between the weights at the start and those that are kept."""
+    """Return the strategy: cross-validation, several seeds, or a single run."""
     if options.folds is not None:
         return cross_validate
     return train_seeds if options.seeds > 1 else single_run
 
 
 def _default_head_rate(peak: float, *, new: bool) -> float:
-    """Return the head's peak rate: a new one starts from nothing and wants ten times a small encoder's."""
+    """Return the head's peak rate; a new head is untrained and needs a larger one than the encoder."""
     return max(peak, _NEW_HEAD_LEARNING_RATE) if new else peak
 
 
 def _default_learning_rate(network: nn.Module, listener: Listener) -> float:
-    """Small encoders take (and on dev data want) a larger rate than BERT-base."""
+    """Return the peak rate for the size of the encoder: small ones do better with a larger one."""
     num_parameters = sum(p.numel() for p in network.parameters())
     rate = 1e-4 if num_parameters < _SMALL_ENCODER_PARAMETERS else 3e-5
     listener.say(

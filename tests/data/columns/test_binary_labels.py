@@ -3,10 +3,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from multihot.data.columns.binary_labels import binary_values, first_not_binary
+from multihot.data.columns.binary_labels import ValueReader, binary_values
 from multihot.errors import DataError
+
+
+def values_of(*cells: Any, first_line: int = 2, soft: bool = False) -> npt.NDArray[np.float32]:
+    lines = range(first_line, first_line + len(cells))
+    return binary_values([cells], lines, ["joy"], "f", ValueReader(soft=soft))[:, 0]
 
 
 @pytest.mark.parametrize(
@@ -21,50 +29,57 @@ from multihot.errors import DataError
     ],
 )
 def test_all_ways_to_write_a_value(cells: list[Any], expected: float) -> None:
-    rows = [(line, [cell]) for line, cell in enumerate(cells)]
-
-    values = binary_values(rows, [0], ["joy"], "f")
+    values = values_of(*cells)
 
     assert values.dtype == np.float32
-    np.testing.assert_array_equal(np.full((len(cells), 1), expected), values)
-    assert first_not_binary(rows, [0]) == {}
+    np.testing.assert_array_equal(np.full(len(cells), expected), values)
 
 
 @pytest.mark.parametrize("cell", ["2", "yes", "NA", "0,5", 2, 0.5, [1], {"a": 1}])
-def test_any_other_value_is_an_error(cell: Any) -> None:
-    rows = [(2, ["x", "0"]), (3, ["x", cell])]
+def test_any_other_value_is_an_error_that_names_line_and_column(cell: Any) -> None:
+    with pytest.raises(DataError, match="is not a label value: expected 0 or 1") as error:
+        values_of("0", cell, "x")
 
-    with pytest.raises(
-        DataError, match=r"f:3, column 'joy': .* is not a label value: expected 0 or 1"
-    ) as error:
-        binary_values(rows, [1], ["joy"], "f")
+    assert (error.value.path, error.value.line, error.value.column) == ("f", 3, "joy")
     assert repr(cell) in str(error.value)
-    assert first_not_binary(rows, [1]) == {1: (3, cell)}
+
+
+@given(
+    batches=st.lists(
+        st.lists(
+            st.sampled_from(["0", "1", "", "-1", "true", " 1 ", "x", "01", 1, 0.0, None, [1]])
+        ),
+        max_size=4,
+    )
+)
+def test_what_a_cell_means_does_not_depend_on_the_cells_read_before(
+    batches: list[list[Any]],
+) -> None:
+    reader = ValueReader()
+
+    for cells in batches:
+        alone = [ValueReader().values([cell])[0] for cell in cells]
+        np.testing.assert_array_equal(reader.values(cells), np.array(alone, dtype=np.float32))
 
 
 @pytest.mark.parametrize("cell", ["NONE", "none "])
 def test_none_means_the_unlabelled_test_file(cell: str) -> None:
     with pytest.raises(DataError, match=r"unlabelled official test file.*use the gold file"):
-        binary_values([(2, [cell])], [0], ["joy"], "f")
+        values_of(cell)
 
 
 def test_fractions_are_values_where_they_are_asked_for() -> None:
-    cells = ["0.25", " 1e-1 ", 0.75, "", "1", "-1", ".5"]
-    rows = [(line, [cell]) for line, cell in enumerate(cells)]
+    values = values_of("0.25", " 1e-1 ", 0.75, "", "1", "-1", ".5", soft=True)
 
-    values = binary_values(rows, [0], ["joy"], "f", soft=True)
-
-    expected = np.array([[0.25], [0.1], [0.75], [np.nan], [1], [np.nan], [0.5]], dtype=np.float32)
+    expected = np.array([0.25, 0.1, 0.75, np.nan, 1, np.nan, 0.5], dtype=np.float32)
     np.testing.assert_array_equal(values, expected)
-    assert first_not_binary(rows, [0], soft=True) == {}
-    assert first_not_binary(rows, [0]) == {0: (0, "0.25")}
 
 
 def test_a_fraction_that_was_not_asked_for_names_the_option() -> None:
     with pytest.raises(
         DataError, match=r"f:7, column 'joy': '0.3' is not .*annotators, set data.soft_labels=true"
     ):
-        binary_values([(7, ["0.3"])], [0], ["joy"], "f")
+        values_of("0.3", first_line=7)
 
 
 @pytest.mark.parametrize("cell", ["1.2", "-0.1", "x", 2, "inf"])
@@ -72,4 +87,4 @@ def test_other_numbers_are_no_fractions(cell: Any) -> None:
     with pytest.raises(
         DataError, match=r"expected 0 or 1 .*, a number between them, or for unknown"
     ):
-        binary_values([(7, [cell])], [0], ["joy"], "f", soft=True)
+        values_of(cell, soft=True)

@@ -1,20 +1,52 @@
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.columns.label_columns import LabelColumns, find_label_columns
+from multihot.data.columns.label_plan import LabelPlan, LabelScan
+from multihot.data.columns.row_counts import RowCounts
+from multihot.data.readers.table import Batch
 from multihot.errors import DataError, OptionError
 
 
-def find(
-    columns: list[str], *cells: list[Any], known: list[str] | None = None, **options: Any
-) -> LabelColumns:
-    rows = [(line, row) for line, row in enumerate(cells, start=2)]
-    data = DataOptions(**options)
-    return find_label_columns(columns, rows, data, "f", taken=("id", "text"), known=known)
+class LabelColumns(NamedTuple):
+    binary: tuple[str, ...] = ()
+    names: str | None = None
+
+
+def plan(
+    columns: list[str],
+    *rows: list[Any],
+    known: list[str] | None = None,
+    max_bytes: int = 1000,
+    **options: Any,
+) -> LabelPlan:
+    """Return the plan for rows from line 2 on, read one by one, and check that it can be used."""
+    data = DataOptions(**{"text_column": "text", "id_column": "id", **options})
+    space = None if known is None else LabelSpace(tuple(known))
+    scan = LabelScan(columns, data, space, "f", max_bytes=max_bytes)
+    batches = [
+        Batch([line], [[cell] for cell in cells]) for line, cells in enumerate(rows, start=2)
+    ]
+    counts = RowCounts()
+    for batch in batches:
+        counts.add_texts([""] * len(batch))
+        scan.update(batch, counts)
+    found = scan.plan(counts, lambda: iter(batches))
+    for batch in batches:
+        assert len(found.matrix(batch)) == len(batch)
+    return found
+
+
+def find(columns: list[str], *rows: list[Any], **options: Any) -> LabelColumns:
+    found = plan(columns, *rows, **options)
+    if found.form is None:
+        return LabelColumns(tuple(columns[column] for column in found.columns))
+    return LabelColumns(names=columns[found.columns[0]])
 
 
 def test_every_other_column_is_a_label_column() -> None:
@@ -56,14 +88,16 @@ def test_two_possible_shapes_are_an_error(columns: list[str], cells: list[Any], 
         find(columns, cells)
 
 
-def test_a_single_label_column_of_zeros_and_ones_is_an_error() -> None:
+def test_a_single_label_column_of_zeros_and_ones_is_an_error(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("joy\nlove\n", encoding="utf-8")
     with pytest.raises(
         DataError,
         match=r"column 'label': All values are 0 or 1.*data.label_columns=label for the first",
     ):
         find(["text", "label"], ["a", "1"], ["b", "0"])
-    assert find(["text", "label"], ["a", "1"], label_names="names.txt").names == "label"
-    assert find(["text", "label"], ["a", ""], ["b", None]).names == "label"
+    assert find(["text", "label"], ["a", "1"], label_names=str(names)).names == "label"
+    assert find(["text", "label"], ["a", ""], ["b", None], known=["joy"]).names == "label"
     assert find(["text", "joy"], ["a", "1"]).binary == ("joy",)
 
 

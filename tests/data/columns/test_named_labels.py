@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from multihot.data.columns.named_labels import find_name_form, read_label_names
+from multihot.data.columns.named_labels import NameCells, find_name_form, read_label_names
 from multihot.errors import DataError
 
 
@@ -16,9 +16,15 @@ class Read(NamedTuple):
 
 
 def read(*cells: Any, **options: Any) -> Read:
-    rows = [(line, [cell]) for line, cell in enumerate(cells, start=2)]
-    form = find_name_form(rows, 0, path="f", column="labels", **options)
-    return Read(form.names(rows, 0), form.delimiter, form.note)
+    lines = range(2, 2 + len(cells))
+    seen = NameCells(options.get("known"))
+    seen.update(lines, cells)
+    form = find_name_form(seen, seen.distinct, path="f", column="labels", **options)
+    return Read(
+        [form.names(line, cell) for line, cell in zip(lines, cells, strict=True)],
+        form.delimiter,
+        form.note,
+    )
 
 
 @pytest.mark.parametrize("mark", ["|", ";", ",", "，", "、", "；"])

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from multihot.core.options import DataOptions
-from multihot.data.columns.text_and_id import extra_places, group_cells, weight_cells
+from multihot.data.columns.text_and_id import extra_columns, group_cells, weight_cells
 from multihot.errors import DataError
 
 
 def test_weights_are_numbers_from_0_on() -> None:
-    rows = [(2, ["1"]), (3, [" 0.5 "]), (4, [0]), (5, [2.5])]
-
-    weights = weight_cells(rows, 0, "f", "w")
+    weights = weight_cells(["1", " 0.5 ", 0, 2.5], [2, 3, 4, 5], "f", "w")
 
     assert weights.dtype == np.float32
     assert weights.tolist() == [1, 0.5, 0, 2.5]
@@ -22,16 +20,16 @@ def test_weights_are_numbers_from_0_on() -> None:
 @pytest.mark.parametrize("cell", ["-1", "", "nan", "inf", "much", None, True, -0.1, [1], 1e39])
 def test_any_other_weight_is_named_with_line_and_column(cell: Any) -> None:
     with pytest.raises(DataError, match=r"f:7, column 'w': The weight is .*; expected a number, 0"):
-        weight_cells([(6, [1]), (7, [cell])], 0, "f", "w")
+        weight_cells([1, cell], [6, 7], "f", "w")
 
 
 def test_groups_are_texts() -> None:
-    assert group_cells([(1, ["a "]), (2, [7]), (3, [None])], 0) == ["a", "7", ""]
+    assert group_cells(["a ", 7, None]) == ["a", "7", ""]
 
 
 def test_a_column_that_is_missing_is_named_with_its_option() -> None:
-    assert extra_places(["a", "b"], DataOptions(split_by="b"), "f") == (None, 1)
+    assert extra_columns(["a", "b"], DataOptions(split_by="b"), "f") == (None, 1)
     with pytest.raises(DataError, match=r"no column 'w' \(data.weight_column\)"):
-        extra_places(["a"], DataOptions(weight_column="w"), "f")
+        extra_columns(["a"], DataOptions(weight_column="w"), "f")
     with pytest.raises(DataError, match=r"no column 'w' \(data.split_by\)"):
-        extra_places(["a"], DataOptions(split_by="w"), "f")
+        extra_columns(["a"], DataOptions(split_by="w"), "f")

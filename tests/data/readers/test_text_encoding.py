@@ -31,8 +31,8 @@ def written(folder: Path, content: bytes) -> Path:
         ("utf-8-sig", "utf-8-sig", "UTF-8, from the byte order mark"),
         ("utf-16", "utf-16", "UTF-16, from the byte order mark"),
         ("utf-32", "utf-32", "UTF-32, from the byte order mark"),
-        ("utf-16-le", "utf-16-le", "UTF-16-LE, from the places of the zero bytes"),
-        ("utf-16-be", "utf-16-be", "UTF-16-BE, from the places of the zero bytes"),
+        ("utf-16-le", "utf-16-le", "UTF-16-LE, from the offsets of the zero bytes"),
+        ("utf-16-be", "utf-16-be", "UTF-16-BE, from the offsets of the zero bytes"),
         ("gb18030", "gb18030", "GB18030"),
     ],
 )

@@ -33,6 +33,7 @@ def page_faults(how: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told anything")
 def test_tensors_take_the_place_of_freed_ones_without_new_page_faults() -> None:
     assert page_faults("kept") < page_faults("given back") / 10

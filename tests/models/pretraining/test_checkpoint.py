@@ -353,7 +353,7 @@ def test_fine_tuning_starts_from_the_folder_and_packs(pooling: str, tmp_path: Pa
     from multihot.core.options import TrainOptions
     from multihot.core.progress import Listener
     from multihot.core.recipes import build_options
-    from multihot.data.examples import read_examples
+    from multihot.data.labelled_file import read_examples
     from multihot.inference.predictor import Predictor
     from multihot.models.network import build_network
     from multihot.models.packed.self_test import enable_packed
@@ -387,6 +387,6 @@ def test_fine_tuning_starts_from_the_folder_and_packs(pooling: str, tmp_path: Pa
         listener=heard,
     )
 
-    assert any("Packing texts without padding" in line for line in heard.said), heard.said
+    assert any("Packed execution enabled" in line for line in heard.said), heard.said
     scores = Predictor.load(tmp_path / "model", device="cpu").scores(["i am happy"])
     assert np.isfinite(scores).all()

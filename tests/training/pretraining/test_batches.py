@@ -21,11 +21,10 @@ from multihot.models.pretraining.network import PretrainingNetwork, enable_packe
 from multihot.training.loop import Step
 from multihot.training.pretraining.batches import (
     ExampleSource,
-    LossMeter,
+    MlmNspLoss,
     PretrainingBatch,
     explain_batch,
     masked_batch_tensors,
-    mlm_nsp_loss,
 )
 from small_corpus import write_corpus
 
@@ -137,12 +136,10 @@ def test_micro_batches_know_the_counts_of_their_step(source: ExampleSource) -> N
 def test_packed_and_padded_batches_have_the_same_loss(
     source: ExampleSource, network: PretrainingNetwork
 ) -> None:
-    meter = LossMeter()
     for step in first(source, 3):
         (batch,) = step.micro_batches
         losses = [
-            mlm_nsp_loss(CPU, packed=packed, pad_id=0, meter=meter)(network, batch)
-            for packed in (True, False)
+            MlmNspLoss(CPU, packed=packed, pad_id=0)(network, batch) for packed in (True, False)
         ]
         assert losses[0][0].item() == pytest.approx(losses[1][0].item(), abs=1e-5)
         assert losses[0][1].item() == losses[1][1].item() == 1.0
@@ -152,7 +149,7 @@ def test_the_loss_is_that_of_transformers(
     source: ExampleSource, network: PretrainingNetwork
 ) -> None:
     (batch,) = first(source, 1)[0].micro_batches
-    found, _ = mlm_nsp_loss(CPU, packed=True, pad_id=0, meter=LossMeter())(network, batch)
+    found, _ = MlmNspLoss(CPU, packed=True, pad_id=0)(network, batch)
     on = masked_batch_tensors(batch.masked, CPU, packed=False, pad_id=0)
     labels = torch.full((on.input_ids.numel(),), -100)
     labels[on.masked_positions] = on.masked_labels
@@ -171,15 +168,14 @@ def test_the_loss_is_that_of_transformers(
 def test_the_meter_has_the_means_since_it_was_asked(
     source: ExampleSource, network: PretrainingNetwork
 ) -> None:
-    meter = LossMeter()
-    loss = mlm_nsp_loss(CPU, packed=True, pad_id=0, meter=meter)
+    loss = MlmNspLoss(CPU, packed=True, pad_id=0)
     (step,) = first(replace(source, accumulation_steps=2), 1)
     total = sum(loss(network, batch)[0].item() for batch in step.micro_batches)
-    means = meter.take()
+    means = loss.take_means()
 
     assert set(means) == {"mlm_loss", "nsp_loss"}
     assert sum(means.values()) == pytest.approx(total, rel=1e-5)
-    assert meter.take() == {}
+    assert loss.take_means() == {}
 
 
 def test_examples_are_named_by_their_number(source: ExampleSource) -> None:

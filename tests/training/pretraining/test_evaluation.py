@@ -19,6 +19,7 @@ from multihot.errors import DataError
 from multihot.models.devices import Precision
 from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
+from multihot.training.compute import Hardware
 from multihot.training.pretraining.batches import ExampleSource, masked_batch_tensors
 from multihot.training.pretraining.evaluation import (
     HoldoutEvaluator,
@@ -29,6 +30,7 @@ from multihot.training.pretraining.evaluation import (
 from small_corpus import write_corpus
 
 CPU = torch.device("cpu")
+FULL_PRECISION = Hardware(CPU, Precision("fp32", "requested"))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def network(sources: tuple[ExampleSource, ExampleSource]) -> PretrainingNetwork:
 
 def _evaluator(source: ExampleSource, num_rows: int, *, packed: bool = True) -> HoldoutEvaluator:
     examples = draw_holdout(source, num_rows)
-    return HoldoutEvaluator(examples, CPU, Precision("fp32", "asked for"), packed, 0, seed=0)
+    return HoldoutEvaluator(examples, FULL_PRECISION, packed, 0, seed=0)
 
 
 def test_the_figures_are_those_of_transformers(
@@ -173,5 +175,5 @@ def test_a_held_out_part_without_text_is_refused(
     sources: tuple[ExampleSource, ExampleSource],
 ) -> None:
     empty = replace(sources[1].corpus, ids=np.zeros(0, np.uint16))
-    with pytest.raises(DataError, match="The held-out part of the corpus is empty"):
+    with pytest.raises(DataError, match="The hold-out corpus is empty"):
         draw_holdout(replace(sources[1], corpus=empty), 10)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from multihot.training.pretraining.prefetch import prefetched
+from multihot.training.pretraining.batches import prefetched
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7])

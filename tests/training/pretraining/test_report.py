@@ -64,23 +64,23 @@ def test_the_words_hold_every_figure_and_what_it_means() -> None:
     text = str(REPORT)
 
     assert "MLM top-1 accuracy                             0.2000   0.1900 to 0.2100" in text
-    assert "lengths of the two sides, NSP accuracy              -" in text
+    assert "lengths of the two segments, NSP accuracy           -" in text
     assert (
         "5.4 million parameters, 10 steps, 2.50 million tokens, 10.0 minutes; 4,321 tokens/s, "
         in text
     )
-    assert "42 % of what the matrix products alone allow." in text
-    assert "2048 held-out examples of 14 documents; intervals over examples." in text
-    assert "Masked tokens are guessed 4.0 times as often as by the unigram." in text
-    assert "Next sentences are told worse than by counting shared words." in text
+    assert "42 % matmul utilisation." in text
+    assert "2048 hold-out examples of 14 documents; intervals over examples." in text
+    assert "MLM top-1 is 4.0x the unigram baseline." in text
+    assert "NSP accuracy is below the word-overlap baseline." in text
     assert text.endswith("A note.")
 
 
 def test_better_than_counting_words_is_said_too() -> None:
     better = replace(REPORT, metrics={"nsp_accuracy": Estimate(0.8, 0.7, 0.9)}, roof_share=None)
 
-    assert "Next sentences are told better than by counting shared words." in better.remarks()
-    assert not any("matrix" in remark for remark in better.remarks())
+    assert "NSP accuracy is above the word-overlap baseline." in better.remarks()
+    assert not any("matmul" in remark for remark in better.remarks())
 
 
 def test_a_report_survives_its_file(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_slower_pace_ends_the_run_early_and_in_time(tmp_path: Path, slow: floa
 
     assert run.step == run.budget.schedule.last_step < 200
     assert 190 <= run.budget.seconds_used <= 230
-    assert "Time runs short" in run.ears.sentences[0]
+    assert len(run.ears.sentences) == len(run.budget.schedule.decays) > 0
     assert read_schedule(run.path) == run.budget.schedule
 
 

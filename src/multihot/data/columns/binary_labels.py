@@ -6,36 +6,75 @@ Letters: `N` rows, `L` labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.readers.table import Row
 from multihot.errors import DataError
 
-__all__ = ["binary_error", "binary_values", "first_not_binary"]
+__all__ = ["ValueReader", "binary_error", "binary_values"]
+
+FloatArray = npt.NDArray[np.float32]
 
 _VALUES: dict[str, float] = {
     **dict.fromkeys(("0", "0.0", "false"), 0.0),
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
     **dict.fromkeys(("", "null", "nan", "-1", "-1.0"), math.nan),
 }
+_NO_VALUE = -1.0
+_MAX_REMEMBERED = 1 << 14
 
 
-def binary_values(
-    rows: Sequence[Row],
-    places: Sequence[int],
-    names: Sequence[str],
-    path: str,
-    *,
-    soft: bool = False,
-) -> npt.NDArray[np.float32]:
-    """Read the cells at `places` of every row as label values.
+class ValueReader:
+    """Turns cells into label values and remembers what each way of writing one means.
 
     0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`
     and -1 are unknown. With `soft`, a cell may also be any number between 0 and 1.
+    """
+
+    def __init__(self, *, soft: bool = False) -> None:
+        self.soft = soft
+        self._values: dict[Any, float] = {}
+        self._digits: set[Any] = set()  # cells of one ASCII character, and a table of their values
+        self._by_code = np.full(128, _NO_VALUE, dtype=np.float32)
+
+    def values(self, cells: Sequence[Any]) -> FloatArray:
+        """Return the value of each cell, -1 where it has none. *Shape:* (N,), float32."""
+        try:
+            distinct = set(cells)
+        except TypeError:  # a list or an object
+            values = (_value(cell, self.soft) for cell in cells)
+            return np.array(
+                [_NO_VALUE if value is None else value for value in values], dtype=np.float32
+            )
+        if not self._digits.issuperset(distinct):
+            self._remember(distinct)
+            if not self._digits.issuperset(distinct):
+                found = map(self._values.__getitem__, cells)
+                return np.fromiter(found, dtype=np.float32, count=len(cells))
+        return self._by_code[np.frombuffer("".join(cells).encode("ascii"), dtype=np.uint8)]
+
+    def _remember(self, cells: set[Any]) -> None:
+        if len(self._values) > _MAX_REMEMBERED:
+            self._values.clear()
+        for cell in cells.difference(self._values):
+            value = _value(cell, self.soft)
+            self._values[cell] = _NO_VALUE if value is None else value
+            if value is not None and isinstance(cell, str) and len(cell) == 1 and cell.isascii():
+                self._digits.add(cell)
+                self._by_code[ord(cell)] = value
+
+
+def binary_values(
+    columns: Sequence[Sequence[Any]],
+    lines: Sequence[int],
+    names: Sequence[str],
+    path: str,
+    cells: ValueReader,
+) -> FloatArray:
+    """Read L columns of N cells as label values.
 
     Returns
     -------
@@ -47,31 +86,14 @@ def binary_values(
     DataError
         Any other value.
     """
-    values = np.empty((len(rows), len(places)), dtype=np.float32)
-    for number, place in enumerate(places):
-        column = [_value(cells[place], soft) for _, cells in rows]
-        if None in column:
-            line, cells = rows[column.index(None)]
-            raise binary_error(cells[place], path, line, names[number], soft=soft)
-        values[:, number] = column
+    values = np.empty((len(lines), len(columns)), dtype=np.float32)
+    for number, column in enumerate(columns):
+        values[:, number] = cells.values(column)
+        wrong = np.flatnonzero(values[:, number] == _NO_VALUE)
+        if len(wrong):
+            row = int(wrong[0])
+            raise binary_error(column[row], path, lines[row], names[number], soft=cells.soft)
     return values
-
-
-def first_not_binary(
-    rows: Iterable[Row], places: Collection[int], *, soft: bool = False
-) -> dict[int, tuple[int, Any]]:
-    """Return line and cell of the first cell that is no label value, of each place with one."""
-    found: dict[int, tuple[int, Any]] = {}
-    waiting = list(places)
-    for line, cells in rows if waiting else ():
-        for place in waiting:
-            if _value(cells[place], soft) is None:
-                found[place] = line, cells[place]
-        if any(place in found for place in waiting):
-            waiting = [place for place in waiting if place not in found]
-            if not waiting:
-                break
-    return found
 
 
 def binary_error(

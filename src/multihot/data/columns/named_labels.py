@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from multihot.data.readers.table import Row
+from multihot.core.labels import normalized_name
 from multihot.data.readers.text_encoding import file_encoding, read_lines
 from multihot.errors import DataError
 
-__all__ = ["NameForm", "clean_name", "find_name_form", "read_label_names"]
-
-
-def clean_name(name: str) -> str:
-    """Return a label name as `LabelSpace` keeps it: NFC and stripped."""
-    return unicodedata.normalize("NFC", name).strip()
+__all__ = [
+    "MAX_DISTINCT_BYTES",
+    "NameCell",
+    "NameCells",
+    "NameForm",
+    "cell_key",
+    "find_name_form",
+    "read_label_names",
+]
 
 
 def read_label_names(path: str | Path) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def read_label_names(path: str | Path) -> tuple[str, ...]:
     file = Path(path)
     if not file.is_file():
         raise DataError("There is no such file of label names (data.label_names).", path=path)
-    names = [clean_name(line) for line in read_lines(file, file_encoding(file).name)]
+    names = [normalized_name(line) for line in read_lines(file, file_encoding(file).name)]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -35,8 +37,8 @@ def read_label_names(path: str | Path) -> tuple[str, ...]:
     for number, name in enumerate(names, start=1):
         if not name:
             raise DataError("There is a blank line between label names.", path=path, line=number)
-        if name in names[: number - 1]:
-            first = names.index(name) + 1
+        first = names.index(name) + 1
+        if first < number:
             raise DataError(
                 f"The label name '{name}' occurs twice; the first is in line {first}. Remove one.",
                 path=path,
@@ -48,7 +50,118 @@ def read_label_names(path: str | Path) -> tuple[str, ...]:
 _DELIMITERS = ("|", ";", ",", "，", "、", "；")
 """What may separate labels when that is detected. White space never does: names may contain it."""
 
+MAX_DISTINCT_BYTES = 1 << 24
+"""How much of the distinct cells of a column is held while a file is checked, unless said otherwise."""
+
+_CELL_BYTES = 200  # what a cell takes beside its characters
+
 Fail = Callable[[int, str], DataError]
+
+NameCell = tuple[int, Any, int]
+"""The line that a cell first occurs in, the cell, and how often it occurs."""
+
+
+class NameCells:
+    """The cells of a column that may hold label names.
+
+    Holds what all cells have in common, however many there are, and the distinct cells in order of
+    appearance, as long as they fit.
+
+    Attributes
+    ----------
+    has_list
+        A cell is a list.
+    has_content
+        A cell is neither empty nor null.
+    wrong_cell
+        Line and cell of the first cell that is neither a text nor a list.
+    example
+        The first of the texts with the most kinds of delimiters, and their number.
+    """
+
+    def __init__(
+        self, known: Sequence[str] | None = None, *, max_bytes: int = MAX_DISTINCT_BYTES
+    ) -> None:
+        self.has_list = self.has_content = False
+        self.wrong_cell: tuple[int, Any] | None = None
+        self.example: tuple[int, str] = (0, "")
+        self._has_text, self._in_brackets = False, True
+        self._known = set(known or ())
+        self._delimiters: set[str] = set()
+        self._fitting: list[str | None] = [] if known is None else [None, *_DELIMITERS]
+        self._counts: dict[Any, int] | None = {}
+        self._first: list[tuple[int, Any]] = []
+        self._room = max_bytes
+
+    @property
+    def looks_like_lists(self) -> bool:
+        """Whether there are texts, and all of them are in square brackets."""
+        return self._has_text and self._in_brackets
+
+    @property
+    def delimiters(self) -> list[str]:
+        """The possible delimiters that occur."""
+        return [mark for mark in _DELIMITERS if mark in self._delimiters]
+
+    @property
+    def fitting(self) -> list[str | None]:
+        """The delimiters among them that leave nothing but known names; `None` = no delimiter."""
+        return [mark for mark in self._fitting if mark is None or mark in self._delimiters]
+
+    def update(self, lines: Sequence[int], cells: Sequence[Any]) -> None:
+        """Add the cells of some rows."""
+        counts = self._counts
+        for line, cell in zip(lines, cells, strict=True):
+            key = cell_key(cell)
+            if counts is not None and key in counts:
+                counts[key] += 1
+                continue
+            self._summarise(line, cell)
+            if counts is not None:
+                counts[key] = 1
+                self._first.append((line, cell))
+                self._room -= _CELL_BYTES + len(key if isinstance(key, str) else key[0])
+                if self._room < 0:
+                    counts = self._counts = None
+                    self._first = []
+
+    def distinct(self, again: Callable[[], Iterator[NameCell]] | None = None) -> Iterator[NameCell]:
+        """Return the distinct cells, or, if they did not fit, all cells as `again` reads them."""
+        if self._counts is None:
+            assert again is not None
+            return again()
+        return (
+            (line, cell, count)
+            for (line, cell), count in zip(self._first, self._counts.values(), strict=True)
+        )
+
+    def _summarise(self, line: int, cell: Any) -> None:
+        self.has_content = self.has_content or cell not in ("", None)
+        if isinstance(cell, list):
+            self.has_list = True
+            return
+        if self.wrong_cell is None and not _is_text(cell):
+            self.wrong_cell = line, cell
+        text = "" if cell is None else str(cell).strip()
+        if not text:
+            return
+        self._has_text = True
+        self._in_brackets = self._in_brackets and text[0] == "[" and text[-1] == "]"
+        marks = [mark for mark in _DELIMITERS if mark in text]
+        self._delimiters.update(marks)
+        if len(marks) > self.example[0]:
+            self.example = len(marks), text
+        if self._fitting:
+            self._fitting = [
+                mark
+                for mark in self._fitting
+                if self._known.issuperset(map(normalized_name, _split(text, mark)))
+            ]
+
+
+def cell_key(cell: Any) -> Any:
+    """Return what tells a cell from all others and can be a key of a dictionary."""
+    return cell if type(cell) is str else (repr(cell),)
 
 
 @dataclass(frozen=True)
@@ -79,8 +192,8 @@ class NameForm:
     indexed: Sequence[str] | None
     note: str
 
-    def names(self, rows: Iterable[Row], place: int) -> list[list[str] | None]:
-        """Return the label names of each row, whose cell is at `place`.
+    def names(self, line: int, cell: Any) -> list[str] | None:
+        """Return the label names of one cell.
 
         `None` is an unlabelled row; an empty text or list has no label.
 
@@ -89,9 +202,6 @@ class NameForm:
         DataError
             A cell, an index or a name is wrong.
         """
-        return [self._names(line, cells[place]) for line, cells in rows]
-
-    def _names(self, line: int, cell: Any) -> list[str] | None:
         parts = self.parts(line, cell)
         if parts is None:
             return None
@@ -103,8 +213,8 @@ class NameForm:
         """Return the names or indices of one cell, unchecked."""
         if self.writing == "lists":
             if not (cell is None or isinstance(cell, list)):
-                said = "is not a list, but other rows have a list of label names here."
-                raise self.fail(line, f"{cell!r} {said}")
+                reason = "is not a list, but other rows have a list of label names here."
+                raise self.fail(line, f"{cell!r} {reason}")
             return cell
         if not _is_text(cell):
             raise self.fail(line, f"{cell!r} is not a label name, nor a list of label names.")
@@ -121,8 +231,8 @@ class NameForm:
 
 
 def find_name_form(
-    rows: Iterable[Row],
-    place: int,
+    cells: NameCells,
+    distinct: Callable[[], Iterator[NameCell]],
     *,
     path: str,
     column: str,
@@ -130,12 +240,14 @@ def find_name_form(
     known: Sequence[str] | None = None,
     indexed: Sequence[str] | None = None,
 ) -> NameForm:
-    """Decide how the column at `place` holds label names.
+    """Decide how a column holds label names.
 
     Parameters
     ----------
-    rows
-        All rows of the table; they are gone through up to three times.
+    cells
+        What is known of all cells of the column.
+    distinct
+        Goes through the distinct cells.
     delimiter
         What separates the labels of a cell; empty = one label a cell; `None` = detected.
     known
@@ -149,69 +261,24 @@ def find_name_form(
     DataError
         A cell is neither text nor list, or the delimiter is ambiguous.
     """
-    sight = _look(rows, place, known)
-    if sight.has_list:
+    if cells.has_list:
         form = NameForm(path, column, "lists", delimiter, known, None, "")
         note = f"Labels: lists in column '{column}'."
-    elif delimiter is None and sight.looks_like_lists:
+    elif delimiter is None and cells.looks_like_lists:
         form = NameForm(path, column, "written", None, known, None, "")
         note = f"Labels: lists written as text in column '{column}'."
     else:
         form = NameForm(path, column, "delimited", delimiter, known, None, "")
-        if sight.wrong_line is None and delimiter is None:
-            form = replace(form, delimiter=_delimiter(sight, rows, place, form))
+        if cells.wrong_cell is None and delimiter is None:
+            form = replace(form, delimiter=_delimiter(cells, form))
         how = f"separated by '{form.delimiter}'" if form.delimiter else "one a row"
         note = f"Labels: names in column '{column}', {how}."
-    if sight.wrong_line is not None and not sight.has_list:
-        form.parts(*sight.wrong_line)  # raises
-    if indexed is not None and _are_indices(form, rows, place, indexed):
+    if cells.wrong_cell is not None and not cells.has_list:
+        form.parts(*cells.wrong_cell)  # raises
+    if indexed is not None and _are_indices(form, distinct(), indexed):
         form = replace(form, indexed=indexed)
         note += f" They are 0-based indices into {len(indexed)} label names."
     return replace(form, note=note)
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """What all cells of a column have in common.
-
-    `fitting` are the delimiters that leave nothing but known names, `wrong_line` line and cell of
-    the first cell that is neither a text nor a list.
-    """
-
-    has_list: bool
-    looks_like_lists: bool = False
-    wrong_line: tuple[int, Any] | None = None
-    occurring: tuple[str, ...] = ()
-    fitting: tuple[str | None, ...] = ()
-
-
-def _look(rows: Iterable[Row], place: int, known: Sequence[str] | None) -> _Sight:
-    has_text, in_brackets = False, True
-    wrong_line: tuple[int, Any] | None = None
-    occurring: set[str] = set()
-    fitting: list[str | None] = [] if known is None else [None, *_DELIMITERS]
-    names = set(known or ())
-    for line, cells in rows:
-        cell = cells[place]
-        if isinstance(cell, list):
-            return _Sight(has_list=True)
-        if wrong_line is None and not _is_text(cell):
-            wrong_line = line, cell
-        text = "" if cell is None else str(cell).strip()
-        if text:
-            has_text = True
-            in_brackets = in_brackets and text[0] == "[" and text[-1] == "]"
-            occurring.update(mark for mark in _DELIMITERS if mark in text)
-            fitting = [
-                mark for mark in fitting if names.issuperset(map(clean_name, _split(text, mark)))
-            ]
-    return _Sight(
-        has_list=False,
-        looks_like_lists=has_text and in_brackets,
-        wrong_line=wrong_line,
-        occurring=tuple(mark for mark in _DELIMITERS if mark in occurring),
-        fitting=tuple(mark for mark in fitting if mark is None or mark in occurring),
-    )
 
 
 def _is_text(cell: Any) -> bool:
@@ -236,29 +303,28 @@ def _split(text: str, delimiter: str | None) -> list[Any]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _delimiter(sight: _Sight, rows: Iterable[Row], place: int, form: NameForm) -> str | None:
-    """Return the only delimiter that occurs, or the only one that leaves nothing but known names."""
-    if sight.fitting:
-        return sight.fitting[0]
-    if len(sight.occurring) < 2:
-        return sight.occurring[0] if sight.occurring else None
-    texts = ("" if cells[place] is None else str(cells[place]).strip() for _, cells in rows)
-    example = max(texts, key=lambda text: sum(mark in text for mark in sight.occurring))
+def _delimiter(cells: NameCells, form: NameForm) -> str | None:
+    """Return the only delimiter that occurs, or the first that leaves nothing but known names."""
+    if cells.fitting:
+        return cells.fitting[0]
+    if len(cells.delimiters) < 2:
+        return cells.delimiters[0] if cells.delimiters else None
     raise DataError(
-        f"More than one character may separate the labels: {' '.join(sight.occurring)} (as in "
-        f"{example!r}). Set data.label_delimiter to the one that does; empty means one label a cell.",
+        f"More than one character may separate the labels: {' '.join(cells.delimiters)} (as in "
+        f"{cells.example[1]!r}). Set data.label_delimiter to the one that does; empty means one label "
+        "a cell.",
         path=form.path,
         column=form.column,
     )
 
 
-def _are_indices(form: NameForm, rows: Iterable[Row], place: int, indexed: Sequence[str]) -> bool:
+def _are_indices(form: NameForm, distinct: Iterator[NameCell], indexed: Sequence[str]) -> bool:
     """Whether every part is a whole number and no name is one."""
     if any(map(_is_whole, indexed)):
         return False
     has_part = False
-    for line, cells in rows:
-        for part in form.parts(line, cells[place]) or ():
+    for line, cell, _ in distinct:
+        for part in form.parts(line, cell) or ():
             if not _is_whole(part):
                 return False
             has_part = True
@@ -298,7 +364,7 @@ def _checked(row: list[Any], known: Sequence[str] | None, line: int, fail: Fail)
             )
         if not name.strip():
             raise fail(line, "A label name in the list is empty.")
-    names = [clean_name(name) for name in row]
+    names = [normalized_name(name) for name in row]
     for name in names:
         if known is not None and name not in known:
             raise fail(

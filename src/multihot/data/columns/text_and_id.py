@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.options import DataOptions
-from multihot.data.readers.table import Row, as_text, nearest
+from multihot.data.readers.table import as_text, nearest
 from multihot.errors import DataError
 
 __all__ = [
@@ -22,11 +22,12 @@ __all__ = [
     "LABEL_NAMES",
     "TEXT_NAMES",
     "column_notes",
-    "extra_places",
+    "extra_columns",
     "find_id_column",
     "find_text_column",
     "group_cells",
     "required_column",
+    "text_cells",
     "text_of",
     "weight_cells",
 ]
@@ -156,6 +157,13 @@ def text_of(cell: Any, source: str, line: int, column: str) -> str:
     )
 
 
+def text_cells(cells: Sequence[Any], lines: Sequence[int], source: str, column: str) -> list[str]:
+    """Return the cells of a text column; raise `DataError` for the first that is not a text."""
+    if set(map(type, cells)) <= {str}:
+        return list(cells)
+    return [text_of(cell, source, line, column) for line, cell in zip(lines, cells, strict=True)]
+
+
 def _is_id(name: str) -> bool:
     return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
 
@@ -174,10 +182,12 @@ def required_column(name: str, columns: Sequence[str], path: str | Path, option:
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def extra_places(
+def extra_columns(
     columns: Sequence[str], data: DataOptions, source: str
 ) -> tuple[int | None, int | None]:
-    """Return where the weights are and where what keeps rows together, `None` without an option.
+    """Return the index of the column of weights and of the column that keeps rows together.
+
+    `None` without an option.
 
     Raises `DataError` when there is no such column.
     """
@@ -190,9 +200,9 @@ def extra_places(
 
 
 def weight_cells(
-    rows: Sequence[Row], place: int, path: str, column: str
+    cells: Sequence[Any], lines: Sequence[int], path: str, column: str
 ) -> npt.NDArray[np.float32]:
-    """Read the cell at `place` of every row as a weight.
+    """Read every cell as a weight.
 
     Returns
     -------
@@ -204,12 +214,12 @@ def weight_cells(
     DataError
         A cell is no such number; an empty one is none.
     """
-    weights = np.empty(len(rows), dtype=np.float32)
-    for number, (line, cells) in enumerate(rows):
-        weight = _number(cells[place])
+    weights = np.empty(len(cells), dtype=np.float32)
+    for number, (line, cell) in enumerate(zip(lines, cells, strict=True)):
+        weight = _number(cell)
         if weight is None or not 0 <= weight <= _LARGEST:
             raise DataError(
-                f"The weight is {cells[place]!r}; expected a number, 0 or more, such as 1 or 0.5.",
+                f"The weight is {cell!r}; expected a number, 0 or more, such as 1 or 0.5.",
                 path=path,
                 line=line,
                 column=column,
@@ -228,6 +238,6 @@ def _number(cell: Any) -> float | None:
     return None if math.isnan(value) else value
 
 
-def group_cells(rows: Sequence[Row], place: int) -> list[str]:
-    """Read the cell at `place` of every row as text; an empty one keeps its row with no other."""
-    return [as_text(cells[place]).strip() for _, cells in rows]
+def group_cells(cells: Sequence[Any]) -> list[str]:
+    """Read every cell as text; an empty one keeps its row with no other."""
+    return [as_text(cell).strip() for cell in cells]

@@ -1,4 +1,4 @@
-"""How long texts are in words and tokens, what is cut, and what padding would cost.
+"""How long texts are in words and tokens, how many are truncated, and what padding would cost.
 
 Letters: `N` texts.
 """
@@ -19,9 +19,9 @@ __all__ = ["LengthFigures", "TokenFigures", "token_figures", "word_figures"]
 IntArray = npt.NDArray[np.int64]
 
 BATCH_SIZE = 32
-"""Texts of a batch whose longest decides the padding."""
+"""Texts of a batch that is padded to its longest."""
 
-_UNLIMITED = 2**31 - 1  # a max_length that cuts nothing
+_UNLIMITED = 2**31 - 1  # a max_length that truncates nothing
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ class LengthFigures:
 
 @dataclass(frozen=True)
 class TokenFigures:
-    """Lengths in tokens, special tokens included, and what follows from them at `max_length`."""
+    """Lengths in tokens, special tokens included, and truncation and padding at `max_length`."""
 
     lengths: LengthFigures
-    """Before anything is cut."""
+    """Before truncation."""
     max_length: int
     truncated: int
     """Texts that are longer than `max_length`."""
     truncated_share: float
-    """Their share of the N texts, 0 to 1."""
+    """The fraction of the N texts that they are, 0 to 1."""
     padding_to_max_length: float
-    """Share of all positions that are padding when every text is padded to `max_length`."""
+    """Fraction of all positions that are padding when every text is padded to `max_length`."""
     padding_to_longest: float
     """The same when each batch of 32 texts, in file order, is padded to its longest."""
 
 
 def word_figures(texts: Sequence[str]) -> LengthFigures:
-    """Measure texts in words: what white space separates. N is at least 1."""
+    """Measure texts in words separated by white space. N is at least 1."""
     return _figures(np.array([len(text.split()) for text in texts], dtype=np.int64))
 
 

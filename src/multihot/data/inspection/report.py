@@ -1,4 +1,4 @@
-"""What was found in data files: the figures, their JSON, and plain tables for people."""
+"""The result of inspecting data files: the figures, their JSON, and plain tables for people."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.text_tables import aligned
-from multihot.data.duplicates import RepeatedText, Repeats
+from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.inspection.lengths import LengthFigures, TokenFigures
-from multihot.data.label_statistics import LabelShare, RowCounts, Shift, UnseenSets
+from multihot.data.label_statistics import LabelFrequency, RowCounts, Shift, UnseenSets
 
-__all__ = ["Comparison", "FileInspection", "Inspection", "Leaks", "short_names"]
+__all__ = ["FileComparison", "FileInspection", "Inspection", "Leaks", "short_names"]
 
 _MAX_SHOWN = 3  # examples of each kind in the tables; the JSON has some more
 _MAX_TEXT = 60  # characters of a text
-_ALIKE = "alike: equal but for links, user names, case, punctuation, emoji and white space"
+_NEAR = (
+    "near-duplicates: equal apart from links, user names, case, punctuation, emoji and white space"
+)
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,18 @@ class FileInspection:
     """The path as it was given."""
     rows: int
     row_counts: RowCounts
-    labels: Mapping[str, LabelShare]
+    labels: Mapping[str, LabelFrequency]
     empty_texts: int
     """Texts of nothing but white space."""
     broken_texts: int
-    """Texts with replacement, private-use or control characters: traces of a wrong conversion."""
+    """Texts with replacement, private-use or control characters, which a wrong decoding leaves."""
     words: LengthFigures
     tokens: TokenFigures | None
     """`None` when there is no tokenizer."""
-    equal_repeats: Repeats
-    """Texts that occur again, character by character."""
-    alike_repeats: Repeats
-    """Texts whose words occur again."""
+    equal_repeats: Duplicates
+    """Exact duplicates."""
+    alike_repeats: Duplicates
+    """Near-duplicates: texts of the same words, exact duplicates included."""
     notes: tuple[str, ...]
     """What the reader of the file detected."""
 
@@ -51,7 +53,7 @@ class FileInspection:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FileComparison:
     """A file against the first one, which is taken as the training file."""
 
     source: str
@@ -65,8 +67,10 @@ class Leaks:
 
     first: str
     second: str
-    equal: Repeats
-    alike: Repeats
+    equal: Duplicates
+    """Exact duplicates."""
+    alike: Duplicates
+    """Near-duplicates, exact ones included."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,17 @@ class Inspection:
 
     files: tuple[FileInspection, ...]
     """In the order given; the first is taken as the training file."""
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[FileComparison, ...]
     """Each further file against the first."""
     leaks: tuple[Leaks, ...]
     """Every pair of files."""
     encoder: str | None
     """Whose tokenizer counted the tokens."""
     remarks: tuple[str, ...]
-    """What deserves a look, in sentences."""
+    """Warnings, in sentences."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document that `inspect --json` prints; all shares are fractions."""
+        """Return the document that `inspect --json` prints; all shares are fractions, 0 to 1."""
         content = asdict(self)
         for shown, comparison in zip(content["comparisons"], self.comparisons, strict=True):
             for name, shift in comparison.shifts.items():
@@ -97,7 +101,7 @@ class Inspection:
         by_source = dict(zip([file.source for file in self.files], names, strict=True))
         parts = [
             [f"{name}: {file.source}" for name, file in zip(names, self.files, strict=True)],
-            [*aligned(["", *names], list(_figure_rows(self.files))), _ALIKE],
+            [*aligned(["", *names], list(_figure_rows(self.files))), _NEAR],
             self._label_table(names),
             self._leak_table(by_source),
             self._examples(by_source),
@@ -107,36 +111,34 @@ class Inspection:
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _label_table(self, names: Sequence[str]) -> list[str]:
-        """Texts and share of each label, and the difference in points to the first file."""
-        heads, rows = ["label"], []
-        for place, name in enumerate(names):
-            heads += [name, "share", "diff"] if place else [name, "share"]
-        has_unknown = any(one.unknown for file in self.files for one in file.labels.values())
+        """Positives and frequency of each label, and the difference in points to the first file."""
+        heads = ["label", names[0], "freq."]
+        for name in names[1:]:
+            heads += [name, "freq.", "diff"]
+        has_unknown = any(label.unknown for file in self.files for label in file.labels.values())
         heads += [f"unknown in {name}" for name in names] if has_unknown else []
-        for label in self.files[0].labels:
-            cells = [label]
-            for place, file in enumerate(self.files):
-                one = file.labels[label]
-                cells += [str(one.positives), _percent(one.share)]
-                if place:
-                    cells.append(_difference(self.comparisons[place - 1].shifts.get(label)))
-            cells += [str(file.labels[label].unknown) for file in self.files] if has_unknown else []
-            rows.append(cells)
+        rows = [self._label_row(label, has_unknown=has_unknown) for label in self.files[0].labels]
         table = aligned(heads, rows)
-        if any(shift.significant for one in self.comparisons for shift in one.shifts.values()):
-            table.append(
-                "* more than chance: two-proportion z-test, p < 0.01 after Holm's correction"
-            )
+        if any(shift.significant for each in self.comparisons for shift in each.shifts.values()):
+            table.append("* significant: two-proportion z-test, p < 0.01 after Holm's correction")
         return table
+
+    def _label_row(self, label: str, *, has_unknown: bool) -> list[str]:
+        first, *others = [file.labels[label] for file in self.files]
+        cells = [label, str(first.positives), _percent(first.share)]
+        for other, comparison in zip(others, self.comparisons, strict=True):
+            difference = _difference(comparison.shifts.get(label))
+            cells += [str(other.positives), _percent(other.share), difference]
+        return cells + ([str(each.unknown) for each in (first, *others)] if has_unknown else [])
 
     def _leak_table(self, names: Mapping[str, str]) -> list[str]:
         if not self.leaks:
             return []
-        heads = ["texts in two files", "equal", "rows", "alike", "rows", "conflicting"]
+        heads = ["texts in two files", "exact", "rows", "near", "rows", "conflicting"]
         rows = []
         for leak in self.leaks:
-            equal, alike = leak.equal, leak.alike
-            counts = (equal.texts, equal.rows, alike.texts, alike.rows, alike.conflicting)
+            exact, near = leak.equal, leak.alike
+            counts = (exact.texts, exact.rows, near.texts, near.rows, near.conflicting)
             rows.append([f"{names[leak.first]} / {names[leak.second]}", *map(str, counts)])
         return aligned(heads, rows)
 
@@ -145,8 +147,13 @@ class Inspection:
         within = [file.alike_repeats for file in self.files]
         between = [leak.alike for leak in self.leaks]
         lines = []
-        for title, found in (("inside a file", within), ("between files", between)):
-            shown = [text for one in found for text in one.examples if text.conflicting]
+        for title, all_duplicates in (("within a file", within), ("between files", between)):
+            shown = [
+                text
+                for duplicates in all_duplicates
+                for text in duplicates.examples
+                if text.conflicting
+            ]
             if shown:
                 lines.append(f"Conflicting labels {title}, for example:")
                 lines += [
@@ -164,9 +171,9 @@ class Inspection:
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """Return names for columns: file names without what all of them begin with.
+    """Return names for table columns: file names without their common prefix.
 
-    Only whole words are left out: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
+    Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
     Files of equal names keep their paths.
     """
     stems = [Path(source).stem for source in sources]
@@ -183,62 +190,64 @@ def short_names(sources: Sequence[str]) -> list[str]:
 
 def _figure_rows(files: Sequence[FileInspection]) -> Iterator[list[str]]:
     """Yield one row of cells per figure; rare kinds only where a file has them."""
-    tokens = [file.tokens for file in files]
-
-    def row(title: str, cells: list[str]) -> list[str]:
-        return [title, *cells]
-
     counts = [file.row_counts for file in files]
-    yield row("texts", [str(file.rows) for file in files])
+    yield ["texts", *(str(file.rows) for file in files)]
     for title, numbers, always in (
-        ("unlabelled", [one.unlabelled for one in counts], False),
-        ("without any label", [one.without_label for one in counts], True),
-        ("with one label", [one.with_one_label for one in counts], True),
-        ("with several labels", [one.with_several_labels for one in counts], True),
+        ("unlabelled", [each.unlabelled for each in counts], False),
+        ("without any label", [each.without_label for each in counts], True),
+        ("with one label", [each.with_one_label for each in counts], True),
+        ("with several labels", [each.with_several_labels for each in counts], True),
         ("empty", [file.empty_texts for file in files], False),
         ("with broken characters", [file.broken_texts for file in files], False),
     ):
         if always or any(numbers):
-            yield row(f"  {title}", list(map(str, numbers)))
-    yield row("labels per text", [_decimal(one.mean_labels, 3) for one in counts])
-    yield row("different label sets", [str(one.label_sets) for one in counts])
-    yield row("words per text, median", [_decimal(file.words.median) for file in files])
-    yield row("words per text, longest", [str(file.words.longest) for file in files])
-    known = [one for one in tokens if one is not None]
-    if known:
-        yield row("tokens per text, mean", [_decimal(one.lengths.mean, 1) for one in known])
-        yield row("tokens per text, median", [_decimal(one.lengths.median) for one in known])
-        yield row(
-            "tokens, 95 % of texts have at most", [str(one.lengths.percentile_95) for one in known]
-        )
-        yield row("tokens per text, longest", [str(one.lengths.longest) for one in known])
-        yield row(f"cut at {known[0].max_length} tokens", [str(one.truncated) for one in known])
-        yield row("  share of the texts", [_percent(one.truncated_share) for one in known])
-    for kind, repeats in (
-        ("equal", [file.equal_repeats for file in files]),
-        ("alike", [file.alike_repeats for file in files]),
+            yield [f"  {title}", *map(str, numbers)]
+    yield ["labels per text", *(_decimal(each.mean_labels, 3) for each in counts)]
+    yield ["distinct label sets", *(str(each.label_sets) for each in counts)]
+    yield ["words per text, median", *(_decimal(file.words.median) for file in files)]
+    yield ["words per text, maximum", *(str(file.words.longest) for file in files)]
+    yield from _token_rows([file.tokens for file in files if file.tokens is not None])
+    for title, all_duplicates in (
+        ("exact duplicates", [file.equal_repeats for file in files]),
+        ("near-duplicates", [file.alike_repeats for file in files]),
     ):
-        yield row(f"repeated texts, {kind}", [str(one.texts) for one in repeats])
-        yield row("  further rows that hold them", [str(one.rows) for one in repeats])
-        yield row("  with conflicting labels", [str(one.conflicting) for one in repeats])
+        yield [f"{title}, texts", *(str(each.texts) for each in all_duplicates)]
+        yield ["  rows that repeat them", *(str(each.rows) for each in all_duplicates)]
+        yield [
+            "  texts with conflicting labels",
+            *(str(each.conflicting) for each in all_duplicates),
+        ]
 
 
-def _occurrence_lines(repeated: RepeatedText, names: Mapping[str, str]) -> list[str]:
+def _token_rows(tokens: Sequence[TokenFigures]) -> Iterator[list[str]]:
+    """Yield the rows about tokens; all files have them, or none."""
+    if not tokens:
+        return
+    lengths = [each.lengths for each in tokens]
+    yield ["tokens per text, mean", *(_decimal(each.mean, 1) for each in lengths)]
+    yield ["tokens per text, median", *(_decimal(each.median) for each in lengths)]
+    yield ["tokens per text, 95th percentile", *(str(each.percentile_95) for each in lengths)]
+    yield ["tokens per text, maximum", *(str(each.longest) for each in lengths)]
+    yield [f"truncated at {tokens[0].max_length} tokens", *(str(each.truncated) for each in tokens)]
+    yield ["  fraction of the texts", *(_percent(each.truncated_share) for each in tokens)]
+
+
+def _occurrence_lines(duplicated: DuplicatedText, names: Mapping[str, str]) -> list[str]:
     """Return the text, its first row and the row that differs most, with lines and labels."""
-    text = " ".join(repeated.text.split())
+    text = " ".join(duplicated.text.split())
     shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
-    first, *others = repeated.occurrences
-    other = max(others, key=lambda one: (one.source != first.source, one.labels != first.labels))
+    first, *others = duplicated.occurrences
+    other = max(others, key=lambda row: (row.source != first.source, row.labels != first.labels))
     rows = [
-        f"    {names[one.source]}, line {one.line}: {', '.join(one.labels) or '(no label)'}"
-        for one in (first, other)
+        f"    {names[row.source]}, line {row.line}: {', '.join(row.labels) or '(no label)'}"
+        for row in (first, other)
     ]
-    left = repeated.rows - len(rows)
+    left = duplicated.rows - len(rows)
     return [f"  {shown}", *rows, *([f"    and {left} more"] if left else [])]
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def _difference(shift: Shift | None) -> str:

@@ -1,127 +1,130 @@
-"""Sentences about what was found in data files: what it means and what to do."""
+"""Warnings about data files: what the figures mean and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from multihot.data.duplicates import Repeats
+from multihot.data.duplicates import Duplicates
 from multihot.data.inspection.lengths import BATCH_SIZE
-from multihot.data.inspection.report import Comparison, FileInspection, Leaks, short_names
+from multihot.data.inspection.report import FileComparison, FileInspection, Leaks, short_names
 
 __all__ = ["FEW_POSITIVES", "remarks"]
 
 FEW_POSITIVES = 25
-"""Below so many texts of a label, finding one more of them moves its recall by over 4 points."""
+"""Below so many positives, one true positive more changes a label's recall by over 4 points."""
 
-_MAX_NAMED = 8  # labels or label sets that one sentence names
+_MAX_NAMED = 8  # labels or label sets in one sentence
 
 
 def remarks(
-    files: Sequence[FileInspection], comparisons: Sequence[Comparison], leaks: Sequence[Leaks]
+    files: Sequence[FileInspection], comparisons: Sequence[FileComparison], leaks: Sequence[Leaks]
 ) -> list[str]:
-    """Return what deserves a look, the faults of the data before its properties."""
-    names = dict(
-        zip([file.source for file in files], short_names([f.source for f in files]), strict=True)
-    )
-    found: list[str] = []
+    """Return warnings, faults of the data before its properties."""
+    sources = [file.source for file in files]
+    names = dict(zip(sources, short_names(sources), strict=True))
+    sentences: list[str] = []
     for file in files:
-        found += _text_remarks(file, names[file.source])
+        sentences += _text_remarks(file, names[file.source])
     for leak in leaks:
-        found += _leak_remarks(leak, names[leak.first], names[leak.second])
-    for place, file in enumerate(files):
-        found += _label_remarks(file, names[file.source], is_training=place == 0)
+        sentences += _leak_remarks(leak, names[leak.first], names[leak.second])
+    for number, file in enumerate(files):
+        sentences += _label_remarks(file, names[file.source], is_training=number == 0)
     for comparison in comparisons:
         first = names[files[0].source]
-        found += _comparison_remarks(comparison, first, names[comparison.source])
+        sentences += _comparison_remarks(comparison, first, names[comparison.source])
     multi_class = [names[file.source] for file in files if file.is_multi_class]
     if multi_class:
-        found.append(
+        sentences.append(
             f"Every labelled text of {_listed(multi_class)} has exactly one label: this looks like a "
-            "multi-class task. A multi-label model may give a text none or several of them."
+            "multi-class task. A multi-label model may predict no label or several."
         )
-    found += _padding_remarks(files[0], names[files[0].source])
-    return found
+    sentences += _padding_remarks(files[0], names[files[0].source])
+    return sentences
 
 
 def _text_remarks(file: FileInspection, name: str) -> Iterator[str]:
     if file.empty_texts:
-        yield f"{name}: {_texts(file.empty_texts, 'is', 'are')} empty; remove them or find out why."
+        yield (
+            f"{name}: {_texts(file.empty_texts, 'is', 'are')} empty; remove them or find out why they "
+            "are."
+        )
     if file.broken_texts:
         yield (
-            f"{name}: {_texts(file.broken_texts, 'holds', 'hold')} replacement, private-use or "
-            "control characters, the traces of a wrong conversion (often of emoji)."
+            f"{name}: {_texts(file.broken_texts, 'contains', 'contain')} replacement, private-use or "
+            "control characters, which a wrong decoding leaves (often of emoji)."
         )
     if file.tokens is not None and file.tokens.truncated:
         yield (
             f"{name}: {_texts(file.tokens.truncated, 'is', 'are')} longer than max_length="
-            f"{file.tokens.max_length} tokens and would lose the end."
+            f"{file.tokens.max_length} tokens and will be truncated."
         )
     if file.alike_repeats.rows:
-        yield f"{name}: {_repeated(file.equal_repeats, file.alike_repeats, 'of the same file')}" + (
-            " Decide which labels hold, or make the cells in doubt unknown."
+        advice = (
+            "Correct the labels, or make the conflicting cells unknown."
             if file.alike_repeats.conflicting
-            else " Keep one of each."
+            else "Keep one row of each text."
         )
+        found = _near_duplicates(file.equal_repeats, file.alike_repeats, "the same file")
+        yield f"{name}: {found} {advice}"
 
 
 def _leak_remarks(leak: Leaks, first: str, second: str) -> Iterator[str]:
     if leak.alike.rows:
         yield (
-            f"{second}: {_repeated(leak.equal, leak.alike, f'of {first}')} Take them out of "
-            f"{first}: figures on {second} should be figures on new texts."
+            f"{second}: {_near_duplicates(leak.equal, leak.alike, first)} Remove them from {first}: "
+            f"metrics on {second} should be metrics on new texts."
         )
 
 
-def _repeated(equal: Repeats, alike: Repeats, source: str) -> str:
-    """Say how many rows repeat texts, and how many of the texts have conflicting labels."""
-    rows = _counted(alike.rows, "row repeats", "rows repeat")
-    texts = _counted(alike.texts, "text", "texts")
-    conflicting = _counted(alike.conflicting, "text has", "texts have")
-    return (
-        f"{rows} the words of {texts} {source} ({equal.rows} character by character); {conflicting} "
-        "conflicting labels."
-    )
+def _near_duplicates(exact: Duplicates, near: Duplicates, source: str) -> str:
+    """Return how many rows repeat texts, and how many of the texts have conflicting labels."""
+    rows = _counted(near.rows, "row is a near-duplicate", "rows are near-duplicates")
+    texts = _counted(near.texts, "text", "texts")
+    conflicting = _counted(near.conflicting, "text has", "texts have")
+    return f"{rows} of {texts} in {source} ({exact.rows} exact); {conflicting} conflicting labels."
 
 
 def _label_remarks(file: FileInspection, name: str, *, is_training: bool) -> Iterator[str]:
-    known = {label: one for label, one in file.labels.items() if one.share is not None}
-    absent = [label for label, one in file.labels.items() if not one.positives]
+    known = {label: each for label, each in file.labels.items() if each.share is not None}
+    absent = [label for label, each in file.labels.items() if not each.positives]
     if absent:
-        effect = "nothing can be learnt about them" if is_training else "their recall is undefined"
-        yield f"{name}: no text has {_listed(absent)}; {effect}."
-    constant = [label for label, one in known.items() if one.share == 1]
+        effect = "they cannot be learnt" if is_training else "their recall is undefined"
+        yield f"{name}: no text is positive for {_listed(absent)}; {effect}."
+    constant = [label for label, each in known.items() if each.share == 1]
     if constant:
-        yield f"{name}: every text of which it is known has {_listed(constant)}."
+        yield f"{name}: every text with a known value is positive for {_listed(constant)}."
     few = [
-        f"{label} ({one.positives})"
-        for label, one in sorted(known.items(), key=lambda pair: pair[1].positives)
-        if 0 < one.positives < FEW_POSITIVES
+        f"{label} ({each.positives})"
+        for label, each in sorted(known.items(), key=lambda pair: pair[1].positives)
+        if 0 < each.positives < FEW_POSITIVES
     ]
     if few:
         yield (
-            f"{name}: fewer than {FEW_POSITIVES} texts have {_listed(few)}; one of them found more or "
-            "less moves that recall by over 4 points, so that macro-F1 cannot resolve such labels."
+            f"{name}: fewer than {FEW_POSITIVES} texts are positive for {_listed(few)}; one true "
+            "positive more or less changes that recall by over 4 points, so macro-F1 has a high "
+            "variance."
         )
 
 
-def _comparison_remarks(comparison: Comparison, first: str, name: str) -> Iterator[str]:
+def _comparison_remarks(comparison: FileComparison, first: str, name: str) -> Iterator[str]:
     shifts = [(label, shift) for label, shift in comparison.shifts.items() if shift.significant]
     if shifts:
         shifts.sort(key=lambda pair: -abs(pair[1].difference))
-        moved = [
+        shifted = [
             f"{label} {100 * shift.first:.1f} % -> {100 * shift.second:.1f} %"
             for label, shift in shifts
         ]
         yield (
-            f"{name}: label shares differ from {first} by more than chance: {_listed(moved)}. "
-            f"Thresholds fitted on rows like {first} will be off on {name}."
+            f"{name}: label frequencies differ significantly from {first}: {_listed(shifted)}. "
+            f"Thresholds fitted on data like {first} will be biased on {name}."
         )
     unseen = comparison.unseen_sets
     if unseen.rows:
         examples = [" + ".join(names) or "(none)" for names in unseen.examples]
+        sets = _counted(unseen.sets, "distinct set", "distinct sets")
         yield (
-            f"{name}: {_texts(unseen.rows, 'carries', 'carry')} a set of labels that never occurs in "
-            f"{first} ({unseen.sets} different sets, such as {'; '.join(examples[:3])})."
+            f"{name}: {_texts(unseen.rows, 'has', 'have')} a label set that never occurs in {first} "
+            f"({sets}, such as {'; '.join(examples[:3])})."
         )
 
 
@@ -130,9 +133,9 @@ def _padding_remarks(file: FileInspection, name: str) -> Iterator[str]:
         tokens = file.tokens
         yield (
             f"Padding every text of {name} to max_length={tokens.max_length} would make "
-            f"{100 * tokens.padding_to_max_length:.0f} % of all positions padding; to the longest of "
-            f"each {BATCH_SIZE}: {100 * tokens.padding_to_longest:.0f} %. Packed "
-            "execution computes none of it, length_bucketing little."
+            f"{100 * tokens.padding_to_max_length:.0f} % of all positions padding; padding to the "
+            f"longest of each {BATCH_SIZE}: {100 * tokens.padding_to_longest:.0f} %. Packed execution "
+            "needs no padding, length_bucketing little."
         )
 
 

@@ -8,12 +8,26 @@ from __future__ import annotations
 import csv
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from multihot.data.readers.table import Row, Table, named_columns
-from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.data.readers.records import (
+    DelimitedSource,
+    Records,
+    csv_records,
+    read_records,
+    split_records,
+    without_lines,
+)
+from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns
+from multihot.data.readers.text_encoding import (
+    BLOCK_BYTES,
+    Encoding,
+    detect_encoding,
+    split_lines,
+)
 from multihot.errors import DataError, OptionError
 
 __all__ = ["read_delimited"]
@@ -21,24 +35,6 @@ __all__ = ["read_delimited"]
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar"}
 _NUM_SAMPLE_LINES = 50
 _MAX_SAMPLE_CHARACTERS = 1 << 20
-# The csv module refuses cells above 131072 characters by default; a C long may have 32 bits.
-_MAX_CELL_CHARACTERS = 2**31 - 1
-
-Record = tuple[int, list[str]]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file and how its lines are cut; `first` is the line that the table begins in."""
-
-    path: Path
-    encoding: str
-    first: int
-    delimiter: str
-    quoted: bool
-
-    def lines(self) -> Iterator[str]:
-        return islice(read_lines(self.path, self.encoding), self.first - 1, None)
 
 
 def read_delimited(
@@ -47,8 +43,11 @@ def read_delimited(
     delimiter: str | None = None,
     quoting: bool | None = None,
     header: bool = True,
-    encoding: str | None = None,
+    encoding: Encoding | None = None,
     usual: str | None = None,
+    is_provisional: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Table:
     """Open a table of delimited text.
 
@@ -65,6 +64,10 @@ def read_delimited(
         Character encoding; detected without it.
     usual
         The delimiter that the file's ending promises; it is preferred, another one is noted.
+    is_provisional
+        Whether the encoding is an assumption about the rest of the file.
+    batch_rows, block_bytes
+        How many rows and bytes are read at once.
 
     Raises
     ------
@@ -73,30 +76,59 @@ def read_delimited(
     OptionError
         The delimiter is not one character.
     """
-    found = file_encoding(path, encoding)
-    notes = [found.note] if found.note else []
-    first, said = _separator_line(path, found.name)
-    chosen = _delimiter_of(delimiter) or said
+    encoding = encoding or detect_encoding(path)
+    notes = [encoding.note] if encoding.note else []
+    source = DelimitedSource(path, encoding.name, block_bytes)
+    blocks = source.blocks()
+    beginning, sample = _beginning(blocks)
+    first, separator = _separator_line(sample)
+    chosen = _delimiter_of(delimiter) or separator
     if chosen is None:
-        chosen = _detect_delimiter(path, found.name, first, quoting, usual)
-    source = _Source(path, found.name, first, chosen, _is_quoted(chosen, quoting))
+        chosen = _detect_delimiter(sample[first - 1 :], path, quoting, usual)
+    source = replace(source, first=first, delimiter=chosen, quoted=_is_quoted(chosen, quoting))
     if delimiter is None and chosen != usual:
         how = "with" if source.quoted else "without"
         notes.append(f"Columns are separated by {_word(chosen)}, {how} quoting.")
-    start = next(_records(source, [], header=header), None)
+    rest = without_lines(chain(beginning, blocks), first - 1)
+    records = read_records(rest, source, batch_rows, notes, header=header)
+    start = next(records, None)
     if start is None:
         raise DataError("The file has no content: expected a table of texts.", path=path)
-    line, cells = start
+    lines, cells = start
     if header:
-        columns = named_columns(cells, path, line)
+        columns = named_columns(cells[0], path, lines[0])
+        remaining: Iterable[Records] = chain([(lines[1:], cells[1:])], records)
     else:
-        columns = tuple(str(number) for number in range(1, len(cells) + 1))
+        columns = tuple(str(number) for number in range(1, len(cells[-1]) + 1))
+        remaining = chain([start], records)
 
-    def rows(notes: list[str]) -> Iterator[Row]:
-        records = islice(_records(source, notes, header=header), int(header), None)
-        return _checked(records, columns, source, notes)
+    def again() -> Iterator[Batch]:
+        unheard: list[str] = []
+        records = read_records(source.blocks(), source, batch_rows, unheard, header=header)
+        if header:
+            lines, cells = next(records)
+            records = chain([(lines[1:], cells[1:])], records)
+        return _checked(records, columns, source, unheard)
 
-    return Table(columns, rows(notes), notes, lambda: rows([]))
+    batches = _checked(remaining, columns, source, notes)
+    return Table(columns, batches, notes, again, is_provisional)
+
+
+def _beginning(blocks: Iterator[str]) -> tuple[list[str], list[str]]:
+    """Return the first blocks, and the first lines of them to look for delimiters in."""
+    held: list[str] = []
+    sample: list[str] = []
+    num_characters = 0
+    while len(sample) <= _NUM_SAMPLE_LINES and num_characters <= _MAX_SAMPLE_CHARACTERS:
+        block = next(blocks, None)
+        if block is None:
+            break
+        held.append(block)
+        for line in split_lines(block)[: _NUM_SAMPLE_LINES + 1 - len(sample)]:
+            if num_characters <= _MAX_SAMPLE_CHARACTERS:
+                sample.append(line)
+                num_characters += len(line)
+    return held, sample
 
 
 def _word(delimiter: str) -> str:
@@ -116,16 +148,16 @@ def _delimiter_of(option: str | None) -> str | None:
     return delimiter
 
 
-def _separator_line(path: Path, encoding: str) -> tuple[int, str | None]:
+def _separator_line(sample: Sequence[str]) -> tuple[int, str | None]:
     """Return the line that the table begins in, and the delimiter of Excel's `sep=;` line."""
-    start = next(read_lines(path, encoding), "").strip("\r\n").strip('"')
+    start = sample[0].strip("\r\n").strip('"') if sample else ""
     if start[:4].lower() == "sep=" and len(start) == 5:
         return 2, start[4]
     return 1, None
 
 
 def _detect_delimiter(
-    path: Path, encoding: str, first: int, quoting: bool | None, usual: str | None
+    sample: Sequence[str], path: Path, quoting: bool | None, usual: str | None
 ) -> str:
     """Choose the delimiter that cuts the first records into the most columns, equally many each.
 
@@ -134,8 +166,9 @@ def _detect_delimiter(
     """
     first_width, equal_width = {}, {}
     for delimiter in _DELIMITERS:
-        source = _Source(path, encoding, first, delimiter, _is_quoted(delimiter, quoting))
-        widths = _sample_widths(source)
+        widths = _sample_widths(
+            sample[:_NUM_SAMPLE_LINES], delimiter, _is_quoted(delimiter, quoting)
+        )
         if widths and widths[0] > 1:
             first_width[delimiter] = widths[0]
             if len(set(widths)) == 1:
@@ -154,120 +187,37 @@ def _detect_delimiter(
     return best[0]
 
 
-def _sample_widths(source: _Source) -> list[int]:
+def _sample_widths(sample: Sequence[str], delimiter: str, quoted: bool) -> list[int]:
     """Return the number of cells of the first records; none when they cannot be cut that way."""
-    sample: list[str] = []
-    for line in islice(source.lines(), _NUM_SAMPLE_LINES):
-        sample.append(line)
-        if sum(map(len, sample)) > _MAX_SAMPLE_CHARACTERS:
-            break
-    widths = []
-    try:
-        for _, cells in _cut(sample, source):
-            if cells:
-                widths.append(len(cells))
-    except csv.Error:  # the sample may end inside a quoted cell; what was cut before counts
-        pass
+    if not quoted:
+        return [len(cells) for cells in split_records(sample, delimiter) if cells]
+    widths: list[int] = []
+    with suppress(csv.Error):  # the sample may end inside a quoted cell; what was cut before counts
+        widths.extend(len(cells) for cells in csv_records(sample, delimiter) if cells)
     return widths
 
 
-def _cut(lines: Iterable[str], source: _Source) -> Iterator[Record]:
-    """Cut lines into records of cells; a blank line is an empty record."""
-    if not source.quoted:
-        for number, text in enumerate(lines, start=source.first):
-            content = text.rstrip("\r\n")
-            yield number, content.split(source.delimiter) if content else []
-        return
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_CHARACTERS))
-    reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
-    line = source.first
-    for cells in reader:
-        yield line, cells
-        line = source.first + reader.line_num
-
-
-def _records(source: _Source, notes: list[str], *, header: bool) -> Iterator[Record]:
-    """Yield the records; turn a csv error into one that names the quote.
-
-    A blank line is an empty cell where the table has one column; before a header, and in wider
-    tables, it is skipped.
-    """
-    skipped, empty = array("q"), array("q")  # a list would take four times the memory
-    num_columns = 0  # known from the first record that is not blank
-    try:
-        for line, cells in _cut(source.lines(), source):
-            if not cells:
-                (empty if num_columns == 1 else skipped).append(line)
-            elif num_columns == 0:
-                num_columns = len(cells)
-                if num_columns == 1 and not header:
-                    skipped, empty = empty, skipped
-                    yield from ((number, [""]) for number in empty)
-            if cells or num_columns == 1:
-                yield line, cells or [""]
-    except csv.Error:  # strict parsing raises it for quotes only
-        raise _quote_error(source) from None
-    if skipped:
-        notes.append(f"{len(skipped)} blank lines were skipped; the first is line {skipped[0]}.")
-    if empty:
-        notes.append(
-            f"{len(empty)} blank lines are empty texts, since there is one column; the first is "
-            f"line {empty[0]}."
-        )
-
-
-def _quote_error(source: _Source) -> DataError:
-    opened, broken = _bad_quote(source)
-    what = (
-        "A quote opens a cell in this line and is never closed."
-        if broken is None
-        else f"A quote opens a cell in this line, and in line {broken} text follows its closing quote."
-    )
-    return DataError(
-        f'{what} Inside a quoted cell write a quote as ""; if this file uses no quoting, set '
-        "data.quoting=false.",
-        path=source.path,
-        line=opened,
-    )
-
-
-def _bad_quote(source: _Source) -> tuple[int | None, int | None]:
-    """Return the line of the quote that is wrong, and the line of the text after its closing."""
-    opened: int | None = None
-    for number, line in enumerate(source.lines(), start=source.first):
-        position = 0
-        while position >= 0:
-            if opened is None:  # at the beginning of a cell
-                if line.startswith('"', position):
-                    opened, position = number, position + 1
-                else:
-                    following = line.find(source.delimiter, position)
-                    position = following + 1 if following >= 0 else -1
-                continue
-            closing = line.find('"', position)
-            after = line[closing + 1 : closing + 2]
-            if closing < 0:
-                position = -1
-            elif after == '"':
-                position = closing + 2
-            elif after in ("", "\r", "\n", source.delimiter):
-                opened, position = None, closing + 2 if after == source.delimiter else -1
-            else:
-                return opened, number
-    return opened, None
-
-
 def _checked(
-    records: Iterable[Record], columns: Sequence[str], source: _Source, notes: list[str]
-) -> Iterator[Row]:
+    batches: Iterable[Records], columns: Sequence[str], source: DelimitedSource, notes: list[str]
+) -> Iterator[Batch]:
     """Yield the records; raise `DataError` for the first that has not one cell per column."""
     quoted_lines = array("q")
-    for line, cells in records:
-        if len(cells) != len(columns):
-            raise _ragged_error(line, len(cells), columns, source)
-        if not source.quoted and any(_is_written_quoted(cell) for cell in cells):
-            quoted_lines.append(line)
-        yield line, cells
+    width = len(columns)
+    for lines, records in batches:
+        num_good = len(records)
+        if records and set(map(len, records)) != {width}:
+            num_good = next(row for row, cells in enumerate(records) if len(cells) != width)
+        good = records[:num_good]
+        if not source.quoted:
+            quoted_lines.extend(
+                line
+                for line, cells in zip(lines, good, strict=False)
+                if '""' in source.delimiter.join(cells) and any(map(_is_written_quoted, cells))
+            )
+        if good:
+            yield Batch(lines[:num_good], list(zip(*good, strict=True)))
+        if num_good < len(records):
+            raise _ragged_error(lines[num_good], len(records[num_good]), columns, source)
     if quoted_lines:
         notes.append(
             f"{len(quoted_lines)} lines (the first is {quoted_lines[0]}) have cells that look quoted; "
@@ -280,7 +230,9 @@ def _is_written_quoted(cell: str) -> bool:
     return cell[:1] == '"' == cell[-1:] and '""' in cell[1:-1]
 
 
-def _ragged_error(line: int, num_cells: int, columns: Sequence[str], source: _Source) -> DataError:
+def _ragged_error(
+    line: int, num_cells: int, columns: Sequence[str], source: DelimitedSource
+) -> DataError:
     advice = (
         'Put cells that contain the separator or a line break in quotes ("), or set data.delimiter if '
         "the separator is another one."

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.parquet_excel import arrow_rows, class_names
-from multihot.data.readers.table import Row, Table, named_columns
+from multihot.data.readers.parquet_excel import arrow_batches, class_names
+from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
 
 __all__ = ["is_saved_dataset", "read_dataset"]
 
-_BATCH_ROWS = 4096
 _PARQUET_REVISION = "refs/convert/parquet"
 """The branch in which the hub keeps its own Parquet conversion, one folder per configuration."""
 
@@ -23,7 +22,7 @@ def is_saved_dataset(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
-def read_dataset(name: str, split: str | None = None) -> Table:
+def read_dataset(name: str, split: str | None = None, *, batch_rows: int = BATCH_ROWS) -> Table:
     """Open a split of a data set; class names replace class numbers.
 
     Parameters
@@ -32,6 +31,8 @@ def read_dataset(name: str, split: str | None = None) -> Table:
         A folder, or on the hub `NAME[:CONFIGURATION][@REVISION]`.
     split
         Needed when there is more than one.
+    batch_rows
+        How many rows are read at once.
 
     Raises
     ------
@@ -58,10 +59,10 @@ def read_dataset(name: str, split: str | None = None) -> Table:
     features = class_names(chosen.features.to_dict())
     columns = named_columns(chosen.column_names, name, None)
 
-    def rows() -> Iterator[Row]:
-        return arrow_rows(chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS), features)
+    def batches() -> Iterator[Batch]:
+        return arrow_batches(chosen.with_format("arrow").iter(batch_size=batch_rows), features)
 
-    return Table(columns, rows(), notes, rows)
+    return Table(columns, batches(), notes, batches)
 
 
 def _arguments(name: str) -> dict[str, Any]:

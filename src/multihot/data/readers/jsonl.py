@@ -3,75 +3,169 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from multihot.data.readers.table import Row, Table
-from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.data.readers.table import BATCH_ROWS, Batch, Table
+from multihot.data.readers.text_encoding import (
+    BLOCK_BYTES,
+    Encoding,
+    detect_encoding,
+    read_lines,
+)
 from multihot.errors import DataError
 
 __all__ = ["parse_objects", "read_jsonlines"]
 
+_JSON_SPACE = " \t\r\n"
 _EXPECTED = (
     'one JSON object a line was expected, such as {"id": "1", "text": "...", "labels": ["joy"]}'
 )
 
 
-def read_jsonlines(path: Path, *, encoding: str | None = None) -> Table:
+def read_jsonlines(
+    path: Path,
+    *,
+    encoding: Encoding | None = None,
+    is_provisional: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    block_bytes: int = BLOCK_BYTES,
+) -> Table:
     """Open a file of JSON lines.
 
     The columns are all keys of all lines, in order of appearance; a key that a line lacks is
-    `None` there, like `null`. The file is read twice: once for the keys.
+    `None` there, like `null`.
+
+    Parameters
+    ----------
+    encoding
+        Character encoding; detected without it.
+    is_provisional
+        Take the columns from the first rows instead of reading the whole file for them beforehand.
+        A key that appears later is an error, raised when it is reached.
+    batch_rows, block_bytes
+        How many rows and bytes are read at once.
 
     Raises
     ------
     DataError
         A line is not one JSON object, repeats a key or holds half a surrogate pair.
     """
-    found = file_encoding(path, encoding)
-    notes = [found.note] if found.note else []
-    columns: dict[str, None] = {}
-    for _, record in parse_objects(read_lines(path, found.name), path):
-        columns.update(dict.fromkeys(record))
-    if not columns:
+    encoding = encoding or detect_encoding(path)
+    notes = [encoding.note] if encoding.note else []
+
+    def records() -> Iterator[list[tuple[int, dict[str, Any]]]]:
+        lines = read_lines(path, encoding.name, block_bytes=block_bytes)
+        objects = parse_objects(lines, path)
+        while window := list(islice(objects, batch_rows)):
+            yield window
+
+    windows = records()
+    first = next(windows, [])
+    keys: dict[str, None] = {}
+    for window in [first] if is_provisional else chain([first], windows):
+        for _, record in window:
+            if not keys.keys() >= record.keys():
+                keys.update(dict.fromkeys(record))
+    if not keys:
         raise DataError(f"The file has no content: {_EXPECTED}.", path=path)
+    columns = tuple(keys)
 
-    def rows() -> Iterator[Row]:
-        return _rows(path, found.name, tuple(columns))
+    def batches() -> Iterator[Batch]:
+        return (_batch(window, columns) for window in records())
 
-    return Table(tuple(columns), rows(), notes, rows)
+    if not is_provisional:
+        return Table(columns, batches(), notes, batches)
+    checked = map(partial(_with_known_keys, keys=keys, path=path), chain([first], windows))
+    return Table(
+        columns,
+        (_batch(window, columns) for window in checked),
+        notes,
+        batches,
+        is_provisional=True,
+    )
 
 
-def _rows(path: Path, encoding: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    for line, record in parse_objects(read_lines(path, encoding), path):
-        yield line, [record.get(name) for name in columns]
+def _batch(window: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> Batch:
+    records = [record for _, record in window]
+    return Batch(
+        [line for line, _ in window],
+        [[record.get(name) for record in records] for name in columns],
+    )
+
+
+def _with_known_keys(
+    window: list[tuple[int, dict[str, Any]]], *, keys: Mapping[str, None], path: Path
+) -> list[tuple[int, dict[str, Any]]]:
+    for line, record in window:
+        if not keys.keys() >= record.keys():
+            raise DataError("A key appears after the first rows.", path=path, line=line)
+    return window
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key '{repeated}' occurs more than once in one object")
+    return record
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique).decode
+_decode_beginning = json.JSONDecoder().raw_decode
 
 
 def parse_objects(lines: Iterable[str], source: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield line number and object of every line that is not blank; raise `DataError` as above."""
     for number, line in enumerate(lines, start=1):
-        content = line.strip()
-        if not content:
-            continue
-        try:
-            record = json.loads(line, object_pairs_hook=_unique)
-        except json.JSONDecodeError as error:
-            hint = " This looks like one document over several lines." if content in "{[" else ""
-            raise DataError(
-                f"Invalid JSON at character {error.pos + 1}: {error.msg}; {_EXPECTED}.{hint}",
-                path=source,
-                line=number,
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"Cannot be read as JSON: {error}.", path=source, line=number) from None
-        if not isinstance(record, dict):
-            raise DataError(
-                f"The line holds {_KINDS[type(record)]}; {_EXPECTED}.", path=source, line=number
-            )
-        if "\\ud" in content.lower():
+        record = _plain_object(line)
+        if record is None:
+            content = line.strip()
+            if not content:
+                continue
+            record = _strict_object(line, content, source, number)
+        if "\\" in line and "\\ud" in line.lower():
             _refuse_surrogates(record, source, number)
         yield number, record
+
+
+def _plain_object(line: str) -> dict[str, Any] | None:
+    """Return the object of a line that cannot repeat a key; `None` where that takes a closer look.
+
+    Every key is followed by a colon, so a line with as many colons as keys repeats none.
+    """
+    if line[:1] != "{":
+        return None
+    try:
+        record, end = _decode_beginning(line)
+    except (ValueError, RecursionError):
+        return None
+    if line.count(":") != len(record) or line[end:].strip(_JSON_SPACE):
+        return None
+    return cast("dict[str, Any]", record)
+
+
+def _strict_object(line: str, content: str, source: str | Path, number: int) -> dict[str, Any]:
+    try:
+        record = _decode(line)
+    except json.JSONDecodeError as error:
+        hint = " This looks like one document over several lines." if content in "{[" else ""
+        raise DataError(
+            f"Invalid JSON at character {error.pos + 1}: {error.msg}; {_EXPECTED}.{hint}",
+            path=source,
+            line=number,
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"Cannot be read as JSON: {error}.", path=source, line=number) from None
+    if not isinstance(record, dict):
+        raise DataError(
+            f"The line holds {_KINDS[type(record)]}; {_EXPECTED}.", path=source, line=number
+        )
+    return record
 
 
 _KINDS = {
@@ -82,15 +176,6 @@ _KINDS = {
     bool: "true or false",
     type(None): "null",
 }
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key '{repeated}' occurs more than once in one object")
-    return record
 
 
 def _refuse_surrogates(record: dict[str, Any], source: str | Path, line: int) -> None:

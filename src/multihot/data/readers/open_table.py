@@ -13,11 +13,18 @@ from multihot.core.options import DataOptions
 from multihot.data.readers import delimited, huggingface
 from multihot.data.readers import jsonl as jsonlines
 from multihot.data.readers import parquet_excel as columnar
-from multihot.data.readers.table import Table
-from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.data.readers.table import BATCH_ROWS, Table
+from multihot.data.readers.text_encoding import (
+    BLOCK_BYTES,
+    assumed_encoding,
+    file_encoding,
+    read_lines,
+)
 from multihot.errors import DataError, OptionError, UserError
 
 __all__ = ["FORMATS", "content_kind", "file_format", "open_table"]
+
+_FIRST_BLOCK_BYTES = 8192
 
 _MAGIC_NUMBERS = (
     (b"PAR1", "parquet"),
@@ -74,15 +81,22 @@ def _zip_kind(path: Path) -> str:
 
 def _text_kind(path: Path, encoding: str | None) -> str:
     try:
-        lines = read_lines(path, file_encoding(path, encoding).name)
-        first = next((line.strip() for line in lines if line.strip()), "")
+        first = _first_content(path, assumed_encoding(path, encoding).name)
     except UserError:
-        return "text"  # the reader says what is wrong with it
+        try:
+            first = _first_content(path, file_encoding(path, encoding).name)
+        except UserError:
+            return "text"  # the reader says what is wrong with it
     if not first:
         return "empty"
     if first == "[" or re.match(r"\[\s*\{", first):
         return "one JSON document, not JSON lines"
     return "jsonl" if re.match(r'\{\s*("|\}|$)|\[.*\]$', first) else "text"
+
+
+def _first_content(path: Path, encoding: str) -> str:
+    lines = read_lines(path, encoding, block_bytes=_FIRST_BLOCK_BYTES)
+    return next((line.strip() for line in lines if line.strip()), "")
 
 
 FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet", "xlsx", "dataset")
@@ -107,8 +121,23 @@ _DESCRIPTIONS = {
 }
 
 
-def open_table(path: str | Path, data: DataOptions) -> Table:
+def open_table(
+    path: str | Path,
+    data: DataOptions,
+    *,
+    is_provisional: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    block_bytes: int = BLOCK_BYTES,
+) -> Table:
     """Open a file, folder or hub data set of texts.
+
+    Parameters
+    ----------
+    is_provisional
+        Take encoding and columns of a text file from its beginning, instead of reading the whole
+        file for them beforehand; see `Table.is_provisional`.
+    batch_rows, block_bytes
+        How many rows and bytes of a text file are read at once.
 
     Raises
     ------
@@ -139,7 +168,32 @@ def open_table(path: str | Path, data: DataOptions) -> Table:
                 "Save the rows in a file first, or, to predict, send them to --input -.",
                 path=path,
             )
-        return _open(file, _format_of(file, data), data)
+        kind = _format_of(file, data)
+        if kind == "parquet":
+            return columnar.read_parquet(file)
+        if kind == "xlsx":
+            return columnar.read_workbook(file, sheet=data.sheet, header=data.header)
+        find_encoding = assumed_encoding if is_provisional else file_encoding
+        encoding = find_encoding(file, data.encoding)
+        if kind == "jsonl":
+            return jsonlines.read_jsonlines(
+                file,
+                encoding=encoding,
+                is_provisional=is_provisional,
+                batch_rows=batch_rows,
+                block_bytes=block_bytes,
+            )
+        return delimited.read_delimited(
+            file,
+            delimiter=data.delimiter,
+            quoting=data.quoting,
+            header=data.header,
+            encoding=encoding,
+            usual=_usual_delimiter(file, data),
+            is_provisional=is_provisional,
+            batch_rows=batch_rows,
+            block_bytes=block_bytes,
+        )
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
 
@@ -188,23 +242,6 @@ def _format_of(file: Path, data: DataOptions) -> str:
             path=file,
         )
     return said
-
-
-def _open(file: Path, kind: str, data: DataOptions) -> Table:
-    if kind == "jsonl":
-        return jsonlines.read_jsonlines(file, encoding=data.encoding)
-    if kind == "parquet":
-        return columnar.read_parquet(file)
-    if kind == "xlsx":
-        return columnar.read_workbook(file, sheet=data.sheet, header=data.header)
-    return delimited.read_delimited(
-        file,
-        delimiter=data.delimiter,
-        quoting=data.quoting,
-        header=data.header,
-        encoding=data.encoding,
-        usual=_usual_delimiter(file, data),
-    )
 
 
 def _usual_delimiter(file: Path, data: DataOptions) -> str | None:

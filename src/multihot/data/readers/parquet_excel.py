@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.table import Row, Table, named_columns, nearest
+from multihot.data.readers.table import BATCH_ROWS, Batch, Table, named_columns, nearest
 from multihot.errors import DataError, MissingExtraError
 
-__all__ = ["arrow_rows", "class_names", "read_parquet", "read_workbook"]
+__all__ = ["arrow_batches", "class_names", "read_parquet", "read_workbook"]
 
 
 def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -31,15 +31,13 @@ def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def arrow_rows(
-    tables: Iterable[Any], names: Mapping[str, list[str]]
-) -> Iterator[tuple[int, list[Any]]]:
-    """Yield 1-based row numbers and cells of Arrow tables or record batches.
+def arrow_batches(tables: Iterable[Any], names: Mapping[str, list[str]]) -> Iterator[Batch]:
+    """Yield the rows of Arrow tables or record batches with 1-based row numbers.
 
     Class numbers become lists of names, also single ones, so that no name is cut at a comma; the
     number -1, which stands for no annotation, becomes `None`.
     """
-    number = 0
+    num_before = 0
     for table in tables:
         columns = [
             [_named(cell, names[column]) for cell in values] if column in names else values
@@ -47,9 +45,8 @@ def arrow_rows(
                 table.schema.names, (column.to_pylist() for column in table.columns), strict=True
             )
         ]
-        for cells in zip(*columns, strict=True):
-            number += 1
-            yield number, list(cells)
+        yield Batch(range(num_before + 1, num_before + table.num_rows + 1), columns)
+        num_before += table.num_rows
 
 
 def _named(cell: Any, names: list[str]) -> list[str] | None:
@@ -59,11 +56,10 @@ def _named(cell: Any, names: list[str]) -> list[str] | None:
     return [names[number] for number in numbers]
 
 
-_BATCH_ROWS = 4096
-
-
-def read_parquet(path: Path) -> Table:
+def read_parquet(path: Path, *, batch_rows: int = BATCH_ROWS) -> Table:
     """Open a Parquet file; class names that Hugging Face stored in it replace class numbers.
+
+    `batch_rows` are read at once.
 
     Raises
     ------
@@ -85,13 +81,13 @@ def read_parquet(path: Path) -> Table:
     metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     names = class_names(json.loads(metadata).get("info", {}).get("features", {}))
 
-    def rows() -> Iterator[Row]:
+    def batches() -> Iterator[Batch]:
         try:
-            yield from arrow_rows(file.iter_batches(batch_size=_BATCH_ROWS), names)
+            yield from arrow_batches(file.iter_batches(batch_size=batch_rows), names)
         except (pyarrow.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
 
-    return Table(columns, rows(), again=rows)
+    return Table(columns, batches(), again=batches)
 
 
 def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) -> Table:
@@ -165,7 +161,7 @@ def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[s
         filled = filled[1:]
     else:
         columns = tuple(str(number) for number in range(1, width + 1))
-    rows: list[Row] = []
+    lines, rows = [], []
     for line, row in filled:
         if _width(row) > width:
             raise DataError(
@@ -173,8 +169,11 @@ def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[s
                 path=path,
                 line=line,
             )
-        rows.append((line, [*row[:width], *[""] * (width - len(row))]))
-    return Table(columns, iter(rows), notes)
+        lines.append(line)
+        rows.append([*row[:width], *[""] * (width - len(row))])
+    return Table(
+        columns, iter([Batch(lines, list(zip(*rows, strict=True)))] if rows else []), notes
+    )
 
 
 def _width(row: Sequence[str]) -> int:

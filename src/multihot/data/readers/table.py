@@ -1,20 +1,55 @@
-"""What every reader returns: column names and rows of cells, with line numbers."""
+"""What every reader returns: column names and the cells in batches of rows, with line numbers."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from multihot.errors import DataError
 
-__all__ = ["Row", "Table", "as_text", "named_columns", "nearest"]
+__all__ = [
+    "BATCH_ROWS",
+    "Batch",
+    "Row",
+    "Table",
+    "as_text",
+    "named_columns",
+    "nearest",
+    "regrouped",
+]
+
+BATCH_ROWS = 1024
+"""How many rows are read at once, unless said otherwise."""
 
 Row = tuple[int, list[Any]]
 """1-based line (or row) number in the file and one cell per column."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Successive rows of a table, column by column.
+
+    Attributes
+    ----------
+    lines
+        *Shape:* N: the 1-based line (or row) number of each row in the file.
+    cells
+        The cells of each column. *Shape:* N, each.
+    """
+
+    lines: Sequence[int]
+    cells: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows one by one."""
+        return zip(self.lines, map(list, zip(*self.cells, strict=True)), strict=True)
 
 
 @dataclass(frozen=True)
@@ -25,7 +60,7 @@ class Table:
     ----------
     columns
         Column names, unique.
-    rows
+    batches
         Reads the file while it is consumed. A cell is a `str` in text tables and workbooks; in
         JSON lines, Parquet and data sets it may also be a number, a bool, a list or `None`.
     notes
@@ -33,12 +68,57 @@ class Table:
     again
         Reads the rows once more, from the first one on, without adding to the notes; `None` where
         the whole table is held in memory anyway.
+    is_provisional
+        Whether encoding and columns were taken from the beginning of the file. When its end
+        contradicts them, reading raises a `UserError`, and the table has to be opened anew.
     """
 
     columns: tuple[str, ...]
-    rows: Iterator[Row]
+    batches: Iterator[Batch]
     notes: list[str] = field(default_factory=list)
-    again: Callable[[], Iterator[Row]] | None = None
+    again: Callable[[], Iterator[Batch]] | None = None
+    is_provisional: bool = False
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The rows one by one; they are consumed together with the batches."""
+        for batch in self.batches:
+            yield from batch.rows()
+
+
+def regrouped(batches: Iterable[Batch], num_rows: int) -> Iterator[Batch]:
+    """Yield the same rows in batches of `num_rows`; the last one may be smaller."""
+    held: list[Batch] = []
+    num_held = 0
+    for batch in batches:
+        start = 0
+        while num_held + len(batch) - start >= num_rows:
+            end = start + num_rows - num_held
+            yield _joined([*held, _cut(batch, start, end)])
+            held, num_held, start = [], 0, end
+        if start < len(batch):
+            held.append(_cut(batch, start, len(batch)))
+            num_held += len(batch) - start
+    if held:
+        yield _joined(held)
+
+
+def _cut(batch: Batch, start: int, end: int) -> Batch:
+    if start == 0 and end == len(batch):
+        return batch
+    return Batch(batch.lines[start:end], [column[start:end] for column in batch.cells])
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(
+        [line for batch in batches for line in batch.lines],
+        [
+            [cell for part in parts for cell in part]
+            for parts in zip(*(batch.cells for batch in batches), strict=True)
+        ],
+    )
 
 
 def named_columns(names: Sequence[str], path: str | Path, line: int | None) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import io
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +15,22 @@ from typing import BinaryIO
 from multihot.errors import DataError, OptionError
 
 __all__ = [
+    "BLOCK_BYTES",
     "Encoding",
+    "assumed_encoding",
     "declared_encoding",
     "detect_encoding",
     "file_encoding",
+    "read_blocks",
     "read_lines",
+    "split_lines",
     "stream_lines",
 ]
 
-_CHUNK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 18
+"""How much of a file is read at once."""
+
+_HEAD_BYTES = 1 << 16
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with the one of UTF-16 LE
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -73,59 +82,122 @@ def file_encoding(path: Path, declared: str | None = None) -> Encoding:
     return detect_encoding(path) if declared is None else Encoding(declared_encoding(declared))
 
 
+def assumed_encoding(path: Path, declared: str | None = None) -> Encoding:
+    """Return what `file_encoding` returns, as far as the beginning of the file can tell.
+
+    It is the same whenever the whole file can be decoded with it.
+    """
+    if declared is not None:
+        return Encoding(declared_encoding(declared))
+    head = _head(path)
+    marked = _marked_encoding(head)
+    if marked is not None:
+        return marked
+    wide = _utf16_without_mark(head)
+    return Encoding("utf-8") if wide is None else _unmarked_utf16(wide)
+
+
 def detect_encoding(path: Path) -> Encoding:
-    """Detect the encoding of a whole file, read in chunks.
+    """Detect the encoding of a whole file, read in blocks.
 
     The rule, in this order: a byte order mark; UTF-16 without one, when nearly all zero bytes of
-    the beginning stand at even or at odd places; valid UTF-8; GB18030, when it is valid, holds at
+    the beginning are at even or at odd offsets; valid UTF-8; GB18030, when it is valid, holds at
     least four Han characters, and four fifths of its characters beyond ASCII are common Han
     characters (the first level of GB 2312) or Chinese punctuation; cp1252, when it defines every
     byte. Otherwise `DataError`.
     """
-    with path.open("rb") as handle:
-        head = handle.read(1 << 16)
-    for mark, name in _BYTE_ORDER_MARKS:
-        if head.startswith(mark):
-            label = "UTF-8" if name == "utf-8-sig" else name.upper()
-            return Encoding(name, f"Encoding: {label}, from the byte order mark.")
+    head = _head(path)
+    marked = _marked_encoding(head)
+    if marked is not None:
+        return marked
     wide = _utf16_without_mark(head)
     if wide is not None and _undecodable(path, wide) is None:
-        return Encoding(wide, f"Encoding: {wide.upper()}, from the places of the zero bytes.")
-    place = _undecodable(path, "utf-8")
-    if place is None:
+        return _unmarked_utf16(wide)
+    undecodable = _undecodable(path, "utf-8")
+    if undecodable is None:
         return Encoding("utf-8")
-    if _is_chinese(path):
+    is_chinese, is_western = _legacy_encodings(path)
+    if is_chinese:
         return Encoding(
             "gb18030",
             "Encoding: not UTF-8; taken as GB18030 (Chinese). If texts look wrong, set data.encoding.",
         )
-    if not any(byte in chunk for chunk in _chunks(path) for byte in _NOT_IN_CP1252):
+    if is_western:
         return Encoding(
             "cp1252",
             "Encoding: not UTF-8; taken as cp1252 (Western). If texts look wrong, set data.encoding.",
         )
-    raise _undecodable_error(path, "UTF-8", place, also=" Neither GB18030 nor cp1252 fits.")
+    raise _undecodable_error(path, "UTF-8", undecodable, also=" Neither GB18030 nor cp1252 fits.")
 
 
-def read_lines(path: Path, encoding: str) -> Iterator[str]:
-    r"""Yield the lines of a file with their line ends (`\n`, `\r\n` or `\r`).
+def read_blocks(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+    """Yield the text of a file in blocks of whole lines.
 
     Raises
     ------
     DataError
-        Bytes do not fit the encoding (with offset, line and advice), or a line holds a NUL.
+        Bytes do not fit the encoding (with offset, line and advice), or a line holds a NUL. The
+        lines before it are yielded first.
     """
+    num_lines = 0
+    for block in _decoded_blocks(path, encoding, block_bytes):
+        if "\0" not in block:
+            yield block
+            continue
+        lines = split_lines(block)
+        wrong = next(row for row, line in enumerate(lines) if "\0" in line)
+        if wrong:
+            yield "".join(lines[:wrong])
+        for previous in _decoded_blocks(path, encoding, block_bytes):
+            if "\0" in previous:
+                break
+            num_lines += len(split_lines(previous))
+        raise _nul_error(lines[wrong], num_lines + wrong + 1, path)
+
+
+def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    rest: list[str] = []  # the beginning of a line whose end has not been read
+    with path.open("rb") as handle:
+        while data := handle.read(block_bytes):
+            text = _decoded(decoder, data, path, encoding)
+            # A carriage return at the end may be the first half of a line end.
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
+            if end:
+                yield "".join([*rest, text[:end]])
+                rest = []
+            if end < len(text):
+                rest.append(text[end:])
+    rest.append(_decoded(decoder, b"", path, encoding))
+    if any(rest):
+        yield "".join(rest)
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, path: Path, encoding: str) -> str:
     try:
-        with path.open(encoding=encoding, newline="") as handle:
-            for number, line in enumerate(handle, start=1):
-                yield _without_nul(line, number, path)
+        return decoder.decode(data, final=not data)
     except UnicodeError as error:
-        place = _undecodable(path, encoding)
-        if place is None:  # UTF-16 without its mark
+        undecodable = _undecodable(path, encoding)
+        if undecodable is None:  # UTF-16 without its mark
             raise DataError(
                 f"Cannot be read as {encoding}: {error}. {_ADVICE}", path=path
             ) from None
-        raise _undecodable_error(path, encoding, place) from None
+        raise _undecodable_error(path, encoding, undecodable) from None
+
+
+def split_lines(block: str) -> list[str]:
+    r"""Return the lines of a text with their line ends (`\n`, `\r\n` or `\r`)."""
+    lines = block.splitlines(keepends=True)
+    num_ends = _line_ends(block, after_return=False)
+    if len(lines) == num_ends + (not block.endswith(("\n", "\r")) and bool(block)):
+        return lines
+    return list(io.StringIO(block, newline=""))  # other characters count as line ends for `str`
+
+
+def read_lines(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+    """Yield the lines of a file with their line ends; errors as for `read_blocks`."""
+    for block in read_blocks(path, encoding, block_bytes=block_bytes):
+        yield from split_lines(block)
 
 
 def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
@@ -157,19 +229,40 @@ def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
 
 def _without_nul(line: str, number: int, source: str | Path) -> str:
     if "\0" in line:
-        raise DataError(
-            f"There is a NUL character at position {line.index(chr(0)) + 1} of the line: this is "
-            f"not plain text, or the encoding is another one. {_ADVICE}",
-            path=source,
-            line=number,
-        )
+        raise _nul_error(line, number, source)
     return line
+
+
+def _nul_error(line: str, number: int, source: str | Path) -> DataError:
+    return DataError(
+        f"There is a NUL character at position {line.index(chr(0)) + 1} of the line: this is "
+        f"not plain text, or the encoding is another one. {_ADVICE}",
+        path=source,
+        line=number,
+    )
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return handle.read(_HEAD_BYTES)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK_BYTES):
+        while chunk := handle.read(BLOCK_BYTES):
             yield chunk
+
+
+def _marked_encoding(head: bytes) -> Encoding | None:
+    for mark, name in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            label = "UTF-8" if name == "utf-8-sig" else name.upper()
+            return Encoding(name, f"Encoding: {label}, from the byte order mark.")
+    return None
+
+
+def _unmarked_utf16(name: str) -> Encoding:
+    return Encoding(name, f"Encoding: {name.upper()}, from the offsets of the zero bytes.")
 
 
 def _utf16_without_mark(head: bytes) -> str | None:
@@ -224,20 +317,23 @@ def _common_chinese() -> frozenset[str]:
     return frozenset("".join(cell.decode("gb2312", "ignore") for cell in cells))
 
 
-def _is_chinese(path: Path) -> bool:
-    """Whether the file is valid GB18030 and mostly common Chinese."""
-    decoder = codecs.getincrementaldecoder("gb18030")()
+def _legacy_encodings(path: Path) -> tuple[bool, bool]:
+    """Whether the file is valid GB18030 and mostly common Chinese; whether cp1252 defines its bytes."""
+    decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("gb18030")()
     counts: Counter[str] = Counter()
-    try:
-        for chunk in _chunks(path):
-            counts.update(decoder.decode(chunk))
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
+    is_western = True
+    for chunk in itertools.chain(_chunks(path), [b""]):
+        is_western = is_western and not any(byte in chunk for byte in _NOT_IN_CP1252)
+        if decoder is not None:
+            try:
+                counts.update(decoder.decode(chunk, final=not chunk))
+            except UnicodeDecodeError:
+                decoder = None
     beyond_ascii = {character: count for character, count in counts.items() if character > "\x7f"}
     common = _common_chinese()
     num_common = sum(count for character, count in beyond_ascii.items() if character in common)
     num_han = sum(
         count for character, count in beyond_ascii.items() if "\u4e00" <= character <= "\u9fff"
     )
-    return num_han >= 4 and num_common >= 0.8 * sum(beyond_ascii.values())
+    is_chinese = num_han >= 4 and num_common >= 0.8 * sum(beyond_ascii.values())
+    return decoder is not None and is_chinese, is_western

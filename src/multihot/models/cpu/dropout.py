@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multihot.models.cpu.self_test import Comparison, kernel_failure, replace_modules
+from multihot.models.cpu.self_test import KernelComparison, kernel_failure, replace_modules
 
 __all__ = [
     "FastDropout",
@@ -62,7 +62,7 @@ def dropout_failure(dtype: torch.dtype) -> str | None:
     return kernel_failure(lambda: _comparisons(dtype), dtype)
 
 
-def _comparisons(dtype: torch.dtype) -> Iterator[Comparison]:
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
     for probability in (0.1, 0.5):
         values = torch.randn(4096).add(3).to(dtype).requires_grad_()
         dropped = _masked(values, probability)

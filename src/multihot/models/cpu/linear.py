@@ -20,7 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multihot.models.cpu.self_test import FAILURES, Comparison, kernel_failure, replace_modules
+from multihot.models.cpu.self_test import (
+    FAILURES,
+    KernelComparison,
+    kernel_failure,
+    replace_modules,
+)
 
 __all__ = ["PreparedLinear", "linear_failure", "prepare_linears"]
 
@@ -43,7 +48,7 @@ def linear_failure(dtype: torch.dtype) -> str | None:
     return kernel_failure(lambda: _comparisons(dtype), dtype)
 
 
-def _comparisons(dtype: torch.dtype) -> Iterator[Comparison]:
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
     values = torch.randn(_FEWEST_ROWS, 64)
     with torch.no_grad():
         for bias in (True, False):

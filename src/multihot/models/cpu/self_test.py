@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FAILURES", "TOLERANCES", "Comparison", "kernel_failure", "replace_modules"]
+__all__ = ["FAILURES", "TOLERANCES", "KernelComparison", "kernel_failure", "replace_modules"]
 
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 """Largest difference from float32 results that passes, relative to their largest value."""
@@ -28,12 +28,12 @@ FAILURES = (
 )
 """What an operator raises that is missing, has another signature or is not built for this CPU."""
 
-Comparison = tuple[str, Tensor, Tensor]
+KernelComparison = tuple[str, Tensor, Tensor]
 """What is compared, the result of the fast kernel, and the expected one in float32."""
 
 
 def kernel_failure(
-    comparisons: Callable[[], Iterable[Comparison]], dtype: torch.dtype
+    comparisons: Callable[[], Iterable[KernelComparison]], dtype: torch.dtype
 ) -> str | None:
     """Run a self-test; return `None` when it passes, else one clause with the reason.
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multihot.models.cpu.dropout import fast_dropout, keep_mask
-from multihot.models.cpu.self_test import Comparison, kernel_failure
+from multihot.models.cpu.self_test import KernelComparison, kernel_failure
 from multihot.models.packed.layout import Group, Packing, lay_out
 
 __all__ = ["attention_failure", "packed_attention"]
@@ -183,7 +183,7 @@ def attention_failure(dtype: torch.dtype) -> str | None:
     return kernel_failure(lambda: _comparisons(dtype), dtype)
 
 
-def _comparisons(dtype: torch.dtype) -> Iterator[Comparison]:
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
     packing = lay_out(np.array([0, 3, 213, 423]), torch.device("cpu"))
     rows = [torch.randn(len(packing.slots), 2, 8).to(dtype) for _ in range(3)]
     factors = torch.randn(rows[0].shape)

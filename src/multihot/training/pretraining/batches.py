@@ -1,4 +1,4 @@
-"""What pretraining hands to the loop: its steps, its loss, and the names of its examples.
+"""What pretraining passes to the loop: its steps, its loss, and the names of its examples.
 
 Letters: `B` examples of a batch, `S` tokens of the longest, `T` tokens of all together, `M` masked
 tokens.
@@ -6,8 +6,11 @@ tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +29,16 @@ from multihot.training.loop import Step
 __all__ = [
     "BatchTensors",
     "ExampleSource",
-    "LossMeter",
+    "MlmNspLoss",
     "PretrainingBatch",
     "explain_batch",
     "masked_batch_tensors",
-    "mlm_nsp_loss",
+    "prefetched",
 ]
 
 _SHOWN_ROWS = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,11 @@ class ExampleSource:
         generator = named_generator(self.seed, "order", epoch)
         order = generator.permutation(len(pairs))
         if self.batch_tokens is None:
-            places = np.arange(self.batch_size, len(order), self.batch_size)
+            cuts = np.arange(self.batch_size, len(order), self.batch_size)
         else:
             ends = np.cumsum(pairs.lengths[order])
-            places = np.flatnonzero(np.diff((ends - 1) // self.batch_tokens)) + 1
-        return np.split(order, places)
+            cuts = np.flatnonzero(np.diff((ends - 1) // self.batch_tokens)) + 1
+        return np.split(order, cuts)
 
     def num_steps(self) -> int:
         """Return the steps of the first epoch; other epochs have about as many."""
@@ -176,9 +181,9 @@ def masked_batch_tensors(
     labels, is_random = moved(batch.masked_labels), moved(batch.is_random)
     if packed:
         ids, types = moved(batch.input_ids), moved(batch.token_type_ids)
-        places = moved(batch.masked_positions)
+        positions = moved(batch.masked_positions)
         layout: Tensor | Packing = lay_out(batch.cu_seq_lens, device)
-        return BatchTensors(ids, layout, types, places, labels, is_random)
+        return BatchTensors(ids, layout, types, positions, labels, is_random)
     starts, lengths = batch.cu_seq_lens[:-1], np.diff(batch.cu_seq_lens)
     longest = int(lengths.max())
     is_token = np.arange(longest) < lengths[:, None]
@@ -192,33 +197,20 @@ def masked_batch_tensors(
     return BatchTensors(moved(padded), mask, moved(sides), moved(slots), labels, is_random)
 
 
-class LossMeter:
-    """Sums up the two losses between two lines of the log."""
+class MlmNspLoss:
+    """The loss of a micro-batch, mean MLM plus mean NSP; keeps the mean of each for the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device, *, packed: bool, pad_id: int) -> None:
+        self._device = device
+        self._packed = packed
+        self._pad_id = pad_id
         self._sums: dict[str, tuple[Tensor, int]] = {}
 
-    def add(self, name: str, total: Tensor, weight: int) -> None:
-        """Add a summed loss; nothing is waited for."""
-        before, weight_before = self._sums.get(name, (torch.zeros_like(total), 0))
-        self._sums[name] = (before + total.detach(), weight_before + weight)
-
-    def take(self) -> dict[str, float]:
-        """Return the mean of each loss since the last call, and start anew."""
-        means = {
-            name: total.item() / max(1, weight) for name, (total, weight) in self._sums.items()
-        }
-        self._sums.clear()
-        return means
-
-
-def mlm_nsp_loss(
-    device: torch.device, *, packed: bool, pad_id: int, meter: LossMeter
-) -> Callable[[nn.Module, PretrainingBatch], tuple[Tensor, Tensor]]:
-    """Return the loss of a micro-batch on `device`: mean MLM plus mean NSP, as (share, weight)."""
-
-    def loss(network: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
-        on = masked_batch_tensors(batch.masked, device, packed=packed, pad_id=pad_id)
+    def __call__(self, network: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+        """Return the micro-batch's part of the loss of its step, as (sum, weight)."""
+        on = masked_batch_tensors(
+            batch.masked, self._device, packed=self._packed, pad_id=self._pad_id
+        )
         output = network(
             on.input_ids,
             on.layout,
@@ -227,14 +219,41 @@ def mlm_nsp_loss(
             masked_labels=on.masked_labels,
         )
         parts = pretraining_loss(output, on.masked_labels, on.is_random)
-        meter.add("mlm_loss", parts.mlm, parts.num_masked)
+        self._add("mlm_loss", parts.mlm, parts.num_masked)
         if parts.nsp is not None:
-            meter.add("nsp_loss", parts.nsp, parts.num_pairs)
+            self._add("nsp_loss", parts.nsp, parts.num_pairs)
         return step_loss(
             parts, masked_in_step=batch.masked_in_step, pairs_in_step=batch.pairs_in_step
         )
 
-    return loss
+    def take_means(self) -> dict[str, float]:
+        """Return the mean of each loss since the last call, and reset them."""
+        means = {
+            name: total.item() / max(1, weight) for name, (total, weight) in self._sums.items()
+        }
+        self._sums.clear()
+        return means
+
+    def _add(self, name: str, total: Tensor, weight: int) -> None:
+        """Add a summed loss, without a synchronisation of the device."""
+        before, weight_before = self._sums.get(name, (torch.zeros_like(total), 0))
+        self._sums[name] = (before + total.detach(), weight_before + weight)
+
+
+def prefetched(items: Iterator[T], ahead: int = 2) -> Iterator[T]:
+    """Yield the items in their order, with up to `ahead` of them made in advance.
+
+    What the iterator raises is raised here, when its turn comes.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[T | None]] = deque()
+        while True:
+            while len(waiting) <= ahead:
+                waiting.append(thread.submit(next, items, None))
+            item = waiting.popleft().result()
+            if item is None:
+                return
+            yield item
 
 
 def explain_batch(batch: PretrainingBatch) -> str:

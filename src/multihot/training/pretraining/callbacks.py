@@ -1,28 +1,26 @@
-"""What happens between the steps of pretraining: progress, time, evaluation, snapshots, checkpoints."""
+"""Callbacks of pretraining after each step: progress, time, evaluation, snapshots, checkpoints."""
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from multihot.core.progress import Listener
 from multihot.evaluation.bootstrap import Estimate
 from multihot.training.callbacks import ProgressReporter, interruption
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
 from multihot.training.loop import StepResult
-from multihot.training.pretraining.batches import LossMeter
+from multihot.training.metrics_log import MetricsLog, open_trackers
+from multihot.training.pretraining.prepared_run import PretrainingRun
 from multihot.training.pretraining.schedule import TimeBudget
 
 __all__ = ["HELD_OUT", "PretrainState", "PretrainingCallbacks", "snapshot_steps"]
 
 HELD_OUT = "held_out_"
-"""What the names of held-out figures begin with in the log."""
+"""Prefix of the hold-out metrics in the log."""
 
 
 @dataclass
@@ -49,83 +47,79 @@ def snapshot_steps(total_steps: int, number: int) -> list[int]:
 
 
 class PretrainingCallbacks:
-    """The callables that run after each step, and the state they keep."""
+    """What runs after each step of pretraining, and the state that it keeps.
+
+    `loss_means` returns the mean of each loss since its last call.
+    """
 
     def __init__(
         self,
-        checkpoints: Path,
-        network: nn.Module,
+        run: PretrainingRun,
         optimizer: torch.optim.Optimizer,
-        *,
-        evaluate: Callable[[], Mapping[str, Estimate]],
-        keep_snapshot: Callable[[PretrainState], None],
-        snapshots: int,
         budget: TimeBudget,
-        checkpoint_steps: int,
-        progress: ProgressReporter,
-        meter: LossMeter,
-        listener: Listener,
+        loss_means: Callable[[], Mapping[str, float]],
         state: PretrainState,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.checkpoints = checkpoints
-        self.network = network
+        root, schedule = run.directory.root, budget.schedule
+        self.run = run
         self.optimizer = optimizer
-        self.evaluate = evaluate
-        self.keep_snapshot = keep_snapshot
-        self.snapshot_steps = snapshot_steps(budget.schedule.total_steps, snapshots)
         self.budget = budget
-        self.checkpoint_steps = checkpoint_steps
-        self.progress = progress
-        self.meter = meter
-        self.listener = listener
+        self.loss_means = loss_means
         self.state = state
-        self.clock = clock
+        self.snapshot_steps = snapshot_steps(schedule.total_steps, run.options.snapshots)
+        trackers = open_trackers(run.options.trackers, root, root.parent.name)
+        # What was logged before the first checkpoint, step 0 included, is logged again.
+        last_step = state.step or -1
+        self.log = MetricsLog(run.directory.metrics, last_step=last_step, trackers=trackers)
+        epochs = max(1, math.ceil(schedule.total_steps / run.source.num_steps()))
+        self.progress = ProgressReporter(
+            schedule.last_step, epochs, self.log, run.listener, run.clock
+        )
         self.stop_signal: int | None = None
-        self._step_began = clock()
+        self._step_began = run.clock()
 
     def begin(self, metrics: Mapping[str, Estimate] | None) -> None:
-        """Log the figures of the network before its first step, `None` when a run is resumed."""
+        """Log the metrics of the network before its first step; `None` when a run is resumed."""
         if metrics is not None:
             self._log(metrics, epoch=1)
-            self.keep_snapshot(self.state)
-        self._step_began = self.clock()
+            self._save_snapshot()
+        self._step_began = self.run.clock()
 
-    def calls(self) -> list[Callable[[StepResult[Any]], bool | None]]:
-        """Return what the loop is to call after each step, in this order."""
+    def after_step(self) -> list[Callable[[StepResult[Any]], bool | None]]:
+        """Return the callables that the loop calls after each step, in order."""
         return [self.report_progress, self.evaluate_when_due, self.save_when_due]
 
     def report_progress(self, result: StepResult[Any]) -> None:
-        """Tell the listener and the log about a step, and whether time runs short."""
+        """Report a step to the listener and the log, and check the time budget."""
         state, step = self.state, result.step
         state.step = step.number
         if step.epoch != state.epoch:
             state.epoch, state.epoch_began = step.epoch, step.number - 1
         state.tokens += sum(batch.num_tokens for batch in step.micro_batches)
-        state.step_seconds += self.clock() - self._step_began
+        state.step_seconds += self.run.clock() - self._step_began
         self.budget.check(step.number)
         self.progress.throughput.total_steps = self.budget.schedule.last_step
-        self.progress.report(result, self.meter.take)
+        self.progress.report(result, self.loss_means)
         state.seconds = self.budget.seconds_used
 
     def evaluate_when_due(self, result: StepResult[Any]) -> None:
         """Evaluate every so many steps and at the end; keep a snapshot where one is due."""
         schedule, step = self.budget.schedule, self.state.step
         if step % schedule.evaluation_steps == 0 or step == schedule.last_step:
-            self._log(self.evaluate(), result.step.epoch)
+            self._log(self.run.evaluator(self.run.network), result.step.epoch)
         if step in self.snapshot_steps and step != schedule.last_step:
-            self.keep_snapshot(self.state)
+            self._save_snapshot()
 
     def save_when_due(self, result: StepResult[Any]) -> bool:
-        """Save every so many steps, at the end and when asked to stop; return True at the end."""
+        """Save every so many steps, at the end and when a stop was requested; return True at the end."""
         at_the_end = self.state.step >= self.budget.schedule.last_step
-        asked = self.stop_signal is not None
-        if at_the_end or asked or self.state.step % self.checkpoint_steps == 0:
+        stopping = self.stop_signal is not None
+        if at_the_end or stopping or self.state.step % self.run.options.checkpoint_steps == 0:
             self.state.seconds = self.budget.seconds_used
             self._save()
         if self.stop_signal is not None:
             raise interruption(self.stop_signal, self.state.step)
-        self._step_began = self.clock()
+        self._step_began = self.run.clock()
         return at_the_end
 
     def _log(self, metrics: Mapping[str, Estimate], epoch: int) -> None:
@@ -135,18 +129,21 @@ class PretrainingCallbacks:
             entry[f"{HELD_OUT}{name}"] = estimate.value
             entry[f"{HELD_OUT}{name}_low"] = estimate.low
             entry[f"{HELD_OUT}{name}_high"] = estimate.high
-        self.progress.log.write(entry)
-        words = [f"masked tokens right {_percent(metrics['mlm_top1'])}"]
-        words.append(f"loss {metrics['mlm_loss'].value:.3f}")
+        self.log.write(entry)
+        shown = [f"MLM top-1 {_percent(metrics['mlm_top1'])}"]
+        shown.append(f"loss {metrics['mlm_loss'].value:.3f}")
         if "nsp_accuracy" in metrics:
-            words.append(f"next sentences right {_percent(metrics['nsp_accuracy'])}")
-        self.listener.say(f"Held out, after step {self.state.step}: {', '.join(words)}.")
+            shown.append(f"NSP accuracy {_percent(metrics['nsp_accuracy'])}")
+        self.run.listener.say(f"Hold-out corpus, step {self.state.step}: {', '.join(shown)}.")
+
+    def _save_snapshot(self) -> None:
+        state = self.state
+        self.run.save_snapshot(step=state.step, tokens=state.tokens, seconds=state.seconds)
 
     def _save(self) -> None:
-        save_checkpoint(
-            self.checkpoints, self.state.step, self.network, self.optimizer, asdict(self.state)
-        )
-        keep_checkpoints(self.checkpoints)
+        root, state = self.run.directory.checkpoints, self.state
+        save_checkpoint(root, state.step, self.run.network, self.optimizer, asdict(state))
+        keep_checkpoints(root)
 
 
 def _percent(estimate: Estimate) -> str:

@@ -1,6 +1,6 @@
-"""What a model knows of held-out text, and what guessing without a network reaches on the same examples.
+"""Metrics on the hold-out corpus, and those of baselines without a network on the same examples.
 
-The examples are always the same, with the same masks.
+The examples and their masks are fixed.
 
 Letters: `N` examples, `M` masked tokens, `V` vocabulary, `U` units that are resampled.
 """
@@ -28,7 +28,7 @@ from multihot.data.corpus.pairs import Pairs
 from multihot.data.corpus.tokenize import CorpusTokens
 from multihot.errors import DataError
 from multihot.evaluation.bootstrap import Estimate, bootstrapped
-from multihot.models.devices import Precision
+from multihot.training.compute import Hardware
 from multihot.training.pretraining.batches import ExampleSource, masked_batch_tensors
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _ROWS_AT_ONCE = 64
-_ENOUGH_DOCUMENTS = 20  # to resample documents; with fewer the interval itself is chance
+_ENOUGH_DOCUMENTS = 20  # to resample documents; with fewer the interval itself is unreliable
 _COLUMNS = ("mlm_loss", "mlm_top1", "nsp_loss", "nsp_accuracy")
 
 Floats = npt.NDArray[np.float64]
@@ -54,13 +54,13 @@ class HoldoutExamples:
     Attributes
     ----------
     pairs
-        Pairs of the held-out part.
+        Pairs of the hold-out corpus.
     rows
-        *Shape:* (N,), int64. Those of the pairs that are used, in their order.
+        *Shape:* (N,), int64. Indices of the pairs that are used, in order.
     batches
         The examples with their masks.
     units
-        *Shape:* (N,), int64, from 0. What each example is resampled with: its document, or itself
+        *Shape:* (N,), int64, from 0. The resampling unit of each example: its document, or itself
         where there are fewer than 20 documents.
     num_documents
         Documents that the examples come from.
@@ -79,20 +79,17 @@ class HoldoutExamples:
 
 
 def draw_holdout(source: ExampleSource, num_rows: int) -> HoldoutExamples:
-    """Draw examples and masks of the held-out part from the seed.
+    """Draw examples and masks of the hold-out corpus from the seed.
 
-    Raises `DataError` when the part is too small for a single pair.
+    Raises `DataError` when it is too small for a single pair.
     """
     if source.corpus.num_tokens == 0:
-        raise DataError(
-            "The held-out part of the corpus is empty. Give more documents, or raise "
-            "held_out_fraction."
-        )
+        raise DataError("The hold-out corpus is empty. Add documents, or raise held_out_fraction.")
     pairs = source.pairs(1, "held-out pairs")
     generator = named_generator(source.seed, "held-out masks")
     rows = np.sort(generator.permutation(len(pairs))[:num_rows])
     if len(rows) == 0:
-        raise DataError("The held-out part of the corpus makes no example; give more documents.")
+        raise DataError("The hold-out corpus yields no example; add documents.")
     cuts = np.arange(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE)
     batches = [source.mask(pairs, part, generator) for part in np.split(rows, cuts)]
     units, num_documents = bootstrap_units(source.corpus, pairs, rows)
@@ -102,7 +99,7 @@ def draw_holdout(source: ExampleSource, num_rows: int) -> HoldoutExamples:
 def bootstrap_units(
     corpus: CorpusTokens, pairs: Pairs, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Return what each example is resampled with, numbered from 0, and how many documents there are.
+    """Return the resampling unit of each example, numbered from 0, and the number of documents.
 
     *Shape:* (N,), int64. Documents; the examples themselves where there are fewer than 20.
     """
@@ -112,33 +109,32 @@ def bootstrap_units(
     return (units if by_document else np.arange(len(rows))), len(names)
 
 
-def _documents(corpus: CorpusTokens, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the document that each token place lies in, as it was written."""
+def _documents(corpus: CorpusTokens, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the source document of each token position."""
     starts = np.asarray(corpus.sentence_offsets)[np.asarray(corpus.document_offsets)[:-1]]
     found: npt.NDArray[np.int64] = np.asarray(corpus.sources)[
-        np.searchsorted(starts, places, side="right") - 1
+        np.searchsorted(starts, positions, side="right") - 1
     ]
     return found
 
 
 @dataclass(frozen=True)
 class HoldoutEvaluator:
-    """Held-out examples and how to compute them."""
+    """Scores a network on the hold-out examples."""
 
     examples: HoldoutExamples
-    device: torch.device
-    precision: Precision
+    hardware: Hardware
     packed: bool
     pad_id: int
     seed: int
 
     def __call__(self, network: nn.Module) -> dict[str, Estimate]:
-        """Return loss, perplexity and accuracies of the network as it is, each with an interval."""
+        """Return loss, perplexity and accuracies of the network in its present state, each with an interval."""
         sums, weights = np.zeros((2, len(self.examples.rows), len(_COLUMNS)))
         was_training, start = network.training, 0
         network.eval()
         try:
-            with torch.inference_mode(), self.precision.autocast(self.device):
+            with torch.inference_mode(), self.hardware.autocast():
                 for batch in self.examples.batches:
                     rows = slice(start, start + len(batch.rows))
                     sums[rows], weights[rows] = self._score(network, batch)
@@ -148,8 +144,9 @@ class HoldoutEvaluator:
         return estimates(sums, weights, self.examples.units, self.seed)
 
     def _score(self, network: nn.Module, batch: MaskedBatch) -> tuple[Floats, Floats]:
-        """Return what each example adds to the columns, and how much it weighs. *Shape:* (B, 4)."""
-        on = masked_batch_tensors(batch, self.device, packed=self.packed, pad_id=self.pad_id)
+        """Return sums and weights of each example for the four metrics. *Shape:* (B, 4) each."""
+        device = self.hardware.device
+        on = masked_batch_tensors(batch, device, packed=self.packed, pad_id=self.pad_id)
         output = network(
             on.input_ids, on.layout, on.token_type_ids, masked_positions=on.masked_positions
         )
@@ -172,16 +169,16 @@ class HoldoutEvaluator:
 def estimates(
     sums: Floats, weights: Floats, units: npt.NDArray[np.int64], seed: int
 ) -> dict[str, Estimate]:
-    """Return every figure with its interval over units.
+    """Return every metric with its interval over units.
 
     Parameters
     ----------
     sums, weights
-        What each example adds to loss and hits of both tasks, and its counts. *Shape:* (N, 4).
+        Of each example: loss and hits of both tasks, and their counts. *Shape:* (N, 4).
     units
         *Shape:* (N,), int64, from 0.
     seed
-        Of the run; the resamples have a stream of their own.
+        Of the run; the resamples use a stream of their own.
     """
     generator = named_generator(seed, "held-out resamples")
     found = dict(zip(_COLUMNS, bootstrapped(sums, weights, units, generator), strict=True))
@@ -199,52 +196,51 @@ def _exponential(value: float | None) -> float | None:
 
 
 def measure_baselines(
-    held_out: HoldoutExamples, held_out_source: ExampleSource, source: ExampleSource
+    holdout: HoldoutExamples, holdout_source: ExampleSource, source: ExampleSource
 ) -> dict[str, Estimate]:
-    """Return the figures of guessing without a network, each with its interval.
+    """Return the metrics of baselines without a network, each with its interval.
 
     Parameters
     ----------
-    held_out
+    holdout
         The examples.
-    held_out_source, source
-        Where they come from, and the training part, which every baseline is fitted on.
+    holdout_source, source
+        Their source, and the training part, which every baseline is fitted on.
 
     Returns
     -------
     dict
         `unigram_loss` and `unigram_top1`; with sentence pairs `word_overlap_accuracy` on the same
-        examples, and `length_accuracy` on all pairs of the held-out part, of which it needs many to
-        show that lengths betray nothing.
+        examples, and `length_accuracy` on all pairs of the hold-out corpus: it needs many to show
+        that lengths carry no information.
     """
     names = ("unigram_loss", "unigram_top1")
-    found = dict(zip(names, _unigram(held_out, source), strict=True))
+    found = dict(zip(names, _unigram(holdout, source), strict=True))
     fitted = source.pairs(1)
-    if not source.next_sentence or not (_has_both(fitted) and _has_both(held_out.pairs)):
+    if not source.next_sentence or not (_has_both(fitted) and _has_both(holdout.pairs)):
         return found
-    pairs = held_out.pairs
-    right = overlap_baseline(source.corpus, fitted, held_out_source.corpus, pairs)
-    overlap = _share(right[held_out.rows], held_out.units, source.seed)
-    everyone = np.arange(len(pairs))
-    units = bootstrap_units(held_out_source.corpus, pairs, everyone)[0]
-    length = _share(length_baseline(fitted, pairs), units, source.seed)
+    pairs = holdout.pairs
+    right = overlap_baseline(source.corpus, fitted, holdout_source.corpus, pairs)
+    overlap = _accuracy(right[holdout.rows], holdout.units, source.seed)
+    units = bootstrap_units(holdout_source.corpus, pairs, np.arange(len(pairs)))[0]
+    length = _accuracy(length_baseline(fitted, pairs), units, source.seed)
     return {**found, "word_overlap_accuracy": overlap, "length_accuracy": length}
 
 
-def _unigram(held_out: HoldoutExamples, source: ExampleSource) -> list[Estimate]:
+def _unigram(holdout: HoldoutExamples, source: ExampleSource) -> list[Estimate]:
     unigram = unigram_baseline(source.corpus, source.vocabulary)
-    sums, weights = np.zeros((2, len(held_out.rows), 2))
+    sums, weights = np.zeros((2, len(holdout.rows), 2))
     start = 0
-    for batch in held_out.batches:
+    for batch in holdout.batches:
         owners = np.searchsorted(batch.cu_seq_lens, batch.masked_positions, side="right") - 1
         np.add.at(sums[:, 0], owners + start, -unigram.log_probabilities[batch.masked_labels])
         np.add.at(sums[:, 1], owners + start, unigram.correct(batch.masked_labels))
         np.add.at(weights, owners + start, 1)
         start += len(batch.rows)
-    return bootstrapped(sums, weights, held_out.units, _resamples(source.seed))
+    return bootstrapped(sums, weights, holdout.units, _resamples(source.seed))
 
 
-def _share(right: npt.NDArray[np.bool_], units: npt.NDArray[np.int64], seed: int) -> Estimate:
+def _accuracy(right: npt.NDArray[np.bool_], units: npt.NDArray[np.int64], seed: int) -> Estimate:
     hits: Floats = right[:, None].astype(np.float64)
     return bootstrapped(hits, np.ones_like(hits), units, _resamples(seed))[0]
 

@@ -1,4 +1,4 @@
-"""What pretraining starts from: a tokenizer and a new model, or an encoder with its own."""
+"""The initial model of pretraining: a new tokenizer and model, or an encoder with its own."""
 
 from __future__ import annotations
 
@@ -34,21 +34,20 @@ __all__ = [
     "peak_learning_rate",
 ]
 
-_POSITIONS = (
-    512  # of a new model, as in BERT; a shorter max_length leaves room for longer texts later
-)
+# Of a new model, as in BERT; more than max_length leaves room for longer texts later.
+_POSITIONS = 512
 
 
 @dataclass(frozen=True)
 class InitialTokenizer:
-    """A tokenizer, its configuration, and whether it was made for this run."""
+    """A tokenizer, its configuration, and whether it was trained for this run."""
 
     tokenizer: Tokenizer
     config: dict[str, Any]
     is_new: bool
 
     def keep(self, folder: Path) -> None:
-        """Write it for a resumed run to read; `tokenizer.json` last, which tells that it is there."""
+        """Write it for a resumed run; `tokenizer.json` last, whose presence means that it is complete."""
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "tokenizer_config.json", self.config)
@@ -64,7 +63,7 @@ class InitialNetwork:
     """Heads that an existing encoder came without: `masked-language-model`, `next-sentence`."""
 
     def old_parameters(self) -> list[nn.Parameter]:
-        """Return what a run leaves alone while it trains new heads only; empty when none is new."""
+        """Return the parameters that are frozen while only new heads train; empty when none is new."""
         model: Any = self.model
         if not self.new_heads:
             return []
@@ -72,11 +71,11 @@ class InitialNetwork:
         return [
             parameter
             for name, parameter in model.named_parameters()
-            if _home(name, in_encoder=id(parameter) in encoder) not in self.new_heads
+            if _part_of(name, in_encoder=id(parameter) in encoder) not in self.new_heads
         ]
 
 
-def _home(name: str, *, in_encoder: bool) -> str:
+def _part_of(name: str, *, in_encoder: bool) -> str:
     """Return the head that a parameter belongs to; the pooler serves the next-sentence head."""
     if "seq_relationship" in name or "pooler" in name:
         return "next-sentence"
@@ -84,17 +83,17 @@ def _home(name: str, *, in_encoder: bool) -> str:
 
 
 def check_initial_options(options: PretrainOptions) -> None:
-    """Raise what is wrong with the start before the long work begins.
+    """Check the options of the initial model before the long work begins.
 
-    `OptionError` for what does not go together, `EncoderError` for an encoder that cannot be used.
+    Raises `OptionError` for options that exclude each other, `EncoderError` for an unusable encoder.
     """
     if options.encoder is None:
         shape_of(options.encoder_size)
         return
     if options.tokenizer is not None:
         raise OptionError(
-            f"The encoder {options.encoder} has a tokenizer of its own; leave out tokenizer, or leave "
-            "out encoder to make a new one of encoder_size."
+            f"The encoder {options.encoder} has its own tokenizer; leave out tokenizer, or leave out "
+            "encoder to create a new one of encoder_size."
         )
     require_heads(locate_encoder(options.encoder).folder)
 
@@ -102,7 +101,7 @@ def check_initial_options(options: PretrainOptions) -> None:
 def initial_tokenizer(
     options: PretrainOptions, corpus: Corpus, kept: Path, listener: Listener
 ) -> InitialTokenizer:
-    """Return the encoder's tokenizer, the one asked for, that in `kept`, or train one."""
+    """Return the encoder's tokenizer, the requested one, that in `kept`, or train one."""
     if options.encoder is not None:
         folder = locate_encoder(options.encoder).folder
         return InitialTokenizer(*load_encoder_tokenizer(folder), is_new=False)
@@ -122,7 +121,7 @@ def initial_tokenizer(
     )
     listener.say(
         f"Tokenizer of {coverage.vocabulary_size} entries: {coverage.pieces_per_word:.2f} pieces per "
-        f"word and {coverage.unknown_rate:.3%} unknown words in held-out text."
+        f"word and {coverage.unknown_rate:.3%} unknown words on the hold-out corpus."
     )
     with tempfile.TemporaryDirectory() as scratch:
         save_tokenizer(trained, Path(scratch), lowercase=options.lowercase)
@@ -130,7 +129,7 @@ def initial_tokenizer(
 
 
 def initial_network(
-    options: PretrainOptions, start: InitialTokenizer, listener: Listener
+    options: PretrainOptions, tokenizer: InitialTokenizer, listener: Listener
 ) -> InitialNetwork:
     """Return the model before its first step.
 
@@ -138,21 +137,21 @@ def initial_network(
     """
     seed = named_seed(options.seed, "weights")
     if options.encoder is not None:
-        found = load_pretraining_model(
+        loaded = load_pretraining_model(
             options.encoder, seed=seed, next_sentence=options.next_sentence
         )
-        for note in found.notes:
+        for note in loaded.notes:
             listener.say(note)
-        model, new_heads = found.model, found.new_heads
+        model, new_heads = loaded.model, loaded.new_heads
     else:
         new_heads = frozenset()  # everything is new
         model = new_pretraining_model(
             options.encoder_size,
-            start.tokenizer.get_vocab_size(with_added_tokens=True),
+            tokenizer.tokenizer.get_vocab_size(with_added_tokens=True),
             seed=seed,
             max_positions=max(_POSITIONS, options.max_length),
             next_sentence=options.next_sentence is not False,
-            pad_id=start.tokenizer.token_to_id("[PAD]") or 0,
+            pad_id=tokenizer.tokenizer.token_to_id("[PAD]") or 0,
         )
     limit = length_limit(model.config, {})
     if limit is not None and options.max_length > limit:
@@ -163,12 +162,12 @@ def initial_network(
 
 
 def peak_learning_rate(options: PretrainOptions, model: nn.Module, listener: Listener) -> float:
-    """Return the rate asked for, or the default for the model's width."""
+    """Return the requested rate, or the default for the model's width."""
     if options.learning_rate is not None:
         return options.learning_rate
     config: Any = model.config
     if options.encoder is not None:
-        rate, reason = 1e-4, "going on from an encoder"
+        rate, reason = 1e-4, "continuing from an encoder"
     else:
         width = int(config.hidden_size)
         rate = 1e-3 if width <= 256 else 5e-4 if width <= 512 else 2e-4

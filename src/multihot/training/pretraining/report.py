@@ -1,4 +1,4 @@
-"""What a pretraining run has to show: held-out figures beside baselines, speed, and the curve."""
+"""The report of a pretraining run: hold-out metrics beside baselines, speed, and the curve."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _NAMES = {
 _BASELINES = {
     "unigram_loss": "unigram, loss",
     "unigram_top1": "unigram, top-1 accuracy",
-    "word_overlap_accuracy": "word overlap of the two sides, NSP accuracy",
-    "length_accuracy": "lengths of the two sides, NSP accuracy",
+    "word_overlap_accuracy": "word overlap of the two segments, NSP accuracy",
+    "length_accuracy": "lengths of the two segments, NSP accuracy",
 }
 
 
@@ -51,14 +51,14 @@ class PretrainReport:
     seconds: float
     """Of training with evaluations and checkpoints."""
     tokens_per_second: float
-    """Of the steps alone."""
+    """Of the steps alone, without evaluations and checkpoints."""
     roof_share: float | None
-    """Time that the matrix products of a step take by themselves, as a share of the step's."""
+    """Matmul utilisation: the time of a step's matrix products alone as a fraction of the step's."""
     parameters: int
     held_out_examples: int
     held_out_documents: int
     interval_over: str
-    """`documents` or `examples`: what was resampled."""
+    """`documents` or `examples`: the resampling unit."""
     metrics: Mapping[str, Estimate]
     baselines: Mapping[str, Estimate]
     curve: Sequence[Mapping[str, Any]]
@@ -70,7 +70,7 @@ class PretrainReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{'held out':<46}{'value':>9}   95 % interval"]
+        lines = [f"{'hold-out corpus':<46}{'value':>9}   95 % interval"]
         lines += [_line(name, _NAMES.get(key, key)) for key, name in _named(self.metrics)]
         if self.baselines:
             lines += ["", "baselines on the same examples"]
@@ -79,28 +79,25 @@ class PretrainReport:
         return "\n".join(lines)
 
     def remarks(self) -> list[str]:
-        """Return what a reader must know beside the figures, in sentences."""
+        """Return the context of the metrics and their comparison with the baselines, as sentences."""
         speed = f"{self.tokens_per_second:,.0f} tokens/s"
         if self.roof_share is not None:
-            speed += f", {100 * self.roof_share:.0f} % of what the matrix products alone allow"
+            speed += f", {100 * self.roof_share:.0f} % matmul utilisation"
         found = [
             f"{self.parameters / 1e6:.1f} million parameters, {self.steps} steps, "
             f"{self.tokens / 1e6:.2f} million tokens, {self.seconds / 60:.1f} minutes; {speed}.",
-            f"{self.held_out_examples} held-out examples of {self.held_out_documents} documents; "
+            f"{self.held_out_examples} hold-out examples of {self.held_out_documents} documents; "
             f"intervals over {self.interval_over}.",
         ]
         top, unigram = self.metrics.get("mlm_top1"), self.baselines.get("unigram_top1")
         if top and unigram and top.value is not None and unigram.value:
-            times = top.value / unigram.value
-            found.append(f"Masked tokens are guessed {times:.1f} times as often as by the unigram.")
+            ratio = top.value / unigram.value
+            found.append(f"MLM top-1 is {ratio:.1f}x the unigram baseline.")
         accuracy = self.metrics.get("nsp_accuracy")
         overlap = self.baselines.get("word_overlap_accuracy")
         if accuracy and overlap and accuracy.value is not None and overlap.value is not None:
-            below = accuracy.value < overlap.value
-            found.append(
-                "Next sentences are told "
-                f"{'worse' if below else 'better'} than by counting shared words."
-            )
+            side = "below" if accuracy.value < overlap.value else "above"
+            found.append(f"NSP accuracy is {side} the word-overlap baseline.")
         return [*found, *self.notes]
 
 
@@ -123,7 +120,7 @@ def is_pretrained(folder: Path) -> bool:
 
 
 def write_report(folder: Path, report: PretrainReport) -> None:
-    """Write the report, and so finish the folder."""
+    """Write the report, which marks the run as finished."""
     write_json(folder / REPORT_FILE, report.to_json())
 
 
@@ -146,7 +143,7 @@ def read_curve(log: Path) -> list[dict[str, Any]]:
 
 
 def last_metrics(curve: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """Return the figures of the last evaluation."""
+    """Return the metrics of the last evaluation."""
     last = curve[-1]
     names = [key.removeprefix("held_out_") for key in last if f"{key}_low" in last]
     return {
@@ -163,20 +160,20 @@ def draw_curve(report: PretrainReport, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("matplotlib", "plots", "The picture of the curve") from None
+        raise MissingExtraError("matplotlib", "plots", "The plot of the curve") from None
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss_axes, share_axes = figure.subplots(1, 2)
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
     _draw(loss_axes, report, "mlm_loss", "MLM", "C0")
     _level(loss_axes, report.baselines.get("unigram_loss"), "unigram", "C0")
-    _draw(share_axes, report, "mlm_top1", "MLM top-1", "C0")
-    _level(share_axes, report.baselines.get("unigram_top1"), "unigram", "C0")
+    _draw(accuracy_axes, report, "mlm_top1", "MLM top-1", "C0")
+    _level(accuracy_axes, report.baselines.get("unigram_top1"), "unigram", "C0")
     if "nsp_accuracy" in report.metrics:
-        _draw(share_axes, report, "nsp_accuracy", "NSP", "C1")
+        _draw(accuracy_axes, report, "nsp_accuracy", "NSP", "C1")
         overlap = report.baselines.get("word_overlap_accuracy")
-        _level(share_axes, overlap, "word overlap", "C1")
-    loss_axes.set_ylabel("held-out loss, nats per masked token")
-    share_axes.set_ylabel("held-out accuracy")
-    for axes in (loss_axes, share_axes):
+        _level(accuracy_axes, overlap, "word overlap", "C1")
+    loss_axes.set_ylabel("hold-out loss, nats per masked token")
+    accuracy_axes.set_ylabel("hold-out accuracy")
+    for axes in (loss_axes, accuracy_axes):
         axes.set_xlabel("million tokens")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
@@ -187,8 +184,8 @@ def draw_curve(report: PretrainReport, path: Path) -> None:
 
 def _draw(axes: Any, report: PretrainReport, name: str, label: str, color: str) -> None:
     points = [entry for entry in report.curve if entry.get(f"held_out_{name}") is not None]
-    places = [entry["tokens"] / 1e6 for entry in points]
-    axes.plot(places, [e[f"held_out_{name}"] for e in points], label=label, color=color, marker=".")
+    tokens = [entry["tokens"] / 1e6 for entry in points]
+    axes.plot(tokens, [e[f"held_out_{name}"] for e in points], label=label, color=color, marker=".")
     bounded = [e for e in points if e.get(f"held_out_{name}_low") is not None]
     axes.fill_between(
         [entry["tokens"] / 1e6 for entry in bounded],

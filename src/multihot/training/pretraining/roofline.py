@@ -1,4 +1,4 @@
-"""The same-shape GEMM roof: how long a step's matrix products take when nothing else is done.
+"""The roofline of a training step: the time of its matrix products (GEMMs of the same shapes) alone.
 
 Every linear layer counts once forward (X Wt) and twice backward (dY W and dYt X), at the row counts
 of a real batch. The products inside attention are left out; they are a few percent for short texts.
@@ -46,9 +46,9 @@ def gemm_seconds(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the seconds that the products of one training step take: the best of twenty runs.
+    """Return the seconds of the matrix products of one training step: the best of twenty runs.
 
-    The fastest, because a roof is what the machine can do: other work on it only slows it down.
+    The fastest, since other load on the machine can only slow it down.
     """
     generator = torch.Generator().manual_seed(0)
 

@@ -1,9 +1,9 @@
-"""The learning rate of a run whose length was fixed by its first steps, and may be cut short.
+"""The time-budgeted schedule: a learning rate whose run length is calibrated once and may be shortened.
 
-Everything that depends on a clock is a decision: taken once, written to the run folder before it
-counts, and read from there ever after. The rate is then a pure function of the step, so a resumed
-run takes the rates of the run that was interrupted. How long a step takes on this machine is
-measured on the first steps, which are then taken back.
+Everything that depends on a clock is a decision: taken once, written to the run directory before it
+takes effect, and read from there afterwards. The rate is then a pure function of the step, so a
+resumed run has the rates of the interrupted one. The step-time calibration runs the first steps with
+a learning rate of 0 and measures them.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ __all__ = [
     "Decay",
     "Schedule",
     "TimeBudget",
+    "measure_step_seconds",
     "plan_steps",
     "read_schedule",
-    "seconds_per_step",
     "write_schedule",
 ]
 
 _HEAD_WARMUP = 0.1  # of the head steps
 _CHECK_EVERY_STEPS = 10
-_FIRST_CHECK = 20  # steps of this process; the pace of fewer is chance
-_TOLERANCE = 1.03  # overdrawing the time that is left by less is made good later, or not at all
-_SHORTEST_DECAY = 0.02  # of the steps so far; a rate that drops at once leaves a worse model
+_FIRST_CHECK = 20  # steps of this process; the mean time of fewer is too noisy
+_TOLERANCE = 1.03  # a smaller overrun of the remaining time is left to a later check
+_SHORTEST_DECAY = 0.02  # of the steps so far; an abrupt drop of the rate leaves a worse model
 
 
 @dataclass(frozen=True)
 class Decay:
-    """A decision that time runs short: from `from_step` on, the rate falls to 0 after `last_step`."""
+    """A decision to end early: from `from_step` on, the rate falls to 0 after `last_step`."""
 
     from_step: int
     last_step: int
@@ -68,11 +68,11 @@ class Schedule:
         return self.decays[-1].last_step if self.decays else self.total_steps
 
     def rate(self, step: int) -> float:
-        """Return the share of the peak learning rate at a 1-based step.
+        """Return the factor on the peak learning rate at a 1-based step.
 
-        Linear warm-up and decay (Devlin et al. 2018, A.2), for the head steps and anew for the
-        others. Every `Decay` takes the steps that were left more quickly: a warm-up is finished, and
-        the rate falls faster. Head steps stay as they are.
+        Linear warm-up and decay (Devlin et al. 2018, A.2), once for the head steps and once for the
+        others. Every `Decay` compresses the remaining schedule into fewer steps: a warm-up is still
+        completed, and the rate falls faster. Head steps are never compressed.
         """
         heads, at = self.head_steps, float(step)
         planned = [self.total_steps, *(decay.last_step for decay in self.decays)]
@@ -102,8 +102,8 @@ def plan_steps(
 ) -> Schedule:
     """Return the schedule, without a warm-up, that fills a time budget at a measured pace.
 
-    The evaluation at the end is paid for; those on the way take a tenth of the time at most unless
-    their distance is given.
+    The final evaluation is accounted for; the others take at most a tenth of the time unless
+    `evaluation_steps` is given.
     """
     left = max(0.0, seconds - seconds_per_evaluation)
     if evaluation_steps is None:
@@ -139,7 +139,7 @@ def read_schedule(path: Path) -> Schedule | None:
 
 
 class TimeBudget:
-    """Looks at the clock now and then, and ends the run early when the time would not last."""
+    """Checks the clock every few steps, and shortens the schedule when the time would not suffice."""
 
     def __init__(
         self,
@@ -169,12 +169,12 @@ class TimeBudget:
         return self._before + self._clock() - self._started
 
     def check(self, step: int) -> None:
-        """Decide after a step whether the learning rate must fall faster, and write that down."""
+        """Decide after a step whether the schedule must be shortened, and write that down."""
         self._steps += 1
         if self._seconds is None or self._steps % _CHECK_EVERY_STEPS:
             return
         self._marks.append(self._clock())
-        # A decision that lies ahead comes from the run before and is waited for.
+        # A decision about a later step was made before an interruption and takes effect first.
         waiting = any(decay.from_step >= step for decay in self.schedule.decays)
         steps_left = self.schedule.last_step - step
         if waiting or steps_left <= 0 or self._steps < _FIRST_CHECK:
@@ -190,9 +190,9 @@ class TimeBudget:
         write_schedule(self._path, schedule)
         self.schedule = schedule
         self._listener.say(
-            f"Time runs short: {steps_left} steps are left and {max(0.0, left) / 60:.1f} minutes, "
-            f"which last for {affordable}. The learning rate falls faster and the run ends after "
-            f"step {schedule.last_step}."
+            f"The time budget is too short: {steps_left} steps remain, and the "
+            f"{max(0.0, left) / 60:.1f} minutes left are enough for {affordable}. The learning rate "
+            f"decays faster and the run ends after step {schedule.last_step}."
         )
 
     def _pace(self) -> float:
@@ -206,7 +206,7 @@ _WARM_UP_STEPS = 2
 _FEWEST_STEPS = 8
 
 
-def seconds_per_step(
+def measure_step_seconds(
     network: nn.Module,
     steps: Iterable[loop.Step[Any]],
     loss: Callable[[nn.Module, Any], tuple[Tensor, Tensor]],
@@ -215,10 +215,10 @@ def seconds_per_step(
     at_most: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> float:
-    """Return the mean seconds of a training step, over at least eight steps.
+    """Return the mean seconds of a training step, over at least eight steps (step-time calibration).
 
-    The steps are real but for their learning rate, which is 0, and their optimiser, which is thrown
-    away: the network is as it was.
+    The steps are those of training with a learning rate of 0 and an optimiser of their own: the
+    network is unchanged.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def seconds_per_step(
         seed_of=lambda step: 0,
         autocast=autocast,
         max_gradient_norm=0.0,
-        explain=lambda batch: "of the trial at the start",
+        explain=lambda batch: "of the step-time calibration",
         after_step=[enough],
     )
     network.zero_grad(set_to_none=True)

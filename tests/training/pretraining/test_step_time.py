@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 
 from multihot.training.loop import Step
-from multihot.training.pretraining.schedule import seconds_per_step
+from multihot.training.pretraining.schedule import measure_step_seconds
 from training.toys import Rows, copied, same, toy_loss, toy_network, toy_rows
 
 
@@ -22,7 +22,7 @@ def test_the_first_steps_are_timed_and_taken_back() -> None:
             taken.append(number)
             yield Step(number, 1, False, [toy_rows()])
 
-    found = seconds_per_step(
+    found = measure_step_seconds(
         network,
         steps(),
         toy_loss,
@@ -40,7 +40,7 @@ def test_the_first_steps_are_timed_and_taken_back() -> None:
 def test_at_least_eight_steps_are_timed() -> None:
     ticks = itertools.count()
     steps = (Step(number, 1, False, [toy_rows()]) for number in itertools.count(1))
-    found = seconds_per_step(
+    found = measure_step_seconds(
         toy_network(),
         steps,
         toy_loss,

@@ -1,0 +1,207 @@
+"""Open a file of texts and labels: check all of its cells in one pass over its bytes.
+
+Letters: `N` texts, `L` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from multihot.core.labels import LabelSpace
+from multihot.core.options import DataOptions
+from multihot.data.columns.label_plan import LabelPlan, LabelScan
+from multihot.data.columns.named_labels import MAX_DISTINCT_BYTES
+from multihot.data.columns.row_counts import RowCounts
+from multihot.data.columns.text_and_id import (
+    column_notes,
+    extra_columns,
+    find_id_column,
+    find_text_column,
+    group_cells,
+    text_cells,
+    weight_cells,
+)
+from multihot.data.examples import Examples
+from multihot.data.readers.open_table import open_table
+from multihot.data.readers.table import BATCH_ROWS, Batch, Table, as_text, regrouped
+from multihot.data.readers.text_encoding import BLOCK_BYTES
+from multihot.errors import DataError, UserError
+
+__all__ = ["CheckedFile", "ReadLimits", "open_checked"]
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """How much of a file is held in memory while it is read.
+
+    Attributes
+    ----------
+    batch_rows, block_bytes
+        How many rows and bytes are read at once.
+    distinct_bytes
+        How much of the distinct cells of a column of label names is held.
+    """
+
+    batch_rows: int = BATCH_ROWS
+    block_bytes: int = BLOCK_BYTES
+    distinct_bytes: int = MAX_DISTINCT_BYTES
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file whose cells have all been checked; `text` and what follows are indices of columns."""
+
+    source: str
+    data: DataOptions
+    columns: tuple[str, ...]
+    again: Callable[[], Iterator[Batch]]
+    is_held: bool
+    plan: LabelPlan | None
+    counts: RowCounts
+    found: tuple[str, ...]
+    text: int
+    row_id: int | None
+    weight: int | None
+    group: int | None
+
+    @property
+    def num_rows(self) -> int:
+        """N, as of the check."""
+        return self.counts.rows
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was detected, and what was counted."""
+        return *self.found, *self.counts.notes()
+
+    def chunks(self, chunk_rows: int) -> Iterator[Examples]:
+        """Yield all rows in order, `chunk_rows` at a time; each call reads them again."""
+        num_before = 0
+        for batch in regrouped(self.again(), chunk_rows):
+            yield self.examples(batch, num_before)
+            num_before += len(batch)
+
+    def examples(self, batch: Batch, num_before: int) -> Examples:
+        """Return rows as examples; `num_before` rows come before them."""
+        lines, cells = list(batch.lines), batch.cells
+        data = self.data if self.plan is None else self.plan.data
+        numbers = range(num_before + 1, num_before + len(lines) + 1)
+        return Examples(
+            texts=text_cells(cells[self.text], lines, self.source, self.columns[self.text]),
+            labels=None if self.plan is None else self.plan.matrix(batch),
+            ids=list(map(str, numbers))
+            if self.row_id is None
+            else list(map(as_text, cells[self.row_id])),
+            source=self.source,
+            data=data,
+            notes=(),
+            lines=lines,
+            weights=None
+            if self.weight is None
+            else weight_cells(cells[self.weight], lines, self.source, self.columns[self.weight]),
+            groups=None if self.group is None else group_cells(cells[self.group]),
+        )
+
+
+def open_checked(
+    path: str | Path,
+    data: DataOptions,
+    space: LabelSpace | None,
+    *,
+    labels: Literal["required", "ignore"],
+    holds_rows: bool,
+    limits: ReadLimits,
+) -> CheckedFile:
+    """Read and check a file once.
+
+    Encoding and columns are taken from its beginning. Before anything is refused, they are made
+    certain, and the file is read again.
+    """
+
+    def attempt(*, is_provisional: bool) -> CheckedFile:
+        table = open_table(
+            path,
+            data,
+            is_provisional=is_provisional,
+            batch_rows=limits.batch_rows,
+            block_bytes=limits.block_bytes,
+        )
+        return _checked(
+            table,
+            str(path),
+            data,
+            space,
+            labels=labels,
+            holds_rows=holds_rows,
+            distinct_bytes=limits.distinct_bytes,
+        )
+
+    if data.format != "dataset":
+        try:
+            return attempt(is_provisional=True)
+        except UserError:
+            pass
+    return attempt(is_provisional=False)
+
+
+def _checked(
+    table: Table,
+    source: str,
+    data: DataOptions,
+    space: LabelSpace | None,
+    *,
+    labels: Literal["required", "ignore"],
+    holds_rows: bool,
+    distinct_bytes: int,
+) -> CheckedFile:
+    columns = table.columns
+    text = find_text_column(columns, data, source)
+    row_id = find_id_column(columns, data, source, text)
+    weight, group = extra_columns(columns, data, source)
+    resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
+    counts = RowCounts()
+    failure: UserError | None = None  # about labels or weights, which are judged last
+    scan = None
+    if labels == "required":
+        try:
+            scan = LabelScan(columns, resolved, space, source, max_bytes=distinct_bytes)
+        except UserError as error:
+            failure = error
+    is_held = holds_rows or table.again is None
+    held: list[Batch] = []
+    for batch in table.batches:
+        texts = batch.cells[columns.index(text)]
+        counts.add_texts(text_cells(texts, batch.lines, source, text))
+        if scan is not None:
+            scan.update(batch, counts)
+        if weight is not None and failure is None:
+            try:
+                cells = batch.cells[weight]
+                counts.add_weights(weight_cells(cells, batch.lines, source, columns[weight]))
+            except DataError as error:
+                failure = error
+        if is_held:
+            held.append(batch)
+    if not counts.rows:
+        raise DataError("There is a header, but not a single row.", path=source)
+    again = table.again if table.again is not None and not is_held else held.__iter__
+    plan = None if scan is None else scan.plan(counts, again)
+    if failure is not None:
+        raise failure
+    notes = [*table.notes, *column_notes(text, row_id, data), *(() if plan is None else plan.notes)]
+    return CheckedFile(
+        source,
+        resolved,
+        columns,
+        again,
+        is_held,
+        plan,
+        counts,
+        tuple(notes),
+        columns.index(text),
+        None if row_id is None else columns.index(row_id),
+        weight,
+        group,
+    )
