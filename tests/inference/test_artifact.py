@@ -21,7 +21,13 @@ from multihot.core.options import DataOptions
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import ArtifactError, StorageError
-from multihot.inference.artifact import Artifact, is_artifact, load_artifact, save_artifact
+from multihot.inference.artifact import (
+    Artifact,
+    is_artifact,
+    load_artifact,
+    read_artifact,
+    save_artifact,
+)
 
 
 def content_of(folder: Path) -> dict[str, Any]:
@@ -193,6 +199,13 @@ def test_a_file_that_was_changed_is_found(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(ArtifactError, match=f"{name}.*SHA-256 [0-9a-f]"):
         load_artifact(tmp_path)
+
+
+def test_the_description_alone_can_be_read_before_the_files_are_verified(tmp_path: Path) -> None:
+    saved = save(tmp_path)
+    (tmp_path / "encoder" / "weights").unlink()
+
+    assert read_artifact(tmp_path) == saved
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:

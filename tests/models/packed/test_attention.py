@@ -128,6 +128,11 @@ def test_large_groups_are_multiplied_in_the_precision_they_come_in() -> None:
 def test_flash_attention_is_given_what_its_signature_asks_for(
     window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Check what is handed to torch where no GPU is at hand: types, lengths, window and scale.
+
+    The stand-in has the signature of torch's function and computes the formula; whether torch's own
+    agrees is the test below, on a GPU.
+    """
     from torch.nn.attention import varlen
 
     def varlen_attn(
