@@ -37,9 +37,10 @@ from multihot.data.array_store import cache_folder
 from multihot.data.corpus.documents import read_corpus
 from multihot.data.corpus.masking import mask_vocabulary
 from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
-from multihot.models.cpu.dropout import set_dropout, use_cheap_dropout
+from multihot.models.cpu.dropout import set_dropout
 from multihot.models.devices import Precision, choose_device, choose_precision
 from multihot.models.encoder import load_encoder_tokenizer
+from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.checkpoint import new_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training import loop
@@ -167,7 +168,7 @@ def _ours(
 ) -> Contender:
     network = PretrainingNetwork(model)
     set_dropout(network, given.dropout)
-    use_cheap_dropout(network)
+    optimize_for_training(network, device)
     reason = enable_packed_pretraining(network)
     if reason is not None:
         raise SystemExit(f"Packed execution is refused: {reason}")

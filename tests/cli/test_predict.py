@@ -180,16 +180,16 @@ def test_how_the_input_is_read_can_be_changed(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["MODEL"], "Nothing to label: give texts, or --input FILE (or - for standard input)"),
-        (["no", "text"], "no: there is no such folder; expected a model folder"),
-        (["MODEL", "text", "--threshold", "2"], "'threshold' is 2.0; expected a number between"),
-        (["MODEL", "text", "--device", "gpu"], "device='gpu' is not a device"),
+        (["MODEL"], "Nothing to label"),
+        (["no", "text"], "no such folder"),
+        (["MODEL", "text", "--threshold", "2"], "'threshold' is 2.0"),
+        (["MODEL", "text", "--device", "gpu"], "device='gpu'"),
         (["MODEL", "--input", "no.csv"], "no.csv: There is no such file"),
         (["MODEL", "--input", "IN", "text"], "with --input, 'text' is a text"),
         (["MODEL", "--input", "IN", "data.text_column=x"], "There is no column 'x'"),
         (
             ["MODEL", "data.text_column=x"],
-            "says how a file is read, and there is none: add --input",
+            "data.text_column=x' is an option for reading a file",
         ),
         (["MODEL", "text", "data.text_column=x"], "as a text, send it as a line of standard input"),
         (["MODEL", "--input", "IN", "data.x"], "with --input, 'data.x' is a text"),
@@ -223,8 +223,8 @@ def test_a_wrong_command_is_explained(
     ("words", "message"),
     [
         (["--output", "out.txt"], "end it with .csv, .tsv (tab-separated), .jsonl or .ndjson"),
-        (["--output", "out"], "--output out does not say what to write"),
-        (["--output", "out.jsonl.gz"], "does not say what to write"),
+        (["--output", "out"], "--output out has no known ending"),
+        (["--output", "out.jsonl.gz"], "has no known ending"),
         (["--output", "out.csv", "--json"], "--output out.csv is a table: end it with .jsonl"),
         (["--output", "out.TSV", "--json"], "--output out.TSV is a table"),
     ],

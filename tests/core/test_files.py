@@ -175,6 +175,17 @@ def test_a_stored_value_of_the_right_type_is_returned(value: object, kind: objec
     assert files.required_value({"key": value}, "key", kind) == value
 
 
+def test_a_table_of_types_reads_all_of_its_keys_and_no_others() -> None:
+    content = {"rows": 3, "source": "a.csv", "other": None}
+
+    assert files.required_values(content, {"rows": int, "source": str}) == {
+        "rows": 3,
+        "source": "a.csv",
+    }
+    with pytest.raises(ArtifactError, match="'source'"):
+        files.required_values(content, {"rows": int, "source": int})
+
+
 def test_files_get_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
 

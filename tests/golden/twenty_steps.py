@@ -25,8 +25,7 @@ from multihot.core.objective_options import ObjectiveOptions
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
-from multihot.inference.torch_backend import pad_id
-from multihot.models.encoder import load_encoder_tokenizer
+from multihot.models.encoder import load_encoder_tokenizer, pad_id
 from multihot.models.network import build_network
 from multihot.training import loop
 from multihot.training.batches import classification_loss, steps_after

@@ -21,7 +21,13 @@ from multihot.core.options import DataOptions
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import ArtifactError, StorageError
-from multihot.inference.artifact import Artifact, is_artifact, load_artifact, save_artifact
+from multihot.inference.artifact import (
+    Artifact,
+    is_artifact,
+    load_artifact,
+    read_artifact,
+    save_artifact,
+)
 
 
 def content_of(folder: Path) -> dict[str, Any]:
@@ -156,18 +162,16 @@ def test_the_schema_and_the_reader_agree_on_what_is_required(
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"no: there is no such folder; expected a model"):
+    with pytest.raises(ArtifactError, match="no such folder"):
         load_artifact(tmp_path / "no")
     assert not is_artifact(tmp_path / "no")
 
 
 def test_an_unfinished_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(
-        ArtifactError, match=r"has no thresholds.json, so it is no finished model\.$"
-    ):
+    with pytest.raises(ArtifactError, match=r"no thresholds.json.*model\.$"):
         load_artifact(tmp_path)
     (tmp_path / "run").mkdir()
-    with pytest.raises(ArtifactError, match=r"not finished: run it again with --resume"):
+    with pytest.raises(ArtifactError, match="--resume"):
         load_artifact(tmp_path)
 
 
@@ -193,15 +197,22 @@ def test_a_file_that_was_changed_is_found(tmp_path: Path, name: str) -> None:
     save(tmp_path)
     (tmp_path / name).write_bytes(b"other")
 
-    with pytest.raises(ArtifactError, match=f"{name} was changed after training .SHA-256 [0-9a-f]"):
+    with pytest.raises(ArtifactError, match=f"{name}.*SHA-256 [0-9a-f]"):
         load_artifact(tmp_path)
+
+
+def test_the_description_alone_can_be_read_before_the_files_are_verified(tmp_path: Path) -> None:
+    saved = save(tmp_path)
+    (tmp_path / "encoder" / "weights").unlink()
+
+    assert read_artifact(tmp_path) == saved
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     save(tmp_path)
     (tmp_path / "encoder" / "weights").unlink()
 
-    with pytest.raises(ArtifactError, match=r"lacks encoder/weights; copy the whole folder"):
+    with pytest.raises(ArtifactError, match="encoder/weights"):
         load_artifact(tmp_path)
 
 
@@ -220,7 +231,7 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     content["files"][name] = "0" * 64
     (tmp_path / "m" / "thresholds.json").write_text(json.dumps(content), "utf-8")
 
-    with pytest.raises(ArtifactError, match=f"lists '{name}', outside the folder"):
+    with pytest.raises(ArtifactError, match=f"'{name}', outside"):
         load_artifact(tmp_path / "m")
 
 
@@ -238,7 +249,7 @@ def test_a_model_of_a_newer_format_says_update(tmp_path: Path) -> None:
     content = {**content_of(tmp_path), "format_version": 2}
     (tmp_path / "thresholds.json").write_text(json.dumps(content), "utf-8")
 
-    with pytest.raises(ArtifactError, match=r"has format_version 2; this multihot reads up to 1"):
+    with pytest.raises(ArtifactError, match=r"format_version 2.* 1"):
         load_artifact(tmp_path)
 
 
@@ -293,7 +304,7 @@ def test_a_file_that_may_not_be_read_is_explained(
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("max_length", 2, "'max_length' is 2; expected a number of tokens"),
+        ("max_length", 2, "'max_length' is 2; expected at least 3 tokens"),
         ("max_length", "64", "'max_length' is '64'"),
         ("form", "onnx", "'form' is 'onnx'; expected one of sequence_classification, encoder_and"),
         ("pooling", "max", "'pooling' is 'max'; expected one of cls, mean"),

@@ -141,48 +141,48 @@ def test_a_tokenizer_that_takes_its_mask_apart_is_blamed(bert: Path, tmp_path: P
 
 
 def test_a_text_that_is_too_long_is_named_with_both_lengths(bert: Path) -> None:
-    with pytest.raises(DataError, match=r"Text 1 has 66 tokens, and .* reads 64 at most"):
+    with pytest.raises(DataError, match=r"Text 1 has 66 tokens.* 64 "):
         fill_mask(bert, "happy " * 63 + "[MASK]")
 
 
 def test_a_name_for_a_text_is_used_in_messages(bert: Path) -> None:
-    with pytest.raises(DataError, match=r"Line 7 of a file \('i am'\) has no mask"):
+    with pytest.raises(DataError, match=r"Line 7 of a file.* mask"):
         FillMask.load(bert, device="cpu").fill(["i am"], names=["Line 7 of a file"])
 
 
 def test_only_strings_of_valid_unicode_are_texts(bert: Path) -> None:
     model = FillMask.load(bert, device="cpu")
-    with pytest.raises(DataError, match=r"Text 1 is int \(3\), expected a string"):
+    with pytest.raises(DataError, match=r"Text 1 is int"):
         model.fill([3])  # type: ignore[list-item]
-    with pytest.raises(DataError, match=r"Text 1 holds half a surrogate pair"):
+    with pytest.raises(DataError, match=r"Text 1 .*surrogate"):
         model.fill(["[MASK] \ud83d"])
 
 
 def test_at_least_one_token_must_be_asked_for(bert: Path) -> None:
-    with pytest.raises(OptionError, match=r"top=0; expected at least 1"):
+    with pytest.raises(OptionError, match="top=0"):
         fill_mask(bert, "[MASK]", top=0)
 
 
 def test_an_encoder_without_the_head_is_refused(tmp_path: Path) -> None:
     folder = write_family("bert", tmp_path)
 
-    with pytest.raises(EncoderError, match=r"has no masked-language-model head in its weights"):
+    with pytest.raises(EncoderError, match="masked-language-model head"):
         FillMask.load(folder)
 
 
 def test_the_starter_has_no_head_either() -> None:
-    with pytest.raises(EncoderError, match=r"starter has no masked-language-model head"):
+    with pytest.raises(EncoderError, match=r"starter.*masked-language-model head"):
         FillMask.load("starter")
 
 
 def test_a_classifier_is_refused_by_its_name(tiny_model: Path) -> None:
     for kind in (FillMask, NextSentence):
-        with pytest.raises(EncoderError, match=r"is a multihot classifier, which has no"):
+        with pytest.raises(EncoderError, match="multihot classifier"):
             kind.load(tiny_model)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"There is no encoder folder .*nothing"):
+    with pytest.raises(EncoderError, match="nothing"):
         FillMask.load(tmp_path / "nothing")
 
 
@@ -190,7 +190,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused(bert: Path, tmp_path: Path)
     model = FillMask.load(bert, device="cpu")
     del model._loaded.tokenizer_config["mask_token"]
 
-    with pytest.raises(EncoderError, match=r"The tokenizer of .* names no mask token"):
+    with pytest.raises(EncoderError, match="no mask token"):
         FillMask(model._loaded)
 
 
@@ -202,7 +202,7 @@ def test_a_tokenizer_of_another_model_is_refused(bert: Path, tmp_path: Path) -> 
     content["model"]["vocab"] = {**vocabulary, **{f"w{n}": len(vocabulary) + n for n in range(9)}}
     path.write_text(json.dumps(content), "utf-8")
 
-    with pytest.raises(EncoderError, match=r"has \d+ tokens and its model knows \d+: they do not"):
+    with pytest.raises(EncoderError, match=r"35 tokens.* 26"):
         FillMask.load(folder)
 
 
@@ -235,7 +235,7 @@ def test_which_text_is_first_matters(bert: Path) -> None:
 
 
 def test_only_bert_has_the_next_sentence_head(roberta: Path) -> None:
-    with pytest.raises(EncoderError, match=r"family 'roberta'; only BERT's own family has"):
+    with pytest.raises(EncoderError, match="'roberta'"):
         NextSentence.load(roberta)
 
 
@@ -243,17 +243,17 @@ def test_a_bert_that_was_trained_without_it_is_refused(tmp_path: Path) -> None:
     folder = write_bert(tmp_path, next_sentence=False)
 
     assert fill_mask(folder, "[MASK]")
-    with pytest.raises(EncoderError, match=r"has no next-sentence head in its weights"):
+    with pytest.raises(EncoderError, match="next-sentence head"):
         NextSentence.load(folder)
 
 
 def test_a_pair_that_is_too_long_is_named(bert: Path) -> None:
-    with pytest.raises(DataError, match=r"Pair 2 has 83 tokens, and .* reads 64 at most"):
+    with pytest.raises(DataError, match=r"Pair 2 has 83 tokens.* 64 "):
         next_sentence(bert, [("a", "b"), ("happy " * 40, "sad " * 40)])
 
 
 def test_only_pairs_of_strings_are_pairs(bert: Path) -> None:
-    with pytest.raises(DataError, match=r"Pair 1 is NoneType \(None\), expected a string"):
+    with pytest.raises(DataError, match="Pair 1 is NoneType"):
         next_sentence(bert, [("a", None)])  # type: ignore[list-item]
 
 

@@ -84,7 +84,7 @@ def test_a_threshold_for_one_call_changes_labels_but_not_scores(predictor: Predi
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
 def test_a_threshold_out_of_range_is_refused(predictor: Predictor, threshold: float) -> None:
-    with pytest.raises(OptionError, match=r"'threshold' is .*; expected a number between 0 and 1"):
+    with pytest.raises(OptionError, match="'threshold' is"):
         predictor.predict(["a"], threshold=threshold)
 
 
@@ -123,9 +123,9 @@ def test_scores_are_float32_probabilities_that_need_not_sum_to_one(predictor: Pr
 
 
 def test_what_is_no_text_is_named_by_its_row(predictor: Predictor) -> None:
-    with pytest.raises(DataError, match=r"text 1 is NoneType \(None\), expected a string"):
+    with pytest.raises(DataError, match="text 1 is NoneType"):
         predictor.predict(["a", None])  # type: ignore[list-item]
-    with pytest.raises(DataError, match=r"text 0 holds half a surrogate pair"):
+    with pytest.raises(DataError, match=r"text 0 .*surrogate"):
         predictor.predict(["\ud83d"])
 
 
@@ -152,5 +152,5 @@ def test_without_a_backend_the_extra_is_named(
 
 
 def test_an_unknown_device_is_refused(tiny_model: Path) -> None:
-    with pytest.raises(OptionError, match=r"device='gpu' is not a device"):
+    with pytest.raises(OptionError, match="device='gpu'"):
         Predictor.load(tiny_model, device="gpu")

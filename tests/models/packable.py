@@ -13,7 +13,7 @@ from models.families import write_family
 from multihot.core.labels import LabelSpace
 from multihot.data.batches import Batch, make_batch
 from multihot.data.tokens import TokenizedTexts
-from multihot.inference.torch_backend import pad_id
+from multihot.models.encoder import pad_id
 from multihot.models.network import batch_tensors, build_network
 
 PACKABLE = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert")

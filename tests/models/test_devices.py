@@ -1,4 +1,4 @@
-"""Where and how precisely to compute: chosen, explained, or refused in words."""
+"""Device and precision are chosen with a reason, or refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def capable_of(patch: pytest.MonkeyPatch, **capabilities: bool) -> None:
     ("cuda", "mps", "expected"),
     [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
 )
-def test_auto_takes_cuda_before_mps_before_the_processor(
+def test_auto_takes_cuda_before_mps_before_the_cpu(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str
 ) -> None:
     accelerators(monkeypatch, cuda=cuda, mps=mps)
@@ -54,23 +54,23 @@ def test_a_named_device_is_taken_when_it_is_there(monkeypatch: pytest.MonkeyPatc
 def test_an_absent_device_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     accelerators(monkeypatch, cuda=False, mps=False)
 
-    with pytest.raises(OptionError, match=f"device='{name}' is not available.*try device=cpu"):
+    with pytest.raises(OptionError, match=f"device='{name}'.*try device=cpu"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x"])
-def test_a_word_that_is_no_device_is_refused(name: str) -> None:
-    with pytest.raises(OptionError, match="is not a device; expected auto, cpu, cuda"):
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="expected auto, cpu, cuda"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("instructions", ["amx_bf16", "avx512_bf16", "bf16"])
-def test_auto_computes_in_bf16_where_the_processor_has_it(
+def test_auto_computes_in_bf16_where_the_cpu_has_it(
     monkeypatch: pytest.MonkeyPatch, instructions: str
 ) -> None:
     capable_of(monkeypatch, **{instructions: True})
 
-    assert choose_precision("auto", CPU) == Precision("bf16", f"the processor has {instructions}")
+    assert choose_precision("auto", CPU) == Precision("bf16", f"the CPU has {instructions}")
 
 
 def test_auto_does_not_emulate_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,27 +78,30 @@ def test_auto_does_not_emulate_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 
     chosen = choose_precision("auto", CPU)
 
-    assert chosen == Precision("fp32", "the processor has no bf16 instructions")
+    assert chosen == Precision("fp32", "the CPU has no bf16 instructions")
 
 
-def test_emulated_bf16_is_possible_but_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emulated_bf16_is_possible_and_its_reason_warns_that_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     capable_of(monkeypatch)
 
     chosen = choose_precision("bf16", CPU)
 
     assert chosen.name == "bf16"
-    assert chosen.reason == "asked for, although the processor has no bf16 instructions: slow"
+    assert "no bf16 instructions" in chosen.reason
+    assert "slow" in chosen.reason
 
 
-def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requested_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     capable_of(monkeypatch, amx_bf16=True)
 
-    assert choose_precision("fp32", CPU) == Precision("fp32", "asked for")
-    assert choose_precision("bf16", CPU) == Precision("bf16", "asked for")
+    assert choose_precision("fp32", CPU) == Precision("fp32", "requested")
+    assert choose_precision("bf16", CPU) == Precision("bf16", "requested")
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16")])
-def test_a_card_computes_in_bf16_from_compute_capability_8(
+def test_a_gpu_computes_in_bf16_from_compute_capability_8(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
@@ -128,9 +131,13 @@ def test_autocast_changes_the_type_of_products_only_for_bf16() -> None:
 
 
 def test_threads_are_set_and_reported() -> None:
-    assert set_threads(2) == torch.get_num_threads() == 2
-    assert set_threads(None) == 2
-    assert set_threads(1) == 1
+    before = torch.get_num_threads()
+    try:
+        assert set_threads(2) == torch.get_num_threads() == 2
+        assert set_threads(None) == 2
+        assert set_threads(1) == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_no_thread_at_all_is_refused() -> None:
@@ -139,13 +146,13 @@ def test_no_thread_at_all_is_refused() -> None:
 
 
 def test_the_environment_holds_what_decides_the_last_bits() -> None:
-    found = run_environment(CPU, Precision("fp32", "asked for"))
+    found = run_environment(CPU, Precision("fp32", "requested"))
 
     assert found == {
         **{name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
         "device": "cpu",
         "device_name": "processor",
         "precision": "fp32",
-        "threads": 1,
+        "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
     }

@@ -63,9 +63,7 @@ def test_a_starter_with_other_weights_is_refused(
     shutil.copytree(folder, package / "model")
     pretend_starter(monkeypatch, package)
 
-    with pytest.raises(
-        EncoderError, match=r"expected 53aa51172d14.*does not hold the official weights; reinstall"
-    ):
+    with pytest.raises(EncoderError, match="53aa51172d14"):
         locate_encoder("starter")
 
 
@@ -96,7 +94,7 @@ def test_a_folder_is_taken_as_it_is(folder: Path) -> None:
 
 
 def test_a_path_that_does_not_exist_is_no_hub_name() -> None:
-    with pytest.raises(EncoderError, match=r"There is no encoder folder ./nowhere/at/all"):
+    with pytest.raises(EncoderError, match=r"./nowhere/at/all"):
         locate_encoder("./nowhere/at/all")
 
 
@@ -105,12 +103,12 @@ def test_a_hub_name_outside_the_cache_is_explained(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
-    with pytest.raises(EncoderError, match="'some/model' is neither a folder nor in the local hub"):
+    with pytest.raises(EncoderError, match=r"'some/model'.*hub"):
         locate_encoder("some/model")
 
 
 def test_a_name_that_the_hub_does_not_allow_is_explained() -> None:
-    with pytest.raises(EncoderError, match=r"'bert base!' cannot be fetched from the hub"):
+    with pytest.raises(EncoderError, match=r"'bert base!'.*hub"):
         locate_encoder("bert base!")
 
 
@@ -130,14 +128,14 @@ def test_an_encoder_in_the_hub_cache_is_found_offline(
 
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"holds no config.json, so it is no encoder\.$"):
+    with pytest.raises(EncoderError, match=r"no config.json"):
         locate_encoder(str(tmp_path))
 
 
 def test_a_finished_model_is_pointed_to_the_right_option(tmp_path: Path) -> None:
     (tmp_path / "thresholds.json").write_text("{}")
 
-    with pytest.raises(EncoderError, match="goes on training it with --from instead of --encoder"):
+    with pytest.raises(EncoderError, match="--from instead of --encoder"):
         locate_encoder(str(tmp_path))
 
 
@@ -162,23 +160,21 @@ def test_a_configuration_that_is_no_object_is_refused(folder: Path) -> None:
 def test_a_configuration_that_can_load_code_is_refused(folder: Path, key: str) -> None:
     set_config(folder, **{key: "someone/kernel"})
 
-    with pytest.raises(EncoderError, match=f"sets '{key}', which can load code from elsewhere"):
+    with pytest.raises(EncoderError, match=f"'{key}'"):
         locate_encoder(str(folder))
 
 
 def test_a_folder_with_pickled_weights_alone_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
-    with pytest.raises(
-        EncoderError, match=r"It has pytorch_model.bin, a pickle, which is never loaded"
-    ):
+    with pytest.raises(EncoderError, match=r"pytorch_model.bin, a pickle"):
         locate_encoder(str(folder))
 
 
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
-    with pytest.raises(EncoderError, match=r"holds no safetensors weights\. Convert them"):
+    with pytest.raises(EncoderError, match=r"no safetensors weights\. Convert"):
         locate_encoder(str(folder))
 
 
@@ -186,7 +182,7 @@ def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
     # transformers would silently take an empty vocabulary.
     (folder / "tokenizer.json").unlink()
 
-    with pytest.raises(EncoderError, match="holds no tokenizer"):
+    with pytest.raises(EncoderError, match="no tokenizer"):
         locate_encoder(str(folder))
 
 

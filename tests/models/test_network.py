@@ -16,7 +16,7 @@ from torch import nn
 from models.families import FAMILIES, encoded, write_family
 from multihot.core.labels import LabelSpace
 from multihot.errors import ArtifactError, EncoderError
-from multihot.inference.torch_backend import pad_id
+from multihot.models.encoder import pad_id
 from multihot.models.network import (
     EncoderAndHead,
     SequenceClassification,
@@ -191,7 +191,7 @@ def test_an_encoder_with_missing_weights_is_refused(
 
     rewrite_weights(folder / "model.safetensors", drop)
 
-    with pytest.raises(EncoderError, match=f"1 weights are not in the checkpoint.*{key}"):
+    with pytest.raises(EncoderError, match=f"1 weights .*{key}"):
         build_network(folder, SPACE, pooling, seed=0)
 
 
@@ -212,7 +212,7 @@ def test_an_encoder_of_another_shape_is_refused(tiny_encoder: Path, tmp_path: Pa
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
 
-    with pytest.raises(EncoderError, match=r"have another shape, for example .*intermediate"):
+    with pytest.raises(EncoderError, match=r"shape.*intermediate"):
         build_network(folder, SPACE, "mean", seed=0)
 
 
@@ -221,7 +221,7 @@ def test_damaged_weights_are_refused(tiny_encoder: Path, tmp_path: Path) -> None
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
 
-    with pytest.raises(EncoderError, match="transformers cannot load this encoder"):
+    with pytest.raises(EncoderError, match="cannot load"):
         build_network(folder, SPACE, "mean", seed=0)
 
 
@@ -242,9 +242,7 @@ def test_other_labels_than_those_it_was_saved_with_are_refused(
 ) -> None:
     save_network(build_network(tiny_encoder, SPACE, pooling, seed=1), tmp_path)
 
-    with pytest.raises(
-        ArtifactError, match=r"has the labels joy, 愛, with a comma, fear, thresholds.json has"
-    ):
+    with pytest.raises(ArtifactError, match="joy, 愛, with a comma, fear"):
         load_network(tmp_path, FORMS[pooling], LabelSpace(names))
 
 
@@ -258,7 +256,7 @@ def test_a_saved_classifier_that_lost_its_head_is_refused(
 
     rewrite_weights(tmp_path / "model.safetensors", drop)
 
-    with pytest.raises(EncoderError, match=r"1 weights are not in the checkpoint.*classifier"):
+    with pytest.raises(EncoderError, match=r"1 weights .*classifier"):
         load_network(tmp_path, "sequence_classification", SPACE)
 
 

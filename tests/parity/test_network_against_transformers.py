@@ -10,7 +10,7 @@ import torch
 
 from models.families import FAMILIES, encoded, write_family
 from multihot.core.labels import LabelSpace
-from multihot.inference.torch_backend import pad_id
+from multihot.models.encoder import pad_id
 from multihot.models.losses import binary_cross_entropy, weighted_sum
 from multihot.models.network import build_network, save_network
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from multihot.models.cpu.embedding import TouchedRowsEmbedding, use_touched_rows
+from multihot.models.cpu.embedding import TouchedRowsEmbedding, track_touched_rows
 from multihot.training.loop import Gradients
 from multihot.training.optimizer import build_optimizer
 from training.toys import toy_network, toy_rows
@@ -51,7 +51,7 @@ def reader() -> nn.Sequential:
 def test_training_with_counted_rows_moves_the_weights_as_training_without() -> None:
     plain = reader()
     counted = copy.deepcopy(plain)
-    use_touched_rows(counted)
+    track_touched_rows(counted)
     assert isinstance(counted[0], TouchedRowsEmbedding)
     generator = torch.Generator().manual_seed(4)
     batches = [torch.randint(0, 20_001, (2, 30), generator=generator) for _ in range(5)]

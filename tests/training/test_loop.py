@@ -15,8 +15,7 @@ from multihot.core.objective_options import ObjectiveOptions
 from multihot.data.batches import make_batch
 from multihot.data.tokens import tokenize
 from multihot.errors import NonFiniteError
-from multihot.inference.torch_backend import pad_id
-from multihot.models.encoder import load_encoder_tokenizer
+from multihot.models.encoder import load_encoder_tokenizer, pad_id
 from multihot.models.network import build_network
 from multihot.training import loop
 from multihot.training.batches import classification_loss

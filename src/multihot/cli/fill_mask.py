@@ -21,15 +21,15 @@ _EPILOG = """examples:
   multihot fill-mask runs/my-bert "The [MASK] sat on the [MASK]." --top 3 --json
   multihot fill-mask runs/my-bert --input texts.txt --json > filled.jsonl
 
-Every mask is answered for itself. What a mask looks like depends on the tokenizer ([MASK] for BERT,
-<mask> for RoBERTa); a text without one is an error that says it. --input takes one text a line and
+Every mask is predicted independently. What a mask looks like depends on the tokenizer ([MASK] for BERT,
+<mask> for RoBERTa); a text without one is an error. --input takes one text a line and
 skips blank lines. With --json every text is one JSON line.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
-    parser = new_parser("fill-mask", "Ask which tokens fit the masks of a text.", _EPILOG)
+    """Run the command with its arguments; return the exit code."""
+    parser = new_parser("fill-mask", "Predict the tokens at the masks of a text.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="pretrained model: folder or hub name")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts with masks")
     parser.add_argument("--input", metavar="FILE|-", help="file of texts, or - for standard input")

@@ -24,8 +24,8 @@ _Window = tuple[list[str], list[tuple[str, str]]]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
-    parser = new_parser("next-sentence", "Ask whether one text follows another.", _EPILOG)
+    """Run the command with its arguments; return the exit code."""
+    parser = new_parser("next-sentence", "Predict whether one text follows another.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="pretrained BERT: folder or hub name")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="two texts")
     parser.add_argument("--input", metavar="FILE|-", help="pairs, or - for standard input")

@@ -46,7 +46,7 @@ class _Output(Protocol):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb with the words behind it; return the exit code."""
+    """Run the command with its arguments; return the exit code."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.threshold is not None:
         artifact.decision.with_threshold(given.threshold)  # refuses it before anything is written
     stream = _stream(given, artifact)
-    num_said = len(stream.notes)
+    num_shown = len(stream.notes)
     for note in stream.notes:
         say(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
             count += 1
             num_truncated += prediction.truncated
             counter(count)
-    for note in stream.notes[num_said:]:  # what only reading to the end could tell
+    for note in stream.notes[num_shown:]:  # what is known only after the last row
         say(note)
     if num_truncated:
         say(f"{num_truncated} of {count} texts were cut to {artifact.max_length} tokens.")
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _check(given: argparse.Namespace) -> None:
-    """Raise `OptionError` for words that do not fit together, before anything is loaded."""
+    """Raise `OptionError` for arguments that contradict each other, before anything is loaded."""
     if given.input is None and not given.texts:
         raise OptionError(
             "Nothing to label: give texts, or --input FILE (or - for standard input)."
@@ -100,7 +100,7 @@ def _check(given: argparse.Namespace) -> None:
         is_option = re.match(r"data\.\w+=", text) is not None
         if given.input is None and is_option:
             raise OptionError(
-                f"{text!r} says how a file is read, and there is none: add --input FILE. To label it "
+                f"{text!r} is an option for reading a file, and there is none: add --input FILE. To label it "
                 "as a text, send it as a line of standard input to --input -."
             )
         if given.input is not None and not is_option:
@@ -113,7 +113,7 @@ def _check(given: argparse.Namespace) -> None:
     ending = output.suffix.lower()
     if ending not in (*_TABLES, *_JSON_LINES):
         raise OptionError(
-            f"--output {output} does not say what to write: end it with .csv, .tsv (tab-separated), "
+            f"--output {output} has no known ending: end it with .csv, .tsv (tab-separated), "
             ".jsonl or .ndjson."
         )
     if given.json and ending in _TABLES:

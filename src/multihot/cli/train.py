@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         name for name in bare_names if not Path(name).exists()
     )  # raises with the form
     values = _values(given, assignments)
-    from multihot.inference.artifact import is_artifact, load_artifact
+    from multihot.inference.artifact import is_artifact, read_artifact
     from multihot.training.run_directory import check_output
 
     stems = dict.fromkeys(Path(path).stem for path in paths)
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.start_from:
         if given.encoder:
             raise OptionError("--from continues from that model's encoder; omit --encoder.")
-        artifact = load_artifact(given.start_from)
+        artifact = read_artifact(given.start_from)  # verified when its network is loaded
         space = artifact.decision.space
         values = _continued_options(artifact, values)
     options = build_options(TrainOptions, values)

@@ -24,6 +24,7 @@ __all__ = [
     "read_json",
     "read_table",
     "required_value",
+    "required_values",
     "sha256_of",
     "storage_errors",
     "write_bytes",
@@ -193,6 +194,11 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
 def digest_64(content: bytes) -> int:
     """Return the first 8 bytes of the SHA-256 as a number, in little-endian order."""
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
+
+
+def required_values(content: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of all keys of `kinds`, each of the type there; see `required_value`."""
+    return {key: required_value(content, key, kind) for key, kind in kinds.items()}
 
 
 def sha256_of(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import required_value
+from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_share, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.numeric import logit, sigmoid
@@ -34,6 +34,19 @@ fitted number, moved for each label by its frequency."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
+
+
+_STORED = {
+    "labels": list,
+    "thresholds": dict,
+    "threshold_kind": str,
+    "goal": str,
+    "activation": str,
+    "empty_set_rule": str,
+    "fitted_on": dict | None,
+    "calibration": object,
+}
+"""Keys of `thresholds.json` that every decision has, with their types."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +213,11 @@ class Decision:
 
         Raises `ArtifactError`, with the name of the key, when one is missing or invalid.
         """
-        labels = required_value(content, "labels", list)
-        thresholds = required_value(content, "thresholds", dict)
-        fitted_on = required_value(content, "fitted_on", dict | None)
-        calibration = required_value(content, "calibration", object)
-        report = content.get("fit_report")
+        stored = required_values(content, _STORED)
+        thresholds, fitted_on = stored["thresholds"], stored["fitted_on"]
+        calibration, report = stored["calibration"], content.get("fit_report")
         try:
-            space = LabelSpace(tuple(labels))
+            space = LabelSpace(tuple(stored["labels"]))
             if set(thresholds) != set(space.names):
                 different = sorted(set(thresholds) ^ set(space.names))
                 raise ArtifactError(
@@ -216,13 +227,13 @@ class Decision:
             return cls(
                 space=space,
                 thresholds=tuple(thresholds[name] for name in space.names),
-                goal=required_value(content, "goal", str),
-                kind=required_value(content, "threshold_kind", str),
-                activation=required_value(content, "activation", str),
+                goal=stored["goal"],
+                kind=stored["threshold_kind"],
+                activation=stored["activation"],
                 calibration=None
                 if calibration is None
                 else Calibration.from_json(calibration, space),
-                empty_set_rule=required_value(content, "empty_set_rule", str),
+                empty_set_rule=stored["empty_set_rule"],
                 fitted_on=None if fitted_on is None else FittedOn.from_json(fitted_on),
                 costs=_stored_costs(content, space),
                 fit_report=None if report is None else FitReport.from_json(report),

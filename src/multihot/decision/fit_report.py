@@ -6,11 +6,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from multihot.core.files import required_value
+from multihot.core.files import required_values
 from multihot.core.text_tables import format_number
 from multihot.errors import ArtifactError
 
 __all__ = ["FitReport"]
+
+
+_NUMBER = float | int | None
+_STORED = {
+    "goal": str,
+    "folds": int,
+    "in_sample": _NUMBER,
+    "cross_fitted": _NUMBER,
+    "cross_fitted_at_half": _NUMBER,
+    "bootstraps": int,
+    "threshold_spread": dict,
+    "goals": dict,
+    "notes": list,
+}
+"""Keys of `fit_report` in `thresholds.json`, with their types."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +72,11 @@ class FitReport:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FitReport:
         """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
-        number = float | int | None
         try:
-            return cls(
-                goal=required_value(content, "goal", str),
-                folds=required_value(content, "folds", int),
-                in_sample=required_value(content, "in_sample", number),
-                cross_fitted=required_value(content, "cross_fitted", number),
-                cross_fitted_at_half=required_value(content, "cross_fitted_at_half", number),
-                bootstraps=required_value(content, "bootstraps", int),
-                threshold_spread=required_value(content, "threshold_spread", dict),
-                goals=required_value(content, "goals", dict),
-                notes=tuple(map(str, required_value(content, "notes", list))),
-            )
+            stored = required_values(content, _STORED)
         except ArtifactError as error:
             raise ArtifactError(f"The key 'fit_report' is invalid. {error}") from None
+        return cls(**{**stored, "notes": tuple(map(str, stored["notes"]))})
 
     def __str__(self) -> str:
         lines = [

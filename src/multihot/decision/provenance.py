@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import required_value
+from multihot.core.files import required_values
 from multihot.errors import ArtifactError
 
 __all__ = ["FittedOn"]
 
 HashArray = npt.NDArray[np.uint64]
+
+
+_STORED = {
+    "source": str,
+    "rows": int,
+    "sha256": str,
+    "row_hashes": str,
+    "goal_value": float | int | None,
+    "goal_value_at_half": float | int | None,
+}
+"""Keys of `fitted_on` in `thresholds.json`, with their types."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +92,7 @@ class FittedOn:
     def from_json(cls, content: Mapping[str, Any]) -> FittedOn:
         """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
         try:
-            fitted_on = cls(
-                source=required_value(content, "source", str),
-                rows=required_value(content, "rows", int),
-                sha256=required_value(content, "sha256", str),
-                row_hashes=required_value(content, "row_hashes", str),
-                goal_value=required_value(content, "goal_value", float | int | None),
-                goal_value_at_half=required_value(
-                    content, "goal_value_at_half", float | int | None
-                ),
-            )
+            fitted_on = cls(**required_values(content, _STORED))
             hashes = base64.b64decode(fitted_on.row_hashes, validate=True)
         except ArtifactError as error:
             raise ArtifactError(f"The key 'fitted_on' is invalid. {error}") from error

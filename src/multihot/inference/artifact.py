@@ -17,7 +17,7 @@ from multihot.core.files import (
     flush_file,
     flush_folder,
     read_json,
-    required_value,
+    required_values,
     sha256_of,
     storage_errors,
     write_json,
@@ -38,6 +38,7 @@ __all__ = [
     "copy_artifact",
     "is_artifact",
     "load_artifact",
+    "read_artifact",
     "replace_decision",
     "save_artifact",
 ]
@@ -47,11 +48,13 @@ FORMAT_VERSION = 1
 
 _DECISION_FILE = "thresholds.json"
 _FORMS = ("sequence_classification", "encoder_and_head")
+_STORED = {"max_length": int, "form": str, "pooling": str, "data": dict}
+"""Keys of `thresholds.json` beside those of the decision, with their types."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model folder that was read and verified."""
+    """What `thresholds.json` of a model folder holds."""
 
     folder: Path
     decision: Decision
@@ -174,7 +177,7 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _transformers_note(artifact: Artifact) -> dict[str, Any]:
-    """Say what transformers alone can load of a model, and what it cannot."""
+    """Return what transformers alone can load of a model, and what it cannot."""
     if artifact.form == "sequence_classification":
         return {"auto_class": "AutoModelForSequenceClassification", "folder": ".", "missing": []}
     head = f"head.safetensors: {artifact.pooling} pooling and the classifier"
@@ -187,12 +190,30 @@ def _transformers_note(artifact: Artifact) -> dict[str, Any]:
 
 
 def load_artifact(folder: str | Path) -> Artifact:
-    """Read and verify a model folder.
+    """Read a model folder and verify all of its files by their SHA-256.
 
-    Raises `ArtifactError` when it does not exist, is unfinished, comes from a newer version, or
-    when a file beside `thresholds.json` is missing or was changed.
+    Raises `ArtifactError` as `read_artifact` does, and when a file beside `thresholds.json` is
+    missing or was changed.
     """
     folder = Path(folder)
+    content = _read_content(folder)
+    _verify_files(folder, content.get("files"))
+    return _build(folder, content)
+
+
+def read_artifact(folder: str | Path) -> Artifact:
+    """Read `thresholds.json` of a model folder; the other files are not looked at.
+
+    For those who need options or labels before something else loads the model with `load_artifact`.
+    Raises `ArtifactError` when the folder does not exist, is unfinished or comes from a newer
+    version.
+    """
+    folder = Path(folder)
+    return _build(folder, _read_content(folder))
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    """Return the content of `thresholds.json` of a format that is known here."""
     path = folder / _DECISION_FILE
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: there is no such folder; expected a model folder.")
@@ -213,26 +234,25 @@ def load_artifact(folder: str | Path) -> Artifact:
             f"{path} has format_version {content['format_version']}; this multihot reads up to "
             f"{FORMAT_VERSION}. Update multihot."
         )
-    _verify_files(folder, content.get("files"))
-    return _build(folder, path, content)
+    return content
 
 
-def _build(folder: Path, path: Path, content: Mapping[str, Any]) -> Artifact:
-    max_length, form, pooling = (content.get(key) for key in ("max_length", "form", "pooling"))
-    if not isinstance(max_length, int) or max_length < 3:
-        raise ArtifactError(f"{path}: 'max_length' is {max_length!r}; expected a number of tokens.")
-    if form not in _FORMS:
-        raise ArtifactError(f"{path}: 'form' is {form!r}; expected one of {', '.join(_FORMS)}.")
-    if pooling not in POOLINGS[1:]:
-        expected = ", ".join(POOLINGS[1:])
-        raise ArtifactError(f"{path}: 'pooling' is {pooling!r}; expected one of {expected}.")
+def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
     try:
-        stored = required_value(content, "data", dict)
-        data = build_options(DataOptions, stored, prefix="data.")
-        decision = Decision.from_json(content)
+        stored = required_values(content, _STORED)
+        if stored["max_length"] < 3:
+            raise ArtifactError(
+                f"'max_length' is {stored['max_length']}; expected at least 3 tokens."
+            )
+        for key, allowed in (("form", _FORMS), ("pooling", POOLINGS[1:])):
+            if stored[key] not in allowed:
+                raise ArtifactError(
+                    f"'{key}' is {stored[key]!r}; expected one of {', '.join(allowed)}."
+                )
+        data = build_options(DataOptions, stored.pop("data"), prefix="data.")
+        return Artifact(folder, Decision.from_json(content), data, **stored)
     except (ArtifactError, OptionError) as error:
-        raise ArtifactError(f"{path}: {error}") from None
-    return Artifact(folder, decision, data, max_length, pooling, form)
+        raise ArtifactError(f"{folder / _DECISION_FILE}: {error}") from None
 
 
 def _verify_files(folder: Path, files: Any) -> None:
@@ -245,10 +265,10 @@ def _verify_files(folder: Path, files: Any) -> None:
             raise ArtifactError(f"{folder / _DECISION_FILE} lists '{name}', outside the folder.")
         if not path.is_file():
             raise ArtifactError(f"{folder} lacks {name}; copy the whole folder or retrain.")
-        found = sha256_of(path)
-        if found != expected:
+        digest = sha256_of(path)
+        if digest != expected:
             raise ArtifactError(
-                f"{path} was changed after training (SHA-256 {found[:12]}..., expected "
+                f"{path} was changed after training (SHA-256 {digest[:12]}..., expected "
                 f"{str(expected)[:12]}...). Its thresholds may not fit any more: restore the file "
                 "or retrain."
             )

@@ -1,4 +1,4 @@
-"""What a finished model folder says about itself."""
+"""Summarise a finished model folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ArtifactSummary:
     form: str
     """`sequence_classification` or `encoder_and_head`: which files hold the network."""
     encoder: Mapping[str, Any]
-    """Family and size, as `config.json` of the encoder says."""
+    """Family and size, from `config.json` of the encoder."""
     pooling: str
     max_length: int
     data: DataOptions
@@ -94,7 +94,7 @@ class ArtifactSummary:
 
 
 def inspect_artifact(folder: str | Path) -> ArtifactSummary:
-    """Read and verify a model folder and say what is in it; no network is loaded.
+    """Read and verify a model folder and summarise it; no network is loaded.
 
     Raises `ArtifactError` when the folder is missing, unfinished, damaged or too new.
     """
@@ -124,7 +124,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
 
 
 def _encoder(folder: Path) -> dict[str, Any]:
-    """Return what the encoder's configuration says of family and size, as far as it does."""
+    """Return family and size from the encoder's configuration, as far as it names them."""
     for path in (folder / "config.json", folder / "encoder" / "config.json"):
         if path.is_file():
             config = read_json(path)

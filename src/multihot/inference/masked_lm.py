@@ -1,4 +1,4 @@
-"""What a pretrained model does by itself: fill masks, and tell next sentences from random ones.
+"""Use a pretrained model by itself: fill masks, and predict whether one sentence follows another.
 
 Letters: `N` texts or pairs, `M` masks of all texts together, `V` vocabulary.
 """
@@ -30,7 +30,7 @@ _TOKEN_BUDGET = 8192  # padded tokens in one forward pass; bounds memory
 
 @dataclass(frozen=True)
 class Fill:
-    """One proposal for one mask."""
+    """One predicted token for one mask."""
 
     token: str
     """The token as text."""
@@ -43,7 +43,7 @@ class Fill:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A checkpoint that is ready to answer."""
+    """A checkpoint that is ready to predict."""
 
     name: str
     network: PretrainingNetwork
@@ -57,11 +57,12 @@ class _Loaded:
         """Yield rows of similar length with their ids, attention mask and token types, (B, S) each."""
         import torch
 
+        from multihot.models.encoder import pad_id
+
         lengths = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
-        pad_id = int(getattr(self.network.config, "pad_token_id", None) or 0)
         for rows in length_sorted_batches(lengths, _TOKEN_BUDGET):
             attended = np.arange(lengths[rows].max()) < lengths[rows, None]
-            ids = np.full(attended.shape, pad_id, dtype=np.int64)
+            ids = np.full(attended.shape, pad_id(self.network), dtype=np.int64)
             types = np.zeros(attended.shape, dtype=np.int64)
             ids[attended] = np.concatenate([encodings[row].ids for row in rows])
             types[attended] = np.concatenate([encodings[row].type_ids for row in rows])
@@ -84,20 +85,20 @@ class _Loaded:
 
 
 class FillMask:
-    """A masked-language model; says which tokens fit the masks of a text."""
+    """A masked-language model: predicts the tokens at the masks of a text."""
 
     def __init__(self, loaded: _Loaded) -> None:
         self._loaded = loaded
         token = loaded.tokenizer_config.get("mask_token")
         self.mask_token = str(token["content"] if isinstance(token, dict) else token)
         """What stands for a mask in a text."""
-        found = None if token is None else loaded.tokenizer.token_to_id(self.mask_token)
-        if found is None:
+        mask_id = None if token is None else loaded.tokenizer.token_to_id(self.mask_token)
+        if mask_id is None:
             raise EncoderError(
                 f"The tokenizer of {loaded.name} names no mask token, so its model cannot fill masks. "
                 "Use the tokenizer that it was pretrained with."
             )
-        self._mask_id: int = found
+        self._mask_id: int = mask_id
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> FillMask:
@@ -117,17 +118,17 @@ class FillMask:
     ) -> list[list[list[Fill]]]:
         """Return, for every mask of every text, the `top` most probable tokens, best first.
 
-        Several masks in a text are answered each for itself, with the other masks left in place;
-        the best tokens of each are not always the best together.
+        Several masks in a text are predicted independently, with the other masks left in place; the
+        best tokens of each are not always the best together.
 
         Parameters
         ----------
         texts
             N texts with at least one mask each.
         top
-            Proposals per mask; no more than the vocabulary has.
+            Tokens per mask; no more than the vocabulary has.
         names
-            What messages call the texts; default `Text 1`, `Text 2` and so on.
+            Names of the texts in error messages; default `Text 1`, `Text 2` and so on.
 
         Raises
         ------
@@ -144,41 +145,50 @@ class FillMask:
         for name, text, encoding in zip(names, texts, encodings, strict=True):
             if self._mask_id not in encoding.ids:
                 raise DataError(self._no_mask(name, text))
-        answers: list[list[list[Fill]]] = [[] for _ in texts]
-        for row, place, shares, ids in self._proposals(encodings, top):
-            answers[row].append(self._fills(encodings[row].ids, place, shares, ids))
-        return answers
+        fills: list[list[list[Fill]]] = [[] for _ in texts]
+        for row, position, probabilities, tokens in self._best_tokens(encodings, top):
+            fills[row].append(self._fills(encodings[row].ids, position, probabilities, tokens))
+        return fills
 
-    def _proposals(
+    def _best_tokens(
         self, encodings: Sequence[Encoding], top: int
     ) -> Iterator[tuple[int, int, list[float], list[int]]]:
-        """Yield row, place, best probabilities and their ids of every mask; places ascend in a row."""
+        """Yield row, position, best probabilities and their token ids of every mask.
+
+        The positions of a row ascend.
+        """
         import torch
 
         network = self._loaded.network
         with torch.inference_mode():
             for rows, (ids, attended, types) in self._loaded.batches(encodings):
-                places = torch.nonzero(ids.flatten() == self._mask_id)[:, 0]
-                output = network(ids, attended, types, masked_positions=places)
-                shares = output.mlm_logits.float().softmax(dim=1)
-                best = shares.topk(min(top, shares.shape[1]))
+                masked = torch.nonzero(ids.flatten() == self._mask_id)[:, 0]
+                output = network(ids, attended, types, masked_positions=masked)
+                probabilities = output.mlm_logits.float().softmax(dim=1)
+                best = probabilities.topk(min(top, probabilities.shape[1]))
                 length = ids.shape[1]
-                for place, values, tokens in zip(
-                    places.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
+                for slot, values, tokens in zip(
+                    masked.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
                 ):
-                    yield int(rows[place // length]), place % length, values, tokens
+                    yield int(rows[slot // length]), slot % length, values, tokens
 
     def _fills(
-        self, ids: Sequence[int], place: int, shares: Sequence[float], tokens: Sequence[int]
+        self,
+        ids: Sequence[int],
+        position: int,
+        probabilities: Sequence[float],
+        tokens: Sequence[int],
     ) -> list[Fill]:
+        """Return the fills of the mask at `position` of a text with the tokens `ids`."""
         decode = self._loaded.tokenizer.decode
         # Special tokens are left out of the text, unless they are masks still to fill.
         is_last = list(ids).count(self._mask_id) == 1
         fills = []
-        for share, token in zip(shares, tokens, strict=True):
-            filled = [*ids[:place], token, *ids[place + 1 :]]
-            word = decode([token], skip_special_tokens=False)
-            fills.append(Fill(word, token, share, decode(filled, skip_special_tokens=is_last)))
+        for probability, token in zip(probabilities, tokens, strict=True):
+            filled = [*ids[:position], token, *ids[position + 1 :]]
+            shown = decode([token], skip_special_tokens=False)
+            text = decode(filled, skip_special_tokens=is_last)
+            fills.append(Fill(shown, token, probability, text))
         return fills
 
     def _no_mask(self, name: str, text: str) -> str:
@@ -196,7 +206,7 @@ class FillMask:
 
 
 class NextSentence:
-    """A next-sentence model; says whether one text follows another."""
+    """A next-sentence model: predicts whether one text follows another."""
 
     def __init__(self, loaded: _Loaded) -> None:
         self._loaded = loaded
@@ -211,8 +221,8 @@ class NextSentence:
     ) -> npt.NDArray[np.float32]:
         """Return the probabilities of the two classes of every pair.
 
-        Raises `DataError` for a pair that is longer than the model reads. Messages call the pairs by
-        their `names`; default `Pair 1`, `Pair 2` and so on.
+        Raises `DataError` for a pair that is longer than the model reads. `names` are those of the
+        pairs in error messages; default `Pair 1`, `Pair 2` and so on.
 
         Returns
         -------
@@ -249,7 +259,7 @@ def next_sentence(
 
 
 def _load(name: str, head: str, device_name: str) -> _Loaded:
-    """Load a checkpoint that has the wanted head; say what it lacks otherwise."""
+    """Load a checkpoint with its `head`; raise `EncoderError` when it has none."""
     require_network("A language model")
     from multihot.models.devices import choose_device
     from multihot.models.encoder import load_encoder_tokenizer, locate_encoder, read_config
@@ -260,13 +270,13 @@ def _load(name: str, head: str, device_name: str) -> _Loaded:
     if (Path(name) / "thresholds.json").is_file():
         raise EncoderError(f"{name} is a multihot classifier, which has no {head} head.")
     folder = locate_encoder(name).folder
-    wants_pairs = head == "next-sentence"
+    with_pairs = head == "next-sentence"
     family = read_config(folder).model_type
-    if wants_pairs and family != "bert":
+    if with_pairs and family != "bert":
         raise EncoderError(
             f"{name} is of the family '{family}'; only BERT's own family has a next-sentence head."
         )
-    model, missing = load_heads(folder, next_sentence=wants_pairs)
+    model, missing = load_heads(folder, next_sentence=with_pairs)
     if head in missing:
         raise EncoderError(
             f"{name} has no {head} head in its weights. Take a checkpoint that was saved with its "
@@ -274,13 +284,17 @@ def _load(name: str, head: str, device_name: str) -> _Loaded:
         )
     tokenizer, tokenizer_config = load_encoder_tokenizer(folder)
     network = PretrainingNetwork(model).eval().to(device)
-    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
-    if num_tokens > (num_rows := int(network.config.vocab_size)):
-        raise EncoderError(
-            f"The tokenizer of {name} has {num_tokens} tokens and its model knows {num_rows}: they do "
-            "not belong together."
-        )
+    _require_same_vocabulary(name, tokenizer, int(network.config.vocab_size))
     return _Loaded(name, network, tokenizer, tokenizer_config, device)
+
+
+def _require_same_vocabulary(name: str, tokenizer: Tokenizer, vocab_size: int) -> None:
+    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
+    if num_tokens > vocab_size:
+        raise EncoderError(
+            f"The tokenizer of {name} has {num_tokens} tokens and the vocabulary of its model "
+            f"{vocab_size}: they do not belong together."
+        )
 
 
 def _numbered(what: str, count: int) -> list[str]:

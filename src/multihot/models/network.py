@@ -5,7 +5,7 @@
 * `encoder_and_head`: the bare encoder and a head of ours; saved as `encoder/` and
   `head.safetensors`.
 
-Both take a padded batch, or a packed one once `models.packed_check.enable_packed` agreed.
+Both take a padded batch, or a packed one once `models.packed.self_test.enable_packed` agreed.
 
 Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `L` labels.
 """
@@ -121,8 +121,8 @@ class EncoderAndHead(nn.Module):
         else:
             inputs = {"input_ids": input_ids, "attention_mask": layout}
             if self._text_type:
-                places = torch.arange(input_ids.shape[1], device=input_ids.device)
-                inputs["token_type_ids"] = self._token_types(places).expand_as(input_ids)
+                positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+                inputs["token_type_ids"] = self._token_types(positions).expand_as(input_ids)
             hidden = self.encoder(**inputs).last_hidden_state
         logits: Tensor = self.head(hidden, layout)
         return logits
@@ -260,23 +260,23 @@ def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
         auto_class = AutoModelForSequenceClassification
         return SequenceClassification(_from_pretrained(auto_class, folder, config, new_head=False))
     path = folder / "head.safetensors"
-    described = _described(path)
-    _require_labels(path, described["labels"], space)
-    prompt = LabelPrompt.from_json(described["prompt"]) if described["prompt"] else None
+    description = _head_description(path)
+    _require_labels(path, description["labels"], space)
+    prompt = LabelPrompt.from_json(description["prompt"]) if description["prompt"] else None
     config = read_config(folder / "encoder")
     encoder = _from_pretrained(AutoModel, folder / "encoder", config, new_head=False)
-    head = _new_head(config, space, described["pooling"], prompt)
+    head = _new_head(config, space, description["pooling"], prompt)
     head.load_state_dict(load_file(path))
     return EncoderAndHead(encoder, head, space)
 
 
-def _described(path: Path) -> dict[str, Any]:
-    """Return what a head file says about itself: labels, pooling and prompt."""
+def _head_description(path: Path) -> dict[str, Any]:
+    """Return the description stored in a head file: labels, pooling and prompt."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if _HEAD in metadata:
-        described: dict[str, Any] = json.loads(metadata[_HEAD])
-        return described
+        description: dict[str, Any] = json.loads(metadata[_HEAD])
+        return description
     # Before there was more than one head, only the labels were written.
     return {"labels": json.loads(metadata.get("labels", "[]")), "pooling": "mean", "prompt": None}
 

@@ -1,4 +1,4 @@
-"""Load a transformers model from safetensors and tell which of its weights were not there."""
+"""Load a transformers model from safetensors and name the weights that it lacks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_weights(auto_class: Any, folder: Path, config: Any) -> tuple[Any, list[
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told apart by the caller
+                ignore_mismatched_sizes=True,  # the caller refuses or explains them
             )
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None

@@ -15,7 +15,6 @@ from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
 from multihot.errors import OptionError
-from multihot.models.cpu.malloc import keep_freed_memory
 from multihot.models.devices import (
     Precision,
     choose_device,
@@ -64,8 +63,6 @@ def choose_hardware(
     precision = choose_precision(options.precision, device)
     # The number of threads affects the last bits.
     num_threads = set_threads((saved_threads(output) if resume else None) or options.threads)
-    if device.type == "cpu":
-        keep_freed_memory()
     listener.say(
         f"Using {device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )

@@ -17,7 +17,8 @@ from multihot.core.seeding import named_seed
 from multihot.data.dataset import Subset
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
-from multihot.inference.torch_backend import TorchBackend, pad_id
+from multihot.inference.torch_backend import TorchBackend
+from multihot.models.encoder import pad_id
 from multihot.training import checkpoint, loop
 from multihot.training.batches import classification_loss, count_steps, explain_rows, steps_after
 from multihot.training.callbacks import Callbacks, RunState, stop_signals

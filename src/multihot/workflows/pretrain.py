@@ -20,8 +20,9 @@ from multihot.data.corpus.masking import mask_vocabulary
 from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
 from multihot.errors import DataError, MissingExtraError, OptionError
 from multihot.evaluation.bootstrap import Estimate
-from multihot.inference.torch_backend import pad_id
-from multihot.models.cpu.dropout import set_dropout, use_cheap_dropout
+from multihot.models.cpu.dropout import set_dropout
+from multihot.models.encoder import pad_id
+from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
 from multihot.training.compute import Hardware, choose_execution, choose_hardware
 from multihot.training.initial_model import weights_fingerprint
@@ -186,7 +187,8 @@ def _execution(
 ) -> bool:
     """Move the network to its device, prepared for training; return whether it runs packed."""
     set_dropout(network.to(hardware.device), options.dropout)
-    use_cheap_dropout(network)
+    for note in optimize_for_training(network, hardware.device):
+        listener.say(note)
     enable = enable_packed_pretraining
     return choose_execution(options.execution, network, hardware, listener, enable=enable)
 

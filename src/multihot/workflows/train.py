@@ -25,10 +25,9 @@ from multihot.errors import OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact, save_artifact
 from multihot.inference.torch_backend import TorchBackend
-from multihot.models.cpu.dropout import use_cheap_dropout
-from multihot.models.cpu.embedding import use_touched_rows
 from multihot.models.devices import choose_precision
 from multihot.models.network import save_network
+from multihot.models.optimize import optimize_for_training
 from multihot.training.batches import check_budget
 from multihot.training.compute import Hardware, choose_execution, choose_hardware
 from multihot.training.cross_validation import cross_validate, cross_validation_folds, labelled_rows
@@ -260,8 +259,8 @@ def _backend(
 ) -> TorchBackend:
     """Move the network to its device, prepared for training; it is evaluated in full precision."""
     device = hardware.device
-    use_cheap_dropout(model.network.to(device))
-    use_touched_rows(model.network)
+    for note in optimize_for_training(model.network.to(device), device):
+        listener.say(note)
     packed = choose_execution(options.execution, model.network, hardware, listener)
     full_precision = choose_precision("fp32", device)
     return TorchBackend(model.network, len(model.space), device, full_precision, packed=packed)

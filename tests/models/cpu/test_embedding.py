@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.packable import make_network
-from multihot.models.cpu.embedding import TouchedRowsEmbedding, use_touched_rows
+from multihot.models.cpu.embedding import TouchedRowsEmbedding, track_touched_rows
 
 
 def table(padding_idx: int | None = None) -> tuple[nn.Embedding, nn.Embedding]:
@@ -18,7 +18,7 @@ def table(padding_idx: int | None = None) -> tuple[nn.Embedding, nn.Embedding]:
     torch.manual_seed(0)
     plain = nn.Embedding(20_001, 50, padding_idx=padding_idx)
     network = nn.Sequential(copy.deepcopy(plain))
-    use_touched_rows(network)
+    track_touched_rows(network)
     counted = network[0]
     assert isinstance(counted, TouchedRowsEmbedding)
     return plain, counted
@@ -98,10 +98,10 @@ def test_small_shared_and_special_tables_are_left_alone(tmp_path: Path) -> None:
             nn.Embedding(20_001, 50, scale_grad_by_freq=True),
         ]
     )
-    use_touched_rows(network)
+    track_touched_rows(network)
     assert not any(isinstance(module, TouchedRowsEmbedding) for module in network.modules())
 
     small = make_network("bert", tmp_path, "mean")
     names = list(small.state_dict())
-    use_touched_rows(small)
+    track_touched_rows(small)
     assert list(small.state_dict()) == names

@@ -79,12 +79,12 @@ def test_values_and_gradients_are_those_of_the_formula(
     heads = [torch.randn(sum(lengths), 2, 4, requires_grad=True) for _ in range(3)]
     row = [packing.fill_up(rows) for rows in heads]
 
-    def draw(weights: Tensor, share: float) -> Tensor:
-        assert share == dropout
-        drawn.append((torch.rand(weights.shape) >= share).to(weights.dtype))
+    def draw(weights: Tensor, probability: float) -> Tensor:
+        assert probability == dropout
+        drawn.append((torch.rand(weights.shape) >= probability).to(weights.dtype))
         return drawn[-1]
 
-    monkeypatch.setattr(packed_attention_module, "kept_places", draw)
+    monkeypatch.setattr(packed_attention_module, "keep_mask", draw)
     found = packed_attention(*row, packing, window=window, dropout=dropout, scale=scale)
     found = found[: sum(lengths)]
 
@@ -128,6 +128,11 @@ def test_large_groups_are_multiplied_in_the_precision_they_come_in() -> None:
 def test_flash_attention_is_given_what_its_signature_asks_for(
     window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Check what is handed to torch where no GPU is at hand: types, lengths, window and scale.
+
+    The stand-in has the signature of torch's function and computes the formula; whether torch's own
+    agrees is the test below, on a GPU.
+    """
     from torch.nn.attention import varlen
 
     def varlen_attn(
@@ -158,9 +163,9 @@ def test_flash_attention_is_given_what_its_signature_asks_for(
     assert not torch.allclose(dropped, gathered, atol=1e-3)  # taken by the way that can drop
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("window", [None, 3])
-def test_flash_attention_on_a_card_is_the_gathered_one(window: int | None) -> None:
+def test_flash_attention_on_a_gpu_is_the_gathered_one(window: int | None) -> None:
     device = torch.device("cuda")
     packing = lay_out(np.cumsum([0, 4, 90, 1]), device)
     rows = torch.randn(95, 2, 32, device=device, requires_grad=True)

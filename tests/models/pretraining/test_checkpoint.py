@@ -60,14 +60,14 @@ def test_a_size_is_a_name_or_layers_and_width() -> None:
 
 
 @pytest.mark.parametrize("size", ["huge", "", "x", "4x", "0x64", "4x256x2", "-1x64"])
-def test_another_word_for_a_size_is_refused(size: str) -> None:
-    with pytest.raises(OptionError, match=r"is no size of an encoder; expected tiny, mini"):
+def test_another_name_of_a_size_is_refused(size: str) -> None:
+    with pytest.raises(OptionError, match="expected tiny, mini"):
         shape_of(size)
 
 
 @pytest.mark.parametrize("size", ["4x100", "4x0"])
 def test_a_width_that_heads_do_not_fill_is_refused(size: str) -> None:
-    with pytest.raises(OptionError, match=r"must be a multiple of 64, such as 128"):
+    with pytest.raises(OptionError, match="multiple of 64"):
         shape_of(size)
 
 
@@ -231,7 +231,7 @@ def test_every_family_keeps_its_head_tied_in_memory_and_on_disk(
 def test_another_family_has_no_next_sentence_head(tmp_path: Path) -> None:
     folder = write_family("roberta", tmp_path)
 
-    with pytest.raises(EncoderError, match=r"of the family 'roberta', which has no next-sentence"):
+    with pytest.raises(EncoderError, match=r"'roberta'.*next-sentence"):
         load_pretraining_model(folder, seed=1, next_sentence=True)
 
 
@@ -239,7 +239,7 @@ def test_another_family_has_no_next_sentence_head(tmp_path: Path) -> None:
 def test_a_family_whose_head_is_not_known_is_refused(family: str, tmp_path: Path) -> None:
     folder = write_family(family, tmp_path)
 
-    with pytest.raises(EncoderError, match=rf"of the family '{family}', .* expected one of bert,"):
+    with pytest.raises(EncoderError, match=f"'{family}'.* bert,"):
         load_pretraining_model(folder, seed=1)
 
 
@@ -254,7 +254,7 @@ def test_an_incomplete_encoder_is_refused(tmp_path: Path) -> None:
         metadata={"format": "pt"},
     )
 
-    with pytest.raises(EncoderError, match=r"16 weights are not in the checkpoint"):
+    with pytest.raises(EncoderError, match="16 weights"):
         load_pretraining_model(folder, seed=1)
 
 
@@ -264,7 +264,7 @@ def test_the_rules_of_trust_hold_here_too(tmp_path: Path) -> None:
     config["auto_map"] = {"AutoModel": "code.Model"}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
 
-    with pytest.raises(EncoderError, match=r"sets 'auto_map', which can load code from elsewhere"):
+    with pytest.raises(EncoderError, match="auto_map"):
         load_pretraining_model(folder, seed=1)
 
 

@@ -1,43 +1,83 @@
-"""Dropout whose random numbers cost little on a processor.
+"""Dropout whose random numbers cost little on a CPU.
 
-torch draws 64 random bits for every element on a processor, which takes as long as the matrix
-products of a small encoder. 16 bits decide as well: a share is met to 1 in 65536, the stream is
-still torch's own, seeded by `torch.manual_seed`, and the gradient is that of the product.
+torch draws 64 random bits for every element on a CPU, which takes as long as the matrix products of
+a small encoder. 16 bits decide as well: a probability is met to 1 in 65536, the stream is still
+torch's own, seeded by `torch.manual_seed`, and the gradient is that of the product.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CheapDropout", "cheap_dropout", "kept_places", "set_dropout", "use_cheap_dropout"]
+from multihot.models.cpu.self_test import KernelComparison, kernel_failure, replace_modules
+
+__all__ = [
+    "FastDropout",
+    "dropout_failure",
+    "fast_dropout",
+    "keep_mask",
+    "replace_dropout",
+    "set_dropout",
+]
 
 _LEVELS = 2**16
 
 
-def cheap_dropout(values: Tensor, share: float) -> Tensor:
-    """Set a random share of the values to zero and scale the others up to keep the mean."""
-    if values.device.type != "cpu" or share <= 0 or share >= 1:
-        return F.dropout(values, share, training=True)
-    return values * kept_places(values, share).mul_(1 / (1 - share))
+def fast_dropout(values: Tensor, probability: float) -> Tensor:
+    """Set random values to zero and scale the others up to keep the mean; else as `F.dropout`."""
+    if (
+        values.device.type != "cpu"
+        or not 0 < probability < 1
+        or dropout_failure(values.dtype) is not None
+    ):
+        return F.dropout(values, probability, training=True)
+    return _masked(values, probability)
 
 
-def kept_places(values: Tensor, share: float) -> Tensor:
-    """Draw which of some values on the processor are kept.
+def _masked(values: Tensor, probability: float) -> Tensor:
+    return values * keep_mask(values, probability).mul_(1 / (1 - probability))
+
+
+def keep_mask(values: Tensor, probability: float) -> Tensor:
+    """Draw which of some values on the CPU are kept.
 
     *Shape and dtype:* those of `values`; 1 = kept, 0 = dropped. Products with numbers are several
     times faster than those with a mask of bool.
     """
     # One 64-bit number makes four decisions.
-    words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    levels = words.view(torch.int16)[: values.numel()].view(values.shape)
+    bits = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    levels = bits.view(torch.int16)[: values.numel()].view(values.shape)
     kept = torch.empty(values.shape, dtype=values.dtype)
-    return torch.ge(levels, round(share * _LEVELS) - _LEVELS // 2, out=kept)
+    return torch.ge(levels, round(probability * _LEVELS) - _LEVELS // 2, out=kept)
 
 
-class CheapDropout(nn.Module):
-    """`nn.Dropout` with `cheap_dropout` inside."""
+@functools.cache
+def dropout_failure(dtype: torch.dtype) -> str | None:
+    """Return why `fast_dropout` cannot be used in this precision; `None` when it can."""
+    return kernel_failure(lambda: _comparisons(dtype), dtype)
+
+
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
+    for probability in (0.1, 0.5):
+        values = torch.randn(4096).add(3).to(dtype).requires_grad_()
+        dropped = _masked(values, probability)
+        (gradient,) = torch.autograd.grad(dropped.sum(), values)
+        factors = (dropped.detach() != 0) / (1 - probability)
+        yield "output", dropped, values.detach().float() * factors
+        yield "gradient", gradient, factors
+        # Five standard deviations at most, which is 0.04 at a probability of one half.
+        surplus = (factors == 0).float().mean() - probability
+        allowed = 5 * (probability * (1 - probability) / values.numel()) ** 0.5
+        yield "dropped fraction", (surplus.abs() > allowed).float(), torch.zeros(())
+
+
+class FastDropout(nn.Module):
+    """`nn.Dropout` with `fast_dropout` inside."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -45,24 +85,25 @@ class CheapDropout(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Drop values while training. *Shape:* any."""
-        return cheap_dropout(values, self.p) if self.training and self.p > 0 else values
+        return fast_dropout(values, self.p) if self.training and self.p > 0 else values
 
 
-def use_cheap_dropout(network: nn.Module) -> None:
+def replace_dropout(network: nn.Module) -> None:
     """Replace every `nn.Dropout` of a network; it has no weights, so no names change."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Dropout:
-                setattr(module, name, CheapDropout(child.p).train(child.training))
+    replace_modules(network, _replacement)
 
 
-def set_dropout(network: nn.Module, share: float) -> None:
-    """Let a network drop this share of values and of attention weights.
+def _replacement(module: nn.Module) -> nn.Module | None:
+    return FastDropout(module.p) if type(module) is nn.Dropout else None
 
-    Its configuration keeps the shares that it was made for, which a later training takes up again.
+
+def set_dropout(network: nn.Module, probability: float) -> None:
+    """Set the probability of dropping values and attention weights in a whole network.
+
+    Its configuration keeps the probabilities that it was made for, which a later training takes up.
     """
     for module in network.modules():
-        if isinstance(module, nn.Dropout | CheapDropout):
-            module.p = share
+        if isinstance(module, nn.Dropout | FastDropout):
+            module.p = probability
         if isinstance(getattr(module, "attention_dropout", None), float):
-            setattr(module, "attention_dropout", share)  # noqa: B010 - modules type every attribute
+            setattr(module, "attention_dropout", probability)  # noqa: B010 - modules type every attribute

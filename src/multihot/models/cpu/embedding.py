@@ -7,29 +7,36 @@ lives on and only the rows that were written are cleared; the numbers are the sa
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TouchedRowsEmbedding", "use_touched_rows"]
+from multihot.models.cpu.self_test import KernelComparison, kernel_failure, replace_modules
+
+__all__ = ["TouchedRowsEmbedding", "embedding_failure", "track_touched_rows"]
 
 _LARGE = 1_000_000  # weights; clearing a smaller gradient takes less time than keeping count
 
 
 class TouchedRowsEmbedding(nn.Embedding):
-    """`nn.Embedding` that remembers which rows of `weight.grad` are not zero."""
+    """`nn.Embedding` that remembers which rows of `weight.grad` are not zero.
 
-    _touched: list[Tensor]
+    It takes over the weights of a plain one, which must not renormalise, scale or sparsify.
+    """
 
-    @classmethod
-    def take_over(cls, embedding: nn.Embedding) -> None:
-        """Make an embedding one of this class; its weights and their names stay."""
-        embedding.__class__ = cls
-        assert isinstance(embedding, cls)
-        embedding._touched = []
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__(
+            embedding.num_embeddings,
+            embedding.embedding_dim,
+            embedding.padding_idx,
+            _weight=embedding.weight,
+        )
+        self.weight = embedding.weight
+        self._touched: list[Tensor] = []
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Look up rows. *Shapes:* (...) -> (..., D)."""
@@ -81,13 +88,14 @@ class _TouchedRows(torch.autograd.Function):
         return None, None, None
 
 
-def use_touched_rows(network: nn.Module) -> None:
-    """Let the large embeddings of a network on the processor keep count of their touched rows.
+def track_touched_rows(network: nn.Module) -> None:
+    """Let the large embeddings of a network on the CPU keep count of their touched rows.
 
     A table that is also the output layer of a language model gets a dense gradient and is left alone.
     """
     uses = Counter(id(weight) for weight in _all_weights(network))
-    for module in network.modules():
+
+    def replacement(module: nn.Module) -> nn.Module | None:
         if (
             type(module) is nn.Embedding
             and module.weight.device.type == "cpu"
@@ -97,10 +105,36 @@ def use_touched_rows(network: nn.Module) -> None:
             and not module.scale_grad_by_freq
             and not module.sparse
         ):
-            TouchedRowsEmbedding.take_over(module)
+            return TouchedRowsEmbedding(module)
+        return None
+
+    replace_modules(network, replacement)
 
 
 def _all_weights(network: nn.Module) -> Iterable[nn.Parameter]:
     """Yield the parameters of every module, a shared one as often as it is used."""
     for module in network.modules():
         yield from module.parameters(recurse=False)
+
+
+@functools.cache
+def embedding_failure(dtype: torch.dtype) -> str | None:
+    """Return why `TouchedRowsEmbedding` cannot be used in this precision; `None` when it can."""
+    return kernel_failure(lambda: _comparisons(dtype), dtype)
+
+
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
+    input_ids = torch.tensor([[3, 0, 7], [7, 1, 3]])
+    plain = nn.Embedding(8, 4, padding_idx=0)
+    fast = TouchedRowsEmbedding(nn.Embedding(8, 4, padding_idx=0, dtype=dtype))
+    fast.weight.data.copy_(plain.weight.data)
+    factors = torch.randn(2, 3, 4)
+    for _ in range(2):  # the second gradient reuses the buffer of the first
+        outputs = fast(input_ids), plain(input_ids)
+        yield "output", *outputs
+        losses = [(output * factors).sum() for output in outputs]
+        torch.autograd.grad(losses[0], fast.weight, allow_unused=True)  # goes into the buffer
+        (expected,) = torch.autograd.grad(losses[1], plain.weight)
+        assert fast.weight.grad is not None
+        yield "gradient", fast.weight.grad.clone(), expected
+        fast.clear_gradient()

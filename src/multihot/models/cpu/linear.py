@@ -1,4 +1,4 @@
-"""Linear layers laid out for prediction on a processor.
+"""Linear layers laid out for prediction on a CPU.
 
 oneDNN multiplies fastest by weights in a layout of its own. A plain linear layer is given them row
 by row: in half precision they are laid out anew in every call, in float32 another, slower library
@@ -12,13 +12,22 @@ Letters: `K` inputs, `N` outputs.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["PreparedLinear", "can_prepare", "prepare_linears"]
+from multihot.models.cpu.self_test import (
+    FAILURES,
+    KernelComparison,
+    kernel_failure,
+    replace_modules,
+)
+
+__all__ = ["PreparedLinear", "linear_failure", "prepare_linears"]
 
 _FEWEST_ROWS = 256  # below, making code for a new number of rows takes longer than it saves
 _LAYOUT_ROWS = 2048  # the layout that suits products of about so many rows
@@ -26,16 +35,29 @@ _BLOCKS = (("dense", "intermediate_act_fn"), ("lin1", "activation"))
 """Names of a block's first layer and of the activation behind it: BERT and its kin, DistilBERT."""
 
 
-def can_prepare(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether torch has oneDNN's products in this precision on this device."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    operations = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
-    if not all(hasattr(torch.ops.mkldnn, name) for name in operations):
-        return False
-    if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return dtype == torch.float32
+@functools.cache
+def linear_failure(dtype: torch.dtype) -> str | None:
+    """Return why `prepare_linears` cannot be used in this precision; `None` when it can."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return "this torch was built without oneDNN"
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return "oneDNN does not compute in bfloat16 on this CPU"
+    except FAILURES as error:
+        return f"{type(error).__name__}: {error}"
+    return kernel_failure(lambda: _comparisons(dtype), dtype)
+
+
+def _comparisons(dtype: torch.dtype) -> Iterator[KernelComparison]:
+    values = torch.randn(_FEWEST_ROWS, 64)
+    with torch.no_grad():
+        for bias in (True, False):
+            plain = nn.Linear(64, 48, bias=bias)
+            expected = plain(values)
+            for gelu in (False, True):
+                prepared = PreparedLinear(plain, gelu=gelu)
+                prepared.lay_out(dtype)
+                yield "output", prepared(values), F.gelu(expected) if gelu else expected
 
 
 def prepare_linears(network: nn.Module, dtype: torch.dtype) -> None:
@@ -46,7 +68,7 @@ def prepare_linears(network: nn.Module, dtype: torch.dtype) -> None:
     Parameters
     ----------
     network
-        A network whose weights are final, on a processor.
+        A network whose weights are final, on a CPU.
     dtype
         Precision of the products: float32, or bfloat16, which is also that of the outputs.
     """
@@ -55,24 +77,34 @@ def prepare_linears(network: nn.Module, dtype: torch.dtype) -> None:
             layer = getattr(module, layer_name, None)
             activation = getattr(module, activation_name, None)
             if type(layer) is nn.Linear and _is_gelu(activation):
-                _prepare(layer, dtype, gelu=True)
+                prepared = PreparedLinear(layer, gelu=True).train(layer.training)
+                setattr(module, layer_name, prepared)
                 setattr(module, activation_name, nn.Identity())
+    replace_modules(network, _replacement)
     for module in network.modules():
-        if type(module) is nn.Linear:
-            _prepare(module, dtype, gelu=False)
-        elif isinstance(module, PreparedLinear) and module.layout is None:  # of a copy
+        if isinstance(module, PreparedLinear) and module.layout is None:  # new, or of a copy
             module.lay_out(dtype)
 
 
-class PreparedLinear(nn.Linear):
-    """A linear layer that has become one of these; see `prepare_linears`.
+def _replacement(module: nn.Module) -> nn.Module | None:
+    return PreparedLinear(module, gelu=False) if type(module) is nn.Linear else None
 
-    A copy, pickled or not, leaves the layout behind and computes the same without it.
+
+class PreparedLinear(nn.Linear):
+    """A linear layer with a second copy of its weights; see `prepare_linears`.
+
+    It takes over the parameters of a plain one, and with `gelu` computes the GELU that follows. A
+    copy, pickled or not, leaves the layout behind and computes the same without it.
     """
 
-    gelu: bool
-    layout: tuple[Tensor, Tensor | None] | None
-    """Weight as oneDNN wants it, and the bias in the same precision."""
+    def __init__(self, linear: nn.Linear, *, gelu: bool) -> None:
+        nn.Module.__init__(self)  # nn.Linear's own would draw new weights
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight = linear.weight
+        self.register_parameter("bias", linear.bias)
+        self.gelu = gelu
+        self.layout: tuple[Tensor, Tensor | None] | None = None
+        """Weight as oneDNN wants it, and the bias in the same precision."""
 
     def lay_out(self, dtype: torch.dtype) -> None:
         """Lay the weight out for products in `dtype`."""
@@ -87,8 +119,8 @@ class PreparedLinear(nn.Linear):
         *Shapes:* (..., K) -> (..., N).
         """
         if self.layout is None or values.numel() < _FEWEST_ROWS * self.in_features:
-            found = F.linear(values, self.weight, self.bias)
-            return F.gelu(found) if self.gelu else found
+            plain = F.linear(values, self.weight, self.bias)
+            return F.gelu(plain) if self.gelu else plain
         weight, bias = self.layout
         # "none": GELU by erf, not by tanh
         activation, algorithm = ("gelu", "none") if self.gelu else ("none", "")
@@ -99,13 +131,6 @@ class PreparedLinear(nn.Linear):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "layout": None}
-
-
-def _prepare(layer: nn.Linear, dtype: torch.dtype, *, gelu: bool) -> None:
-    layer.__class__ = PreparedLinear
-    assert isinstance(layer, PreparedLinear)
-    layer.gelu = gelu
-    layer.lay_out(dtype)
 
 
 def _is_gelu(activation: object) -> bool:

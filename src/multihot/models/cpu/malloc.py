@@ -1,4 +1,4 @@
-"""Keep freed memory for the next step or batch instead of handing it back to the system."""
+"""Keep freed memory for the next step or batch instead of returning it to the system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEVER = 2**31 - 1  # bytes
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep what is freed, for the whole process; return whether it will.
+    """Make glibc keep freed memory, for the whole process; return whether it will.
 
     By default it gives large blocks back to the system at once, and every page of the next one is
     a page fault: some 8000 in a training step of eight tweets, a tenth to a fifth of its time, and

@@ -7,7 +7,7 @@ token and needs no change. Without a layout the function is transformers' own SD
 runs padded batches as before.
 
 An encoder that does not use the interface computes *wrong* numbers without an error on a row of
-several texts; `models.packed_check` must have passed before anything here is trusted.
+several texts; `models.packed.self_test` must have passed before anything here is trusted.
 
 Letters: `B` texts, `S` tokens of the longest, `T` tokens of all together, `H` heads, `D` width.
 """
@@ -47,7 +47,7 @@ def register() -> None:
 
 
 def is_packable(encoder: Any) -> bool:
-    """Return whether transformers says that the encoder takes its attention from the interface."""
+    """Return whether the encoder declares that it takes its attention from the interface."""
     return bool(getattr(encoder, "_supports_attention_backend", False))
 
 
@@ -139,16 +139,16 @@ def _attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as transformers asks; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
+    """Attend when transformers calls; see `packed_attention`. *Shapes:* (1, H, T, D) -> (1, T, H, D)."""
     packing: Packing | None = kwargs.pop(PACKING, None)
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         kwargs.update(dropout=dropout, scaling=scaling, sliding_window=sliding_window)
-        found: tuple[Tensor, None] = sdpa_attention_forward(
+        padded: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **kwargs
         )
-        return found
+        return padded
     if packing.on_attention is not None:
         packing.on_attention()
     # transformers' window counts the token itself, as flash attention's wrapper there does.

@@ -4,7 +4,7 @@ A head on [CLS] reads one vector of a text, a masked-language-model head one in 
 values of the last layer need all tokens; its output projection and its feed-forward block, three
 quarters of its arithmetic, need only those that are read. Attention takes no part of it: the tokens
 are dropped between it and the block behind it. Nothing changes on padded batches, which stay the
-reference that `models.packed_check` compares with.
+reference that `models.packed.self_test` compares with.
 
 Letters: `T` tokens of all texts together, `R` tokens that are read, `D` width.
 """
@@ -27,7 +27,9 @@ _FAMILIES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"}
 def narrow_last_layer(encoder: nn.Module) -> None:
     """Make the last layer heed `Packing.read`, where the family's layers are known; else nothing.
 
-    Done once per encoder, when a network is made of it. State, names and copies stay as they are.
+    Done once per encoder, when a network is made of it. State, names and copies stay as they are. The
+    `forward` of one module is replaced, since transformers offers no hook between attention and the
+    block behind it; the self-test of packed execution compares the result with the whole layer's.
     """
     config: Any = encoder.config
     if config.model_type in _FAMILIES and not config.is_decoder:
@@ -36,7 +38,7 @@ def narrow_last_layer(encoder: nn.Module) -> None:
 
 
 def read_vectors(encoder: nn.Module, hidden: Tensor, read: Tensor) -> Tensor:
-    """Return the vectors of the tokens `read` from the output for a packing that asked for them.
+    """Return the vectors of the tokens `read` from the output for a packing that names them.
 
     Parameters
     ----------

@@ -21,9 +21,11 @@ __all__ = ["PACKING", "Packing", "lay_out"]
 PACKING = "packing"
 """Keyword argument that carries the layout through an encoder to all of its layers."""
 
-_SHRINK = 0.7  # the longest text of a group has at most this share of the group's before
-_MOST_GROUPS = 5  # the shortest texts share the last; more groups cost more than their padding
-_FINENESS = 16  # the row grows by at most this part, so that few lengths of it occur
+_SHRINK = (
+    0.7  # the longest text of a group has at most this fraction of the longest of the group before
+)
+_MOST_GROUPS = 5  # the shortest texts form the last; more groups cost more than their padding
+_FINENESS = 16  # the row grows by at most one part in so many, so that few lengths of it occur
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Group:
         if window is None or window >= self.longest - 1:
             return self.mask
         if window not in self._window_masks:
-            places = torch.arange(self.longest, device=device)
-            distance = (places[:, None] - places[None, :]).abs()
+            positions = torch.arange(self.longest, device=device)
+            distance = (positions[:, None] - positions[None, :]).abs()
             seen = (distance <= window)[None, None]
             if self.mask is not None:
                 # A padding query may be left without keys; its output is dropped but must be finite.
@@ -76,7 +78,7 @@ class Group:
 class Packing:
     """The layout of one batch, computed once and read by every layer.
 
-    On a processor the row is made a little longer by a filler text that no head reads: oneDNN
+    On a CPU the row is made a little longer by a filler text that no head reads: oneDNN
     generates code for every new shape of a matrix, which takes as long as the product of a small
     batch, so the number of tokens is rounded up to one of a few. `F` counts the filler in.
 
@@ -87,7 +89,7 @@ class Packing:
     firsts
         *Shape:* (B,), int64. First token of each text ([CLS] in most families).
     positions
-        *Shape:* (T,), int64. Place of each token in its own text, from 0.
+        *Shape:* (T,), int64. Position of each token in its own text, from 0.
     rows
         *Shape:* (T,), int64. Text of each token.
     num_filler
@@ -95,7 +97,7 @@ class Packing:
     attention_ends
         *Shape:* (B + 1,) or, with a filler, (B + 2,), int32. `cu_seq_lens` of the encoder's row.
     slots
-        *Shape:* (F,), int64. Place of each token among the P slots of the padded form.
+        *Shape:* (F,), int64. Index of each token among the P slots of the padded form.
     tokens
         *Shape:* (P,), int64. Token of each slot; padding repeats the last token of its own
         text, so that nothing of one text, not even a NaN, reaches another.
@@ -105,7 +107,7 @@ class Packing:
         Tokens of the longest text.
     read
         *Shape:* (R,), int64. The only tokens whose vectors the head reads; `None` = all of them.
-        See `models.last_layer`.
+        See `models.packed.last_layer`.
     on_attention
         Called by every attention layer; lets a check count them.
     """
@@ -181,39 +183,39 @@ def lay_out(cu_seq_lens: npt.NDArray[np.int64], device: torch.device) -> Packing
     rows = np.repeat(np.arange(len(lengths)), lengths)
     positions = np.arange(ends[-1]) - starts[rows]
     order = np.argsort(-lengths, kind="stable")
-    # A card has time for padding but not for many small kernels.
+    # A GPU has time for padding but not for many small kernels.
     cuts = _cuts(lengths[order]) if device.type == "cpu" else [0, len(order)]
     first_slots, tokens, groups = np.zeros_like(starts), [], []
     num_slots = 0
     for begin, end in itertools.pairwise(cuts):
         texts = order[begin:end]
         longest = int(lengths[texts[0]])
-        places, last = np.arange(longest), lengths[texts, None] - 1
+        columns, last = np.arange(longest), lengths[texts, None] - 1
         first_slots[texts] = num_slots + longest * np.arange(len(texts))
         num_slots += longest * len(texts)
-        tokens.append((starts[texts, None] + np.minimum(places, last)).ravel())
-        mask = torch.from_numpy(places <= last)[:, None, None, :].to(device)
+        tokens.append((starts[texts, None] + np.minimum(columns, last)).ravel())
+        mask = torch.from_numpy(columns <= last)[:, None, None, :].to(device)
         groups.append(Group(len(texts), longest, None if last[-1] == last[0] else mask))
 
-    def moved(array: npt.NDArray[np.int64]) -> Tensor:
+    def to_device(array: npt.NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     return Packing(
-        cu_seq_lens=moved(cu_seq_lens).to(torch.int32),
-        firsts=moved(starts[:num_texts]),
-        positions=moved(positions[:num_tokens]),
-        rows=moved(rows[:num_tokens]),
+        cu_seq_lens=to_device(cu_seq_lens).to(torch.int32),
+        firsts=to_device(starts[:num_texts]),
+        positions=to_device(positions[:num_tokens]),
+        rows=to_device(rows[:num_tokens]),
         num_filler=num_filler,
-        attention_ends=moved(ends).to(torch.int32),
-        slots=moved(first_slots[rows] + positions),
-        tokens=moved(np.concatenate(tokens)),
+        attention_ends=to_device(ends).to(torch.int32),
+        slots=to_device(first_slots[rows] + positions),
+        tokens=to_device(np.concatenate(tokens)),
         groups=tuple(groups),
         longest=groups[0].longest,
     )
 
 
 def _num_filler(num_tokens: int) -> int:
-    """Return the tokens to a multiple of the largest power of two within a share of the row."""
+    """Return the tokens to a multiple of the largest power of two within a fraction of the row."""
     step = 1 << (max(1, num_tokens // _FINENESS).bit_length() - 1)
     return -num_tokens % step
 

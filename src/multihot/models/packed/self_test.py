@@ -35,8 +35,8 @@ _Autocast = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What a network says about some texts."""
+class _Outputs:
+    """What a network computes for some texts."""
 
     logits: Tensor
     """*Shape:* (texts, L)."""
@@ -87,7 +87,7 @@ def check_packed(
     Returns
     -------
     str or None
-        `None`: packed and alone are equal. Else one sentence that says what differs.
+        `None`: packed and alone are equal. Else one sentence on what differs.
     """
     encoder = network.transformer
     family = type(encoder).__name__
@@ -98,7 +98,7 @@ def check_packed(
     network.eval()
     try:
         texts = _texts(encoder, getattr(network, "shortest_text", 1))
-        alone = _answer_alone(network, texts, gradients)
+        alone = _run_alone(network, texts, gradients)
         set_attention(encoder, ATTENTION)
         reason = _differences(network, texts, alone, gradients)
         if reason is None and autocast is not None:
@@ -134,15 +134,15 @@ def _texts(encoder: nn.Module, shortest: int) -> list[Tensor]:
     return [torch.from_numpy(draw(0, config.vocab_size, length)).to(device) for length in lengths]
 
 
-def _answer_alone(network: Any, texts: Sequence[Tensor], gradients: bool) -> _Answer:
-    """Answer for each text in a call of its own, with nothing packed and nothing padded."""
+def _run_alone(network: Any, texts: Sequence[Tensor], gradients: bool) -> _Outputs:
+    """Run each text in a call of its own, with nothing packed and nothing padded."""
     logits, hidden = [], []
     with torch.set_grad_enabled(gradients), _watched(network.transformer) as layers:
         for text in texts:
             logits.append(network(text[None], torch.ones_like(text)[None]))
             hidden.append([layer[0].detach() for layer in layers])
     together = torch.cat(logits)
-    return _Answer(
+    return _Outputs(
         together.detach(),
         [torch.cat(pieces) for pieces in zip(*hidden, strict=True)],
         _gradients(network, together) if gradients else (),
@@ -153,18 +153,18 @@ def _answer_alone(network: Any, texts: Sequence[Tensor], gradients: bool) -> _An
 def _watched(encoder: nn.Module) -> Iterator[list[Tensor]]:
     """Give the list that holds the vectors after every layer of the encoder's last call.
 
-    *Shape:* (1, T, D) each; the list stays empty when the encoder does not tell.
+    *Shape:* (1, T, D) each; the list stays empty when the encoder does not return them.
     """
     layers: list[Tensor] = []
 
-    def ask(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    def request(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         return args, {**kwargs, "output_hidden_states": True}
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         layers[:] = output.hidden_states or ()
 
     handles = [
-        encoder.register_forward_pre_hook(ask, with_kwargs=True),
+        encoder.register_forward_pre_hook(request, with_kwargs=True),
         encoder.register_forward_hook(keep),
     ]
     try:
@@ -187,9 +187,9 @@ def _gradients(network: nn.Module, logits: Tensor) -> Sequence[Tensor | None]:
 
 
 def _differences(
-    network: Any, texts: Sequence[Tensor], alone: _Answer, gradients: bool
+    network: Any, texts: Sequence[Tensor], alone: _Outputs, gradients: bool
 ) -> str | None:
-    """Answer for all texts in one packed row; say what is not as in `alone`."""
+    """Run all texts in one packed row; return one sentence on what differs from `alone`."""
     encoder = network.transformer
     family, num_layers = type(encoder).__name__, encoder.config.num_hidden_layers
     ids, packing = _pack(texts)
@@ -199,23 +199,23 @@ def _differences(
         logits = network(ids, counting)
     if len(calls) != num_layers:
         return f"{family} called the packed attention {len(calls)} times in {num_layers} layers."
-    for number, (expected, found) in enumerate(zip(alone.hidden, layers, strict=True)):
-        if number == num_layers and found.shape[1] < len(ids):
-            continue  # the last layer answers for the tokens that are read alone; logits prove it
-        if (difference := _difference(found[0, : len(ids)], expected)) > _SMALL_DIFFERENCE:
-            place = f"layer {number}" if number else "the embeddings"
+    for number, (expected, vectors) in enumerate(zip(alone.hidden, layers, strict=True)):
+        if number == num_layers and vectors.shape[1] < len(ids):
+            continue  # the last layer computes only the tokens that are read; the logits cover it
+        if (difference := _difference(vectors[0, : len(ids)], expected)) > _SMALL_DIFFERENCE:
+            after = f"layer {number}" if number else "the embeddings"
             return (
-                f"{family} gives other vectors for packed texts after {place} ({difference:.0e})."
+                f"{family} gives other vectors for packed texts after {after} ({difference:.0e})."
             )
     if (difference := _difference(logits, alone.logits)) > _SMALL_DIFFERENCE:
         return f"{family} gives other logits for packed texts ({difference:.0e})."
-    if gradients and (names := _other_gradients(network, logits, alone.gradients)):
+    if gradients and (names := _differing_gradients(network, logits, alone.gradients)):
         return f"{family} gives other gradients for packed texts, first of {names[0]}."
     return None
 
 
 def _half_precision_differences(
-    network: Any, texts: Sequence[Tensor], alone: _Answer, autocast: _Autocast
+    network: Any, texts: Sequence[Tensor], alone: _Outputs, autocast: _Autocast
 ) -> str | None:
     with torch.no_grad(), autocast():
         difference = _difference(network(*_pack(texts)), alone.logits)
@@ -225,29 +225,30 @@ def _half_precision_differences(
     return f"{family} gives other logits for packed texts in half precision ({difference:.0e})."
 
 
-def _difference(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference as a share of the largest value; infinite for NaN."""
-    share = (found.detach().float() - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
-    return share.item() if torch.isfinite(share) else float("inf")
+def _difference(actual: Tensor, expected: Tensor) -> float:
+    """Return the largest difference relative to the largest value; infinite for NaN."""
+    largest = expected.abs().max().clamp(min=1e-30)
+    relative = (actual.detach().float() - expected).abs().max() / largest
+    return relative.item() if torch.isfinite(relative) else float("inf")
 
 
-def _other_gradients(
+def _differing_gradients(
     network: nn.Module, logits: Tensor, expected: Sequence[Tensor | None]
 ) -> list[str]:
-    """Return the names of parameters whose gradient is another one."""
+    """Return the names of parameters whose gradient differs."""
     names = [name for name, p in network.named_parameters() if p.requires_grad]
-    found = _gradients(network, logits)
+    actual = _gradients(network, logits)
     whole = sum((g.norm() ** 2 for g in expected if g is not None), torch.zeros(())) ** 0.5
     return [
         name
-        for name, one, other in zip(names, found, expected, strict=True)
-        if not _same_gradient(one, other, whole)
+        for name, ours, theirs in zip(names, actual, expected, strict=True)
+        if not _same_gradient(ours, theirs, whole)
     ]
 
 
-def _same_gradient(found: Tensor | None, expected: Tensor | None, whole: Tensor) -> bool:
-    if found is None or expected is None:
-        present = found if expected is None else expected
+def _same_gradient(actual: Tensor | None, expected: Tensor | None, whole: Tensor) -> bool:
+    if actual is None or expected is None:
+        present = actual if expected is None else expected
         return present is None or bool(present.norm() <= _NEGLIGIBLE_GRADIENT * whole)
     allowed = _SMALL_GRADIENT_DIFFERENCE * expected.norm() + _NEGLIGIBLE_GRADIENT * whole
-    return bool((found - expected).norm() <= allowed)
+    return bool((actual - expected).norm() <= allowed)

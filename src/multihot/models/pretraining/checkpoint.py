@@ -25,8 +25,8 @@ from multihot.models.weights import load_weights, refuse_lost
 
 __all__ = [
     "SIZES",
+    "LoadedPretrainingModel",
     "Shape",
-    "StartingModel",
     "load_heads",
     "load_pretraining_model",
     "new_pretraining_model",
@@ -63,7 +63,7 @@ def shape_of(size: str) -> Shape:
     layers, cross, width = size.partition("x")
     if not cross or not layers.isdecimal() or not width.isdecimal() or int(layers) < 1:
         raise OptionError(
-            f"{size!r} is no size of an encoder; expected {', '.join(SIZES)}, or layers x width "
+            f"{size!r} is not an encoder size; expected {', '.join(SIZES)}, or layers x width "
             "such as 12x512."
         )
     if int(width) == 0 or int(width) % _HEAD_WIDTH:
@@ -101,9 +101,9 @@ def new_pretraining_model(
         Whether it gets a next-sentence head (and its pooler): `BertForPreTraining`. Without, it is
         a `BertForMaskedLM`, so that no folder holds a head that was never trained.
     dropout
-        Share of values dropped in all layers (Devlin et al. 2018, A.2: 0.1).
+        Probability of dropping a value in all layers (Devlin et al. 2018, A.2: 0.1).
     attention_dropout
-        Share of attention weights dropped; `None` is the same. Flash attention takes only 0.
+        Probability of dropping an attention weight; `None` is the same. Flash attention takes only 0.
     pad_id
         Id of the padding token.
     """
@@ -128,7 +128,7 @@ def new_pretraining_model(
 
 
 @dataclass(frozen=True)
-class StartingModel:
+class LoadedPretrainingModel:
     """An existing encoder with pretraining heads.
 
     Attributes
@@ -148,7 +148,7 @@ class StartingModel:
 
 def load_pretraining_model(
     name: str | Path, *, seed: int, next_sentence: bool | None = None
-) -> StartingModel:
+) -> LoadedPretrainingModel:
     """Return an existing encoder with its pretraining heads.
 
     Heads that the checkpoint lacks are drawn from `seed`; a masked-language-model head stays tied
@@ -191,7 +191,7 @@ def load_pretraining_model(
         notes.append(f"{name} has no next-sentence head: a new one is trained along.")
     if next_sentence is None and not hasattr(getattr(model, "cls", None), "seq_relationship"):
         notes.append(f"{name} has no next-sentence head: only masked tokens are predicted.")
-    return StartingModel(model, tuple(notes), frozenset(missing))
+    return LoadedPretrainingModel(model, tuple(notes), frozenset(missing))
 
 
 def load_heads(folder: Path, *, next_sentence: bool) -> tuple[Any, set[str]]:

@@ -1,4 +1,4 @@
-"""Losses of pretraining: predict masked tokens, and tell next sentences from random ones.
+"""Losses of pretraining: predict masked tokens, and classify next sentences against random ones.
 
 As in Devlin et al. 2018, A.2: the training loss is the mean over masked tokens (MLM) plus the mean
 over pairs (NSP). Both are returned as sums with their counts, so that a step which is computed in
@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 __all__ = ["LossParts", "next_sentence_loss", "step_loss", "vocabulary_loss"]
 
 _CPU_VALUES = 2**18  # logits that one pass handles; 1 MB of float32 stays in a core's cache
-_CUDA_VALUES = 2**26  # a card wants few large kernels; 256 MB of float32 is what it may take
+_CUDA_VALUES = 2**26  # a GPU needs few large kernels; 256 MB of float32 is what it may take
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class LossParts:
 def step_loss(
     parts: LossParts, *, masked_in_step: int, pairs_in_step: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of one micro-batch as the loop wants it: (sum, weight).
+    """Return the loss of one micro-batch in the form the loop takes: (sum, weight).
 
     MLM and NSP have different counts, so no single count can divide their sum. Each is divided here
     by the count of the *whole* step, which is known before the step since masks are drawn with the
-    batches; the weight is the micro-batch's share of the pairs. The weights of a step add up to 1,
+    batches; the weight is the micro-batch's fraction of the pairs. The weights of a step add up to 1,
     so the loop's division changes nothing, and however a step is cut, its loss is
     `sum(mlm) / masked_in_step + sum(nsp) / pairs_in_step`.
 
@@ -86,9 +86,10 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels:
     """Sum the cross-entropy of a linear layer over the vocabulary, in float32.
 
     The same as `F.cross_entropy(F.linear(hidden, weight, bias).float(), labels, reduction="sum")`,
-    but the softmax is taken piece by piece in the cache, and its gradient takes the place of the
-    logits while they are there. That needs a fraction of the memory, and on a processor with bf16
-    it saves a third of the head's time. Under autocast the products are in its dtype, everything else in float32.
+    but the softmax is taken piece by piece in the cache, and its gradient replaces the
+    logits while they are there. That needs a fraction of the memory, and on a CPU with bf16
+    it saves a third of the head's time. Under autocast the products are in its dtype, everything
+    else in float32.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ class _VocabularyLoss(torch.autograd.Function):
     """Keeps softmax minus one-hot, (M, V) in the dtype of the products, for the way back."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - torch hands its arguments on by position
+    def forward(  # noqa: PLR0917 - autograd passes its arguments by position
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
@@ -121,19 +122,19 @@ class _VocabularyLoss(torch.autograd.Function):
     ) -> Tensor:
         inputs, table = hidden.to(dtype), weight.to(dtype)
         logits = F.linear(inputs, table, None if bias is None else bias.to(dtype))
-        wanted = any(ctx.needs_input_grad)
+        needs_gradient = any(ctx.needs_input_grad)
         values = _CPU_VALUES if logits.device.type == "cpu" else _CUDA_VALUES
         rows = max(1, values // logits.shape[1])
         total = torch.zeros((), dtype=torch.float32, device=logits.device)
         pieces = zip(torch.split(logits, rows), torch.split(labels, rows), strict=True)
         for piece, truth in pieces:
-            log_shares = torch.log_softmax(piece.float(), dim=1)
-            total -= log_shares.gather(1, truth[:, None]).sum()
-            if wanted:
-                gradient = log_shares.exp_()
+            log_probabilities = torch.log_softmax(piece.float(), dim=1)
+            total -= log_probabilities.gather(1, truth[:, None]).sum()
+            if needs_gradient:
+                gradient = log_probabilities.exp_()
                 minus_one = torch.full_like(truth[:, None], -1, dtype=torch.float32)
                 piece.copy_(gradient.scatter_add_(1, truth[:, None], minus_one))
-        if wanted:
+        if needs_gradient:
             ctx.save_for_backward(logits, inputs, table)
             ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         return total

@@ -1,7 +1,7 @@
 """Pretraining heads that are computed only where they are needed: masked tokens and first tokens.
 
-transformers' own models predict every token over the whole vocabulary, where one in seven is asked
-for. Here the encoder runs, the rows that count are picked out of its output, and the family's own
+transformers' own models predict every token over the whole vocabulary, where one in seven is
+needed. Here the encoder runs, the rows that count are picked out of its output, and the family's own
 head modules run on these; no weight is copied or renamed.
 
 Letters: `B` texts or pairs, `S` tokens of the longest, `T` tokens of all together, `M` masked
@@ -53,8 +53,8 @@ def _electra(model: Any) -> _Head:
 
 def _distilbert(model: Any) -> _Head:
     def transform(hidden: Tensor) -> Tensor:
-        found: Tensor = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
-        return found
+        vectors: Tensor = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+        return vectors
 
     return transform, model.vocab_projector
 
@@ -77,7 +77,7 @@ HEADS: dict[str, Callable[[Any], _Head]] = {
 
 @dataclass(frozen=True)
 class PretrainingOutput:
-    """What the heads say.
+    """The outputs of the heads.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class PretrainingNetwork(nn.Module):
         if not self.has_next_sentence:
             return None
         model: Any = self.model
-        # The pooler reads place 0 of every row, so each pair is a row of one token here.
+        # The pooler reads position 0 of every row, so each pair is a row of one token here.
         pooled = self.transformer.pooler(firsts[:, None])
         logits: Tensor = model.cls.seq_relationship(pooled)
         return logits
@@ -229,14 +229,14 @@ def enable_packed_pretraining(
 ) -> str | None:
     """Let the network run packed batches; return `None`, or one sentence why it cannot.
 
-    Both heads and token types are part of the check; see `models.packed_check.check_packed`.
+    Both heads and token types are part of the check; see `models.packed.self_test.check_packed`.
     """
     probe = _Probe(network).train(network.training)
     return enable_packed(probe, gradients=gradients, autocast=autocast)
 
 
 class _Probe(nn.Module):
-    """Gives the check what it wants, one row of logits a text: those of its two ends, and NSP's."""
+    """Returns what the self-test compares, one row of logits per text: of its two ends, and NSP's."""
 
     def __init__(self, network: PretrainingNetwork) -> None:
         super().__init__()
@@ -248,14 +248,14 @@ class _Probe(nn.Module):
 
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
         if isinstance(layout, Packing):
-            places, ends = layout.positions, layout.cu_seq_lens[1:].long() - 1
+            positions, ends = layout.positions, layout.cu_seq_lens[1:].long() - 1
             firsts = layout.firsts
         else:  # a single text
-            places = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-            firsts, ends = places[0, :1], places[0, -1:]
+            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+            firsts, ends = positions[0, :1], positions[0, -1:]
         output = self.network(
-            input_ids, layout, places % 2, masked_positions=torch.cat([firsts, ends])
+            input_ids, layout, positions % 2, masked_positions=torch.cat([firsts, ends])
         )
         first, last = output.mlm_logits.chunk(2)
-        answers = [first, last, *([] if output.nsp_logits is None else [output.nsp_logits])]
-        return torch.cat(answers, dim=1)
+        logits = [first, last, *([] if output.nsp_logits is None else [output.nsp_logits])]
+        return torch.cat(logits, dim=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from multihot.core.files import storage_errors, write_json
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
-from multihot.inference.torch_backend import pad_id
+from multihot.models.encoder import pad_id
 from multihot.models.pretraining.checkpoint import save_pretraining_model
 from multihot.models.pretraining.network import PretrainingNetwork
 from multihot.training.checkpoint import checkpoint_folder

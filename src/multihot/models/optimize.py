@@ -1,0 +1,98 @@
+"""What makes a network faster on a CPU: one function for training, one for inference.
+
+Three kinds of kernels are involved (`models.cpu`, and the attention of `models.packed.attention`).
+Each passes a self-test against plain torch at its first use in a process, or plain torch computes
+instead; on other devices nothing is changed. Packed execution is no part of this: it has a switch
+and a self-test of its own, `models.packed.self_test`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from multihot.models.cpu.dropout import dropout_failure, replace_dropout
+from multihot.models.cpu.embedding import embedding_failure, track_touched_rows
+from multihot.models.cpu.linear import linear_failure, prepare_linears
+from multihot.models.cpu.malloc import keep_freed_memory
+from multihot.models.packed.attention import attention_failure
+
+__all__ = ["optimize_for_inference", "optimize_for_training"]
+
+
+def optimize_for_training(network: nn.Module, device: torch.device) -> tuple[str, ...]:
+    """Let a network on `device` train faster; the results stay those of torch but for rounding.
+
+    Dropout draws fewer random bits, large embeddings clear only the rows that were touched, packed
+    attention has a written-out gradient, and the process keeps freed memory.
+
+    Parameters
+    ----------
+    network
+        On `device`; weights and names stay.
+    device
+        Where it trains.
+
+    Returns
+    -------
+    tuple of str
+        One sentence for every kernel that failed its self-test, to be logged; plain torch replaces it.
+    """
+    if device.type != "cpu":
+        return ()
+    keep_freed_memory()
+    precision = (
+        torch.float32
+    )  # of the weights; other precisions are tested where autocast uses them
+    failures = {
+        "dropout": dropout_failure(precision),
+        "embedding gradient": embedding_failure(precision),
+        "attention gradient": attention_failure(precision),
+    }
+    if failures["dropout"] is None:
+        replace_dropout(network)
+    if failures["embedding gradient"] is None:
+        track_touched_rows(network)
+    return _sentences(failures)
+
+
+def optimize_for_inference(
+    network: nn.Module, dtype: torch.dtype, device: torch.device, *, final_weights: bool
+) -> tuple[str, ...]:
+    """Let a network on `device` predict faster; the results stay those of torch but for rounding.
+
+    The process keeps freed memory, and weights that never change again are laid out for oneDNN.
+
+    Parameters
+    ----------
+    network
+        On `device`; weights and names stay.
+    dtype
+        Precision of the matrix products: float32 or bfloat16.
+    device
+        Where it predicts.
+    final_weights
+        Whether the weights never change again; otherwise they are left as they are.
+
+    Returns
+    -------
+    tuple of str
+        As of `optimize_for_training`.
+    """
+    if device.type != "cpu":
+        return ()
+    keep_freed_memory()
+    if not final_weights:
+        return ()
+    failure = linear_failure(dtype)
+    if failure is None:
+        prepare_linears(network, dtype)
+    return _sentences({"linear layer": failure})
+
+
+def _sentences(failures: dict[str, str | None]) -> tuple[str, ...]:
+    return tuple(
+        f"The fast {kernel} is off, plain torch is used: {reason}."
+        for kernel, reason in failures.items()
+        if reason is not None
+    )
