@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multihot.training.pretraining.roofline import linear_shapes as recorded_shapes
+from multihot.training.pretraining.schedule import linear_shapes as recorded_shapes
 
 __all__ = ["LinearShape", "Roof", "linear_shapes", "step_flops"]
 

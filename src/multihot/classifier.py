@@ -23,8 +23,7 @@ import numpy.typing as npt
 from multihot.core.extras import require_training
 from multihot.core.goals import Costs
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.core.objective_options import ObjectiveOptions
-from multihot.core.options import TrainOptions
+from multihot.core.options import ObjectiveOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import build_options, option_types, to_plain
 from multihot.data.examples import Examples, as_examples, as_texts, as_validation, is_matrix

@@ -13,8 +13,7 @@ import re
 import pytest
 
 from contracts.sources import ROOT, parsed
-from multihot.core.objective_options import ObjectiveOptions
-from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.options import DataOptions, ObjectiveOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 
 PREFIXES = {

@@ -10,8 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from models.families import write_family
-from multihot.data.label_prompt import LabelPrompt, with_label_prompt
-from multihot.data.tokens import plain_tokenizer, tokenize
+from multihot.data.tokens import LabelPrompt, plain_tokenizer, tokenize, with_label_prompt
 from multihot.errors import OptionError
 from multihot.models.encoder import load_encoder_tokenizer
 

@@ -8,8 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from multihot.core.objective_options import ObjectiveOptions
-from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.options import DataOptions, ObjectiveOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"

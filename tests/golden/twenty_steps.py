@@ -21,8 +21,7 @@ from torch import nn
 
 from models.families import WORDS, write_family
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.core.objective_options import ObjectiveOptions
-from multihot.core.options import DataOptions, TrainOptions
+from multihot.core.options import DataOptions, ObjectiveOptions, TrainOptions
 from multihot.data.dataset import encode
 from multihot.data.examples import Examples
 from multihot.models.encoder import load_encoder_tokenizer, pad_id

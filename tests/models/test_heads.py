@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from multihot.data.label_prompt import LabelPrompt
+from multihot.data.tokens import LabelPrompt
 from multihot.models.heads import (
     AttentionPoolingHead,
     Head,

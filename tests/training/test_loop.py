@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from multihot.core.labels import LabelSpace
-from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import ObjectiveOptions
 from multihot.data.batches import make_batch
 from multihot.data.tokens import tokenize
 from multihot.errors import NonFiniteError

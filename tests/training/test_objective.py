@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from multihot.core.objective_options import LOSS_NAMES, ObjectiveOptions
+from multihot.core.options import LOSS_NAMES, ObjectiveOptions
 from multihot.core.recipes import build_options
 from multihot.errors import OptionError
 from multihot.models import losses

@@ -13,8 +13,7 @@ import torch
 from multihot.classifier import MultiLabelClassifier
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace
-from multihot.core.objective_options import LOSS_NAMES, ObjectiveOptions
-from multihot.core.options import TrainOptions
+from multihot.core.options import LOSS_NAMES, ObjectiveOptions, TrainOptions
 from multihot.errors import ArtifactError, OptionError
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate

@@ -18,15 +18,17 @@ from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_generator
 from multihot.data.batches import Batch, make_batch
-from multihot.data.encode import EncodedRows, encode_file, encode_texts
-from multihot.data.examples import Examples
-from multihot.data.label_codes import (
+from multihot.data.encode import (
+    EncodedRows,
     LabelTotals,
+    encode_file,
+    encode_texts,
     has_known_label,
     label_totals,
     label_values,
     positive_cells,
 )
+from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.stratify import split_positives, split_units, units_of
 from multihot.data.tokens import TokenizedTexts

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from multihot.data.label_prompt import LabelPrompt
+from multihot.data.tokens import LabelPrompt
 from multihot.models.packed.layout import Packing
 
 __all__ = ["AttentionPoolingHead", "Head", "LabelsInTextHead", "MeanPoolingHead", "mean_pool"]

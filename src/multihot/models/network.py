@@ -1,4 +1,4 @@
-"""Encoder plus head as one module with one call, in the two forms an artefact can have.
+"""Encoder plus head as one module with one call, in the two forms a model directory can have.
 
 * `sequence_classification`: the family's own `...ForSequenceClassification`, which reads [CLS];
   saved as transformers saves it, so transformers loads it.
@@ -19,20 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
 from multihot.data.batches import Batch
-from multihot.data.label_prompt import LabelPrompt
-from multihot.errors import ArtifactError
+from multihot.data.tokens import LabelPrompt
+from multihot.errors import ArtifactError, EncoderError
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
-from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens
-from multihot.models.packed.last_layer import narrow_last_layer
+from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, narrow_last_layer
 from multihot.models.packed.layout import Packing, lay_out
-from multihot.models.weights import load_weights, refuse_lost
 
 __all__ = [
     "EncoderAndHead",
@@ -40,8 +38,44 @@ __all__ = [
     "batch_tensors",
     "build_network",
     "load_network",
+    "load_weights",
+    "refuse_lost",
     "save_network",
 ]
+
+
+def load_weights(auto_class: Any, folder: Path, config: Any) -> tuple[Any, list[str]]:
+    """Return the model in float32 and the names of weights that are new random numbers.
+
+    A weight is new when the checkpoint lacks it or has it in another shape. Weights tied to another
+    one are not named. Raises `EncoderError` when transformers cannot load the folder.
+    """
+    try:
+        with quiet_transformers():
+            model, loading = auto_class.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # the caller refuses or explains them
+            )
+    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+        raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None
+    return model, sorted(
+        [*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]
+    )
+
+
+def refuse_lost(folder: Path, lost: list[str]) -> None:
+    """Raise `EncoderError` when weights are lost that no new head explains."""
+    if lost:
+        raise EncoderError(
+            f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
+            f"example {', '.join(lost[:3])}. They would be random numbers; use a complete one."
+        )
+
 
 # Key in the head file's metadata. One alone: safetensors writes several in any order, and the same
 # run shall give the same bytes.

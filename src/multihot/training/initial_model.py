@@ -15,8 +15,7 @@ from torch import nn
 from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
-from multihot.data.label_prompt import LabelPrompt, with_label_prompt
-from multihot.data.tokens import load_tokenizer
+from multihot.data.tokens import LabelPrompt, load_tokenizer, with_label_prompt
 from multihot.errors import EncoderError, OptionError
 from multihot.inference.artifact import load_artifact
 from multihot.models.encoder import (

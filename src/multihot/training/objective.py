@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from multihot.core.objective_options import ObjectiveOptions
+from multihot.core.options import ObjectiveOptions
 from multihot.models import losses
 
 __all__ = ["Objective", "build_objective"]

@@ -24,13 +24,14 @@ from multihot.data.duplicates import (
     rows_by_text,
 )
 from multihot.data.examples import portable
-from multihot.data.inspection.lengths import token_figures, word_figures
 from multihot.data.inspection.report import (
     FileComparison,
     FileInspection,
     Inspection,
     Leaks,
     short_names,
+    token_figures,
+    word_figures,
 )
 from multihot.data.inspection.warnings import remarks
 from multihot.data.label_statistics import (

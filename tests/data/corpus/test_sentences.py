@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.data.corpus.sentences import split_sentences
+from multihot.data.corpus.tokenize import split_sentences
 from multihot.errors import MissingExtraError, OptionError
 
 

@@ -8,8 +8,7 @@ import pytest
 from corpora import letter_tokenizer, stories, write_documents
 from multihot.core.progress import Listener
 from multihot.data.corpus.documents import read_corpus
-from multihot.data.corpus.sentences import split_sentences
-from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
+from multihot.data.corpus.tokenize import CorpusTokens, split_sentences, tokenize_corpus
 from multihot.errors import DataError
 
 

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from multihot.data.inspection.lengths import token_figures, word_figures
+from multihot.data.inspection.report import token_figures, word_figures
 
 
 @pytest.fixture

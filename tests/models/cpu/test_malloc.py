@@ -10,7 +10,7 @@ import pytest
 
 _SCRIPT = """
 import ctypes, resource, sys, torch
-from multihot.models.cpu.malloc import keep_freed_memory
+from multihot.models.optimize import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 else:  # as glibc begins, before it has adapted to what a program frees
@@ -40,7 +40,7 @@ def test_tensors_take_the_place_of_freed_ones_without_new_page_faults() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from multihot.models.cpu.malloc import keep_freed_memory
+    from multihot.models.optimize import keep_freed_memory
 
     monkeypatch.setattr(sys, "platform", "darwin")
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from models.packable import LENGTHS, make_network, make_texts, run
-from multihot.models.packed.encoder import encoder_inputs
-from multihot.models.packed.last_layer import read_vectors
+from multihot.models.packed.encoder import encoder_inputs, read_vectors
 from multihot.models.packed.layout import Packing, lay_out
 from multihot.models.packed.self_test import enable_packed
 

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from multihot.training.pretraining.roofline import gemm_seconds, linear_shapes
+from multihot.training.pretraining.schedule import gemm_seconds, linear_shapes
 from training.toys import toy_network, toy_rows
 
 

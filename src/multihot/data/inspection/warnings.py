@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from multihot.data.duplicates import Duplicates
-from multihot.data.inspection.lengths import BATCH_SIZE
-from multihot.data.inspection.report import FileComparison, FileInspection, Leaks, short_names
+from multihot.data.inspection.report import (
+    BATCH_SIZE,
+    FileComparison,
+    FileInspection,
+    Leaks,
+    short_names,
+)
 
 __all__ = ["FEW_POSITIVES", "remarks"]
 

@@ -20,8 +20,8 @@ from multihot.core.files import flush_file, flush_folder, storage_errors, write_
 from multihot.data.tokens import TOKENIZER_CALL_KEYS
 from multihot.errors import EncoderError, OptionError
 from multihot.models.encoder import length_limit, locate_encoder, quiet_transformers, read_config
+from multihot.models.network import load_weights, refuse_lost
 from multihot.models.pretraining.network import HEADS
-from multihot.models.weights import load_weights, refuse_lost
 
 __all__ = [
     "SIZES",

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multihot.errors import EncoderError
-from multihot.models.packed.encoder import encoder_inputs
-from multihot.models.packed.last_layer import narrow_last_layer, read_vectors
+from multihot.models.packed.encoder import encoder_inputs, narrow_last_layer, read_vectors
 from multihot.models.packed.layout import Packing
 from multihot.models.packed.self_test import enable_packed
 from multihot.models.pretraining.loss import LossParts, next_sentence_loss, vocabulary_loss

@@ -24,10 +24,11 @@ from multihot.training.pretraining.batches import (
 from multihot.training.pretraining.callbacks import PretrainingCallbacks, PretrainState
 from multihot.training.pretraining.initial_model import InitialNetwork, peak_learning_rate
 from multihot.training.pretraining.prepared_run import PretrainingRun
-from multihot.training.pretraining.roofline import gemm_seconds, linear_shapes
 from multihot.training.pretraining.schedule import (
     Schedule,
     TimeBudget,
+    gemm_seconds,
+    linear_shapes,
     measure_step_seconds,
     plan_steps,
     read_schedule,

@@ -1,9 +1,13 @@
-"""The time-budgeted schedule: a learning rate whose run length is calibrated once and may be shortened.
+"""Time-budgeted schedule: a learning rate whose run length is calibrated once, maybe shortened.
 
-Everything that depends on a clock is a decision: taken once, written to the run directory before it
-takes effect, and read from there afterwards. The rate is then a pure function of the step, so a
-resumed run has the rates of the interrupted one. The step-time calibration runs the first steps with
-a learning rate of 0 and measures them.
+Everything that depends on a clock is a decision: taken once, written to the run directory before
+it takes effect, and read from there afterwards. The rate is then a pure function of the step, so
+a resumed run has the rates of the interrupted one. The step-time calibration runs the first steps
+with a learning rate of 0 and measures them.
+
+The roofline of a step is the time of its matrix products (GEMMs of the same shapes) alone: every
+linear layer counts once forward (X Wt) and twice backward (dY W and dYt X), at the row counts of
+a real batch. The products inside attention are left out; they are a few percent for short texts.
 """
 
 from __future__ import annotations
@@ -26,8 +30,11 @@ from multihot.training.optimizer import linear_schedule
 
 __all__ = [
     "Decay",
+    "LinearShape",
     "Schedule",
     "TimeBudget",
+    "gemm_seconds",
+    "linear_shapes",
     "measure_step_seconds",
     "plan_steps",
     "read_schedule",
@@ -251,3 +258,67 @@ def measure_step_seconds(
     network.zero_grad(set_to_none=True)
     first = moments[_WARM_UP_STEPS - 1]
     return (moments[-1] - first) / (len(moments) - _WARM_UP_STEPS)
+
+
+LinearShape = tuple[int, int, int]
+"""Rows, inputs and outputs of one linear layer in one batch."""
+
+_REPEATS = 20
+
+
+def linear_shapes(network: nn.Module, compute: Callable[[], object]) -> list[LinearShape]:
+    """Return the shapes of all linear layers that `compute`, a forward pass of `network`, runs."""
+    found: list[LinearShape] = []
+
+    def record(module: nn.Linear, args: tuple[Tensor, ...], output: Tensor) -> None:
+        rows = args[0].numel() // module.in_features
+        found.append((rows, module.in_features, module.out_features))
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    try:
+        with torch.inference_mode():
+            compute()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def gemm_seconds(
+    shapes: list[LinearShape],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the seconds of the matrix products of one training step: the best of twenty runs.
+
+    The fastest, since other load on the machine can only slow it down.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator).to(device, dtype)
+
+    # Each layer has operands of its own, as in a model, since caches count.
+    operands = [
+        (drawn(rows, inputs), drawn(outputs, inputs), drawn(rows, outputs))
+        for rows, inputs, outputs in shapes
+    ]
+    seconds = []
+    for _ in range(_REPEATS + 1):
+        _finish(device)
+        began = clock()
+        for values, weights, incoming in operands:
+            values @ weights.mT
+            incoming @ weights
+            incoming.mT @ values
+        _finish(device)
+        seconds.append(clock() - began)
+    return min(seconds[1:])  # the first run warms up
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
