@@ -54,6 +54,7 @@ def undisturbed(
     return output, chosen
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("averaging", [0.0, 0.5])
 def test_what_is_kept_is_the_mean_of_the_weights_or_the_best_of_single_runs(
     options: TrainOptions, tmp_path: Path, averaging: float
