@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import SPACE, Recorder, hashes, log_of, rows, with_unknown, write_csv
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions, TrainOptions
@@ -26,7 +27,6 @@ from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
 from multihot.training.cross_validation import cross_validation_folds
 from multihot.workflows.train import train
-from workflows.test_train import SPACE, Ears, hashes, log_of, rows, with_unknown, write_csv
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def undisturbed(options: TrainOptions, tmp_path_factory: pytest.TempPathFactory)
     return output
 
 
-class StopAtCall(Ears):
+class StopAtCall(Recorder):
     """Ends a run at the n-th step of all its parts together."""
 
     def __init__(self, number: int) -> None:
@@ -71,11 +71,11 @@ class StopAtCall(Ears):
 
 def stop_and_resume(
     training: Examples, validation: Examples | None, options: TrainOptions, model: Path, number: int
-) -> Ears:
+) -> Recorder:
     """Stop a run at its n-th step and resume it to its end; return what was heard since."""
     with pytest.raises(KeyboardInterrupt):
         train(training, validation, options, model, listener=StopAtCall(number))
-    ears = Ears()
+    ears = Recorder()
     train(training, validation, options, model, resume=True, listener=ears)
     return ears
 
@@ -89,7 +89,9 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
     report = train(ROWS, None, replace(options, epochs=1), tmp_path / "model", **start)  # type: ignore[arg-type]
     alone = replace(options, folds=None, epochs=1)
     tokenizer = load_tokenizer(tmp_path / "start" / "tokenizer.json")
-    fold_of = cross_validation_folds(encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Ears())
+    fold_of = cross_validation_folds(
+        encode(ROWS, SPACE, tokenizer, 64), 3, options.seed, Recorder()
+    )
     logits = np.zeros((23, 3), np.float32)
     for fold in range(3):
         inside = fold_of == fold
@@ -118,7 +120,7 @@ def test_the_scores_are_those_of_networks_that_never_saw_the_row(
 def test_what_is_said_and_written_tells_of_the_folds(
     undisturbed: Path, options: TrainOptions, tmp_path: Path
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
     train(ROWS, None, options, tmp_path / "model", listener=ears)
 
     said = "\n".join(ears.sentences)
@@ -181,7 +183,7 @@ def test_a_run_interrupted_while_the_model_is_written_trains_nothing_again(
         patch.setattr(multihot.inference.artifact, "write_json", fail)
         with pytest.raises(KeyboardInterrupt):
             train(ROWS, None, options, model)
-    ears = Ears()
+    ears = Recorder()
     train(ROWS, None, options, model, resume=True, listener=ears)
 
     assert ears.steps == []
@@ -219,7 +221,7 @@ def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(
 def dealt(examples: Examples, tiny_encoder: Path, num_folds: int, seed: int = 0) -> Iterator[int]:
     tokenizer = load_tokenizer(tiny_encoder / "tokenizer.json")
     encoded = encode(examples, SPACE, tokenizer, 16)
-    yield from cross_validation_folds(encoded, num_folds, seed, Ears()).tolist()
+    yield from cross_validation_folds(encoded, num_folds, seed, Recorder()).tolist()
 
 
 @settings(max_examples=25)
@@ -256,7 +258,7 @@ def test_few_rows_for_each_label_are_dealt_and_learnt_from(
     assert few.labels is not None
     few.labels.values[:5, 0] = few.labels.values[2:4, 1] = few.labels.values[7, 2] = 1
     few.labels.values[10:] = np.nan
-    ears = Ears()
+    ears = Recorder()
     result = train(
         few, None, replace(options, thresholds="shrunk", folds=5), tmp_path, listener=ears
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.base import clone
 
+from factories import SPACE, Recorder, Stop, rows
 from multihot import MultiLabelClassifier
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelMatrix, LabelSpace
@@ -30,7 +31,6 @@ from multihot.training.distillation import Scorer, mixed_targets, open_teachers
 from multihot.workflows.decide import decide, save
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
-from workflows.test_train import SPACE, Ears, Stop, rows
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +115,7 @@ def test_a_student_learns_from_texts_that_nobody_labelled(
     options: TrainOptions, teacher: Path, tmp_path: Path
 ) -> None:
     few = rows(3, 7)
-    ears = Ears()
+    ears = Recorder()
     taught = replace(options, teacher=(str(teacher),))
     both = union_of(few, without_labels(UNLABELLED))
 
@@ -178,7 +178,7 @@ def test_targets_are_the_mean_of_the_teachers_that_know_a_label(
 def test_a_run_without_a_teacher_does_not_speak_of_one(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
 
     train(TRAIN, VALIDATION, replace(options, epochs=1), tmp_path / "m", listener=ears)
 
@@ -246,7 +246,7 @@ def test_scores_are_computed_once_and_cost_nothing_later(
         (tmp_path / "file").write_text("", "utf-8")
         monkeypatch.setenv("MULTIHOT_CACHE", str(tmp_path / "file"))
     brief = replace(options, epochs=1, teacher=(str(teacher),))
-    first, again = Ears(), Ears()
+    first, again = Recorder(), Recorder()
 
     train(TRAIN, VALIDATION, brief, tmp_path / "a", listener=first)
     train(TRAIN, VALIDATION, brief, tmp_path / "b", listener=again)
@@ -268,7 +268,7 @@ def test_another_decision_of_the_teacher_is_scored_anew(
     train(TRAIN, VALIDATION, brief, tmp_path / "a")
     predictor = Predictor.load(tmp_path / "t")
     save(predictor, decide(predictor, rows(200, 9), calibration="platt"))
-    ears = Ears()
+    ears = Recorder()
 
     train(TRAIN, VALIDATION, brief, tmp_path / "b", listener=ears)
 
@@ -292,7 +292,7 @@ def test_an_interrupted_run_goes_on_with_its_teacher_and_with_no_other(
     with pytest.raises(OptionError, match="has other options: teacher="):
         train(TRAIN, VALIDATION, changed, tmp_path / "m", resume=True)
     (tmp_path / "m" / "run" / ".targets.1.0a1b2c3d").mkdir()  # of a process that was killed
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, taught, tmp_path / "m", resume=True, listener=ears)
 
     assert not any("scores 160 texts" in said for said in ears.sentences)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from factories import Recorder, hashes, log_of, rows
 from multihot.core.options import TrainOptions
 from multihot.errors import OptionError, TrainingError
 from multihot.inference.artifact import load_artifact
@@ -19,7 +20,6 @@ from multihot.training.multi_seed import mean_and_deviation, mean_weights
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 from training.test_cross_validation import stop_and_resume
-from workflows.test_train import Ears, hashes, log_of, rows
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,7 @@ def undisturbed(
     return output, chosen
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("averaging", [0.0, 0.5])
 def test_what_is_kept_is_the_mean_of_the_weights_or_the_best_of_single_runs(
     options: TrainOptions, tmp_path: Path, averaging: float
@@ -66,7 +67,7 @@ def test_what_is_kept_is_the_mean_of_the_weights_or_the_best_of_single_runs(
         train(ROWS, VALIDATION, replace(single, seed=seed), tmp_path / f"{seed}", **start)  # type: ignore[arg-type]
         for seed in (4, 5, 6)
     ]
-    ears = Ears()
+    ears = Recorder()
     three = replace(single, seeds=3)
     report = train(ROWS, VALIDATION, three, tmp_path / "mean", listener=ears, **start)  # type: ignore[arg-type]
     best = replace(three, seeds_keep="best")
@@ -165,7 +166,7 @@ def test_a_run_interrupted_while_the_model_is_written_trains_nothing_again(
         patch.setattr(multihot.inference.artifact, "write_json", fail)
         with pytest.raises(KeyboardInterrupt):
             train(ROWS, VALIDATION, options, tmp_path)
-    ears = Ears()
+    ears = Recorder()
     train(ROWS, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
     assert ears.steps == []
@@ -175,7 +176,7 @@ def test_a_run_interrupted_while_the_model_is_written_trains_nothing_again(
 def test_weights_that_are_lost_on_the_way_are_never_averaged(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    class Vandal(Ears):
+    class Vandal(Recorder):
         def say(self, message: str) -> None:
             super().say(message)
             if message.startswith("Mean and standard deviation over 2 seeds"):
@@ -184,7 +185,7 @@ def test_weights_that_are_lost_on_the_way_are_never_averaged(
 
     with pytest.raises(TrainingError, match="only this seed is trained again"):
         train(ROWS, VALIDATION, options, tmp_path, listener=Vandal())
-    ears = Ears()
+    ears = Recorder()
     train(ROWS, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
     assert ears.steps == [1, 2, 3, 4, 5, 6]

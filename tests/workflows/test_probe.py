@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from emotions import QUICK, write_jsonl
+from factories import Recorder
 from multihot.core.options import TrainOptions
-from multihot.core.progress import Listener
 from multihot.core.recipes import build_options
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
@@ -20,14 +20,6 @@ from multihot.workflows.evaluate import evaluate
 from multihot.workflows.probe import ProbeStart, probe
 
 pytestmark = pytest.mark.slow
-
-
-class Ears(Listener):
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.sentences.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +56,7 @@ def test_every_encoder_is_compared_with_the_random_one_on_the_same_rows(
         ProbeStart("random", str(empty), step=0, seconds=0.0, tokens=0),
         ProbeStart("end", str(tiny_encoder), step=10, seconds=1800.0, tokens=2_000_000),
     ]
-    ears = Ears()
+    ears = Recorder()
     found = probe(starts, *task, options, tmp_path / "probe", listener=ears)
     random, end = found.rows
 
@@ -89,7 +81,7 @@ def test_every_encoder_is_compared_with_the_random_one_on_the_same_rows(
     assert "0.50" in text
     assert found.to_json()["rows"][1]["gain_per_hour"] == end.gain_per_hour
 
-    again = Ears()
+    again = Recorder()
     assert probe(starts, *task, options, tmp_path / "probe", listener=again) == found
     assert not any("Epoch" in sentence for sentence in again.sentences)
     assert sum("Epoch" in sentence for sentence in ears.sentences) == 16

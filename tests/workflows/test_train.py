@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from multihot.core.files import sha256_of
+from factories import SPACE, Recorder, Stop, hashes, log_of, rows, with_unknown, write_csv
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
-from multihot.core.progress import Listener, StepProgress
+from multihot.core.progress import StepProgress
 from multihot.data import encode as encoded_files
-from multihot.data.examples import Examples
 from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.errors import (
     DataError,
@@ -33,43 +31,6 @@ from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
-
-SPACE = LabelSpace(("joy", "sadness", "fear"))
-CUES = ("happy", "sad", "afraid")
-FILLERS = ("the", "day", "people", "know", "this", "today", "believe", "year")
-
-
-def rows(num_rows: int, seed: int, space: LabelSpace = SPACE) -> Examples:
-    """Return texts whose labels are the cue words in them."""
-    generator = np.random.default_rng(seed)
-    truth = generator.random((num_rows, 3)) < 0.4
-    texts = [
-        " ".join(
-            generator.permutation(
-                [cue for cue, given in zip(CUES, row, strict=True) if given]
-                + list(generator.choice(FILLERS, size=generator.integers(2, 9)))
-            )
-        )
-        for row in truth
-    ]
-    columns = [SPACE.index(name) for name in space.names]
-    return Examples(
-        texts=texts,
-        labels=LabelMatrix(space, truth[:, columns].astype(np.float32)),
-        ids=[f"row-{number}" for number in range(num_rows)],
-        source=f"rows{seed}.csv",
-        data=DataOptions(text_column="text", encoding="utf-8"),
-        notes=(),
-        lines=list(range(2, num_rows + 2)),
-    )
-
-
-def with_unknown(examples: Examples, unknown: Callable[[np.ndarray], None]) -> Examples:
-    """Return the examples with the cells unknown that the function sets to NaN."""
-    assert examples.labels is not None
-    values = examples.labels.values.copy()
-    unknown(values)
-    return replace(examples, labels=LabelMatrix(examples.labels.space, values))
 
 
 @pytest.fixture(scope="module")
@@ -88,45 +49,6 @@ def options(tiny_encoder: Path) -> TrainOptions:
 
 TRAIN, VALIDATION = rows(37, 0), rows(20, 1)
 STEPS = 15  # 3 epochs of 5 steps
-
-
-def hashes(model: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a model that another run must repeat."""
-    found = {
-        str(path.relative_to(model)): sha256_of(path)
-        for path in model.rglob("*")
-        if path.is_file() and "run" not in path.relative_to(model).parts[:-1]
-    }
-    del found["README.md"]
-    return found
-
-
-class Ears(Listener):
-    """Keeps every sentence and step."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.steps: list[int] = []
-
-    def say(self, message: str) -> None:
-        self.sentences.append(message)
-
-    def progress(self, update: StepProgress) -> None:
-        self.steps.append(update.step)
-
-
-class Stop(Ears):
-    """Ends the run when a step was computed, before anything of it is saved."""
-
-    def __init__(self, step: int, error: type[BaseException] = KeyboardInterrupt) -> None:
-        super().__init__()
-        self.step = step
-        self.error = error
-
-    def progress(self, update: StepProgress) -> None:
-        super().progress(update)
-        if update.step == self.step:
-            raise self.error("stopped by the test")
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +144,7 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_bytes(
     with pytest.raises(error, match="stopped by the test"):
         train(TRAIN, VALIDATION, options, tmp_path, listener=Stop(step, error))
     assert not (tmp_path / "thresholds.json").exists()
-    ears = Ears()
+    ears = Recorder()
 
     train(TRAIN, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
@@ -232,14 +154,6 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_bytes(
     assert (resumed in ears.sentences) == (saved > 0)
     assert hashes(undisturbed) == hashes(tmp_path)
     assert log_of(undisturbed) == log_of(tmp_path)
-
-
-def log_of(model: Path) -> list[dict[str, Any]]:
-    lines = (model / "run" / "metrics.jsonl").read_text().splitlines()
-    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
-    for entry in entries:
-        entry.pop("tokens_per_second", None)
-    return entries
 
 
 @pytest.mark.slow
@@ -304,14 +218,14 @@ def kill_at_call(function: str, number: int) -> None:
 def test_a_signal_is_answered_with_a_checkpoint_and_exit_code_130(
     undisturbed: Path, options: TrainOptions, tmp_path: Path
 ) -> None:
-    class Signal(Ears):
+    class Signal(Recorder):
         def progress(self, update: StepProgress) -> None:
             if update.step == 7:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(InterruptedRunError, match="Stopped by SIGTERM after step 7"):
         train(TRAIN, VALIDATION, options, tmp_path, listener=Signal())
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
     assert ears.steps[0] == 8
@@ -337,7 +251,7 @@ def test_a_run_interrupted_while_the_model_is_written_is_finished_by_resume(
             train(TRAIN, VALIDATION, options, tmp_path)
     assert (tmp_path / "model.safetensors").exists()
     assert not (tmp_path / "thresholds.json").exists()
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
     assert ears.steps == []
@@ -351,7 +265,7 @@ def test_a_damaged_newest_checkpoint_only_costs_time(
         train(TRAIN, VALIDATION, options, tmp_path, listener=Stop(11))
     newest = max((tmp_path / "run" / "checkpoints").iterdir())
     (newest / "network.safetensors").write_bytes(b"not a checkpoint")
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, options, tmp_path, resume=True, listener=ears)
 
     assert newest.name == "step-000010"
@@ -362,7 +276,7 @@ def test_a_damaged_newest_checkpoint_only_costs_time(
 @pytest.mark.slow
 def test_early_stopping_survives_an_interruption(options: TrainOptions, tmp_path: Path) -> None:
     patient = replace(options, learning_rate=1e-9, epochs=6, early_stopping_epochs=2)
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, patient, tmp_path / "whole", listener=ears)
     last = ears.steps[-1]
     with pytest.raises(KeyboardInterrupt):
@@ -406,7 +320,7 @@ def test_resuming_a_finished_model_is_refused(undisturbed: Path, options: TrainO
 def test_a_folder_in_use_is_refused_before_training(
     undisturbed: Path, options: TrainOptions
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
     with pytest.raises(OptionError, match="exists and is not empty"):
         train(TRAIN, VALIDATION, options, undisturbed, listener=ears)
 
@@ -462,7 +376,7 @@ def test_going_on_with_other_labels_is_refused(
 
 
 def test_without_validation_rows_some_are_set_aside(options: TrainOptions, tmp_path: Path) -> None:
-    ears = Ears()
+    ears = Recorder()
     short = replace(options, epochs=1, validation_fraction=0.25)
 
     result = train(TRAIN, None, short, tmp_path, listener=ears)
@@ -503,7 +417,7 @@ def test_accumulation_changes_memory_and_not_the_losses(
 
 
 def test_rows_without_any_known_label_are_harmless(options: TrainOptions, tmp_path: Path) -> None:
-    ears = Ears()
+    ears = Recorder()
     # The first step of the first epoch may well hold only such rows.
     mostly = with_unknown(TRAIN, lambda values: values.__setitem__(slice(4, None), np.nan))
     validation = with_unknown(VALIDATION, lambda values: values.__setitem__(0, np.nan))
@@ -536,7 +450,7 @@ def test_rows_read_without_labels_are_refused(options: TrainOptions, tmp_path: P
 
 
 def test_a_label_without_a_positive_row_is_named(options: TrainOptions, tmp_path: Path) -> None:
-    ears = Ears()
+    ears = Recorder()
     without = with_unknown(TRAIN, lambda values: values[:, 1].fill(0.0))
 
     train(without, VALIDATION, replace(options, epochs=1), tmp_path, listener=ears)
@@ -546,7 +460,7 @@ def test_a_label_without_a_positive_row_is_named(options: TrainOptions, tmp_path
 
 
 def test_cut_texts_are_counted(options: TrainOptions, tmp_path: Path) -> None:
-    ears = Ears()
+    ears = Recorder()
 
     result = train(
         TRAIN, VALIDATION, replace(options, epochs=1, max_length=8), tmp_path, listener=ears
@@ -629,7 +543,7 @@ def test_a_resumed_run_takes_the_threads_of_the_run_before(
     two = replace(options, threads=2, epochs=1, batch_size=19)
     with pytest.raises(KeyboardInterrupt):
         train(TRAIN, VALIDATION, two, tmp_path, listener=Stop(1))
-    ears = Ears()
+    ears = Recorder()
     train(TRAIN, VALIDATION, replace(two, threads=None), tmp_path, resume=True, listener=ears)
 
     assert torch.get_num_threads() == 2
@@ -640,7 +554,7 @@ def test_a_resumed_run_takes_the_threads_of_the_run_before(
 def test_lost_weights_of_the_best_epoch_are_never_written(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    class Vandal(Ears):
+    class Vandal(Recorder):
         def progress(self, update: StepProgress) -> None:
             for folder in (tmp_path / "run" / "checkpoints").glob("step-*"):
                 (folder / "network.safetensors").write_bytes(b"")
@@ -660,7 +574,7 @@ def test_lost_weights_of_the_best_epoch_are_never_written(
 def test_small_and_large_encoders_have_their_own_default_rate(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
     train(
         TRAIN, VALIDATION, replace(options, learning_rate=None, epochs=1), tmp_path, listener=ears
     )
@@ -678,19 +592,6 @@ def test_tensorboard_can_follow_a_run(options: TrainOptions, tmp_path: Path) -> 
 
 FILE_OPTIONS = DataOptions(text_column="text", encoding="utf-8")
 WAYS = ["in memory", "off", "cold", "warm"]
-
-
-def write_csv(path: Path, examples: Examples) -> Path:
-    """Write examples as a user's file, ids and unknown cells included."""
-    assert examples.labels is not None
-    lines = [",".join(["id", "text", *examples.labels.space.names])]
-    for number, text, values in zip(
-        examples.ids, examples.texts, examples.labels.values, strict=True
-    ):
-        cells = ["" if np.isnan(value) else str(int(value)) for value in values]
-        lines.append(",".join([number, text, *cells]))
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
 
 
 @pytest.fixture
@@ -742,7 +643,7 @@ def test_a_run_may_be_resumed_with_another_way_of_reading(
     for way, step in zip(WAYS, (3, 5, 8, 13), strict=True):
         with pytest.raises(KeyboardInterrupt):
             train(*files(way), budget, tmp_path / "cut", resume=True, listener=Stop(step))
-    ears = Ears()
+    ears = Recorder()
     train(*files("warm"), budget, tmp_path / "cut", resume=True, listener=ears)
 
     assert ears.steps[0] == 13
@@ -759,7 +660,7 @@ def test_the_schedule_of_a_token_budget_ends_with_its_last_step(
     )
     totals: set[int] = set()
 
-    class Totals(Ears):
+    class Totals(Recorder):
         def progress(self, update: StepProgress) -> None:
             super().progress(update)
             totals.add(update.total_steps)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from factories import Recorder, Stop, rows
 from multihot.classifier import MultiLabelClassifier
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace
@@ -18,7 +19,6 @@ from multihot.errors import ArtifactError, OptionError
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
-from workflows.test_train import Ears, Stop, rows
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def micro_f1(model: Path) -> float:
 def test_every_head_learns_packed_and_padded(
     options: TrainOptions, tmp_path: Path, pooling: str, execution: str
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
 
     wanted = replace(options, pooling=pooling, execution=execution, epochs=20, learning_rate=5e-3)
     report = train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
@@ -233,7 +233,7 @@ def test_descriptions_that_cannot_be_used_are_refused(
 def test_cut_texts_are_told_what_the_label_names_take(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    ears = Ears()
+    ears = Recorder()
     wanted = replace(options, epochs=1, pooling="labels", max_length=9)
 
     train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)

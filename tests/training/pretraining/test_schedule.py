@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.core.progress import Listener
+from factories import Recorder
 from multihot.errors import OptionError
 from multihot.training.optimizer import linear_schedule
 from multihot.training.pretraining.schedule import (
@@ -30,14 +30,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Ears(Listener):
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.sentences.append(message)
 
 
 def test_without_a_decision_the_rate_is_the_linear_schedule() -> None:
@@ -174,7 +166,7 @@ class Run:
     """Steps under a time budget, with a pace for each of them."""
 
     def __init__(self, folder: Path, seconds: float | None, schedule: Schedule) -> None:
-        self.clock, self.ears, self.step = Clock(), Ears(), 0
+        self.clock, self.ears, self.step = Clock(), Recorder(), 0
         self.path = folder / "schedule.json"
         write_schedule(self.path, schedule)
         self.budget = TimeBudget(
@@ -244,7 +236,7 @@ def test_a_decision_of_the_run_before_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_time_before_an_interruption_and_for_the_last_evaluation_counts(tmp_path: Path) -> None:
-    ears, clock = Ears(), Clock()
+    ears, clock = Recorder(), Clock()
     budget = TimeBudget(
         tmp_path / "schedule.json",
         Schedule(200, 0, 50),
