@@ -467,7 +467,7 @@ def test_an_encoder_with_heads_goes_on_with_both_tasks(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoder": "starter"}, "has a tokenizer of its own; leave out tokenizer"),
+        ({"encoder": "starter"}, "has its own tokenizer; leave out tokenizer"),
         ({"encoder_size": "2x100"}, "the width must be a multiple of 64"),
         ({"max_length": 2000, "encoder": "ENCODER", "tokenizer": None}, "positions for 64 tokens"),
         ({"trackers": ("nothing",)}, "'nothing' is unknown"),
