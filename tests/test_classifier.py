@@ -177,7 +177,7 @@ def test_validation_may_be_a_file_that_was_read(quick: dict[str, Any], tmp_path:
         ((["a", "b"], [["joy"]], None), DataError, "2 texts, but 1 rows of labels"),
         ((["a"], MULTI_HOT[:1], None), LabelError, r"without column names: add classes=\[...\]"),
         ((["a"], MULTI_HOT[:1], ["joy"]), LabelError, r"expected \(rows, 1\)"),
-        ((["a"], [[0, 1, 1]], None), LabelError, "the label 0, which is not a text"),
+        ((["a"], [[0, 1, 1]], None), LabelError, "the label 0, which is not a string"),
         ((["a"], np.array([["joy", "x"]]), ["a", "b"]), LabelError, "values that are not numbers"),
         ((["a"], np.array([[0, 2]]), ["a", "b"]), LabelError, "The label value 2 in row 0"),
         ((["a"], [["anger"]], LABELS), LabelError, "'anger', which is not among the labels: fear"),
