@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multihot.core.goals import frequency_share, is_fitted, parse_goal, parse_thresholds
+from multihot.core.goals import frequency_fraction, is_fitted, parse_goal, parse_thresholds
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
@@ -173,9 +173,9 @@ def test_words_of_thresholds() -> None:
     assert parse_thresholds("by_frequency=1e-1") == "by_frequency=0.1"
     assert parse_thresholds("by_frequency=-0") == "by_frequency=0"
     assert parse_thresholds(0.4) == 0.4
-    assert frequency_share("by_frequency=0.1") == 0.1
-    assert frequency_share("shrunk") is None
-    assert frequency_share(0.3) is None
+    assert frequency_fraction("by_frequency=0.1") == 0.1
+    assert frequency_fraction("shrunk") is None
+    assert frequency_fraction(0.3) is None
     kinds = ("global", "per_label", "shrunk", "by_frequency=0.3", "fixed", "top_k")
     assert [is_fitted(kind) for kind in kinds] == [True] * 4 + [False] * 2
 

@@ -19,7 +19,7 @@ __all__ = [
     "GOAL_FORMS",
     "Costs",
     "Goal",
-    "frequency_share",
+    "frequency_fraction",
     "is_fitted",
     "parse_goal",
     "parse_thresholds",
@@ -191,18 +191,18 @@ def parse_thresholds(thresholds: str | float) -> str | float:
         return thresholds
     name, _, number = thresholds.partition("=")
     try:
-        share = float(number)
+        fraction = float(number)
     except ValueError:
-        share = -1.0
-    if name != _BY_FREQUENCY or not 0 <= share <= 1:
+        fraction = -1.0
+    if name != _BY_FREQUENCY or not 0 <= fraction <= 1:
         raise OptionError(
             f"'thresholds' is '{thresholds}'; expected {', '.join(THRESHOLD_FORMS)} (T from 0 to 1) or a number "
             "between 0 and 1."
         )
-    return f"{_BY_FREQUENCY}={abs(share):g}"  # no sign before 0
+    return f"{_BY_FREQUENCY}={abs(fraction):g}"  # no sign before 0
 
 
-def frequency_share(kind: str | float) -> float | None:
+def frequency_fraction(kind: str | float) -> float | None:
     """Return the `T` of `by_frequency=T`; of others `None`.
 
     Raises `OptionError` for a `T` that is no number from 0 to 1.
@@ -214,4 +214,4 @@ def frequency_share(kind: str | float) -> float | None:
 
 def is_fitted(kind: str) -> bool:
     """Return whether thresholds of this kind are fitted numbers: not given, not ranks."""
-    return kind in _NAMES or frequency_share(kind) is not None
+    return kind in _NAMES or frequency_fraction(kind) is not None

@@ -117,7 +117,7 @@ class Calibration:
 def fit_calibration(
     method: str, logits: FloatArray, truth: FloatArray, names: Sequence[str]
 ) -> tuple[Calibration, list[str]]:
-    """Fit a calibration on held-out rows.
+    """Fit a calibration on rows that the model was not trained on.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ Every map is non-decreasing. Letters: `N` known cells of one label (or of all, f
 temperature  a z                                       Guo et al., ICML 2017, section 4.2
 platt        a z + b                                   Platt, Advances in Large Margin Classifiers, 1999
 beta         a ln s - b ln(1 - s) + c, s = sigmoid(z)  Kull, Silva Filho and Flach, AISTATS 2017
-isotonic     blocks of equal share, joined by lines    Zadrozny and Elkan, KDD 2002; see `isotonic_map`
+isotonic     blocks of equal frequency, joined by lines   Zadrozny and Elkan, KDD 2002; see `isotonic_map`
 """
 
 from __future__ import annotations
@@ -138,19 +138,19 @@ def apply_beta(logits: DoubleArray, a: float, b: float, c: float) -> DoubleArray
 def isotonic_blocks(
     logits: DoubleArray, positive: BoolArray
 ) -> tuple[DoubleArray, DoubleArray, npt.NDArray[np.int64]]:
-    """Return mean logit, share of positives, and size of each block that pooling violators leaves.
+    """Return mean logit, frequency of positives, and size of each block that pooling violators leaves.
 
     Equal logits are one block from the start. *Shapes:* (blocks,), the first two rising strictly.
     """
     values, inverse = np.unique(logits, return_inverse=True)
     sizes = np.bincount(inverse)
-    hits = np.bincount(inverse, weights=positive).astype(np.int64)
+    positives = np.bincount(inverse, weights=positive).astype(np.int64)
     blocks: list[tuple[float, int, int]] = []  # summed logit, positives, cells
     for total, hit, size in zip(
-        (values * sizes).tolist(), hits.tolist(), sizes.tolist(), strict=True
+        (values * sizes).tolist(), positives.tolist(), sizes.tolist(), strict=True
     ):
         block = (total, hit, size)
-        # Equal shares are pooled too; whole numbers compare them exactly.
+        # Equal frequencies are pooled too; whole numbers compare them exactly.
         while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
             last = blocks.pop()
             block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
@@ -162,14 +162,14 @@ def isotonic_blocks(
 def isotonic_map(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray, DoubleArray]:
     """Return the corners (x, y) of a strictly rising map from logit to calibrated logit.
 
-    A corner is a block's mean logit and the logit of its share; shares of 0 and 1 are moved inwards
+    A corner is a block's mean logit and the logit of its frequency; frequencies of 0 and 1 are moved inwards
     to half a cell of all N. Lines between the corners break the ties that pooling makes, so the
     order within a label stays. *Shapes:* (corners,), both rising strictly.
     """
-    x, share, _ = isotonic_blocks(logits, positive)
+    x, frequency, _ = isotonic_blocks(logits, positive)
     edge = 0.5 / (len(logits) + 1)
-    share = np.clip(share, edge, 1 - edge)
-    return x, logit(share)
+    frequency = np.clip(frequency, edge, 1 - edge)
+    return x, logit(frequency)
 
 
 def _log_loss(values: DoubleArray, target: DoubleArray) -> float:

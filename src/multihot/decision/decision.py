@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import required_value, required_values
-from multihot.core.goals import Goal, frequency_share, parse_goal
+from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
@@ -87,7 +87,7 @@ class Decision:
         object.__setattr__(self, "thresholds", thresholds)
         goal = parse_goal(self.goal)
         object.__setattr__(self, "goal", goal.text)
-        if frequency_share(self.kind) is None:
+        if frequency_fraction(self.kind) is None:
             _one_of("threshold_kind", self.kind, KINDS)
         _one_of("activation", self.activation, ("sigmoid",))
         _one_of("empty_set_rule", self.empty_set_rule, EMPTY_SET_RULES)

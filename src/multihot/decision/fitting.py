@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.goals import Costs, Goal, frequency_share, parse_goal, parse_thresholds
+from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal, parse_thresholds
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibration import fit_calibration
@@ -198,7 +198,7 @@ def _fit(
         notes.append(f"Thresholds pulled towards the global one {how}.")
     decision = replace(start, thresholds=thresholds, kind=kind)
     kept = _not_worse_than_half(decision, scores, truth)
-    if kept is not decision and frequency_share(decision.kind) is not None:
+    if kept is not decision and frequency_fraction(decision.kind) is not None:
         notes.append(
             f"0.5 for every label reaches more of {goal} on these rows than thresholds={decision.kind}, "
             "so it was taken. A smaller share moves rare labels less and costs less."
@@ -219,8 +219,8 @@ def _fit_thresholds(
     truth = rows.truth
     if kind == "global":
         return (fit_global(scores, truth, goal),) * int(scores.shape[1]), None
-    if (share := frequency_share(kind)) is not None:
-        return tuple(fit_by_frequency(scores, truth, goal, share).tolist()), None
+    if (fraction := frequency_fraction(kind)) is not None:
+        return tuple(fit_by_frequency(scores, truth, goal, fraction).tolist()), None
     own = goal.of_each_label()
     if kind == "per_label":
         return tuple(fit_per_label(scores, truth, own).tolist()), None

@@ -104,7 +104,7 @@ def _cross_fitted(
 
 
 def fit_by_frequency(
-    scores: FloatArray, truth: FloatArray, goal: str | Goal, share: float
+    scores: FloatArray, truth: FloatArray, goal: str | Goal, fraction: float
 ) -> DoubleArray:
     """Return one threshold per label, all from one number that is best for the goal.
 
@@ -112,7 +112,7 @@ def fit_by_frequency(
     ----------
     scores, truth, goal
         As for `fit_global`.
-    share
+    fraction
         How much of the log odds of a label's frequency in `truth` its threshold follows, 0 to 1.
 
     Returns
@@ -122,7 +122,7 @@ def fit_by_frequency(
     """
     if not (truth == 1).any():
         return np.full(truth.shape[1], 0.5)
-    shift = share * _log_odds(truth)
+    shift = fraction * _log_odds(truth)
     common = fit_global(_moved(scores, -shift), truth, goal)
     return _moved(np.array(common), shift).astype(np.float32).astype(np.float64)
 

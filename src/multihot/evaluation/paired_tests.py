@@ -1,7 +1,7 @@
-"""Whether two models differ on the same rows: intervals, tests, and what could be seen at all.
+"""Whether two models differ on the same rows: intervals, tests, minimum detectable differences.
 
 Intervals come from resampling rows, the same ones for both models (Efron and Tibshirani 1993, chapter
-16), p values from swapping the answers of the two models row by row at random (approximate
+16), p-values from swapping the answers of the two models row by row at random (approximate
 randomisation, Noreen 1989; Yeh 2000). Areas under curves use the influence of each row instead
 (see `ranking_intervals`). Rows are streamed; memory does not grow with them, but for the ranking.
 
@@ -37,10 +37,12 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 _NORMAL = NormalDist()
-_SEEN = _NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(0.8)  # 95 % sure, in 80 % of the cases
+_DETECTABLE = _NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(
+    0.8
+)  # standard errors: 5 % level, 80 % power
 _MAX_SWAPS, _MIN_SWAPS = 9999, 999
 _MAX_SUMS = 1 << 22
-_SAME = 1e-9  # a swap gives the same difference in another order of summing
+_SAME = 1e-9  # permutations that are ties may differ by rounding
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,19 @@ class Difference:
     high: float | None = None
     """The ends of the 95 % interval of the difference."""
     p_value: float | None = None
-    """The chance of a difference at least as large, either way, if the models were alike."""
+    """The probability of a difference at least as large, either way, under the null hypothesis."""
     standard_error: float | None = None
 
     @property
     def visible(self) -> float | None:
-        """The difference that so many rows show with a chance of 80 % (95 %, two-sided)."""
-        return None if self.standard_error is None else _SEEN * self.standard_error
+        """The minimum detectable difference of so many rows (5 % level, two-sided; power 80 %)."""
+        return None if self.standard_error is None else _DETECTABLE * self.standard_error
 
     def rows_needed(self, difference: float, num_rows: int) -> int | None:
-        """Return how many rows would show `difference` as surely; `None` where it cannot be said."""
+        """Return how many rows would detect `difference`; `None` where it cannot be estimated."""
         if not self.standard_error:
             return None
-        return math.ceil(num_rows * (_SEEN * self.standard_error / difference) ** 2)
+        return math.ceil(num_rows * (_DETECTABLE * self.standard_error / difference) ** 2)
 
 
 class Differences:
@@ -94,7 +96,7 @@ class Differences:
             What the first and the second model gave. *Shape of each:* (N, L).
         """
         pairs = zip(decided, scores, strict=True)
-        first, second = (row_statistics(truth, cells, chances) for cells, chances in pairs)
+        first, second = (row_statistics(truth, cells, given) for cells, given in pairs)
         # Differences are summed, not the second model: equal answers then differ by exactly 0,
         # however a matrix product rounds the sums of its columns.
         self._sums.update(np.concatenate([first, second - first], axis=1))
@@ -124,9 +126,9 @@ def _difference(
         return Difference(one, other)
     drawn = first - second
     low, high = percentile_interval(drawn) or (None, None)
-    by_chance = np.abs(swapped_first - swapped_second)
-    by_chance = by_chance[~np.isnan(by_chance)]
-    num_larger = int((by_chance >= abs(one - other) - _SAME).sum())
+    permuted = np.abs(swapped_first - swapped_second)
+    permuted = permuted[~np.isnan(permuted)]
+    num_larger = int((permuted >= abs(one - other) - _SAME).sum())
     defined = drawn[1:][~np.isnan(drawn[1:])]
     return Difference(
         first=one,
@@ -134,13 +136,13 @@ def _difference(
         difference=one - other,
         low=low,
         high=high,
-        p_value=(1 + num_larger) / (1 + len(by_chance)),
+        p_value=(1 + num_larger) / (1 + len(permuted)),
         standard_error=float(defined.std(ddof=1)) if len(defined) > 1 else None,
     )
 
 
 def _widened(one: Difference, num_counted: float) -> Difference:
-    """Return the difference with the interval of Student's law instead of percentiles.
+    """Return the difference with the interval of Student's t distribution instead of percentiles.
 
     A label may count in a dozen rows, where percentiles are too narrow: resamples know nothing of the
     rows that could have been, and the standard error itself is uncertain (Hesterberg 2015, section 5.3).
@@ -167,7 +169,7 @@ def area_difference(
     influences: Iterable[Floats],
     num_rows: int,
 ) -> Difference:
-    """Return the difference of two means of areas, with the normal law (DeLong et al. 1988).
+    """Return the difference of two means of areas, with the normal distribution (DeLong et al. 1988).
 
     Parameters
     ----------

@@ -93,10 +93,16 @@ def _areas(positive: npt.NDArray[np.int64], negative: npt.NDArray[np.int64]) -> 
         return Areas(None, None)
     p, n = positive[::-1].astype(np.float64), negative[::-1].astype(np.float64)
     above = np.cumsum(p) - p
-    hits, misses = above + p, np.cumsum(n)
+    positives_above, misses = above + p, np.cumsum(n)
     filled = p > 0
-    p, n, above, hits, misses = p[filled], n[filled], above[filled], hits[filled], misses[filled]
-    best = float((p * (hits / (hits + misses - n))).sum()) / num_positive
+    p, n, above, positives_above, misses = (
+        p[filled],
+        n[filled],
+        above[filled],
+        positives_above[filled],
+        misses[filled],
+    )
+    best = float((p * (positives_above / (positives_above + misses - n))).sum()) / num_positive
     # The i-th positive has precision of at least (above + i) / (above + i + misses), which grows with
     # i: the sum over i is at least the integral from 0 to p.
     worst = float((p - misses * np.log1p(p / (above + misses + (misses == 0)))).sum())

@@ -72,7 +72,7 @@ def areas_of(keys: KeyArray, *, block_cells: int = BLOCK_CELLS) -> Areas:
         Cells that are unpacked at once; no area depends on it.
     """
     num_cells = len(keys)
-    hits, right, stop = 0, 0, num_cells
+    num_positive, right, stop = 0, 0, num_cells
     precisions: list[float] = []
     while stop:
         start = max(0, stop - block_cells)
@@ -81,37 +81,41 @@ def areas_of(keys: KeyArray, *, block_cells: int = BLOCK_CELLS) -> Areas:
         if start >= stop:  # more cells of one score than fit in a block
             start, gained = _ties_below(keys, stop)
             lost = stop - start - gained
-            right += lost * (2 * hits + gained)
-            hits += gained
-            precisions.append(gained * (hits / (num_cells - start)))
+            right += lost * (2 * num_positive + gained)
+            num_positive += gained
+            precisions.append(gained * (num_positive / (num_cells - start)))
         else:
             block = np.asarray(keys[start:stop])[::-1]
-            hits, gained_right, precision = _block_sums(block, hits, num_cells - stop)
+            num_positive, gained_right, precision = _block_sums(
+                block, num_positive, num_cells - stop
+            )
             right += gained_right
             precisions.append(precision)
         stop = start
-    num_negative = num_cells - hits
-    if not hits:
+    num_negative = num_cells - num_positive
+    if not num_positive:
         return Areas(None, None)
-    average_precision = math.fsum(precisions) / hits
+    average_precision = math.fsum(precisions) / num_positive
     # `right` is twice the number of pairs in the right order.
-    return Areas(right / (2 * hits * num_negative) if num_negative else None, average_precision)
+    return Areas(
+        right / (2 * num_positive * num_negative) if num_negative else None, average_precision
+    )
 
 
-def _block_sums(block: KeyArray, hits: int, num_before: int) -> tuple[int, int, float]:
+def _block_sums(block: KeyArray, num_positive: int, num_before: int) -> tuple[int, int, float]:
     """Return positives so far, doubled pairs in the right order, and the sum of precisions.
 
-    `block` is descending and begins and ends with whole groups of one score; `hits` positives are
-    among the `num_before` cells above it.
+    `block` is descending and begins and ends with whole groups of one score; `num_positive` positives
+    are among the `num_before` cells above it.
     """
     scores = block >> np.uint32(1)
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    hits_at = np.cumsum(block & np.uint32(1), dtype=np.int64)[last] + hits
+    positives_at = np.cumsum(block & np.uint32(1), dtype=np.int64)[last] + num_positive
     cells_at = last + (num_before + 1)
-    gained = np.diff(hits_at, prepend=hits)
+    gained = np.diff(positives_at, prepend=num_positive)
     lost = np.diff(cells_at, prepend=num_before) - gained
-    right = int((lost * (2 * hits_at - gained)).sum())
-    return int(hits_at[-1]), right, float((gained * (hits_at / cells_at)).sum())
+    right = int((lost * (2 * positives_at - gained)).sum())
+    return int(positives_at[-1]), right, float((gained * (positives_at / cells_at)).sum())
 
 
 def _after_ties(keys: KeyArray, place: int) -> int:

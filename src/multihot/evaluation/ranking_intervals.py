@@ -8,7 +8,7 @@ clustered ROC curve data"). For two models on the same texts, the same of the di
 paired test.
 
 Average precision is not so smooth, and biased upwards: each positive is a hit at its own rank, which
-counts much where few hits are above it. So it takes the jackknife itself: what changes when a text is
+counts much where few positives are above it. So it takes the jackknife itself: what changes when a text is
 left out, which needs the ranks once, too. The sum of the changes estimates the bias, the sum of their
 squares the variance (Efron 1982, chapters 2 and 3).
 
@@ -231,11 +231,11 @@ def _of_precision(counts: Integers) -> tuple[float, float, Floats]:
     scale of those of influences. A single positive is never left out: nothing would be defined.
     """
     negative, positive = counts.astype(np.float64)
-    hits = np.cumsum(positive[::-1])[::-1]
-    cells = np.maximum(hits + np.cumsum(negative[::-1])[::-1], 1.0)
+    positives_above = np.cumsum(positive[::-1])[::-1]
+    cells = np.maximum(positives_above + np.cumsum(negative[::-1])[::-1], 1.0)
     others = np.maximum(cells - 1, 1.0)
     num_positive, num_cells = float(positive.sum()), float(counts.sum())
-    precision = hits / cells
+    precision = positives_above / cells
     mean = float((positive * precision).sum()) / num_positive
     # A positive that is left out makes the precision of its rank and of all below this much less.
     helped = (1 - precision) / others

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often a label is true where its score is so high."""
+"""Reliability diagrams: the fraction of positives against the mean score, in bins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_plots(path: Path) -> None:
 
 
 def draw_reliability(report: Report, path: Path) -> None:
-    """Draw one diagram for each label: mean score and share of true texts in bins of equal mass.
+    """Draw one diagram for each label: mean score and fraction of positives in bins of equal mass.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def draw_reliability(report: Report, path: Path) -> None:
     for axis, name in zip(axes.flat, report.reliability, strict=False):
         _draw(axis, report, name)
     figure.supxlabel("mean score")
-    figure.supylabel("share of true texts")
+    figure.supylabel("fraction of positives")
     stage = path.with_name(f".{path.name}.writing{path.suffix}")
     with storage_errors(path):
         try:
@@ -76,8 +76,8 @@ def draw_reliability(report: Report, path: Path) -> None:
 def _draw(axis: Any, report: Report, name: str) -> None:
     bins, label = report.reliability[name], report.labels[name]
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    scores, shares = [[one[key] for one in bins] for key in ("mean_score", "share_true")]
-    axis.plot(scores, shares, marker="o", markersize=3, linewidth=1)
+    scores, fractions = [[one[key] for one in bins] for key in ("mean_score", "share_true")]
+    axis.plot(scores, fractions, marker="o", markersize=3, linewidth=1)
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.set_aspect("equal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from multihot.core.goals import frequency_share
+from multihot.core.goals import frequency_fraction
 from multihot.core.options import TrainOptions
 from multihot.core.text_tables import format_number
 from multihot.decision.decision import Decision
@@ -150,7 +150,7 @@ def _seeds_section(seeds: SeedRuns) -> str:
 
 
 def _rule(decision: Decision, rows: str) -> str:
-    if (strength := frequency_share(decision.kind)) is not None:
+    if (strength := frequency_fraction(decision.kind)) is not None:
         return (
             f"one threshold for the goal `{decision.goal}`, fitted on the {rows}, shifted for each "
             f"label by {strength:g} of the log-odds of its frequency"

@@ -51,7 +51,7 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
     Features are n-grams of 1 to 2 words and of 2 to 5 characters inside word boundaries, each block
     with sublinear term frequencies; rare n-grams stay in, which was better on dev data of SemEval E-c
     (Jaccard .536 against .524 with one fitted threshold). Every label is fitted alone (liblinear, L2, C = 4) on the rows
-    where it is known. A label with a single value there gets a constant: the log-odds of its share,
+    where it is known. A label with a single value there gets a constant: the log odds of its frequency,
     with half a text added on either side.
 
     Parameters

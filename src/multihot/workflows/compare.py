@@ -1,4 +1,4 @@
-"""Compare two models on the same labelled texts, with what is known about the difference.
+"""Compare two models on the same labelled texts, with intervals and tests of the differences.
 
 Letters: `N` texts, `L` labels.
 """
@@ -6,10 +6,11 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.numeric import holm
@@ -34,7 +35,7 @@ def compare(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Score two models on the same texts and say how sure their difference is.
+    """Score two models on the same texts, with intervals and tests of their differences.
 
     Parameters
     ----------
@@ -44,15 +45,15 @@ def compare(
     examples
         N labelled examples, or a file, which is read as the training file of the first model was.
     seed
-        Of the resamples and of the swaps.
+        Of bootstrap and permutation.
     progress
         Receives the number of texts scored so far, now and then.
 
     Returns
     -------
     comparison
-        Each difference is that of the first model less that of the second, with a 95 % interval by
-        paired bootstrap and a p value by permutation; labels are corrected by Holm's procedure.
+        Each difference is first minus second, with a 95 % interval by
+        paired bootstrap and a p-value by permutation; those of labels are corrected by Holm's procedure.
 
     Raises
     ------
@@ -72,16 +73,14 @@ def compare(
     left_out = set(models[0].space.names) ^ set(models[1].space.names)
     for chunk, labels in labelled_chunks(examples):
         truth = _columns(labels, shared).hard().values
-        decided, scores = [], []
+        decided, scores = zip(
+            *(_answers(model, chunk.texts, shared) for model in models), strict=True
+        )
+        differences.update(truth, decided, scores)
         for number, model in enumerate(models):
-            columns = [model.space.index(name) for name in shared.names]
-            every = model.scores(chunk.texts)
-            decided.append(model.decision.decide(every)[:, columns])
-            scores.append(every[:, columns])
-            rankings[number].update(truth, scores[-1])
+            rankings[number].update(truth, scores[number])
             known = _columns(labels, model.space)
             fitted[number] += rows_fitted(model.decision, chunk.texts, known)
-        differences.update(truth, decided, scores)
         support += (truth == 1).sum(axis=0)
         num_rows += int((~np.isnan(truth)).any(axis=1).sum())
         left_out |= set(labels.space.names) - set(shared.names)
@@ -89,20 +88,35 @@ def compare(
         if progress is not None:
             progress(num_scored)
     metrics, of_labels = differences.result()
-    metrics |= _area_differences(rankings, num_rows)
-    # A label that no text has tests nothing, so it must not make the others' tests stricter.
-    pairs = zip(of_labels, support.tolist(), strict=True)
-    corrected = holm([one.p_value if count else None for one, count in pairs])
-    rows = zip(support.tolist(), of_labels, corrected, strict=True)
     return Comparison(
         first=_name(models[0], first),
         second=_name(models[1], second),
         rows=num_rows,
-        metrics=metrics,
-        labels={n: LabelDifference(*row) for n, row in zip(shared.names, rows, strict=True)},
+        metrics=metrics | _area_differences(rankings, num_rows),
+        labels=_label_differences(shared, of_labels, support.tolist()),
         labels_left_out=sorted(left_out),
         rows_fitted=(fitted[0], fitted[1]),
     )
+
+
+def _answers(
+    model: Predictor, texts: Sequence[str], shared: LabelSpace
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    """Return decisions and scores of the shared labels. *Shapes:* (N, shared labels)."""
+    columns = [model.space.index(name) for name in shared.names]
+    scores = model.scores(texts)
+    return model.decision.decide(scores)[:, columns], scores[:, columns]
+
+
+def _label_differences(
+    shared: LabelSpace, differences: Sequence[Difference], support: Sequence[int]
+) -> dict[str, LabelDifference]:
+    """Return the differences in F1 by label, with their corrected p-values."""
+    # A label that no text has tests nothing, so it must not make the others' tests stricter.
+    pairs = zip(differences, support, strict=True)
+    corrected = holm([each.p_value if count else None for each, count in pairs])
+    rows = zip(support, differences, corrected, strict=True)
+    return {name: LabelDifference(*row) for name, row in zip(shared.names, rows, strict=True)}
 
 
 def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multihot.core.goals import Costs, frequency_share, parse_goal
+from multihot.core.goals import Costs, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes
 from multihot.core.text_tables import format_number
 from multihot.data.examples import Examples
@@ -123,35 +123,43 @@ def decide(
         empty_set_rule=empty_set_rule,
         costs=costs,
     )
-    source = examples.source
-    logits, values, hashes = [], [], []
-    num_scored = 0
-    for chunk, labels in labelled_chunks(examples):
-        matched = labels.aligned_to(predictor.space).hard()
-        logits.append(predictor.logits(chunk.texts)[0])
-        values.append(matched.values)
-        hashes.append(row_hashes(chunk.texts, matched))
-        num_scored += len(chunk)
-        if progress is not None:
-            progress(num_scored)
-    truth = np.concatenate(values) if values else np.zeros((0, len(before.space)), np.float32)
-    if not (truth == 1).any():
+    rows = _scored(predictor, examples, progress)
+    if not (rows.truth == 1).any():
         raise DataError(
-            f"no text among the {len(truth)} rows is known to have a label, so nothing can be fitted. "
+            f"no text among the {len(rows)} rows is known to have a label, so nothing can be fitted. "
             "Give labelled rows.",
-            path=str(source),
+            path=str(examples.source),
         )
-    rows = FittingRows(np.concatenate(logits), truth, np.concatenate(hashes))
-    decision = fit(before.space, rows, options, source=Path(source).name).decision
+    decision = fit(before.space, rows, options, source=Path(examples.source).name).decision
     decision = with_report(decision, rows, options, seed=seed)
     return TuningResult(
         before,
         decision,
-        len(truth),
+        len(rows),
         _metrics(before, rows, decision),
         _metrics(decision, rows, decision),
-        tuple(_notes(decision, truth)),
+        tuple(_notes(decision, rows.truth)),
     )
+
+
+def _scored(
+    predictor: Predictor,
+    examples: Examples | LabelledFile,
+    progress: Callable[[int], None] | None,
+) -> FittingRows:
+    """Return the logits of the model and the truth of all rows."""
+    num_labels = len(predictor.space)
+    logits, truth = [np.zeros((0, num_labels), np.float32)], [np.zeros((0, num_labels), np.float32)]
+    hashes, num_scored = [np.zeros(0, np.uint64)], 0
+    for chunk, labels in labelled_chunks(examples):
+        matched = labels.aligned_to(predictor.space).hard()
+        logits.append(predictor.logits(chunk.texts)[0])
+        truth.append(matched.values)
+        hashes.append(row_hashes(chunk.texts, matched))
+        num_scored += len(chunk)
+        if progress is not None:
+            progress(num_scored)
+    return FittingRows(np.concatenate(logits), np.concatenate(truth), np.concatenate(hashes))
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
@@ -214,7 +222,7 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
         notes.append(
             f"No row has these labels; they get the global threshold: {', '.join(without)}."
         )
-    if without and frequency_share(decision.kind):
+    if without and frequency_fraction(decision.kind):
         notes.append(
             "No row has these labels; their low thresholds follow from that alone: "
             f"{', '.join(without)}."

@@ -36,7 +36,7 @@ def evaluate(
     intervals
         Whether to compute 95 % intervals, and what perfectly calibrated scores would show.
     seed
-        Of the resamples; the same seed and texts give the same intervals.
+        Of the bootstrap; the same seed and texts give the same intervals.
     progress
         Receives the number of texts scored so far, now and then.
     """
