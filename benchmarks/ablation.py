@@ -27,8 +27,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.recipes import build_options, updated
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
-from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, fit
-from multihot.decision.fold_assignment import hashed_folds
+from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, fit, hashed_folds
 from multihot.evaluation.paired_tests import Differences
 from multihot.inference.predictor import Predictor
 from multihot.workflows.train import train

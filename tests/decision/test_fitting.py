@@ -17,8 +17,7 @@ from multihot.core.goals import parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
-from multihot.decision.fitting import DecisionOptions, FittingRows, at_half, fit
-from multihot.decision.fold_assignment import hashed_folds
+from multihot.decision.fitting import DecisionOptions, FittingRows, at_half, fit, hashed_folds
 from multihot.decision.objective import decided_value, goal_value
 from multihot.decision.regularized_thresholds import STRENGTHS, blend, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label

@@ -15,7 +15,7 @@ from multihot.evaluation.calibration_error import (
     reliability_of_bins,
 )
 from multihot.evaluation.ranking import Ranking, RankingMetrics
-from multihot.evaluation.ranking_exact import packed_cells
+from multihot.evaluation.ranking_cells import packed_cells
 
 Array = npt.NDArray[np.float32]
 

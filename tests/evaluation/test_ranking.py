@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from multihot.errors import LabelError, StorageError
 from multihot.evaluation.ranking import Ranking, RankingMetrics
-from multihot.evaluation.ranking_exact import Areas
+from multihot.evaluation.ranking_cells import Areas
 
 NAN = np.nan
 Array = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.evaluation.ranking_exact import UNKNOWN, areas_of, packed_cells
+from multihot.evaluation.ranking_cells import UNKNOWN, areas_of, packed_cells
 
 
 def test_the_order_of_the_numbers_is_the_order_of_the_scores() -> None:

@@ -11,8 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from multihot.evaluation.intervals import logit_interval
 from multihot.evaluation.ranking import Ranking, RankingMetrics
-from multihot.evaluation.ranking_binned import BinnedCells
-from multihot.evaluation.ranking_exact import packed_cells
+from multihot.evaluation.ranking_cells import BinnedCells, packed_cells
 from multihot.evaluation.ranking_intervals import (
     Influences,
     binned_influences,

@@ -13,8 +13,7 @@ from multihot.data.examples import Examples
 from multihot.decision.decision import Decision
 from multihot.errors import MissingExtraError, OptionError, StorageError
 from multihot.evaluation.evaluator import report
-from multihot.evaluation.reliability_plot import draw_reliability, require_plots
-from multihot.evaluation.report import Report
+from multihot.evaluation.report import Report, draw_reliability, require_plots
 
 
 def some_report(names: tuple[str, ...]) -> Report:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
-from multihot.evaluation.ranking_exact import ranking_precisions
+from multihot.evaluation.ranking_cells import ranking_precisions
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
     SummedMetrics,

@@ -11,7 +11,7 @@ import pytest
 
 from multihot.decision.counts import Counts, LabelCounts
 from multihot.evaluation.ranking import Ranking, RankingMetrics
-from multihot.evaluation.ranking_exact import ranking_precisions
+from multihot.evaluation.ranking_cells import ranking_precisions
 
 pytestmark = pytest.mark.parity
 metrics = pytest.importorskip("sklearn.metrics")

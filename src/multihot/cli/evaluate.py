@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
-    from multihot.evaluation.reliability_plot import draw_reliability, require_plots
+    from multihot.evaluation.report import draw_reliability, require_plots
     from multihot.inference.artifact import load_artifact
     from multihot.inference.predictor import Predictor
     from multihot.workflows.evaluate import evaluate

@@ -15,8 +15,15 @@ from multihot.core.labels import LabelSpace
 from multihot.decision.counts import Counts
 from multihot.decision.decision import Decision
 from multihot.decision.fit_report import FitReport
-from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, at_half, fit
-from multihot.decision.fold_assignment import hashed_folds, mixed
+from multihot.decision.fitting import (
+    NUM_FOLDS,
+    DecisionOptions,
+    FittingRows,
+    at_half,
+    fit,
+    hashed_folds,
+    mixed,
+)
 from multihot.decision.objective import counted_value
 
 __all__ = ["with_report"]

@@ -5,6 +5,8 @@ within a label leaves the decisions that thresholds can make as they are, so wha
 the thresholds; `with_report` measures both together on rows that fitted neither.
 
 Letters: `N` texts, `L` labels.
+
+Folds for cross-fitting depend on what rows are (their hash), not on their position.
 """
 
 from __future__ import annotations
@@ -22,20 +24,80 @@ from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibration import fit_calibration
 from multihot.decision.decision import Decision
-from multihot.decision.fold_assignment import hashed_folds
 from multihot.decision.objective import goal_value
 from multihot.decision.provenance import FittedOn
 from multihot.decision.regularized_thresholds import blend, fit_by_frequency, fit_shrunk
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import LabelError, OptionError
 
-__all__ = ["NUM_FOLDS", "DecisionOptions", "Fit", "FittingRows", "at_half", "fit"]
+__all__ = [
+    "NUM_FOLDS",
+    "DecisionOptions",
+    "Fit",
+    "FittingRows",
+    "at_half",
+    "fit",
+    "hashed_folds",
+    "mixed",
+]
+
+HashArray = npt.NDArray[np.uint64]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def hashed_folds(
+    hashes: HashArray, positive: npt.NDArray[np.bool_], num_folds: int, *, seed: int = 0
+) -> IntArray:
+    """Return the fold of each row: rows of one label set are dealt out in turn.
+
+    Equal rows share a fold. Neither the order of the rows nor that of the labels plays a part.
+
+    Parameters
+    ----------
+    hashes
+        `row_hashes`. *Shape:* (N,), uint64.
+    positive
+        Which row has which label. *Shape:* (N, L).
+    num_folds
+        At least 2.
+    seed
+        Another seed deals otherwise.
+
+    Returns
+    -------
+    folds
+        *Shape:* (N,), int64, each from 0 to `num_folds` - 1.
+    """
+    numbers = mixed(hashes, seed)
+    # A row of no label is a row of bits too; as bytes, label sets compare in one go.
+    packed = np.packbits(positive, axis=1)
+    _, group = np.unique(packed, axis=0, return_inverse=True)
+    order = np.lexsort((numbers, group.reshape(-1)))
+    folds = np.empty(len(hashes), dtype=np.int64)
+    sorted_group, sorted_numbers = group.reshape(-1)[order], numbers[order]
+    opens = np.append(True, sorted_group[1:] != sorted_group[:-1])[: len(order)]
+    differs = np.append(True, sorted_numbers[1:] != sorted_numbers[:-1])[: len(order)] | opens
+    rank = np.cumsum(differs)
+    first = np.flatnonzero(opens)[np.cumsum(opens) - 1]
+    # Each label set begins at a fold of its own, or rare sets would all land in the first.
+    begin = (sorted_numbers[first] % np.uint64(num_folds)).astype(np.int64)
+    folds[order] = (rank - rank[first] + begin) % num_folds
+    return folds
+
+
+def mixed(hashes: HashArray, seed: int) -> HashArray:
+    """Return the hashes mixed with a seed, by the finaliser of SplitMix64 (Steele et al., 2014)."""
+    values = hashes ^ np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
 
 NUM_FOLDS = 5
 """Parts that rows are dealt into wherever something is measured on rows that did not fit it."""
 
 FloatArray = npt.NDArray[np.float32]
-HashArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from multihot.core.seeding import named_generator
 from multihot.evaluation.bootstrap import BLOCK_ROWS, ReplicateSums, num_replicates, poisson_counts
 from multihot.evaluation.intervals import Interval
-from multihot.evaluation.ranking_exact import UNKNOWN
+from multihot.evaluation.ranking_cells import UNKNOWN
 
 __all__ = [
     "FEW_CELLS",

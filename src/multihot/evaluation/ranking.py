@@ -25,8 +25,7 @@ from multihot.evaluation.calibration_error import (
     reliability_of_bins,
 )
 from multihot.evaluation.intervals import Interval, logit_interval
-from multihot.evaluation.ranking_binned import BinnedCells
-from multihot.evaluation.ranking_exact import UNKNOWN, Areas, areas_of, packed_cells
+from multihot.evaluation.ranking_cells import UNKNOWN, Areas, BinnedCells, areas_of, packed_cells
 from multihot.evaluation.ranking_intervals import (
     INFLUENCED,
     Influences,

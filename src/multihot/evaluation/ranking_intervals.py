@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multihot.evaluation.ranking_binned import BinnedCells
-from multihot.evaluation.ranking_exact import UNKNOWN
+from multihot.evaluation.ranking_cells import UNKNOWN, BinnedCells
 
 __all__ = [
     "BLOCK_CELLS",

@@ -24,7 +24,7 @@ from multihot.decision.counts import (
 )
 from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
 from multihot.evaluation.intervals import Interval, corrected_interval
-from multihot.evaluation.ranking_exact import ranking_precisions
+from multihot.evaluation.ranking_cells import ranking_precisions
 
 __all__ = [
     "METRICS_OF_SUMS",
