@@ -90,3 +90,20 @@ def test_a_file_is_read_once_to_check_it_and_once_to_encode_it(
     assert size <= checked < 1.2 * size
     assert 2 * size <= sum(counts) < 2.2 * size
     assert size <= sum(counts_at_once) < 1.2 * size
+
+
+def test_a_file_in_a_legacy_encoding_is_read_once_more_to_detect_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    write_rows(path, "0/1", "cp1252")
+    size = path.stat().st_size
+
+    with counted_bytes(monkeypatch, path) as counts:
+        file = open_labelled(path)
+        num_rows = sum(len(chunk) for chunk in file.chunks(1024))
+
+    assert num_rows == NUM_ROWS
+    assert any("cp1252" in note for note in file.notes)
+    beginnings = 2**21  # bytes read of the beginning alone, however long the file is
+    assert sum(counts) < 3 * size + beginnings

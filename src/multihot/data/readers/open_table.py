@@ -84,7 +84,9 @@ def _text_kind(path: Path, encoding: str | None) -> str:
         first = _first_content(path, assumed_encoding(path, encoding).name)
     except UserError:
         try:
-            first = _first_content(path, file_encoding(path, encoding).name)
+            # Only ASCII characters matter here; cp437 maps every byte, and none beyond them to a space
+            # that begins a character of a Chinese encoding. Detection would read the whole file.
+            first = _first_content(path, "cp437" if encoding is None else encoding)
         except UserError:
             return "text"  # the reader says what is wrong with it
     if not first:
