@@ -35,6 +35,7 @@ def command(tiny_encoder: Path, tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_report_and_the_next_command(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +127,7 @@ def test_an_option_given_as_a_flag_is_answered_with_its_key_value_form(
     assert "options are written key=value, for example masking_rate=0.3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_flags_override_the_recipe(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

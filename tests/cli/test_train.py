@@ -246,6 +246,7 @@ def test_an_invalid_file_is_refused_with_path_and_position(
     assert f"train.csv{named}" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_only_with_the_same_options_and_data(
     train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +325,7 @@ def test_soft_labels_and_sample_weights_are_trained_on(
     assert main(["evaluate", str(tmp_path / "m"), str(path)]) == 0
 
 
+@pytest.mark.slow
 def test_few_rows_are_scored_out_of_fold(
     train_file: Path, tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,6 +346,7 @@ def test_few_rows_are_scored_out_of_fold(
 @pytest.mark.parametrize(
     ("keep", "selected"), [("best", "the epochs and the seed"), ("average", "the epochs")]
 )
+@pytest.mark.slow
 def test_a_run_is_repeated_with_several_seeds(
     train_file: Path,
     tiny_encoder: Path,
@@ -362,6 +365,7 @@ def test_a_run_is_repeated_with_several_seeds(
     assert json.loads((tmp_path / "m" / "run" / "seeds.json").read_text("utf-8"))["kept"] == keep
 
 
+@pytest.mark.slow
 def test_a_student_is_distilled_from_teachers_and_unlabelled_texts(
     train_file: Path,
     tiny_encoder: Path,

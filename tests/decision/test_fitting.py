@@ -70,6 +70,7 @@ def test_a_fitted_decision_never_hurts_its_goal_on_the_rows_that_fitted_it(
 
 @LAWS
 @given(st.integers(0, 10**6), st.sampled_from(FITTED_GOALS))
+@pytest.mark.slow
 def test_shrunk_thresholds_are_never_worse_than_both_ends(seed: int, goal: str) -> None:
     some = rows(seed, 60)
     scores, truth = Decision(SPACE, (0.5,) * 4, goal, "fixed").scores(some.logits), some.truth
@@ -250,6 +251,7 @@ def test_the_report_is_free_of_optimism_and_does_not_depend_on_the_order_of_rows
     assert "tuned for" in str(report)
 
 
+@pytest.mark.slow
 def test_noise_gains_nothing_on_rows_that_did_not_fit() -> None:
     gains, seeming = [], []
     for seed in range(6):

@@ -350,6 +350,7 @@ def test_chunks_of_an_evaluation_make_no_difference_to_the_last_bit() -> None:
     assert in_chunks(1) == in_chunks(64) == in_chunks(3000) == report(decision, logits, rows)
 
 
+@pytest.mark.slow
 def test_no_more_texts_are_held_than_a_window_has(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_the_report_of_a_run_is_that_of_its_saved_model_to_the_last_bit(
     assert again.rows_fitted == 1100
 
 
+@pytest.mark.slow
 def test_a_tiny_encoder_learns_the_cue_words(tmp_path: Path, options: TrainOptions) -> None:
     learner = replace(options, epochs=8, learning_rate=2e-2, pooling="mean", checkpoint_steps=99)
 
@@ -392,6 +393,7 @@ def test_without_validation_rows_some_are_set_aside(options: TrainOptions, tmp_p
 
 
 @pytest.mark.parametrize("accumulation_steps", [3, 8, 100])
+@pytest.mark.slow
 def test_accumulation_changes_memory_and_not_the_losses(
     undisturbed: Path, tmp_path: Path, options: TrainOptions, accumulation_steps: int
 ) -> None:
@@ -537,6 +539,7 @@ def test_several_processes_are_refused(
         train(TRAIN, VALIDATION, options, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_takes_the_threads_of_the_run_before(
     options: TrainOptions, tmp_path: Path
 ) -> None:
@@ -635,6 +638,7 @@ def test_a_file_gives_the_same_bytes_in_memory_and_through_the_cache(
     assert environments[1:] == environments[:1] * 3
 
 
+@pytest.mark.slow
 def test_a_run_may_be_resumed_with_another_way_of_reading(
     files: Callable[[str], list[Any]], options: TrainOptions, tmp_path: Path
 ) -> None:

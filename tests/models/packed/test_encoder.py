@@ -223,6 +223,7 @@ def test_full_attention_in_place_of_a_window_gives_other_logits(
     assert torch.allclose(found[1], expected[1], atol=1e-5)  # shorter than the window
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_mean_of_the_padded_batch(bert: Any) -> None:
     texts = make_texts(bert, [5, 9, 12])
     bert.train()
