@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from provenance import append_row, provenance
+
 _START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 _LABELS_PER_ROW = 2
 _WORDS = ("the", "day", "people", "know", "this", "today", "believe", "year", "we", "are", "happy")
@@ -117,6 +119,15 @@ def _main() -> None:
                     f"{ending:8}{found.peak_mb:10.0f}{found.cpu_seconds:10.1f}  {found.digest}  {source}",
                     flush=True,
                 )
+                row = {
+                    "file": ending,
+                    "rows": given.rows,
+                    "labels": given.labels,
+                    "checkout": source.resolve().name,
+                    "peak_mb": round(found.peak_mb),
+                    "cpu_seconds": round(found.cpu_seconds, 1),
+                }
+                append_row("inspect_memory_202611.csv", {**row, **provenance()})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from provenance import append_row, provenance
+
 FORMS = ("binary.csv", "names.csv", "lists.csv", "binary.jsonl", "lists.jsonl")
 _WORDS = 5000
 _OPEN = """
@@ -49,7 +51,9 @@ def main() -> None:
         for form in given.forms:
             path = Path(folder) / form
             write_file(path, given.rows, given.labels)
-            _report(form, path.stat().st_size, measure(path, given.source, given.rounds))
+            size, results = path.stat().st_size, measure(path, given.source, given.rounds)
+            _report(form, size, results)
+            _record(given, form, size, results)
             path.unlink()
 
 
@@ -118,6 +122,22 @@ def _report(form: str, size: int, results: Sequence[list[Any]]) -> None:
     passes = "  ".join(f"{result[1] / size:5.2f}x" for result in results)
     ratio = results[0][0] / results[-1][0]
     print(f"{form:14} {size / 1e6:7.1f} MB  {seconds}  {ratio:5.2f} times as fast  read {passes}")
+
+
+def _record(given: argparse.Namespace, form: str, size: int, results: Sequence[list[Any]]) -> None:
+    """Append a row to `results/reading_202611.csv`: the first checkout against the last."""
+    row = {
+        "file": form,
+        "rows": given.rows,
+        "labels": given.labels,
+        "megabytes": round(size / 1e6, 1),
+        "cpu_seconds_before": round(results[0][0], 2),
+        "cpu_seconds": round(results[-1][0], 2),
+        "times_as_fast": round(results[0][0] / results[-1][0], 2),
+        "times_read_before": round(results[0][1] / size, 2),
+        "times_read": round(results[-1][1] / size, 2),
+    }
+    append_row("reading_202611.csv", {**row, **provenance()})
 
 
 if __name__ == "__main__":
