@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "multihot"
-FOLDERS = ("benchmarks", "docs", "recipes", "results", "src", "tests")
+FOLDERS = ("benchmarks", "docs", "findings", "recipes", "results", "src", "tests")
 
 
 def modules() -> dict[str, Path]:
