@@ -338,3 +338,23 @@ def test_lines_of_one_text_have_one_weight(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="weights of line 2 and line 3 differ"):
         open_labelled(path, DataOptions(weight_column="w", group_by="id"))
+
+
+def test_a_file_that_was_emptied_after_it_was_opened_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,joy\na,1\nb,0\n", "utf-8")
+    file = open_labelled(path)
+    path.write_text("", "utf-8")
+
+    with pytest.raises(DataError) as caught:
+        list(file.chunks(2))
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("chunk_rows", [0, -1])
+def test_chunks_have_at_least_one_row(tmp_path: Path, chunk_rows: int) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,joy\na,1\nb,0\n", "utf-8")
+
+    with pytest.raises(ValueError, match="expected at least 1"):
+        next(open_labelled(path).chunks(chunk_rows))

@@ -129,7 +129,7 @@ def test_scores_that_fall_with_the_truth_are_not_turned_round(method: str) -> No
 
     calibration, notes = fit_calibration(method, logits, truth, NAMES)
 
-    assert any("do not rise with the" in note for note in notes)
+    assert any("not positively related to the labels" in note for note in notes)
     assert calibration.temperature == 1
     assert (np.diff(calibration.apply(np.sort(logits, axis=0)), axis=0) >= 0).all()
 

@@ -185,7 +185,7 @@ def test_what_cannot_be_reached_is_said_with_the_labels() -> None:
     assert notes("precision>=0.05", "per_label") == ()
     (note,) = notes("precision>=0.999", "per_label")
     assert (
-        "No threshold reaches a precision of 0.999 in these labels; theirs lies above all scores"
+        "No threshold reaches a precision of 0.999 in these labels; their threshold is above every score"
         in note
     )
     assert "anger" in note

@@ -192,6 +192,6 @@ def test_where_a_half_for_every_label_is_better_it_is_taken_and_said() -> None:
     )
 
     assert much.decision.thresholds == (0.5, 0.5, 0.5)
-    assert any("0.5 for every label reaches more of micro_f1" in note for note in much.notes)
+    assert any("0.5 for every label scores higher on micro_f1" in note for note in much.notes)
     assert little.decision.thresholds != (0.5, 0.5, 0.5)
     assert little.notes == ()

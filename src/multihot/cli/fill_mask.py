@@ -21,9 +21,9 @@ _EPILOG = """examples:
   multihot fill-mask runs/my-bert "The [MASK] sat on the [MASK]." --top 3 --json
   multihot fill-mask runs/my-bert --input texts.txt --json > filled.jsonl
 
-Every mask is predicted independently. What a mask looks like depends on the tokenizer ([MASK] for BERT,
-<mask> for RoBERTa); a text without one is an error. --input takes one text a line and
-skips blank lines. With --json every text is one JSON line.
+Every mask is predicted independently. What a mask looks like depends on the tokenizer ([MASK] for
+BERT, <mask> for RoBERTa); a text without one is an error. --input takes one text a line and skips
+blank lines. With --json every text is one JSON line.
 """
 
 

@@ -119,8 +119,10 @@ def open_checked(
     Encoding and columns are taken from its beginning. Before anything is refused, they are made
     certain, and the file is read again.
     """
+    may_be_wrong = True
 
     def attempt(*, is_provisional: bool) -> CheckedFile:
+        nonlocal may_be_wrong
         table = open_table(
             path,
             data,
@@ -128,6 +130,7 @@ def open_checked(
             batch_rows=limits.batch_rows,
             block_bytes=limits.block_bytes,
         )
+        may_be_wrong = table.is_provisional
         return _checked(
             table,
             str(path),
@@ -142,7 +145,8 @@ def open_checked(
         try:
             return attempt(is_provisional=True)
         except UserError:
-            pass
+            if not may_be_wrong:
+                raise
     return attempt(is_provisional=False)
 
 

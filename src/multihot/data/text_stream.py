@@ -82,7 +82,7 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
         (line, row[place], dict(zip(table.columns, map(as_text, row), strict=True)))
         for line, row in _readable(table.rows, source)
     )
-    notes = table.notes  # the reader goes on adding to it
+    notes = table.notes  # the reader keeps adding to it
     notes += column_notes(text, row_id, data)
     return TextStream(table.columns, _text_rows(cells, text, row_id, source, notes), notes)
 

@@ -74,7 +74,7 @@ class Calibration:
             ((a, b, c),) = parameters
             return apply_beta(logits, a, b, c)
         x, y = (np.array(corners) for corners in parameters)
-        # Beyond the outer corners it goes on with the slope of the temperature.
+        # Beyond the outer corners it continues with the slope of the temperature.
         beyond = np.minimum(logits - x[0], 0) + np.maximum(logits - x[-1], 0)
         return np.asarray(np.interp(logits, x, y) + self.slope * beyond)
 
@@ -143,8 +143,8 @@ def fit_calibration(
         slope = fit_slope(*_sorted(values[known], positive[known]))
     if slope is None:
         notes.append(
-            "No temperature could be fitted (the scores do not rise with the labels, or all rows are "
-            "alike): the scores of the model are kept."
+            "No temperature could be fitted (the scores are not positively related to the labels, or all "
+            "rows have the same labels): the scores of the model are kept."
         )
     maps: list[tuple[tuple[float, ...], ...] | None] = [None] * len(names)
     rare, turned = [], []

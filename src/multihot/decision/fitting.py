@@ -95,7 +95,7 @@ def mixed(hashes: HashArray, seed: int) -> HashArray:
 
 
 NUM_FOLDS = 5
-"""Parts that rows are dealt into wherever something is measured on rows that did not fit it."""
+"""Folds that rows are assigned to wherever something is measured on rows that did not fit it."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -143,7 +143,7 @@ class FittingRows:
     logits, truth
         *Shape:* (N, L) each; columns in the order of the model's labels, truth 0, 1 or NaN (unknown).
     hashes
-        The `row_hashes`: by them rows are dealt into folds, and found again. *Shape:* (N,).
+        The `row_hashes`: they assign rows to folds and identify them later. *Shape:* (N,).
     """
 
     logits: FloatArray
@@ -262,8 +262,8 @@ def _fit(
     kept = _not_worse_than_half(decision, scores, truth)
     if kept is not decision and frequency_fraction(decision.kind) is not None:
         notes.append(
-            f"0.5 for every label reaches more of {goal} on these rows than thresholds={decision.kind}, "
-            "so it was taken. A smaller share moves rare labels less and costs less."
+            f"0.5 for every label scores higher on {goal} on these rows than thresholds={decision.kind}, "
+            "so it is kept. A smaller T lowers the thresholds of rare labels less."
         )
     return Fit(kept, (*notes, *_unreached(kept, scores, truth)), strength)
 
@@ -331,7 +331,8 @@ def _unreached(decision: Decision, scores: FloatArray, truth: FloatArray) -> lis
     notes = []
     if silent:
         notes.append(
-            f"No threshold reaches {tail} in these labels; theirs lies above all scores of these rows: {', '.join(silent)}."
+            f"No threshold reaches {tail} in these labels; their threshold is above every score of these "
+            f"rows, so they are not predicted: {', '.join(silent)}."
         )
     if missed:
         which = "no threshold reaches" if decision.kind == "per_label" else "the threshold misses"

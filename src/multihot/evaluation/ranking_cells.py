@@ -175,7 +175,7 @@ def ranking_precisions(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.
     return np.where(num_true > 0, precisions, 1.0)
 
 
-_NUM_OCTAVES = 16  # halvings of 1/2 that are told apart at either end
+_NUM_OCTAVES = 16  # halvings of 1/2 that are distinguished at either end
 _LOWEST_BITS = int(np.float32(2.0 ** -(1 + _NUM_OCTAVES)).view(np.uint32))
 _MAX_COUNTS = 1 << 20  # bins of all labels together: 16 MB of counts
 _FINEST, _COARSEST = 8, 2  # 2^8 bins for each octave at most, 2^2 at least

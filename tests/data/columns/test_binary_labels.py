@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,15 @@ def test_other_numbers_are_no_fractions(cell: Any) -> None:
         DataError, match=r"expected 0 or 1 .*, a number between them, or for unknown"
     ):
         values_of(cell, soft=True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_numbers_of_any_type_are_read_alike_whichever_comes_first(order: int) -> None:
+    columns = [[1, 0], [Decimal("1.0"), Decimal("0.0")], [True, False], [1.0, 0.0]][::order]
+
+    values = binary_values(columns, [2, 3], ["a", "b", "c", "d"], "t.parquet", ValueReader())
+
+    assert values.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0]]
+    assert np.isnan(ValueReader().values([Decimal(-1), Decimal("NaN")])).all()
+    with pytest.raises(DataError):
+        binary_values([[1], [Decimal("0.5")]], [2], ["a", "b"], "t.parquet", ValueReader())

@@ -61,9 +61,7 @@ def test_the_usual_delimiter_is_preferred(tmp_path: Path) -> None:
 
 
 def test_two_equally_good_delimiters_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"comma and a semicolon cut the table into 2 columns alike"
-    ):
+    with pytest.raises(DataError, match="both give 2 columns"):
         read(tmp_path, "a,b;c\n1,2;3\n")
 
 

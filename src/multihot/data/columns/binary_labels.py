@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def binary_error(
 def _soft_advice(cell: Any) -> str:
     if _value(cell, True) is None:
         return ""
-    return " If fractions are the shares of annotators, set data.soft_labels=true."
+    return " If fractions are the proportions of annotators, set data.soft_labels=true."
 
 
 def _value(cell: Any, soft: bool) -> float | None:
@@ -129,10 +130,12 @@ def _value(cell: Any, soft: bool) -> float | None:
         return _fraction(cell) if value is None and soft else value
     if cell is None:
         return math.nan
-    if isinstance(cell, (bool, int, float)):
-        if cell in (0, 1) or (soft and 0 < cell < 1):
-            return float(cell)
-        return math.nan if cell == -1 or math.isnan(cell) else None
+    if isinstance(
+        cell, (bool, int, float, Decimal)
+    ):  # equal numbers share a place in `ValueReader`
+        if math.isnan(cell) or cell == -1:
+            return math.nan
+        return float(cell) if cell in (0, 1) or (soft and 0 < cell < 1) else None
     return None
 
 

@@ -331,7 +331,7 @@ def _absence(space: LabelSpace, absent: Sequence[int]) -> list[str]:
         return []
     names = [space.names[column] for column in absent]
     return [
-        f"The file says nothing about {len(names)} of {len(space)} labels, which are unknown in all "
+        f"The file does not mention {len(names)} of {len(space)} labels, which are unknown in all "
         f"its rows: {_shortened(names)}."
     ]
 

@@ -103,12 +103,15 @@ def read_delimited(
         remaining = chain([start], records)
 
     def again() -> Iterator[CellBatch]:
-        unheard: list[str] = []
-        records = read_records(source.blocks(), source, batch_rows, unheard, header=header)
+        later_notes: list[str] = []  # the same as those of the first pass
+        records = read_records(source.blocks(), source, batch_rows, later_notes, header=header)
         if header:
-            lines, cells = next(records)
+            start = next(records, None)
+            if start is None:  # emptied since it was opened
+                return iter(())
+            lines, cells = start
             records = chain([(lines[1:], cells[1:])], records)
-        return _checked(records, columns, source, unheard)
+        return _checked(records, columns, source, later_notes)
 
     batches = _checked(remaining, columns, source, notes)
     return Table(columns, batches, notes, again, is_provisional)
@@ -180,7 +183,7 @@ def _detect_delimiter(
     best = [delimiter for delimiter, width in candidates.items() if width == widest]
     if len(best) > 1:
         raise DataError(
-            f"A {' and a '.join(map(_word, best))} cut the table into {widest} columns alike. "
+            f"{' and '.join(map(_word, best)).capitalize()} both give {widest} columns. "
             "Set data.delimiter to the one that separates columns.",
             path=path,
         )

@@ -87,7 +87,12 @@ class Table:
 
 
 def regrouped(batches: Iterable[CellBatch], num_rows: int) -> Iterator[CellBatch]:
-    """Yield the same rows in batches of `num_rows`; the last one may be smaller."""
+    """Yield the same rows in batches of `num_rows`; the last one may be smaller.
+
+    Raises `ValueError` for fewer than one row.
+    """
+    if num_rows < 1:
+        raise ValueError(f"A batch cannot have {num_rows} rows; expected at least 1.")
     held: list[CellBatch] = []
     num_held = 0
     for batch in batches:

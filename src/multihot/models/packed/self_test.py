@@ -70,7 +70,7 @@ def check_packed(
 
     The texts have random tokens and the lengths 1, 7 and 200, or twice the widest attention window
     when that is more, as far as the encoder has positions: so that a missing window, a position
-    that goes on from text to text, and a token that sees another text each change the result.
+    that continues from text to text, and a token that sees another text each change the result.
 
     Parameters
     ----------
