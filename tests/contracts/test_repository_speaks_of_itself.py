@@ -31,7 +31,7 @@ def _foreign(text: str) -> list[str]:
         ("see /home/someone/models", True),
         ("as Issue #12 asks", True),
         ("pip install --index-url https://example.org", True),
-        ("https://example.org/work/paper.pdf and ./home/model", False),
+        ("https://example.org/home/paper.pdf and ./home/model", False),
     ],
 )
 def test_the_rules_recognise_foreign_text(text: str, is_foreign: bool) -> None:

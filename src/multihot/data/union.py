@@ -5,7 +5,6 @@ Files of texts alone can follow, as rows whose labels are all unknown.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.data.duplicates import normalised
@@ -26,7 +26,6 @@ from multihot.errors import DataError
 
 __all__ = ["open_union", "union_of", "with_unlabelled"]
 
-_CHUNK_ROWS = 1024
 _MAX_HASHED_ROWS = 2**25  # 256 MB of hashes; beyond, repeated texts are not counted
 
 
@@ -129,15 +128,15 @@ def _widened(examples: Examples, space: LabelSpace) -> npt.NDArray[np.float32]:
 def _text_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Return a hash of the words of each text that is not blank. *Shape:* (at most N,)."""
     digests = (
-        hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).digest()[:8]
+        digest_64(normalised(text).encode("utf-8", "surrogatepass"))
         for text in texts
         if text.strip()
     )
-    return np.fromiter((int.from_bytes(digest, "little") for digest in digests), dtype=np.uint64)
+    return np.fromiter(digests, dtype=np.uint64)
 
 
 def _hashes_of(part: LabelledFile) -> npt.NDArray[np.uint64]:
-    return np.concatenate([_text_hashes(chunk.texts) for chunk in part.chunks(_CHUNK_ROWS)])
+    return np.concatenate([_text_hashes(chunk.texts) for chunk in part.chunks()])
 
 
 def _notes(

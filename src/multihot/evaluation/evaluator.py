@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
-from multihot.data.labelled_file import required_labels
+from multihot.data.labelled_file import WINDOW_ROWS, required_labels
 from multihot.decision.counts import COUNT_METRICS
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.objective import counted_value
@@ -20,8 +20,6 @@ from multihot.evaluation.report import LabelReport, Report
 from multihot.evaluation.row_statistics import SummedMetrics, label_intervals
 
 __all__ = ["Evaluation", "report"]
-
-_WINDOW_ROWS = 1024  # rows compared together
 
 _METRICS = (
     *COUNT_METRICS,
@@ -147,8 +145,8 @@ def report(
     """
     evaluation = Evaluation(decision, len(examples), intervals=intervals)
     labels = required_labels(examples)
-    for start in range(0, len(examples), _WINDOW_ROWS):
-        rows = slice(start, start + _WINDOW_ROWS)
+    for start in range(0, len(examples), WINDOW_ROWS):
+        rows = slice(start, start + WINDOW_ROWS)
         some = labels.take(np.arange(len(examples))[rows])
         evaluation.update(examples.texts[rows], some, logits[rows])
     return replace(evaluation.report(), rows_truncated=rows_truncated)

@@ -70,9 +70,8 @@ def optimize_for_training(network: nn.Module, device: torch.device) -> tuple[str
     if device.type != "cpu":
         return ()
     keep_freed_memory()
-    precision = (
-        torch.float32
-    )  # of the weights; other precisions are tested where autocast uses them
+    # Of the weights; other precisions are tested where autocast uses them.
+    precision = torch.float32
     failures = {
         "dropout": dropout_failure(precision),
         "embedding gradient": embedding_failure(precision),

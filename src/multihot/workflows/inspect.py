@@ -41,7 +41,7 @@ from multihot.data.label_statistics import (
     prior_shifts,
     unseen_label_sets,
 )
-from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
+from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile, open_labelled, required_labels
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
 from multihot.inference.artifact_summary import ArtifactSummary, inspect_artifact
@@ -58,7 +58,6 @@ __all__ = ["ArtifactSummary", "Inspection", "inspect_artifact", "inspect_files"]
 
 _BROKEN = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _CHUNK_CELLS = 2**20  # cells read at once; a file of few labels is read a thousand rows at a time
-_CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _load(file: LabelledFile, space: LabelSpace) -> _File:
     texts, lines = list[str](), list[int]()
 
     def labels() -> Iterator[LabelMatrix]:
-        for chunk in file.chunks(max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // len(file.space)))):
+        for chunk in file.chunks(max(1, min(WINDOW_ROWS, _CHUNK_CELLS // len(file.space)))):
             texts.extend(chunk.texts)
             lines.extend(chunk.lines)
             yield required_labels(chunk)
