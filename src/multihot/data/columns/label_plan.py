@@ -15,7 +15,12 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace, normalized_name
 from multihot.core.options import DataOptions
-from multihot.data.columns.binary_labels import ValueReader, binary_error, binary_values
+from multihot.data.columns.binary_labels import (
+    ValueReader,
+    binary_error,
+    binary_values,
+    value_reader,
+)
 from multihot.data.columns.label_columns import (
     ColumnFacts,
     LabelColumns,
@@ -35,6 +40,7 @@ from multihot.data.columns.named_labels import (
     read_label_names,
 )
 from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.columns.value_words import distinct_values, value_advice
 from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, LabelError, OptionError
 
@@ -175,6 +181,8 @@ class LabelScan:
             data.group_by,
             data.weight_column,
             data.split_by,
+            data.annotator_column,
+            *data.vote_columns,
         )
         candidates = label_candidates(columns, data, self._taken)
         self._given = given = given_label_columns(
@@ -188,9 +196,10 @@ class LabelScan:
             further = candidates if self._known else []
             binary, named = [*dict.fromkeys([*given.binary, *further])], []
         self._labels = binary if given is None else given.binary
-        self._values = ValueReader(soft=data.soft_labels)
+        self._values = value_reader(data)
         self._binary = {name: columns.index(name) for name in binary}
         self._wrong: dict[str, tuple[int, Any]] = {}
+        self._distinct: dict[str, frozenset[str]] = {}
         self._names = {name: NameCells(self._known, max_bytes=max_bytes) for name in named}
 
     def update(self, batch: CellBatch, counts: ReadCounts) -> None:
@@ -203,6 +212,7 @@ class LabelScan:
                 if len(wrong):
                     row = int(wrong[0])
                     self._wrong[name] = batch.lines[row], batch.cells[index][row]
+                    self._distinct[name] = distinct_values(batch.cells[index])
         if self._labels and not any(name in self._wrong for name in self._labels):
             counts.add_values(np.stack([values[name] for name in self._labels]).T)
         for name, cells in self._names.items():
@@ -232,7 +242,12 @@ class LabelScan:
 
     def _label_columns(self) -> LabelColumns:
         facts = {
-            name: ColumnFacts(self._wrong.get(name), self._names.get(name)) for name in self._binary
+            name: ColumnFacts(
+                self._wrong.get(name),
+                self._names.get(name),
+                self._distinct.get(name, frozenset()),
+            )
+            for name in self._binary
         }
         if self._given is None:
             return detected_label_columns(facts, self._data, self._source)
@@ -248,7 +263,8 @@ class LabelScan:
         if wrong:
             first = min(wrong, key=lambda name: self._wrong[name][0])
             line, cell = self._wrong[first]
-            raise binary_error(cell, self._source, line, first, soft=data.soft_labels)
+            advice = value_advice({name: self._distinct[name] for name in wrong})
+            raise binary_error(cell, self._source, line, first, advice, values=self._values)
         kind = "columns of fractions" if data.soft_labels else "0/1 columns"
         notes.append(f"Labels: {len(binary)} {kind}: {_shortened(binary)}.")
         absent = _absent(labels, map(normalized_name, binary), data)
