@@ -60,9 +60,30 @@ class ValueReader:
         words: Mapping[str, float] | None = None,
     ) -> None:
         self.soft, self.votes, self.rule, self.words = soft, votes, rule, dict(words or {})
+        self._most_votes = 0.0
         self._values: dict[Any, float] = {}
         self._digits: set[Any] = set()  # cells of one ASCII character, and a table of their values
         self._by_code = np.full(128, _NO_VALUE, dtype=np.float32)
+
+    def notes(self) -> list[str]:
+        """Say which words and votes were read."""
+        notes = []
+        if self.words:
+            words = (f"{word or BLANK} is {value:g}" for word, value in self.words.items())
+            notes.append(f"Words in label columns: {', '.join(words)}.")
+        if self.votes is not None:
+            rule = {
+                "share": "labels are their share",
+                "majority": "labels are what more than half say, and unknown in a tie",
+                "union": "one vote makes a label",
+            }[self.rule]
+            notes.append(f"Label cells count votes from 0 to {self.votes}: {rule}.")
+            if self._most_votes <= 1 < self.votes:
+                notes.append(
+                    "No cell counts more than one vote: if the cells are labels (0 or 1) and not votes, "
+                    "set data.votes=none."
+                )
+        return notes
 
     @property
     def expected(self) -> str:
@@ -116,6 +137,7 @@ class ValueReader:
         count = None if isinstance(cell, bool) else _number(cell)
         if count is None or not count.is_integer() or not 0 <= count <= votes:
             return None
+        self._most_votes = max(self._most_votes, count)
         if self.rule == "share":
             return count / votes
         if self.rule == "union":

@@ -267,6 +267,7 @@ class LabelScan:
             raise binary_error(cell, self._source, line, first, advice, values=self._values)
         kind = "columns of fractions" if data.soft_labels else "0/1 columns"
         notes.append(f"Labels: {len(binary)} {kind}: {_shortened(binary)}.")
+        notes += self._values.notes()
         absent = _absent(labels, map(normalized_name, binary), data)
         notes += _absence(labels, absent)
         counts.add_absent(len(absent))
