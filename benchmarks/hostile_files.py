@@ -35,7 +35,19 @@ from multihot.errors import UserError
 from provenance import append_row, provenance
 
 NAMES = ("anger", "joy", "love", "fear", "hope")
-_WORDS = ("the", "train", "was", "late", "again", "café", "tea", "four", "o'clock", "soup", "größer")
+_WORDS = (
+    "the",
+    "train",
+    "was",
+    "late",
+    "again",
+    "café",
+    "tea",
+    "four",
+    "o'clock",
+    "soup",
+    "größer",
+)
 _MAX_SECONDS, _MAX_BYTES = 5.0, 4 << 30
 
 Row = tuple[str, frozenset[str] | None]
@@ -205,9 +217,7 @@ def _never(found: Sequence[Row], notes: Sequence[str]) -> bool:
 
 
 def _remarked(rows: Sequence[Row], word: str) -> Accepts:
-    return lambda found, notes: (
-        list(found) == list(rows) or any(word in note for note in notes)
-    )
+    return lambda found, notes: list(found) == list(rows) or any(word in note for note in notes)
 
 
 def changes(written: Written, random: Random) -> Iterator[Case]:
@@ -216,7 +226,9 @@ def changes(written: Written, random: Random) -> Iterator[Case]:
     plain = Case("unchanged", written.name, content, dict(written.options), _equal(rows), True)
     yield plain
     place = int(random.integers(len(content) // 3, len(content)))
-    yield replace(plain, kind="cut off", content=content[:place], accepts=_beginning(rows), must_read=False)
+    yield replace(
+        plain, kind="cut off", content=content[:place], accepts=_beginning(rows), must_read=False
+    )
     if not written.is_lines:
         if not written.name.endswith(".json"):  # without checksums, a byte may change a value
             yield from _changed_packages(plain, random)
@@ -312,7 +324,9 @@ def _cell_changes(written: Written, plain: Case, random: Random) -> Iterator[Cas
     yield case("cell missing", record(cells[:-1]), _never)
     yield case("cell too many", record([*cells, "x"]), _never)
     is_binary = len(cells) == 2 + len(NAMES)
-    junk = str(random.choice(["2", "yes", "0.5", "1e400", "--", "[]", "None", "=A1", "１", "x" * 200]))
+    junk = str(
+        random.choice(["2", "yes", "0.5", "1e400", "--", "[]", "None", "=A1", "１", "x" * 200])
+    )
     if is_binary:
         yield case(f"junk {junk[:5]}", record([*cells[:-1], junk]), _never)
         unknown = str(random.choice(["", "null", "NaN", "-1"]))
@@ -326,7 +340,13 @@ def _cell_changes(written: Written, plain: Case, random: Random) -> Iterator[Cas
         if row + 2 < len(rows):
             later = lines[line + 2].rsplit(mark, 1)
             content = "\n".join(
-                [*lines[:line], open_quote, lines[line + 1], f'{later[0]}"{mark}{later[1]}', *lines[line + 3 :]]
+                [
+                    *lines[:line],
+                    open_quote,
+                    lines[line + 1],
+                    f'{later[0]}"{mark}{later[1]}',
+                    *lines[line + 3 :],
+                ]
             )
             accepts = _remarked(rows, "quote")
             yield replace(case("quote over rows", "", accepts), content=f"{content}\n".encode())
