@@ -29,6 +29,7 @@ _VALUES: dict[str, float] = {
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
     **dict.fromkeys(("", "null", "nan", "-1", "-1.0"), math.nan),
 }
+_DIGITS = frozenset({"digits"})
 _NO_VALUE = -1.0
 _MAX_REMEMBERED = 1 << 14
 
@@ -49,6 +50,11 @@ class ValueReader:
         What votes become: their `share`, the `majority` (a tie is unknown) or the `union`.
     words
         Values of further words, folded, which go before all others.
+
+    Attributes
+    ----------
+    ways
+        How the known ones of the last cells are written: `words` (true, false), `digits`, or both.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class ValueReader:
     ) -> None:
         self.soft, self.votes, self.rule, self.words = soft, votes, rule, dict(words or {})
         self._most_votes = 0.0
+        self.ways: frozenset[str] = frozenset()
         self._values: dict[Any, float] = {}
         self._digits: set[Any] = set()  # cells of one ASCII character, and a table of their values
         self._by_code = np.full(128, _NO_VALUE, dtype=np.float32)
@@ -102,8 +109,10 @@ class ValueReader:
             return np.array(
                 [_NO_VALUE if value is None else value for value in values], dtype=np.float32
             )
+        self.ways = _DIGITS
         if not self._digits.issuperset(distinct):
             self._remember(distinct)
+            self.ways = frozenset(way for way in map(_way_of, distinct) if way is not None)
             if not self._digits.issuperset(distinct):
                 found = map(self._values.__getitem__, cells)
                 return np.fromiter(found, dtype=np.float32, count=len(cells))
@@ -249,3 +258,13 @@ def _number(cell: Any) -> float | None:
         return float(cell)
     except (ValueError, OverflowError):
         return None
+
+
+def _way_of(cell: Any) -> str | None:
+    """Return `words` or `digits`, as a label value is written; `None` where it is unknown."""
+    if isinstance(cell, str):
+        text = cell.strip().lower()
+        return "words" if text in ("true", "false") else "digits" if text[:1].isdigit() else None
+    if isinstance(cell, bool):
+        return "words"
+    return None if cell is None or math.isnan(cell) else "digits"
