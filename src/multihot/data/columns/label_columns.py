@@ -11,7 +11,12 @@ from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import binary_error, value_reader
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
-from multihot.data.columns.text_and_id import LABEL_NAMES, is_id_name, required_column
+from multihot.data.columns.text_and_id import (
+    LABEL_NAMES,
+    is_id_name,
+    is_label_name,
+    required_column,
+)
 from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 
@@ -21,7 +26,7 @@ __all__ = [
     "detected_label_columns",
     "given_label_columns",
     "label_candidates",
-    "may_hold_names",
+    "name_columns",
     "refuse_further_columns",
 ]
 
@@ -72,9 +77,15 @@ def label_candidates(
     return [name for name in columns if name not in out and not is_id_name(name)]
 
 
-def may_hold_names(column: str) -> bool:
+def _may_hold_names(column: str) -> bool:
     """Whether a column is named like one that holds all labels of a row."""
-    return column.casefold() in LABEL_NAMES
+    return is_label_name(column)
+
+
+def name_columns(candidates: Sequence[str]) -> list[str]:
+    """Return those that may hold names: named as in `LABEL_NAMES`, and without such, otherwise."""
+    usual = [name for name in candidates if name.casefold() in LABEL_NAMES]
+    return usual or list(filter(_may_hold_names, candidates))
 
 
 def given_label_columns(
@@ -157,7 +168,7 @@ def _named_columns(
     wanted = [spelling(name) for name in known or data.label_columns]
     missing = [name for name in wanted if name not in by_name]
     if missing and not (known and data.partial_labels):
-        named = [name for name in candidates if may_hold_names(name)]
+        named = [name for name in candidates if _may_hold_names(name)]
         advice = (
             f"If column '{named[0]}' holds the labels, set data.label_columns= (empty) and "
             f"data.label_column={named[0]}."
@@ -217,7 +228,11 @@ def detected_label_columns(
     Raises `DataError` where it is ambiguous or wrong.
     """
     wrong = {name: fact.first_not_binary for name, fact in facts.items() if fact.first_not_binary}
-    named = {name: fact.names for name, fact in facts.items() if fact.names is not None}
+    named = {
+        name: fact.names
+        for name, fact in facts.items()
+        if fact.names is not None and (name in wrong or name.casefold() in LABEL_NAMES)
+    }
     binary = [name for name in facts if name not in wrong]
     lists = [name for name, cells in named.items() if cells.has_list]
     texts = [name for name in named if name in wrong]

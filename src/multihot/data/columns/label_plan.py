@@ -28,7 +28,7 @@ from multihot.data.columns.label_columns import (
     detected_label_columns,
     given_label_columns,
     label_candidates,
-    may_hold_names,
+    name_columns,
     refuse_further_columns,
 )
 from multihot.data.columns.label_counts import (
@@ -209,7 +209,7 @@ class LabelScan:
             columns, candidates, data, source, known=self._known, spelling=self._spelling
         )
         if given is None:
-            binary, named = candidates, [name for name in candidates if may_hold_names(name)]
+            binary, named = candidates, name_columns(candidates)
         elif given.names is not None:
             binary, named = [], [given.names]
         else:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from multihot.data.columns.text_and_id import paragraph_notes
 
 __all__ = ["ReadCounts"]
 
@@ -26,6 +29,8 @@ class ReadCounts:
         All rows.
     empty
         Texts without anything but white space.
+    lists
+        Texts that are lists of paragraphs.
     zero_weights
         Rows that have the weight 0.
     has_labels
@@ -44,6 +49,7 @@ class ReadCounts:
 
     rows: int = 0
     empty: int = 0
+    lists: int = 0
     zero_weights: int = 0
     has_labels: bool = False
     unlabelled: int = 0
@@ -54,8 +60,10 @@ class ReadCounts:
     has_positive: bool = False
     has_zero: bool = False
 
-    def add_texts(self, texts: Sequence[str]) -> None:
-        """Count rows and their texts."""
+    def add_texts(self, texts: Sequence[str], cells: Sequence[Any] = ()) -> None:
+        """Count rows, their texts and the cells that hold them."""
+        if list in set(map(type, cells)):
+            self.lists += sum(isinstance(cell, list) for cell in cells)
         self.rows += len(texts)
         self.empty += texts.count("") + sum(map(str.isspace, texts))
 
@@ -84,7 +92,7 @@ class ReadCounts:
 
     def clear_values(self) -> None:
         """Forget label values that were counted, to count label names instead."""
-        counts = ReadCounts(self.rows, self.empty, self.zero_weights, has_labels=True)
+        counts = ReadCounts(self.rows, self.empty, self.lists, self.zero_weights, has_labels=True)
         self.__dict__.update(counts.__dict__)
 
     def add_absent(self, num_labels: int) -> None:
@@ -94,7 +102,9 @@ class ReadCounts:
 
     def notes(self) -> list[str]:
         """Say how many texts are empty, unlabelled, partly labelled or without any label."""
-        notes = [f"{self.empty} of {self.rows} texts are empty."] if self.empty else []
+        notes = paragraph_notes(self.lists)
+        if self.empty:
+            notes.append(f"{self.empty} of {self.rows} texts are empty.")
         if self.zero_weights:
             notes.append(f"{self.zero_weights} of {self.rows} texts have the weight 0.")
         if not self.has_labels:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value, value_reader
-from multihot.data.columns.text_and_id import is_id_name
+from multihot.data.columns.headings import is_id_name
 from multihot.data.readers.table import as_text
 from multihot.errors import DataError
 
