@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["aligned", "format_number", "format_percent"]
+__all__ = ["aligned", "format_number", "format_percent", "shortened"]
 
 
 def format_number(value: float | None, decimals: int = 3, missing: str = "-") -> str:
@@ -28,3 +28,10 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for cells in (heads, *rows)
     ]
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """Return names separated by commas; of more than `most` the first, and how many there are."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} ... ({len(names)} in all)"
