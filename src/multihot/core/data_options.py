@@ -24,9 +24,15 @@ class DataOptions:
     ignore_columns: tuple[str, ...] = ()
     """Columns that are neither id, text nor label."""
     label_delimiter: str | None = None
-    """Separator of the labels within a cell, such as `|`; empty: one label per cell; default: detected."""
+    """Separator of the labels within a cell, such as `|`, `space`, `newline` or `tab`; empty: one label per cell; default: detected."""
+    label_key: str | None = None
+    """Key of the label name where labels are objects, such as `name` in `[{"id": 18, "name": "Drama"}]`; default: the only key with texts."""
+    label_case: str = "keep"
+    """`fold` makes one label, in lower case, of names that differ in case alone; `keep` keeps them apart."""
+    label_aliases: str | None = None
+    """File of other spellings: TOML, JSON or CSV with `alias, name` in each entry; an alias counts as the label it stands for."""
     label_names: str | None = None
-    """File with one label name per line, which fixes the label order; cells may then hold 0-based indices. `@labels` in a model folder means the model's own labels."""
+    """File with one label name per line, or JSON (a list, or indices to names), which fixes the label order; cells may then hold 0-based indices or vectors of 0 and 1. `@labels` in a model folder means the model's own labels."""
     delimiter: str | None = None
     """Column separator of a text table: a character or `tab`; default: detected."""
     quoting: bool | None = None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["aligned", "format_number", "format_percent", "shortened"]
+__all__ = ["aligned", "cut", "format_number", "format_percent", "listed"]
+
+_MAX_CHARACTERS = 80
+_MAX_NAMES = 30
 
 
 def format_number(value: float | None, decimals: int = 3, missing: str = "-") -> str:
@@ -30,8 +34,20 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def shortened(names: Sequence[str], most: int) -> str:
-    """Return names separated by commas; of more than `most` the first, and how many there are."""
-    if len(names) <= most:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} ... ({len(names)} in all)"
+def cut(value: Any) -> str:
+    """Return the `repr` of a value from a file as messages show it: its first 80 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists without end
+        return "a value that is too long to show"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} ..."
+
+
+def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
+    """Return names as messages list them: the first ones, cut, and how many are left."""
+    shown = ", ".join(
+        name if len(name) <= _MAX_CHARACTERS else f"{name[:_MAX_CHARACTERS]} ..."
+        for name in map(str, names[:most])
+    )
+    left = len(names) - most
+    return f"{shown} and {left} more" if left > 0 else shown

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import aligned, format_percent, shortened
+from multihot.core.text_tables import aligned, format_percent, listed
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
@@ -173,14 +173,14 @@ class SplitReport:
         names, lacking = self.without_positives(), self.lacking()
         if not names:
             return []
-        lines = [f"Labels without a positive in some part: {shortened(names, _MAX_NAMES)}."]
+        lines = [f"Labels without a positive in some part: {listed(names, _MAX_NAMES)}."]
         lines += [
-            f"  No row of {part} has: {shortened(labels, _MAX_NAMES)}."
+            f"  No row of {part} has: {listed(labels, _MAX_NAMES)}."
             for part, labels in lacking.items()
         ]
         untaught = self._untaught()
         lines += [
-            f"  A model trained on {file} cannot know {shortened(labels, _MAX_NAMES)}; "
+            f"  A model trained on {file} cannot know {listed(labels, _MAX_NAMES)}; "
             "data.unknown_labels=ignore passes over them in other files."
             for file, labels in untaught.items()
         ]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from multihot.errors import DataError
 
-__all__ = ["ValueReader", "binary_error", "binary_values"]
+__all__ = ["ValueReader", "binary_error", "binary_values", "label_value"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -24,6 +24,7 @@ _VALUES: dict[str, float] = {
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
     **dict.fromkeys(("", "null", "nan", "-1", "-1.0"), math.nan),
 }
+_DIGITS = frozenset({"digits"})
 _NO_VALUE = -1.0
 _MAX_REMEMBERED = 1 << 14
 
@@ -33,10 +34,16 @@ class ValueReader:
 
     0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`
     and -1 are unknown. With `soft`, a cell may also be any number between 0 and 1.
+
+    Attributes
+    ----------
+    ways
+        How the known ones of the last cells are written: `words` (true, false), `digits`, or both.
     """
 
     def __init__(self, *, soft: bool = False) -> None:
         self.soft = soft
+        self.ways: frozenset[str] = frozenset()
         self._values: dict[Any, float] = {}
         self._digits: set[Any] = set()  # cells of one ASCII character, and a table of their values
         self._by_code = np.full(128, _NO_VALUE, dtype=np.float32)
@@ -46,12 +53,14 @@ class ValueReader:
         try:
             distinct = set(cells)
         except TypeError:  # a list or an object
-            values = (_value(cell, self.soft) for cell in cells)
+            values = (label_value(cell, soft=self.soft) for cell in cells)
             return np.array(
                 [_NO_VALUE if value is None else value for value in values], dtype=np.float32
             )
+        self.ways = _DIGITS
         if not self._digits.issuperset(distinct):
             self._remember(distinct)
+            self.ways = frozenset(way for way in map(_way_of, distinct) if way is not None)
             if not self._digits.issuperset(distinct):
                 found = map(self._values.__getitem__, cells)
                 return np.fromiter(found, dtype=np.float32, count=len(cells))
@@ -61,7 +70,7 @@ class ValueReader:
         if len(self._values) > _MAX_REMEMBERED:
             self._values.clear()
         for cell in cells.difference(self._values):
-            value = _value(cell, self.soft)
+            value = label_value(cell, soft=self.soft)
             self._values[cell] = _NO_VALUE if value is None else value
             if value is not None and isinstance(cell, str) and len(cell) == 1 and cell.isascii():
                 self._digits.add(cell)
@@ -116,12 +125,12 @@ def binary_error(
 
 
 def _soft_advice(cell: Any) -> str:
-    if _value(cell, True) is None:
+    if label_value(cell, soft=True) is None:
         return ""
     return " If fractions are the proportions of annotators, set data.soft_labels=true."
 
 
-def _value(cell: Any, soft: bool) -> float | None:
+def label_value(cell: Any, *, soft: bool) -> float | None:
     """Return 0, 1, NaN (unknown) or a fraction, or `None` when the cell is none of them."""
     if isinstance(cell, str):
         value = _VALUES.get(cell)
@@ -145,3 +154,13 @@ def _fraction(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= 1 else None
+
+
+def _way_of(cell: Any) -> str | None:
+    """Return `words` or `digits`, as a label value is written; `None` where it is unknown."""
+    if isinstance(cell, str):
+        text = cell.strip().lower()
+        return "words" if text in ("true", "false") else "digits" if text[:1].isdigit() else None
+    if isinstance(cell, bool):
+        return "words"
+    return None if cell is None or math.isnan(cell) else "digits"

@@ -5,16 +5,17 @@ Letters: `N` rows, `L` labels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix, LabelSpace, normalized_name
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import ValueReader, binary_error, binary_values
 from multihot.data.columns.label_columns import (
     ColumnFacts,
@@ -25,15 +26,25 @@ from multihot.data.columns.label_columns import (
     may_hold_names,
     refuse_further_columns,
 )
-from multihot.data.columns.named_labels import (
+from multihot.data.columns.label_counts import (
+    count_names,
+    count_values,
+    similar_names_notes,
+)
+from multihot.data.columns.label_names import (
+    Spelling,
+    read_label_names,
+    spelling_of,
+    stored_aliases,
+)
+from multihot.data.columns.name_cells import (
     MAX_DISTINCT_BYTES,
     NameCell,
     NameCells,
-    NameForm,
     cell_key,
-    find_name_form,
-    read_label_names,
 )
+from multihot.data.columns.name_detection import find_name_form
+from multihot.data.columns.named_labels import NameForm
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, LabelError, OptionError
@@ -43,7 +54,7 @@ __all__ = ["KNOWN_LABELS", "LabelPlan", "LabelScan"]
 KNOWN_LABELS = "@labels"
 """What `data.label_names` is for files that belong to a training file: the labels known from it."""
 
-_NUM_SHOWN = 30
+_MAX_LISTED = 200  # labels in a note
 _MAX_REMEMBERED = 1 << 14
 
 
@@ -77,7 +88,7 @@ class LabelPlan:
     form: NameForm | None
     absent: tuple[int, ...] = ()
     _values: ValueReader = field(default_factory=ValueReader, repr=False, compare=False)
-    _labels_of: dict[Any, list[int] | None] = field(
+    _labels_of: dict[Any, tuple[list[int], list[float] | None] | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -99,37 +110,47 @@ class LabelPlan:
     def _named_values(
         self, lines: Sequence[int], cells: Sequence[Any], form: NameForm
     ) -> npt.NDArray[np.float32]:
-        """Return 1 for the names of each cell, else 0; NaN for an unlabelled row. *Shape:* (N, L)."""
-        values = np.zeros((len(cells), len(self.space)), dtype=np.float32)
+        """Return the values of the labels of each cell; NaN for an unlabelled row. *Shape:* (N, L)."""
+        rest = form.unmentioned if form.has_values else 0.0
+        values = np.full((len(cells), len(self.space)), rest, dtype=np.float32)
         if len(self._labels_of) > _MAX_REMEMBERED:
             self._labels_of.clear()
-        index_of = {name: index for index, name in enumerate(self.space.names)}
         rows: list[int] = []
         labels: list[int] = []
+        found: list[float] = []
         for row, (line, cell) in enumerate(zip(lines, cells, strict=True)):
             key = cell_key(cell)
             if key not in self._labels_of:
-                self._labels_of[key] = _label_indices(form, line, cell, index_of)
-            indices = self._labels_of[key]
-            if indices is None:
+                self._labels_of[key] = _label_indices(form, line, cell, self._index_of)
+            known = self._labels_of[key]
+            if known is None:
                 values[row] = np.nan
-            else:
-                rows += [row] * len(indices)
-                labels += indices
-        values[rows, labels] = 1
+                continue
+            indices, numbers = known
+            rows += [row] * len(indices)
+            labels += indices
+            if numbers is not None:
+                found += numbers
+        values[rows, labels] = found if form.has_values else 1
         return values
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.space.names)}
 
 
 def _label_indices(
     form: NameForm, line: int, cell: Any, index_of: Mapping[str, int]
-) -> list[int] | None:
-    names = form.names(line, cell)
-    if names is None:
+) -> tuple[list[int], list[float] | None] | None:
+    """Return the columns of the labels of a cell, and their values unless all are 1."""
+    found = form.values(line, cell) if form.has_values else form.names(line, cell)
+    if found is None:
         return None
-    for name in names:
+    for name in found:
         if name not in index_of:
             raise form.fail(line, f"The label '{name}' did not occur when the file was opened.")
-    return [index_of[name] for name in names]
+    indices = [index_of[name] for name in found]
+    return indices, list(found.values()) if isinstance(found, dict) else None
 
 
 Reread = Callable[[], Iterator[CellBatch]]
@@ -150,6 +171,8 @@ class LabelScan:
     max_bytes
         How much of the distinct cells of a column of names is held. If they take more, the file is
         read once more.
+    class_names
+        For columns of class names, all classes in their order, also those that no row has.
 
     Raises
     ------
@@ -165,10 +188,14 @@ class LabelScan:
         source: str,
         *,
         max_bytes: int = MAX_DISTINCT_BYTES,
+        class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
-        self._indexed = _label_names(data, space)
+        self._spelling = spelling_of(data)
+        self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
+        self._class_names = class_names or {}
+        self._index_of = {name: index for index, name in enumerate(columns)}
         self._taken = (
             data.text_column,
             data.id_column,
@@ -178,7 +205,7 @@ class LabelScan:
         )
         candidates = label_candidates(columns, data, self._taken)
         self._given = given = given_label_columns(
-            columns, candidates, data, source, known=self._known
+            columns, candidates, data, source, known=self._known, spelling=self._spelling
         )
         if given is None:
             binary, named = candidates, [name for name in candidates if may_hold_names(name)]
@@ -189,9 +216,13 @@ class LabelScan:
             binary, named = [*dict.fromkeys([*given.binary, *further])], []
         self._labels = binary if given is None else given.binary
         self._values = ValueReader(soft=data.soft_labels)
-        self._binary = {name: columns.index(name) for name in binary}
+        self._binary = {name: self._index_of[name] for name in binary}
         self._wrong: dict[str, tuple[int, Any]] = {}
-        self._names = {name: NameCells(self._known, max_bytes=max_bytes) for name in named}
+        self._ways: dict[str, frozenset[str]] = dict.fromkeys(binary, frozenset())
+        self._names = {
+            name: NameCells(self._known, max_bytes=max_bytes, spelling=self._spelling)
+            for name in named
+        }
 
     def update(self, batch: CellBatch, counts: ReadCounts) -> None:
         """Add rows; their label values are counted as long as all may be label values."""
@@ -199,6 +230,7 @@ class LabelScan:
         for name, index in self._binary.items():
             if name not in self._wrong:
                 values[name] = self._values.values(batch.cells[index])
+                self._ways[name] = self._ways[name] | self._values.ways
                 wrong = np.flatnonzero(values[name] < 0)
                 if len(wrong):
                     row = int(wrong[0])
@@ -206,7 +238,7 @@ class LabelScan:
         if self._labels and not any(name in self._wrong for name in self._labels):
             counts.add_values(np.stack([values[name] for name in self._labels]).T)
         for name, cells in self._names.items():
-            cells.update(batch.lines, batch.cells[self._columns.index(name)])
+            cells.update(batch.lines, batch.cells[self._index_of[name]])
 
     def plan(self, counts: ReadCounts, reread: Reread) -> LabelPlan:
         """Decide how the labels are written, and count them where they are names.
@@ -221,8 +253,12 @@ class LabelScan:
         used = {*self._taken, *found.binary, found.names, *data.ignore_columns}
         unused = [name for name in self._columns if name not in used]
         if unused:
-            notes.append(f"Columns not used: {', '.join(unused)}.")
-        data = replace(data, ignore_columns=(*data.ignore_columns, *unused))
+            notes.append(f"Columns not used: {listed(unused)}.")
+        data = replace(
+            data,
+            ignore_columns=(*data.ignore_columns, *unused),
+            label_aliases=stored_aliases(data),
+        )
         try:
             if found.names is None:
                 return self._binary_plan(found.binary, data, notes, counts)
@@ -232,7 +268,8 @@ class LabelScan:
 
     def _label_columns(self) -> LabelColumns:
         facts = {
-            name: ColumnFacts(self._wrong.get(name), self._names.get(name)) for name in self._binary
+            name: ColumnFacts(self._wrong.get(name), self._names.get(name), self._ways[name])
+            for name in self._binary
         }
         if self._given is None:
             return detected_label_columns(facts, self._data, self._source)
@@ -243,19 +280,21 @@ class LabelScan:
     def _binary_plan(
         self, binary: tuple[str, ...], data: DataOptions, notes: list[str], counts: ReadCounts
     ) -> LabelPlan:
-        labels = LabelSpace(tuple(self._known or binary))
+        labels = LabelSpace(tuple(self._known or map(self._spelling, binary)))
         wrong = [name for name in binary if name in self._wrong]
         if wrong:
             first = min(wrong, key=lambda name: self._wrong[name][0])
             line, cell = self._wrong[first]
             raise binary_error(cell, self._source, line, first, soft=data.soft_labels)
         kind = "columns of fractions" if data.soft_labels else "0/1 columns"
-        notes.append(f"Labels: {len(binary)} {kind}: {_shortened(binary)}.")
-        absent = _absent(labels, map(normalized_name, binary), data)
+        why = "; all columns that have no other meaning" if self._given is None else ""
+        notes.append(f"Labels: {len(binary)} {kind}: {listed(binary, _MAX_LISTED)}{why}.")
+        notes += similar_names_notes(labels)
+        absent = _absent(labels, map(self._spelling, binary), data)
         notes += _absence(labels, absent)
         counts.add_absent(len(absent))
         data = replace(data, label_columns=binary)
-        columns = tuple(map(self._columns.index, binary))
+        columns = tuple(self._index_of[name] for name in binary)
         return LabelPlan(
             labels, data, tuple(notes), self._source, columns, None, absent, self._values
         )
@@ -263,7 +302,7 @@ class LabelScan:
     def _named_plan(
         self, column: str, data: DataOptions, notes: list[str], counts: ReadCounts, reread: Reread
     ) -> LabelPlan:
-        index = self._columns.index(column)
+        index = self._index_of[column]
         cells = self._names[column]
 
         def all_cells() -> Iterator[NameCell]:
@@ -279,43 +318,33 @@ class LabelScan:
             distinct,
             path=self._source,
             column=column,
-            delimiter=data.label_delimiter,
+            data=data,
             known=self._known,
             indexed=self._indexed,
+            spelling=self._spelling,
         )
         counts.clear_values()
-        fewest, occurring = _count_names(form, distinct(), counts)
-        if not occurring and (not self._known or data.partial_labels):
+        classes = tuple(map(self._spelling, self._class_names.get(column, ())))
+        if form.has_values:
+            occurring = count_values(form, distinct(), counts, self._known)
+        else:
+            fewest, num_repeating, occurring = count_names(form, distinct(), counts)
+        if not occurring and (not (self._known or classes) or data.partial_labels):
             raise DataError(
                 "Not a single label occurs in this column.", path=self._source, column=column
             )
-        labels = LabelSpace(self._known or occurring)
+        labels = LabelSpace(self._known or classes or occurring)
         absent = _absent(labels, occurring, data)
-        counts.has_zero = fewest < len(labels) - len(absent)
         counts.add_absent(len(absent))
-        notes += [form.note, f"{len(labels)} labels: {_shortened(labels.names)}."]
+        notes += [form.note, f"{len(labels)} labels: {listed(labels.names, _MAX_LISTED)}."]
+        if not form.has_values:
+            counts.has_zero = fewest < len(labels) - len(absent)
+            if num_repeating:
+                notes.append(f"{num_repeating} cells name a label twice; it counts once.")
+        notes += similar_names_notes(labels)
         notes += _absence(labels, absent)
         data = replace(data, label_column=column, label_delimiter=form.delimiter)
         return LabelPlan(labels, data, tuple(notes), self._source, (index,), form, absent)
-
-
-def _count_names(
-    form: NameForm, cells: Iterable[NameCell], counts: ReadCounts
-) -> tuple[float, tuple[str, ...]]:
-    """Count rows by their names; return the fewest names of a labelled row, and all names, sorted."""
-    occurring: set[str] = set()
-    fewest = math.inf
-    for line, cell, count in cells:
-        names = form.names(line, cell)
-        if names is None:
-            counts.unlabelled += count
-            continue
-        occurring.update(names)
-        num_names = len(set(names))
-        fewest = min(fewest, num_names)
-        counts.negative += count if not num_names else 0
-    counts.has_positive = bool(occurring)
-    return fewest, tuple(sorted(occurring))
 
 
 def _absent(space: LabelSpace, present: Iterable[str], data: DataOptions) -> tuple[int, ...]:
@@ -332,22 +361,27 @@ def _absence(space: LabelSpace, absent: Sequence[int]) -> list[str]:
     names = [space.names[column] for column in absent]
     return [
         f"The file does not mention {len(names)} of {len(space)} labels, which are unknown in all "
-        f"its rows: {_shortened(names)}."
+        f"its rows: {listed(names)}."
     ]
 
 
-def _label_names(data: DataOptions, space: LabelSpace | None) -> tuple[str, ...] | None:
+def _label_names(
+    data: DataOptions, space: LabelSpace | None, spelling: Spelling
+) -> tuple[str, ...] | None:
     """Return the names that indices in label cells stand for, `None` when they stand for nothing."""
     if data.label_names != KNOWN_LABELS:
-        return None if data.label_names is None else read_label_names(data.label_names)
+        if data.label_names is None:
+            return None
+        names = tuple(map(spelling, read_label_names(data.label_names)))
+        if len(set(names)) < len(names):
+            raise OptionError(
+                f"data.label_names={data.label_names}: names become equal by data.label_case or "
+                "data.label_aliases. Write each label once."
+            )
+        return names
     if space is None:
         raise OptionError(
             f"data.label_names={KNOWN_LABELS} means the labels of a model, and there is none here. "
             "Name a file with one label name a line."
         )
     return space.names
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NUM_SHOWN])
-    return shown if len(names) <= _NUM_SHOWN else f"{shown} ..."
