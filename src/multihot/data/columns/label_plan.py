@@ -29,6 +29,8 @@ from multihot.data.columns.label_columns import (
 from multihot.data.columns.label_counts import (
     count_names,
     count_values,
+    ignored_columns_notes,
+    ignored_names_notes,
     similar_names_notes,
 )
 from multihot.data.columns.label_names import (
@@ -191,6 +193,10 @@ class LabelScan:
         class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
+        if data.unknown_labels not in ("error", "ignore"):
+            raise OptionError(
+                f"data.unknown_labels={data.unknown_labels} is unknown. Known: error, ignore."
+            )
         self._spelling = spelling_of(data)
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
@@ -254,6 +260,10 @@ class LabelScan:
         unused = [name for name in self._columns if name not in used]
         if unused:
             notes.append(f"Columns not used: {listed(unused)}.")
+        if found.binary and self._known:  # else they were refused
+            notes += ignored_columns_notes(
+                [name for name in unused if name in self._binary and name not in self._wrong]
+            )
         data = replace(
             data,
             ignore_columns=(*data.ignore_columns, *unused),
@@ -273,7 +283,7 @@ class LabelScan:
         }
         if self._given is None:
             return detected_label_columns(facts, self._data, self._source)
-        if self._given.binary and self._known:
+        if self._given.binary and self._known and self._data.unknown_labels == "error":
             refuse_further_columns(facts, self._given.binary, self._known, self._source)
         return self._given
 
@@ -341,6 +351,8 @@ class LabelScan:
             counts.has_zero = fewest < len(labels) - len(absent)
             if num_repeating:
                 notes.append(f"{num_repeating} cells name a label twice; it counts once.")
+        if data.unknown_labels == "ignore" and self._known:
+            notes += ignored_names_notes(form, distinct())
         notes += similar_names_notes(labels)
         notes += _absence(labels, absent)
         data = replace(data, label_column=column, label_delimiter=form.delimiter)
