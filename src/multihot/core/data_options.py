@@ -12,7 +12,7 @@ class DataOptions:
     """How to read a file of texts and labels (`data.*` in a recipe or on the command line)."""
 
     format: str = "auto"
-    """Format: auto, csv, tsv, jsonl, parquet, xlsx or dataset (a saved Hugging Face folder or hub id)."""
+    """Format: auto, csv, tsv, jsonl, json, fasttext, libmultilabel, lines (one text a line), folder (one text a file), parquet, xlsx or dataset (a saved Hugging Face folder or hub id)."""
     text_column: str | None = None
     """Column of the text; default: the column named like a text, or the only candidate."""
     text_columns: tuple[str, ...] = ()
@@ -35,6 +35,8 @@ class DataOptions:
     """File of other spellings: TOML, JSON or CSV with `alias, name` in each entry; an alias counts as the label it stands for."""
     label_names: str | None = None
     """File with one label name per line, or JSON (a list, or indices to names), which fixes the label order; cells may then hold 0-based indices or vectors of 0 and 1. `@labels` in a model folder means the model's own labels."""
+    label_file: str | None = None
+    """File with the labels of each line of a file of one text a line; `*` in it stands for the name of that file without its ending."""
     delimiter: str | None = None
     """Column separator of a text table: a character or `tab`; default: detected."""
     quoting: bool | None = None
@@ -51,6 +53,8 @@ class DataOptions:
     """Whether label columns may hold values between 0 and 1 (soft labels), such as annotator proportions."""
     partial_labels: bool = False
     """Whether a file may lack some of the known labels, which are then unknown in its rows."""
+    unknown_labels: str = "error"
+    """Labels of a file that are not among the known ones, those of the training file: `error`, or `ignore`, which counts them and passes over them."""
     weight_column: str | None = None
     """Column of non-negative sample weights, used in training only."""
     split_by: str | None = None

@@ -202,7 +202,8 @@ def refuse_further_columns(
         raise DataError(
             f"These 0/1 columns are not among the known labels: {listed(extra)}. The known "
             f"labels are: {listed(known)}. If they are not labels, set data.ignore_columns="
-            f"{','.join(extra[:30])}; otherwise train with a file that has them.",
+            f"{','.join(extra[:30])}; otherwise train with a file that has them, or set "
+            "data.unknown_labels=ignore.",
             path=path,
             column=extra[0],
         )
