@@ -182,7 +182,13 @@ def _common(parts: Sequence[DataOptions], given: DataOptions) -> DataOptions:
     used = {
         name
         for part in parts
-        for name in (part.text_column, part.id_column, part.label_column, *part.label_columns)
+        for name in (
+            part.text_column,
+            *part.text_columns,
+            part.id_column,
+            part.label_column,
+            *part.label_columns,
+        )
     }
     ignored = dict.fromkeys(name for part in parts for name in part.ignore_columns)
     values["ignore_columns"] = tuple(name for name in ignored if name not in used)

@@ -11,7 +11,7 @@ from multihot.data.columns.binary_labels import BLANK, label_value
 __all__ = ["are_yes_and_no", "distinct_values", "like_values", "value_advice"]
 
 _MOST_VALUES = 64
-_MOST_VOTES = 100
+_MOST_VOTES = 30
 _MOST_WORDS = 6
 _LONGEST_WORD = 30
 _FEWEST_CELLS = 4  # to conclude from that there are just two words
