@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_id_name", "is_label_name", "is_text_name"]
+__all__ = ["is_annotator_name", "is_id_name", "is_label_name", "is_text_name"]
 
 _TEXTS = frozenset(
     # English
@@ -178,6 +178,19 @@ _IDS = frozenset(
     }
     | {"identificador", "identificativo", "编号", "序号", "編號", "番号", "번호", "номер"}
 )
+_ANNOTATORS = frozenset(
+    {"annotator", "annotators", "annotator name", "rater", "coder", "labeler", "labeller"}
+    | {
+        "annotateur",
+        "anotador",
+        "annotatore",
+        "bewerter",
+        "annotatorin",
+        "标注者",
+        "标注员",
+        "注釈者",
+    }
+)
 _HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])")
 _BETWEEN = re.compile(r"[\s_./:-]+")
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f]id")
@@ -209,3 +222,8 @@ def is_id_name(name: str) -> bool:
         or words.startswith("id ")
         or bool(_OTHER_SCRIPT.fullmatch(words[-3:]))
     )
+
+
+def is_annotator_name(name: str) -> bool:
+    """Whether a column is named like one that says who labelled a row."""
+    return _words(name) in _ANNOTATORS

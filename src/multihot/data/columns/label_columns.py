@@ -9,14 +9,10 @@ from typing import Any
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import binary_error, value_reader
+from multihot.data.columns.headings import is_annotator_name, is_id_name, is_label_name
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
-from multihot.data.columns.text_and_id import (
-    LABEL_NAMES,
-    is_id_name,
-    is_label_name,
-    required_column,
-)
+from multihot.data.columns.text_and_id import LABEL_NAMES, required_column
 from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 
@@ -72,9 +68,13 @@ class ColumnFacts:
 def label_candidates(
     columns: Sequence[str], data: DataOptions, taken: Sequence[str | None]
 ) -> list[str]:
-    """Return the columns that may hold labels: those without another meaning, and not named like ids."""
+    """Return the columns that may hold labels: not named like ids or annotators, without another meaning."""
     out = {*taken, *data.ignore_columns}
-    return [name for name in columns if name not in out and not is_id_name(name)]
+    return [
+        name
+        for name in columns
+        if name not in out and not is_id_name(name) and not is_annotator_name(name)
+    ]
 
 
 def _may_hold_names(column: str) -> bool:
@@ -256,11 +256,17 @@ def detected_label_columns(
     if len(texts) == 1 and not lists and not binary:
         return LabelColumns(names=texts[0])
     if lists or texts:
+        votes = (
+            " Where columns hold votes on the label that is named beside them, set data.label_column and "
+            f"data.vote_columns={','.join(binary[:30])}."
+            if binary and data.group_by is not None
+            else ""
+        )
         raise DataError(
             f"The labels may be the names in {' or '.join(lists or texts)}"
-            + (f", or the 0/1 columns {', '.join(binary)}" if binary else "")
+            + (f", or the 0/1 columns {listed(binary)}" if binary else "")
             + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
-            "labels go to data.ignore_columns.",
+            f"labels go to data.ignore_columns.{votes}",
             path=path,
         )
     worst = min(wrong, key=lambda name: wrong[name][0])
