@@ -267,4 +267,5 @@ def _way_of(cell: Any) -> str | None:
         return "words" if text in ("true", "false") else "digits" if text[:1].isdigit() else None
     if isinstance(cell, bool):
         return "words"
-    return None if cell is None or math.isnan(cell) else "digits"
+    is_number = isinstance(cell, (int, float, Decimal)) and not math.isnan(cell)
+    return "digits" if is_number else None
