@@ -19,6 +19,7 @@ from multihot.errors import DataError
 __all__ = ["names_of_row", "numbered_columns", "uniting_columns"]
 
 _NUMBERED = re.compile(r"(.*?)[\s_.:#/\[(-]*(\d{1,4})[\])]*")
+_LONGEST_NAME = 100
 _FEWEST_NAMES = 3  # fewer words in columns that are not numbered may mean 1 and 0
 
 
@@ -31,10 +32,16 @@ def numbered_columns(columns: Sequence[str], data: DataOptions) -> tuple[str, ..
         return ()
     stems: dict[str, list[str]] = {}
     for name in free:
-        match = _NUMBERED.fullmatch(name.strip())
-        if match is not None and is_label_name(match[1]):
-            stems.setdefault(match[1].casefold(), []).append(name)
+        stem = _stem(name)
+        if stem is not None:
+            stems.setdefault(stem.casefold(), []).append(name)
     return tuple(next(iter(stems.values()))) if len(stems) == 1 else ()
+
+
+def _stem(name: str) -> str | None:
+    """Return what stands before the number of a column that is named like labels, else `None`."""
+    match = _NUMBERED.fullmatch(name.strip()) if len(name) <= _LONGEST_NAME else None
+    return match[1] if match is not None and is_label_name(match[1]) else None
 
 
 def uniting_columns(
@@ -50,10 +57,7 @@ def uniting_columns(
     if known and not {normalized_name(name) for name in names}.isdisjoint(known):
         return False
     values = value_reader(data)
-    is_numbered = all(
-        (match := _NUMBERED.fullmatch(name.strip())) is not None and is_label_name(match[1])
-        for name in names
-    )
+    is_numbered = all(_stem(name) is not None for name in names)
     for columns in batches:
         cells = [cell for column in columns for cell in column if not _is_blank(cell)]
         if cells:
