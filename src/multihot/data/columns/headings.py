@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["is_annotator_name", "is_id_name", "is_label_name", "is_text_name"]
 
@@ -196,6 +197,7 @@ _BETWEEN = re.compile(r"[\s_./:-]+")
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f]id")
 
 
+@lru_cache(maxsize=1 << 14)
 def _words(name: str) -> str:
     """Return a name as words: `ticketId`, `Ticket ID` and `ticket_id` are all `ticket id`."""
     return _BETWEEN.sub(" ", _HUMP.sub(" ", name)).strip().casefold()
