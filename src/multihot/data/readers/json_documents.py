@@ -20,6 +20,13 @@ from multihot.data.readers.jsonl import (
     kind_of_value,
     table_of_objects,
 )
+from multihot.data.readers.label_studio import (
+    LabelStudio,
+    flat_table,
+    is_flat_export,
+    is_task,
+    tasks_as_rows,
+)
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
@@ -41,11 +48,15 @@ def read_json(
     path: Path,
     *,
     encoding: Encoding,
+    label_studio: LabelStudio | None = None,
     is_provisional: bool = False,
     batch_rows: int = BATCH_ROWS,
     block_bytes: int = BLOCK_BYTES,
 ) -> Table:
     """Open a JSON array of objects, or a file of JSON objects one after the other.
+
+    With `label_studio`, an export of Label Studio is recognised and becomes a table of its texts and
+    choices.
 
     Columns, missing keys and `is_provisional` are as in `read_jsonlines`. The line of a row is that
     in which its object begins.
@@ -57,19 +68,33 @@ def read_json(
         or holds half a surrogate pair.
     """
 
-    def objects() -> Objects:
-        return _objects(_Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path))
+    def reader() -> _Reader:
+        return _Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path)
 
+    is_array = reader().next() == "["
+    first = next(_objects(reader()), (0, {}))[1]
     notes = [encoding.note] if encoding.note else []
-    is_array = (
-        _Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path).next() == "["
-    )
-    notes.append(
-        f"Format: JSON, {'an array of objects' if is_array else 'one object after the other'}."
-    )
-    return table_of_objects(
+    if label_studio is not None and is_task(first):
+        export = label_studio
+        notes.append("Format: Label Studio, tasks with their annotations; labels: the choices.")
+        passes: list[list[str]] = [notes]  # what a pass finds is said once
+
+        def objects() -> Objects:
+            noted = passes.pop() if passes else []
+            return tasks_as_rows(_objects(reader()), export.again(), noted)
+    else:
+        kind = "an array of objects" if is_array else "one object after the other"
+        notes.append(f"Format: JSON, {kind}.")
+
+        def objects() -> Objects:
+            return _objects(reader())
+
+    table = table_of_objects(
         objects, path, notes, is_provisional=is_provisional, batch_rows=batch_rows
     )
+    if label_studio is None or not is_flat_export(table.columns):
+        return table
+    return flat_table(table, label_studio)
 
 
 class _Reader:
@@ -135,7 +160,7 @@ class _Reader:
         rest = self._text[self._place :]
         if len(rest) > MAX_LINE_CHARACTERS:
             raise self.fail(
-                f"One object has more than {MAX_LINE_CHARACTERS >> 20} million characters; {_EXPECTED}."
+                f"One object has more than {MAX_LINE_CHARACTERS:,} characters; {_EXPECTED}."
             )
         self._place = self._counted = 0
         pieces, num_read = [rest], 0

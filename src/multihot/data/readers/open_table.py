@@ -17,6 +17,7 @@ from multihot.data.readers import (
 from multihot.data.readers import jsonl as jsonlines
 from multihot.data.readers import parquet_excel as columnar
 from multihot.data.readers.file_kind import FORMATS, FileFormat, format_of
+from multihot.data.readers.label_studio import LabelStudio, flat_table, is_flat_export
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import BLOCK_BYTES, assumed_encoding, file_encoding
 from multihot.errors import DataError, OptionError
@@ -105,8 +106,11 @@ def _opened(
         return columnar.read_workbook(file, sheet=data.sheet, header=data.header)
     find_encoding = assumed_encoding if is_provisional else file_encoding
     encoding = find_encoding(file, data.encoding)
+    # A format that is named is read as it is.
+    is_export = data.format == "auto"
+    export = LabelStudio(file, data.label_column, data.group_by is not None)
     if kind.name in ("csv", "tsv"):
-        return delimited.read_delimited(
+        table = delimited.read_delimited(
             file,
             delimiter=data.delimiter,
             quoting=data.quoting,
@@ -117,6 +121,7 @@ def _opened(
             batch_rows=batch_rows,
             block_bytes=block_bytes,
         )
+        return flat_table(table, export) if is_export and is_flat_export(table.columns) else table
     if kind.name == "lines":
         return text_lines.read_text_lines(
             file,
@@ -127,9 +132,17 @@ def _opened(
             batch_rows=batch_rows,
             block_bytes=block_bytes,
         )
+    if kind.name == "json":
+        return json_documents.read_json(
+            file,
+            encoding=encoding,
+            label_studio=export if is_export else None,
+            is_provisional=is_provisional,
+            batch_rows=batch_rows,
+            block_bytes=block_bytes,
+        )
     readers = {
         "jsonl": jsonlines.read_jsonlines,
-        "json": json_documents.read_json,
         "fasttext": text_lines.read_fasttext,
         "libmultilabel": text_lines.read_libmultilabel,
     }
