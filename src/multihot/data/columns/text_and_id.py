@@ -92,6 +92,8 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     taken.update(other_columns(data))
     free = [name for name in columns if name not in taken]
     named = [name for name in free if name.casefold() in TEXT_NAMES]
+    # What annotation tools call it; in other tables it means many things.
+    named = named or [name for name in free if name.casefold() == "data"]
     if len(named) > 1:
         raise DataError(
             f"Several columns are named like a text: {', '.join(named)}. Choose one with "

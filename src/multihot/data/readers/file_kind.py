@@ -249,8 +249,14 @@ def _recognised(
         if len(lines) == 1 and not _is_plain_object(lines[0]):
             return "json", ()
         return "jsonl", ("The file holds JSON lines: one object a line.",)
-    if found == "text" and lines and all(line.startswith(LABEL_PREFIX) for line in lines):
-        return "fasttext", ()
+    if found == "text" and lines and lines[0].startswith(LABEL_PREFIX):
+        if all(line.startswith(LABEL_PREFIX) for line in lines):
+            return "fasttext", ()
+        raise DataError(
+            f"The first line begins with {LABEL_PREFIX}, as in a fastText file, but others do not. Set "
+            "data.format=fasttext if rows without labels are among them, data.format=csv if this is a table.",
+            path=file,
+        )
     return ("csv" if found == "text" else found), ()
 
 

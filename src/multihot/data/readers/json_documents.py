@@ -18,6 +18,7 @@ from multihot.data.readers.jsonl import (
     checked_characters,
     decode_object,
     kind_of_value,
+    reason_of,
     table_of_objects,
 )
 from multihot.data.readers.label_studio import (
@@ -41,6 +42,7 @@ __all__ = ["read_json"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _MARGIN = 16  # how far before the end of what was read an error may come from the end itself
+_CUT_OFF = "The file ends before its array does: it is cut off."
 _EXPECTED = 'an array of objects was expected, such as [{"text": "...", "labels": ["joy"]}]'
 
 
@@ -145,10 +147,8 @@ class _Reader:
                     continue
                 self._place = error.pos
                 raise self.fail(f"Invalid JSON: {error.msg}; {_EXPECTED}.") from None
-            except ValueError as error:
-                raise self.fail(f"Cannot be read as JSON: {_sentence(error)}.") from None
-            except RecursionError:
-                raise self.fail("Cannot be read as JSON: it is nested too deeply.") from None
+            except (ValueError, RecursionError) as error:
+                raise self.fail(f"Cannot be read as JSON: {reason_of(error)}.") from None
         if isinstance(value, dict) and _HALF_PAIR.search(self._text, self._place, end):
             checked_characters(value, self.path, self.line())
         self._place = end
@@ -173,11 +173,6 @@ class _Reader:
         return num_read > 0
 
 
-def _sentence(error: ValueError) -> str:
-    said = str(error)
-    return "a number has too many digits" if "integer string conversion" in said else said
-
-
 def _objects(reader: _Reader) -> Objects:
     return _array(reader) if reader.next() == "[" else _successive(reader)
 
@@ -187,7 +182,7 @@ def _array(reader: _Reader) -> Objects:
     is_first = True
     while (character := reader.next()) != "]" or not is_first:
         if not character:
-            raise reader.fail("The file ends before its array does: it is cut off.")
+            raise reader.fail(_CUT_OFF)
         line = reader.line()
         value = reader.value()
         if not isinstance(value, dict):
@@ -198,9 +193,11 @@ def _array(reader: _Reader) -> Objects:
             )
         yield line, value
         is_first = False
-        if reader.next() == "]":
+        if (character := reader.next()) == "]":
             break
-        if reader.next() != ",":
+        if character != ",":
+            if not character:
+                raise reader.fail(_CUT_OFF)
             raise reader.fail(f"A comma or the end of the array is missing here; {_EXPECTED}.")
         reader.skip()
     reader.skip()

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.text_encoding import read_blocks, split_lines
+from multihot.data.readers.text_encoding import MAX_LINE_CHARACTERS, read_blocks, split_lines
 from multihot.errors import DataError
 
 __all__ = [
@@ -30,7 +30,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _FIRST_RECORDS = 16  # until their width is known
 _MAX_BATCH_CELLS = 1 << 20
 # The csv module refuses cells above 131072 characters by default and takes 4 bytes for each.
-_MAX_CELL_CHARACTERS = 2**27
+_MAX_CELL_CHARACTERS = MAX_LINE_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ def _cut_quoted(
             if end - line == len(records):
                 yield range(line, end), records
             else:
-                starts = _record_lines(records, line)
-                rows_in_cells.update(starts, records, source.delimiter)
-                yield starts, records
+                yield _record_lines(records, line, source.delimiter, rows_in_cells), records
             num_records = max(1, min(batch_rows, _MAX_BATCH_CELLS // max(1, len(records[-1]))))
         if failure is not None:
             raise failure
@@ -116,15 +114,21 @@ def _cut_quoted(
         line = end
 
 
-def _record_lines(records: Iterable[Sequence[str]], line: int) -> list[int]:
+def _record_lines(
+    records: Iterable[Sequence[str]], line: int, delimiter: str, rows_in_cells: _RowsInCells
+) -> list[int]:
     """Return the line that each record begins in; a quoted cell may hold line breaks."""
     lines = []
     for cells in records:
         lines.append(line)
+        start = line
         line += 1
-        for cell in cells:
+        for place, cell in enumerate(cells):
             if "\n" in cell or "\r" in cell:
-                line += cell.count("\n") + cell.count("\r") - cell.count("\r\n")
+                num_ends = cell.count("\n") + cell.count("\r") - cell.count("\r\n")
+                line += num_ends
+                if cell.count(delimiter) == num_ends * (len(cells) - 1):  # as in that many rows
+                    rows_in_cells.add(start, cell, place, len(cells), delimiter)
     return lines
 
 
@@ -135,18 +139,14 @@ class _RowsInCells:
         self._num_cells = 0
         self._first = (0, 0)
 
-    def update(
-        self, lines: Iterable[int], records: Iterable[Sequence[str]], delimiter: str
-    ) -> None:
-        for line, cells in zip(lines, records, strict=True):
-            for place, cell in enumerate(cells):
-                if "\n" not in cell and "\r" not in cell:
-                    continue
-                contents = _LINE_END.split(cell)
-                if _are_rows(contents, place, len(cells), delimiter):
-                    if not self._num_cells:
-                        self._first = line, line + len(contents) - 1
-                    self._num_cells += 1
+    def add(self, line: int, cell: str, place: int, width: int, delimiter: str) -> None:
+        """Count a cell with line breaks, unless its lines do not look like rows."""
+        contents = _LINE_END.split(cell)
+        if not _are_rows(contents, place, width, delimiter):
+            return
+        if not self._num_cells:
+            self._first = line, line + len(contents) - 1
+        self._num_cells += 1
 
     def notes(self) -> list[str]:
         if not self._num_cells:
@@ -236,7 +236,7 @@ class _BlankLines:
 def _long_cell_error(
     source: DelimitedSource, records: Sequence[Sequence[str]], line: int
 ) -> DataError:
-    start = [*_record_lines([*records, []], line)][-1]
+    start = _record_lines([*records, []], line, source.delimiter, _RowsInCells())[-1]
     return DataError(
         f"A quoted cell that begins here has more than {_MAX_CELL_CHARACTERS:,} characters: its quote is "
         'probably never closed. Inside a quoted cell write a quote as ""; if this file uses no quoting, set '

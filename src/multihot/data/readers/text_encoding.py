@@ -131,8 +131,8 @@ def detect_encoding(path: Path) -> Encoding:
             path,
             "UTF-8",
             undecodable,
-            also=" Most other characters beyond ASCII are UTF-8, so this line was probably saved in "
-            "another encoding than the rest: correct it. Or:",
+            also=" Most other characters beyond ASCII are UTF-8: this line was probably saved in another "
+            "encoding than the rest and should be corrected. If not:",
         )
     if is_chinese:
         return Encoding(
