@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from multihot.core.options import DataOptions
 from multihot.data.readers.compression import open_unpacked, packing_of, unpacked_name
-from multihot.data.readers.text_encoding import assumed_encoding, read_pieces, split_lines
+from multihot.data.readers.text_encoding import assumed_encoding, decoded_pieces, split_lines
 from multihot.data.readers.text_lines import LABEL_PREFIX
 from multihot.errors import DataError, OptionError, UserError
 
@@ -102,7 +102,7 @@ def _head_lines(path: Path, encoding: str | None) -> list[str] | None:
 
 def _content_lines(path: Path, encoding: str) -> list[str]:
     head = ""
-    for piece in read_pieces(path, encoding, block_bytes=_FIRST_PIECE_BYTES):
+    for piece in decoded_pieces(path, encoding, block_bytes=_FIRST_PIECE_BYTES):
         head = (head + piece).lstrip()
         if len(head) >= _HEAD_CHARACTERS or "\n" in head:
             head = (

@@ -33,11 +33,11 @@ from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
     MAX_LINE_CHARACTERS,
     Encoding,
-    read_pieces,
+    decoded_pieces,
 )
 from multihot.errors import DataError
 
-__all__ = ["read_json"]
+__all__ = ["read_json_documents"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
@@ -46,7 +46,7 @@ _CUT_OFF = "The file ends before its array does: it is cut off."
 _EXPECTED = 'an array of objects was expected, such as [{"text": "...", "labels": ["joy"]}]'
 
 
-def read_json(
+def read_json_documents(
     path: Path,
     *,
     encoding: Encoding,
@@ -71,7 +71,7 @@ def read_json(
     """
 
     def reader() -> _Reader:
-        return _Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path)
+        return _Reader(decoded_pieces(path, encoding.name, block_bytes=block_bytes), path)
 
     is_array = reader().next() == "["
     first = next(_objects(reader()), (0, {}))[1]

@@ -21,11 +21,11 @@ __all__ = [
     "Encoding",
     "assumed_encoding",
     "declared_encoding",
+    "decoded_pieces",
     "detect_encoding",
     "file_encoding",
     "read_blocks",
     "read_lines",
-    "read_pieces",
     "split_lines",
     "stream_lines",
 ]
@@ -172,7 +172,7 @@ def read_blocks(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) ->
         raise _nul_error(lines[wrong], num_lines + wrong + 1, path)
 
 
-def read_pieces(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+def decoded_pieces(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
     """Yield the text of a file in pieces that may end anywhere; memory stays constant.
 
     Raises `DataError` for bytes that do not fit the encoding.
@@ -188,7 +188,7 @@ def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str
     most = MAX_LINE_CHARACTERS
     rest: list[str] = []  # the beginning of a line whose end has not been read
     num_rest = 0
-    for text in read_pieces(path, encoding, block_bytes=block_bytes):
+    for text in decoded_pieces(path, encoding, block_bytes=block_bytes):
         # A carriage return at the end may be the first half of a line end.
         end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         if end:
