@@ -113,8 +113,15 @@ def test_a_star_stands_for_the_name_of_the_texts(tmp_path: Path) -> None:
     assert portable(DataOptions(label_file="labels.txt")).label_file is None
     assert rows(tmp_path / "dev.txt", label_file=later.label_file) == [["x", ["dev"]]]
     assert [row.text for row in stream_texts(tmp_path / "new.txt", later).rows] == ["y"]
-    table = written(tmp_path, "t.csv", "text,labels\nx,a\n")
-    assert rows(table, label_file=later.label_file) == [["x", "a"]]
+    for name, content in (
+        ("t.csv", "text,labels\nx,a\n"),
+        ("t.json", '[{"text": "x", "labels": "a"}]'),
+        ("t.log", '{"text": "x", "labels": "a"}\n'),
+    ):
+        assert rows(written(tmp_path, name, content), label_file="*.labels") == [["x", "a"]]
+    tabs = written(tmp_path, "tabs.txt", "a\tx\n")
+    form = {"format": "libmultilabel", "label_file": "*.labels"}
+    assert rows(tabs, **form) == [["x", ["a"]]]
 
 
 def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
@@ -130,5 +137,6 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     assert error.value.path == str(vectors)
     with pytest.raises(DataError, match="no such file of labels"):
         read_examples(texts, DataOptions(label_file=str(tmp_path / "none")))
-    with pytest.raises(OptionError, match="one text a line"):
-        read_examples(written(tmp_path, "t.csv", "text\nx\n"), DataOptions(label_file=str(short)))
+    for name in ("t.csv", "t.json"):
+        with pytest.raises(OptionError, match="one text a line"):
+            read_examples(written(tmp_path, name, "text\n"), DataOptions(label_file=str(short)))

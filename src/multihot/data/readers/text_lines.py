@@ -21,6 +21,7 @@ from multihot.errors import DataError
 __all__ = [
     "LABEL_PREFIX",
     "fasttext_row",
+    "find_label_file",
     "read_fasttext",
     "read_libmultilabel",
     "read_text_lines",
@@ -215,7 +216,7 @@ def read_text_lines(
         The files have different numbers of lines, or the labels are vectors of 0 and 1.
     """
     file = _LineFile(path, encoding, is_provisional, batch_rows, block_bytes)
-    found = None if label_file is None else _label_file_of(path, label_file)
+    found = None if label_file is None else find_label_file(path, label_file)
     if label_file is None or found is None:
         missing = [] if label_file is None else [f"There is no file of labels {label_file} for it."]
         return file.table(
@@ -253,7 +254,7 @@ def read_text_lines(
     return file.table(_COLUMNS, rows, notes)
 
 
-def _label_file_of(path: Path, label_file: str) -> Path | None:
+def find_label_file(path: Path, label_file: str) -> Path | None:
     """Return the file of labels of a file of texts; `None` where a name with `*` fits no file."""
     wanted = Path(label_file.replace("*", path.name.partition(".")[0]))
     if "*" in label_file:
