@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,12 +214,13 @@ def flat_table(table: Table, export: LabelStudio) -> Table:
         notes += export.notes()
 
     read_again = table.again
-    return Table(
-        tuple(name if name and number == place else table.columns[number] for number in kept),
-        batches(table.batches, export, table.notes),
-        table.notes,
-        None if read_again is None else lambda: batches(read_again(), export.again(), []),
-        table.is_provisional,
+    return replace(
+        table,
+        columns=tuple(
+            name if name and number == place else table.columns[number] for number in kept
+        ),
+        batches=batches(table.batches, export, table.notes),
+        again=None if read_again is None else lambda: batches(read_again(), export.again(), []),
     )
 
 
