@@ -132,3 +132,25 @@ def test_a_skipped_task_is_not_annotated(tmp_path: Path) -> None:
     table = open_table(write_tasks(tmp_path / "t.json", [skipped]), DataOptions())
 
     assert [cells[table.columns.index("labels")] for _, cells in table.rows] == [None]
+
+
+@pytest.mark.parametrize("choices", [["a", 1], [["a"]], "a", {"a": 1}])
+def test_choices_that_are_no_list_of_texts_are_refused(tmp_path: Path, choices: Any) -> None:
+    tasks = write_tasks(tmp_path / "t.json", [task(1, ["b"]), task(2, choices)])
+    rows = write_csv(
+        tmp_path / "t.csv", [flat(1, ["b", "c"]), {**flat(2, ["b"]), "topic": {"choices": choices}}]
+    )
+
+    for path in (tasks, rows):
+        with pytest.raises(DataError, match="is not a choice nor a list of choices") as error:
+            read_examples(path)
+        assert error.value.path == str(path)
+
+
+def test_choices_of_several_parts_of_a_text_are_joined(tmp_path: Path) -> None:
+    parts = json.dumps([{"start": 0, "choices": ["a"]}, {"start": 4, "choices": ["b", "a"]}])
+    table = open_table(
+        write_csv(tmp_path / "t.csv", [{**flat(1, ["a"]), "topic": parts}]), DataOptions()
+    )
+
+    assert [cells[table.columns.index("labels")] for _, cells in table.rows] == [["a", "b"]]

@@ -135,6 +135,12 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="look like vectors") as error:
         read_examples(texts, DataOptions(label_file=str(vectors)))
     assert error.value.path == str(vectors)
+    marks = written(tmp_path, "marks.txt", "a b\na,b\n")
+    with pytest.raises(DataError, match=r"data.label_delimiter=, .*=space") as error:
+        read_examples(texts, DataOptions(label_file=str(marks)))
+    assert (error.value.path, error.value.line) == (str(marks), 2)
+    by_space = rows(texts, label_file=str(marks), label_delimiter="space")
+    assert [labels for _, labels in by_space] == [["a", "b"], ["a,b"]]
     with pytest.raises(DataError, match="no such file of labels"):
         read_examples(texts, DataOptions(label_file=str(tmp_path / "none")))
     for name in ("t.csv", "t.json"):

@@ -84,12 +84,8 @@ class LabelStudio:
             for name, value in data.items()
         }
         record = {"id": task.get("id"), **shown}
-        annotations = [
-            annotation
-            for name in _ANNOTATIONS
-            for annotation in task.get(name) or ()
-            if isinstance(annotation, dict) and not annotation.get("was_cancelled")
-        ]
+        found = [item for name in _ANNOTATIONS for item in self._listed(task.get(name), name, line)]
+        annotations = [annotation for annotation in found if not annotation.get("was_cancelled")]
         if len(annotations) > 1 and not self.several:
             raise self.fail(line, f"Task {cut(task.get('id'))} has several annotations. {_WAY_OUT}")
         self._num_without += not annotations
@@ -99,17 +95,21 @@ class LabelStudio:
             who = {"annotator": annotation.get("completed_by")} if self.several else {}
             yield {**record, **who, self.column: self._chosen(annotation, line)}
 
+    def _listed(self, value: Any, name: str, line: int) -> list[dict[str, Any]]:
+        """Return a list of objects; nothing is an empty one."""
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.fail(line, f"`{name}` is {cut(value)}, not a list of objects.")
+        return value
+
     def _chosen(self, annotation: Mapping[str, Any], line: int) -> list[str]:
         chosen: dict[str, None] = {}
-        results = annotation.get("result") or ()
-        for result in results if isinstance(results, list) else ():
-            value = result.get("value") if isinstance(result, dict) else None
-            choices = value.get(_CHOICES) if isinstance(value, dict) else None
-            if not isinstance(choices, list):
-                self._num_other += 1
-                continue
+        for result in self._listed(annotation.get("result"), "result", line):
+            value = result.get("value")
             tag = str(result.get("from_name"))
-            if self.tag not in (None, LABELS, tag):
+            is_choice = isinstance(value, dict) and _CHOICES in value
+            if not is_choice or self.tag not in (None, LABELS, tag):
                 self._num_other += 1
                 continue
             if self._tag not in (None, tag):
@@ -119,8 +119,19 @@ class LabelStudio:
                     "that holds the labels with data.label_column=NAME.",
                 )
             self._tag = tag
-            chosen.update(dict.fromkeys(map(str, choices)))
+            chosen.update(dict.fromkeys(self._choices(value, line)))
         return list(chosen)
+
+    def _choices(self, value: Any, line: int) -> list[str]:
+        """Return one choice, the choices in an object, or those of each item of a list."""
+        if isinstance(value, str):
+            return [value]
+        if isinstance(value, list):
+            return list(dict.fromkeys(name for item in value for name in self._choices(item, line)))
+        choices = value.get(_CHOICES) if isinstance(value, dict) else None
+        if not isinstance(choices, list) or not all(isinstance(name, str) for name in choices):
+            raise self.fail(line, f"{cut(value)} is not a choice nor a list of choices.")
+        return choices
 
     def cell(self, cell: Any, row_id: Any, annotation: Any, line: int) -> list[str] | None:
         """Return the labels of a row that is an annotation."""
@@ -138,12 +149,7 @@ class LabelStudio:
             return None
         if cell in (None, ""):
             return []
-        choices = _choices_of(cell)
-        if choices is None:
-            if not isinstance(cell, str):
-                raise self.fail(line, f"{cut(cell)} is not a choice.")
-            return [cell]
-        return choices
+        return self._choices(_value_of(cell), line)
 
     def fail(self, line: int, message: str) -> DataError:
         """Return the error for a line."""
@@ -230,7 +236,7 @@ def _tag_column(table: Table, export: LabelStudio) -> str | None:
     found = dict[str, None]()
     for batch in table.again():
         for name, cells in zip(table.columns, batch.cells, strict=True):
-            if name not in found and any(_choices_of(cell) is not None for cell in cells):
+            if name not in found and any(map(_holds_choices, cells)):
                 found[name] = None
     if len(found) > 1:
         raise DataError(
@@ -241,12 +247,17 @@ def _tag_column(table: Table, export: LabelStudio) -> str | None:
     return next(iter(found), None)
 
 
-def _choices_of(cell: Any) -> list[str] | None:
-    """Return the choices of a cell that holds several, as an object or as its JSON."""
-    if isinstance(cell, str) and cell.startswith("{") and f'"{_CHOICES}"' in cell:
+def _value_of(cell: Any) -> Any:
+    """Return what a cell holds as JSON; a single choice is no JSON."""
+    if isinstance(cell, str) and cell[:1] in ("{", "["):
         try:
-            cell = json.loads(cell)
+            return json.loads(cell)
         except (ValueError, RecursionError):
-            return None
-    choices = cell.get(_CHOICES) if isinstance(cell, dict) else None
-    return list(map(str, choices)) if isinstance(choices, list) else None
+            return cell
+    return cell
+
+
+def _holds_choices(cell: Any) -> bool:
+    value = _value_of(cell)
+    items = value if isinstance(value, list) else [value]
+    return any(isinstance(item, dict) and _CHOICES in item for item in items)

@@ -235,6 +235,8 @@ def read_text_lines(
             if text is None or label is None:
                 raise _uneven(file, labels, path if text is None else labels.path)
             names = _split_labels(label[1], mark)
+            if mark is None:
+                _refuse_marks(names, labels.path, label[0])
             if width is not None:
                 is_vector = (
                     len(names) > 1 and set(names) <= {"0", "1"} and width in (-1, len(names))
@@ -269,6 +271,19 @@ def find_label_file(path: Path, label_file: str) -> Path | None:
 def _split_labels(content: str, mark: str | None) -> list[str]:
     parts = [content] if mark == "" else content.split(mark)
     return [part.strip() for part in parts if part.strip()]
+
+
+def _refuse_marks(names: Sequence[str], path: Path, line: int) -> None:
+    """Raise `DataError` when labels between white space hold something else that separates labels."""
+    for mark in "|;,":
+        wrong = next((name for name in names if mark in name), None)
+        if wrong is not None:
+            raise DataError(
+                f"{cut(wrong)} may be one label, or '{mark}' separates labels. Set data.label_delimiter={mark} "
+                "for that, data.label_delimiter=space if only white space does.",
+                path=path,
+                line=line,
+            )
 
 
 def _uneven(texts: _LineFile, labels: _LineFile, shorter: Path) -> DataError:
