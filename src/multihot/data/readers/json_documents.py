@@ -239,8 +239,8 @@ def _refuse_wrapped(record: Mapping[str, Any], path: Path) -> None:
     if len(columns) > 1 and len(set(map(len, columns))) == 1 and len(columns[0]) > 1:
         raise DataError(
             f"The file is one JSON object with a list or an object of {len(columns[0])} values for each of "
-            f"{listed(list(record))}: this looks like a table written by columns; {_EXPECTED}. With pandas, "
-            'write it with to_json(path, orient="records"). If it is one row, set data.format=jsonl and '
+            f"{listed(list(record))}: this looks like a table written by columns or with ids as keys; {_EXPECTED}. With "
+            'pandas, write it with to_json(path, orient="records"). If it is one row, set data.format=jsonl and '
             "write it in one line.",
             path=path,
         )
