@@ -100,6 +100,8 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     free = [name for name in columns if name not in taken and name not in together]
     keys = [name for name in columns if name in together and name not in taken - together]
     named = next(filter(None, (_text_names(names) for names in (free, keys))), [])
+    # What annotation tools call it; in other tables it means many things.
+    named = named or [name for name in free if name.casefold() == "data"]
     if len(named) > 1:
         raise DataError(
             f"Several columns are named like a text: {listed(named)}. Choose one with "
