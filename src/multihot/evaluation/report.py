@@ -73,6 +73,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    conclusion: str = ""
+    """Of a training run: whether the model is good, was still learning, and what to try."""
 
     def to_json(self, *, reliability: bool = False) -> dict[str, Any]:
         """Return the report in the shape that `evaluate --json` prints.

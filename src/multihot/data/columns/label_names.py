@@ -159,7 +159,7 @@ _CHOICES = {
 }
 
 
-def check_choices(data: DataOptions) -> None:
+def _check_choices(data: DataOptions) -> None:
     """Raise `OptionError` when an option about label names is not one of its values."""
     for name, known in _CHOICES.items():
         value = getattr(data, name)
@@ -172,7 +172,7 @@ def spelling_of(data: DataOptions) -> Spelling:
 
     Raises `OptionError` when one of them is wrong.
     """
-    check_choices(data)
+    _check_choices(data)
     plain = Spelling(folded=data.label_case == "fold")
     if data.label_aliases is None:
         return plain
