@@ -17,7 +17,7 @@ from multihot.data.labelled_file import read_examples
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, LabelError
 from multihot.inference.predictor import Predictor
-from multihot.workflows.compare import compare
+from multihot.workflows.compare import compare, open_for_both
 from multihot.workflows.evaluate import evaluate
 
 
@@ -184,10 +184,11 @@ def test_a_file_need_not_have_the_labels_that_are_left_out(
     path = tmp_path / "rows.csv"
     path.write_text("text,fear,joy\n" + "".join(rows), "utf-8")
 
-    found = compare(predictor, other, path)
+    spaces = predictor.space, other.space
+    found = compare(predictor, other, open_for_both(path, DataOptions(), *spaces))
 
     assert list(found.labels) == ["fear", "joy"]
     assert found.rows == len(TEXTS)
+    path.write_text("text,fear\na,1\nb,0\n", "utf-8")
     with pytest.raises(DataError, match="joy"):
-        path.write_text("text,fear\na,1\nb,0\n", "utf-8")
-        compare(predictor, other, path)
+        open_for_both(path, DataOptions(), *spaces)

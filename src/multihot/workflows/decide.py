@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
-from multihot.core.labels import row_hashes
+from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.text_tables import format_number, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
@@ -173,15 +173,18 @@ def _scored(
     num_labels = len(predictor.space)
     logits, truth = [np.zeros((0, num_labels), np.float32)], [np.zeros((0, num_labels), np.float32)]
     hashes, num_scored = [np.zeros(0, np.uint64)], 0
+    texts = [np.zeros(0, np.uint64)]
     for chunk, labels in labelled_chunks(examples):
         matched = labels.aligned_to(predictor.space).hard()
         logits.append(predictor.logits(chunk.texts)[0])
         truth.append(matched.values)
         hashes.append(row_hashes(chunk.texts, matched))
+        texts.append(text_hashes(chunk.texts))
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)
-    return FittingRows(np.concatenate(logits), np.concatenate(truth), np.concatenate(hashes))
+    rows = np.concatenate(hashes), np.concatenate(texts)
+    return FittingRows(np.concatenate(logits), np.concatenate(truth), *rows)
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
