@@ -93,10 +93,6 @@ class LabelScan:
         class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
-        if data.unknown_labels not in ("error", "ignore"):
-            raise OptionError(
-                f"data.unknown_labels={data.unknown_labels} is unknown. Known: error, ignore."
-            )
         self._spelling = spelling_of(data)
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed

@@ -41,6 +41,8 @@ class ReadCounts:
         Unknown label cells of the other rows.
     negative
         Rows all of whose labels are 0.
+    empty_cells
+        Empty cells of a column of label names that were read as no label.
     soft, half
         Label cells that are fractions; that are exactly 0.5.
     has_positive, has_zero
@@ -55,6 +57,7 @@ class ReadCounts:
     unlabelled: int = 0
     unknown: int = 0
     negative: int = 0
+    empty_cells: int = 0
     soft: int = 0
     half: int = 0
     has_positive: bool = False
@@ -120,6 +123,11 @@ class ReadCounts:
             notes.append(f"{self.unknown} label cells are unknown (empty, null, NaN or -1).")
         if self.negative:
             notes.append(f"{self.negative} of {self.rows} texts have no label.")
+        if self.empty_cells:
+            notes.append(
+                f"{self.empty_cells} empty label cells count as negative for every label; "
+                "data.empty_labels=unknown makes them unknown."
+            )
         if not self.has_positive:
             notes.append("Not a single text has a label.")
         elif self.unknown and not self.has_zero:
