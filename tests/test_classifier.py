@@ -175,7 +175,6 @@ def test_validation_may_be_a_file_that_was_read(quick: dict[str, Any], tmp_path:
         (("one text", [["joy"]], None), DataError, "expected a list of texts, got one string"),
         ((["a"], ["joy"], None), LabelError, "Row 0 has the string 'joy' where a list"),
         ((["a", "b"], [["joy"]], None), DataError, "2 texts, but 1 rows of labels"),
-        ((["a"], MULTI_HOT[:1], None), LabelError, r"without column names: add classes=\[...\]"),
         ((["a"], MULTI_HOT[:1], ["joy"]), LabelError, r"expected \(rows, 1\)"),
         ((["a"], [[0, 1, 1]], None), LabelError, "the label 0, which is not a string"),
         ((["a"], np.array([["joy", "x"]]), ["a", "b"]), LabelError, "values that are not numbers"),
@@ -236,7 +235,7 @@ def test_parameters_are_the_options_with_the_same_defaults() -> None:
     expected = {name: getattr(options, name) for name in option_types(TrainOptions)}
     del expected["data"]
     expected["objective"] = None  # the default one, which is no value that a signature can hold
-    assert parameters == {**expected, "start_from": None, "listener": None}
+    assert parameters == {**expected, "start_from": None, "classes": None, "listener": None}
     signature = inspect.signature(MultiLabelClassifier)
     assert list(parameters) == list(signature.parameters)
 
@@ -246,8 +245,10 @@ def test_parameters_are_set_by_name_and_unknown_ones_refused() -> None:
 
     assert classifier.set_params(epochs=2, goal="jaccard") is classifier
     assert classifier.get_params()["epochs"] == 2
-    with pytest.raises(OptionError, match=r"Unknown parameter 'epoch'; known: encoder, goal"):
+    with pytest.raises(OptionError, match=r"'epoch'\. Did you mean 'epochs'\? Known: encoder"):
         classifier.set_params(epoch=2)
+    with pytest.raises(OptionError, match=r"'epoch'\. Did you mean 'epochs'\? Known: encoder"):
+        MultiLabelClassifier(epoch=2)  # type: ignore[call-arg]
 
 
 def test_only_what_differs_from_the_defaults_is_shown() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from multihot.core.labels import LabelSpace
-from multihot.data.examples import as_examples
+from multihot.data.in_memory import as_examples
 from multihot.errors import DataError, LabelError
 
 SPACE = LabelSpace(("joy", "fear"))

@@ -7,7 +7,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import tomllib
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +19,7 @@ from multihot.errors import ArtifactError, OptionError, StorageError
 
 __all__ = [
     "GuardedText",
+    "TemporaryFolder",
     "atomic_path",
     "atomic_text",
     "digest_64",
@@ -53,6 +57,19 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
             "training run continues with --resume."
         ) from error
+
+
+class TemporaryFolder:
+    """An empty folder that lives as long as this object; a forked process leaves it alone."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="multihot-"))
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def flush_file(path: Path) -> None:

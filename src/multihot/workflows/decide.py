@@ -165,7 +165,7 @@ def _scored(
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
     """Write the new decision into the model's `thresholds.json`, and return the model with it."""
     artifact = replace_decision(predictor.artifact, result.decision)
-    return Predictor(artifact, predictor.tokenizer, predictor.backend)
+    return predictor.with_artifact(artifact)
 
 
 def _options(
