@@ -42,10 +42,10 @@ from multihot.core.options import (
 from multihot.core.progress import Listener
 from multihot.core.progress_line import listening
 from multihot.core.recipes import build_options, option_types, to_plain
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.data.examples import Examples
 from multihot.data.in_memory import as_classes, as_examples, as_texts, as_validation, is_matrix
-from multihot.errors import LabelError
+from multihot.errors import LabelError, OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import copy_artifact, load_artifact
 from multihot.inference.predictor import Predictor
@@ -346,6 +346,11 @@ class MultiLabelClassifier:
             values["label_descriptions"] = as_json("label_descriptions", texts)
         if self.objective is None or isinstance(self.objective, ObjectiveOptions):
             values["objective"] = to_plain(self.objective or ObjectiveOptions())
+        elif not isinstance(self.objective, Mapping):
+            raise OptionError(
+                f"objective is {cut(self.objective)}; expected ObjectiveOptions or a mapping, such as "
+                '{"loss": "zlpr"}.'
+            )
         # A parameter grid is often a numpy array, whose scalars are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
         return build_options(TrainOptions, plain, parse_strings=False)

@@ -231,7 +231,8 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps", "seeds"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), name, value, "at least 0, and finite")
         decay = self.weight_averaging
         require(0 <= decay < 1, "weight_averaging", decay, "at least 0 and below 1")
         decay = self.layer_decay
@@ -240,9 +241,8 @@ class TrainOptions:
         require(0 <= fraction < 1, "warmup_fraction", fraction, "at least 0 and below 1")
         fraction = self.validation_fraction
         require(0 < fraction < 1, "validation_fraction", fraction, "a number between 0 and 1")
-        threads = self.threads
-        expected = f"at most {_MAX_THREADS}"
-        require(threads is None or threads <= _MAX_THREADS, "threads", threads, expected)
+        few = (self.threads or 1) <= _MAX_THREADS
+        require(few, "threads", self.threads, f"at most {_MAX_THREADS}")
         for name in (
             "batch_tokens",
             "learning_rate",
@@ -252,7 +252,8 @@ class TrainOptions:
             "threads",
         ):
             value = getattr(self, name)
-            require(value is None or value > 0, name, value, "more than 0")
+            finite = value is None or 0 < value < float("inf")
+            require(finite, name, value, "more than 0, and finite")
         weight = self.teacher_weight
         require(0 <= weight <= 1, "teacher_weight", weight, "a number from 0 to 1")
         if not self.teacher and weight != type(self).teacher_weight:

@@ -25,7 +25,7 @@ from multihot.errors import DataError, LabelError
 
 __all__ = ["as_classes", "as_examples", "as_texts", "as_validation", "is_matrix"]
 
-_SEPARATORS = ",;|\n\t"
+_SEPARATORS = ",;|"
 _NOT_NUMBERS = (
     "The labels are an array with values that are not numbers{where}; expected 0, 1, a fraction "
     "between, or for unknown NaN, None or -1. Give names as lists, one per text."
@@ -93,16 +93,17 @@ def _keys(given: Mapping[Any, Any]) -> str:
 
 def _table_hint(given: Any) -> str:
     """Describe a table or array that is not one-dimensional, and name its columns."""
-    columns = getattr(given, "columns", getattr(given, "column_names", None))
+    columns = getattr(given, "column_names", getattr(given, "columns", None))
     shape = tuple(getattr(given, "shape", ()))
     if not isinstance(columns, Iterable) or isinstance(columns, Mapping | str):
-        way = "X[:, 0]" if len(shape) == 2 else "a one-dimensional array"
-        return f"an array of the shape {shape}. Pass one column: {way}."
+        way = "one column, such as X[:, 0]" if len(shape) == 2 else "a one-dimensional array"
+        return f"an array of the shape {shape}. Pass {way}."
     names = list(columns)
-    first = names[0] if names and isinstance(names[0], str | int) else "text"
+    named = [name for name in names if "text" in str(name).lower()]
+    one = named[0] if named else names[0] if len(names) == 1 else "NAME"
     return (
         f"a {type(given).__name__} with the columns {listed(names, 10)}. Pass one column: "
-        f"frame[{first!r}]."
+        f"frame[{one!r}]."
     )
 
 
@@ -178,8 +179,8 @@ def as_examples(
     if len(texts) != len(labels):
         raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
     if rows_required and not labels.known.any():
-        found = "no known label" if texts else "no rows"
-        raise DataError(f"{source}: there are {found}, so there is nothing to measure.")
+        found = "is no known label" if texts else "are no rows"
+        raise DataError(f"{source}: there {found}, so there is nothing to measure.")
     numbers = list(range(1, len(texts) + 1))
     return Examples(
         texts=texts,
@@ -249,6 +250,8 @@ def _values(y: Any, names: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return label values as float32, unknown ones as NaN. *Shape:* (N, L)."""
     # scipy's sparse matrices do not say their values to numpy unasked.
     dense = y.toarray() if hasattr(y, "toarray") else y
+    if np.dtype(getattr(dense, "dtype", object)).kind in "cmM":
+        raise LabelError(_NOT_NUMBERS.format(where=f", but of type {dense.dtype}"))
     try:
         values = np.array(dense, dtype=np.float32)
     except (TypeError, ValueError):

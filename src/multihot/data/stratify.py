@@ -180,6 +180,8 @@ def stratified_folds(
     """Return the fold of each row: `num_folds` equal parts. See `stratified_parts`."""
     if num_folds < 2:
         raise OptionError(f"There are {num_folds} folds; expected at least 2.")
+    if num_folds > len(labels):  # before there is a list of so many
+        raise DataError(f"There are {len(labels)} rows; {num_folds} parts need at least as many.")
     return stratified_parts(labels, [1.0] * num_folds, seed, units=units, pairs=pairs)
 
 
