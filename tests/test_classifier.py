@@ -23,8 +23,14 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from emotions import LABELS, NAMES, QUICK, TEXTS
-from multihot import LabelMatrix, LabelSpace, MultiLabelClassifier, TrainOptions, read_examples
-from multihot.core.progress import Listener
+from multihot import (
+    LabelMatrix,
+    LabelSpace,
+    Listener,
+    MultiLabelClassifier,
+    TrainOptions,
+    read_examples,
+)
 from multihot.core.recipes import option_types
 from multihot.errors import (
     ArtifactError,

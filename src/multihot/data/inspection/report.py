@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
@@ -182,6 +183,25 @@ class Inspection:
             for name, shift in comparison.shifts.items():
                 shown["shifts"][name]["significant"] = shift.significant
         return content
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its frequency in every file as a pandas data frame."""
+        rows = {
+            name: {
+                f"{file.source}: {key}": getattr(file.labels.get(name), key, None)
+                for file in self.files
+                for key in ("positives", "unknown", "share")
+            }
+            for name in dict.fromkeys(name for file in self.files for name in file.labels)
+        }
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         names = short_names([file.source for file in self.files])
