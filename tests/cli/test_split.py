@@ -23,7 +23,7 @@ def test_parts_are_written_and_shown(path: Path, capfd: pytest.CaptureFixture[st
 
     out, err = capfd.readouterr()
     assert code == 0
-    assert "Labels: 2 0/1 columns: joy, fear." in err
+    assert "Labels: 2 0/1 columns: joy, fear;" in err
     assert out.splitlines()[:3] == [
         "          all      big    small",
         "rows       40       30       10",

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multihot.core.labels import normalized_name
 from multihot.core.options import DataOptions
-from multihot.data.columns.binary_labels import binary_error
-from multihot.data.columns.named_labels import NameCells
-from multihot.data.columns.text_and_id import ID_NAMES, LABEL_NAMES, required_column
+from multihot.core.text_tables import listed
+from multihot.data.columns.binary_labels import binary_error, value_reader
+from multihot.data.columns.label_names import Spelling
+from multihot.data.columns.name_cells import NameCells
+from multihot.data.columns.text_and_id import LABEL_NAMES, is_id_name, required_column
+from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 
 __all__ = [
@@ -50,18 +52,24 @@ class ColumnFacts:
         Line and cell of the first cell that is no label value; `None` = all are.
     names
         Its cells as label names; `None` = its name does not suggest any.
+    ways
+        Whether its cells are written in `words` (true, false), in `digits`, or both.
+    distinct
+        Of a column with such a cell, distinct cells.
     """
 
     first_not_binary: tuple[int, Any] | None = None
     names: NameCells | None = None
+    ways: frozenset[str] = frozenset()
+    distinct: frozenset[str] = frozenset()
 
 
 def label_candidates(
     columns: Sequence[str], data: DataOptions, taken: Sequence[str | None]
 ) -> list[str]:
-    """Return the columns that may hold labels: those without another meaning."""
+    """Return the columns that may hold labels: those without another meaning, and not named like ids."""
     out = {*taken, *data.ignore_columns}
-    return [name for name in columns if name not in out and name.casefold() not in ID_NAMES]
+    return [name for name in columns if name not in out and not is_id_name(name)]
 
 
 def may_hold_names(column: str) -> bool:
@@ -76,6 +84,7 @@ def given_label_columns(
     path: str,
     *,
     known: Sequence[str] | None = None,
+    spelling: Spelling | None = None,
 ) -> LabelColumns | None:
     """Return the label columns as options, known names and column names decide them.
 
@@ -86,6 +95,8 @@ def given_label_columns(
     known
         Label names, when they are known: columns of these names are 0/1 columns. They must all be
         there unless `data.partial_labels`.
+    spelling
+        What makes names equal.
 
     Returns
     -------
@@ -110,11 +121,13 @@ def given_label_columns(
         if data.label_column == data.text_column:
             raise OptionError(f"data.label_column={data.label_column} is the text column.")
         return LabelColumns(names=data.label_column)
-    if data.label_columns or (known and any(normalized_name(name) in known for name in candidates)):
-        return LabelColumns(_named_columns(columns, data, known=known, path=path))
+    spelling, names = spelling or Spelling(), set(known or ())
+    if data.label_columns or any(spelling(name) in names for name in candidates):
+        found = _named_columns(columns, candidates, data, spelling, known=known, path=path)
+        return LabelColumns(found)
     if not candidates:
         raise DataError(
-            f"There is no label column. The columns are: {', '.join(columns)}. Labels are read from "
+            f"There is no label column. The columns are: {listed(columns)}. Labels are read from "
             "0/1 columns, one per label, or from one column of label names (data.label_column=NAME).",
             path=path,
         )
@@ -122,26 +135,45 @@ def given_label_columns(
 
 
 def _named_columns(
-    columns: Sequence[str], data: DataOptions, *, known: Sequence[str] | None, path: str
+    columns: Sequence[str],
+    candidates: Sequence[str],
+    data: DataOptions,
+    spelling: Spelling,
+    *,
+    known: Sequence[str] | None,
+    path: str,
 ) -> tuple[str, ...]:
     """Return the known or wanted 0/1 columns, by name."""
-    by_name = {normalized_name(name): name for name in columns}
-    labels = []
-    for name in known or data.label_columns:
-        if normalized_name(name) not in by_name:
-            if known and data.partial_labels:
-                continue
+    by_name: dict[str, str] = {}
+    for column in columns:
+        other = by_name.setdefault(spelling(column), column)
+        if other != column and column in candidates and other in candidates:
             raise DataError(
-                f"The label column '{name}' is missing. The columns are: {', '.join(columns)}. Add it; "
-                "empty cells mean unknown."
-                + (" Files that lack labels are read with data.partial_labels=true." * bool(known)),
+                f"The columns '{other}' and '{column}' are the same label by data.label_case or "
+                "data.label_aliases. Join them in the file, or rename one.",
                 path=path,
+                column=column,
             )
-        labels.append(by_name[normalized_name(name)])
+    wanted = [spelling(name) for name in known or data.label_columns]
+    missing = [name for name in wanted if name not in by_name]
+    if missing and not (known and data.partial_labels):
+        named = [name for name in candidates if may_hold_names(name)]
+        advice = (
+            f"If column '{named[0]}' holds the labels, set data.label_columns= (empty) and "
+            f"data.label_column={named[0]}."
+            if named and len(missing) == len(wanted)
+            else "Add it; empty cells mean unknown."
+            + " Files that lack labels are read with data.partial_labels=true." * bool(known)
+        )
+        raise DataError(
+            f"The label column '{missing[0]}' is missing. The columns are: {listed(columns)}. {advice}",
+            path=path,
+        )
+    labels = [by_name[name] for name in wanted if name in by_name]
     if not labels:
         raise DataError(
-            f"No column is named like a known label. The columns are: {', '.join(columns)}; the known "
-            f"labels are: {', '.join(known or ())}.",
+            f"No column is named like a known label. The columns are: {listed(columns)}; the known "
+            f"labels are: {listed(known or ())}.",
             path=path,
         )
     return tuple(labels)
@@ -151,14 +183,16 @@ def refuse_further_columns(
     facts: Mapping[str, ColumnFacts], labels: Sequence[str], known: Sequence[str], path: str
 ) -> None:
     """Raise `DataError` when another column than `labels` holds nothing but label values."""
+    wanted = set(labels)
     extra = [
-        name for name, fact in facts.items() if name not in labels and not fact.first_not_binary
+        name for name, fact in facts.items() if name not in wanted and not fact.first_not_binary
     ]
     if extra:
         raise DataError(
-            f"These 0/1 columns are not among the known labels: {', '.join(extra)}. The known "
-            f"labels are: {', '.join(known)}. If they are not labels, set data.ignore_columns="
-            f"{','.join(extra)}; otherwise train with a file that has them.",
+            f"These 0/1 columns are not among the known labels: {listed(extra)}. The known "
+            f"labels are: {listed(known)}. If they are not labels, set data.ignore_columns="
+            f"{','.join(extra[:30])}; otherwise train with a file that has them, or set "
+            "data.unknown_labels=ignore.",
             path=path,
             column=extra[0],
         )
@@ -178,6 +212,9 @@ def detected_label_columns(
     | some or none | others | ambiguous |
     | some or none | none | 0/1 columns, one of which has a wrong value |
 
+    Where a few 0/1 columns are written true and false and the others 1 and 0, or the other way, it is
+    ambiguous, too: flags about the rows are often written otherwise than labels.
+
     Raises `DataError` where it is ambiguous or wrong.
     """
     wrong = {name: fact.first_not_binary for name, fact in facts.items() if fact.first_not_binary}
@@ -186,6 +223,7 @@ def detected_label_columns(
     lists = [name for name, cells in named.items() if cells.has_list]
     texts = [name for name in named if name in wrong]
     if not wrong and not (len(facts) == 1 and named):
+        _refuse_mixed_words(facts, path)
         return LabelColumns(tuple(facts))
     if not wrong:
         [(only, cells)] = named.items()
@@ -212,13 +250,28 @@ def detected_label_columns(
         )
     worst = min(wrong, key=lambda name: wrong[name][0])
     line, cell = wrong[worst]
-    raise binary_error(
-        cell,
-        path,
-        line,
-        worst,
-        " Every column except text and id is taken as a 0/1 label column; these hold other values: "
-        f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
-        f"one holds all labels of a row, set data.label_column={worst}.",
-        soft=data.soft_labels,
-    )
+    valued = {name: facts[name].distinct for name in wrong if like_values(facts[name].distinct)}
+    others = [name for name in wrong if name not in valued]
+    advice = value_advice(valued)
+    if others:
+        advice += (
+            " Every column except text and id is taken as a 0/1 label column; these hold other values: "
+            f"{listed(others)}. If they are not labels, set data.ignore_columns="
+            f"{','.join(others[:30])}; if one holds all labels of a row, set data.label_column="
+            f"{others[0]}."
+        )
+    raise binary_error(cell, path, line, worst, advice, values=value_reader(data))
+
+
+def _refuse_mixed_words(facts: Mapping[str, ColumnFacts], path: str) -> None:
+    words = [name for name, fact in facts.items() if fact.ways == {"words"}]
+    digits = [name for name, fact in facts.items() if fact.ways == {"digits"}]
+    few, many = sorted((words, digits), key=len)
+    if few and len(few) < len(many):
+        raise DataError(
+            f"The columns {listed(few)} and {listed(many)} are written differently, some with true and "
+            "false, others with 1 and 0: are all of them labels? If not, set data.ignore_columns="
+            f"{','.join(few[:30])}; if they are, name all in data.label_columns.",
+            path=path,
+            column=few[0],
+        )

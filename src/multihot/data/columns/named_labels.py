@@ -1,199 +1,90 @@
-"""Label names in the cells of one column: delimited texts, lists, or indices into a file of names."""
+"""Labels in the cells of one column: names, indices, vectors of 0 and 1, or objects with a value each.
+
+Letters: `L` labels.
+"""
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from multihot.core.labels import normalized_name
-from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
+from multihot.data.columns.binary_labels import label_value
+from multihot.data.columns.label_names import Spelling
+from multihot.data.columns.printed_collections import read_collection, read_tags
+from multihot.data.columns.separators import split_cell
+from multihot.data.readers.table import nearest
 from multihot.errors import DataError
 
-__all__ = [
-    "MAX_DISTINCT_BYTES",
-    "NameCell",
-    "NameCells",
-    "NameForm",
-    "cell_key",
-    "find_name_form",
-    "read_label_names",
-]
+__all__ = ["NameForm", "Writing"]
 
+Writing = Literal["lists", "objects", "written", "tags", "delimited", "choices"]
+Content = Literal["names", "indices", "vectors", "keyed", "values"]
 
-def read_label_names(path: str | Path) -> tuple[str, ...]:
-    """Read a file with one label name a line; the order counts, so blank lines are errors."""
-    file = Path(path)
-    if not file.is_file():
-        raise DataError("There is no such file of label names (data.label_names).", path=path)
-    names = [normalized_name(line) for line in read_lines(file, file_encoding(file).name)]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise DataError("The file of label names is empty: expected one name a line.", path=path)
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise DataError("There is a blank line between label names.", path=path, line=number)
-        first = names.index(name) + 1
-        if first < number:
-            raise DataError(
-                f"The label name '{name}' occurs twice; the first is in line {first}. Remove one.",
-                path=path,
-                line=number,
-            )
-    return tuple(names)
-
-
-_DELIMITERS = ("|", ";", ",", "，", "、", "；")
-"""What may separate labels when that is detected. White space never does: names may contain it."""
-
-MAX_DISTINCT_BYTES = 1 << 24
-"""How much of the distinct cells of a column is held while a file is checked, unless said otherwise."""
-
-_CELL_BYTES = 200  # what a cell takes beside its characters
-
-Fail = Callable[[int, str], DataError]
-
-NameCell = tuple[int, Any, int]
-"""The line that a cell first occurs in, the cell, and how often it occurs."""
-
-
-class NameCells:
-    """The cells of a column that may hold label names.
-
-    Holds what all cells have in common, however many there are, and the distinct cells in order of
-    appearance, as long as they fit.
-
-    Attributes
-    ----------
-    has_list
-        A cell is a list.
-    has_content
-        A cell is neither empty nor null.
-    wrong_cell
-        Line and cell of the first cell that is neither a text nor a list.
-    example
-        The first of the texts with the most kinds of delimiters, and their number.
-    """
-
-    def __init__(
-        self, known: Sequence[str] | None = None, *, max_bytes: int = MAX_DISTINCT_BYTES
-    ) -> None:
-        self.has_list = self.has_content = False
-        self.wrong_cell: tuple[int, Any] | None = None
-        self.example: tuple[int, str] = (0, "")
-        self._has_text, self._in_brackets = False, True
-        self._known = set(known or ())
-        self._delimiters: set[str] = set()
-        self._fitting: list[str | None] = [] if known is None else [None, *_DELIMITERS]
-        self._counts: dict[Any, int] | None = {}
-        self._first: list[tuple[int, Any]] = []
-        self._room = max_bytes
-
-    @property
-    def looks_like_lists(self) -> bool:
-        """Whether there are texts, and all of them are in square brackets."""
-        return self._has_text and self._in_brackets
-
-    @property
-    def delimiters(self) -> list[str]:
-        """The possible delimiters that occur."""
-        return [mark for mark in _DELIMITERS if mark in self._delimiters]
-
-    @property
-    def fitting(self) -> list[str | None]:
-        """The delimiters among them that leave nothing but known names; `None` = no delimiter."""
-        return [mark for mark in self._fitting if mark is None or mark in self._delimiters]
-
-    def update(self, lines: Sequence[int], cells: Sequence[Any]) -> None:
-        """Add the cells of some rows."""
-        counts = self._counts
-        for line, cell in zip(lines, cells, strict=True):
-            key = cell_key(cell)
-            if counts is not None and key in counts:
-                counts[key] += 1
-                continue
-            self._summarise(line, cell)
-            if counts is not None:
-                counts[key] = 1
-                self._first.append((line, cell))
-                self._room -= _CELL_BYTES + len(key if isinstance(key, str) else key[0])
-                if self._room < 0:
-                    counts = self._counts = None
-                    self._first = []
-
-    def distinct(self, again: Callable[[], Iterator[NameCell]] | None = None) -> Iterator[NameCell]:
-        """Return the distinct cells, or, if they did not fit, all cells as `again` reads them."""
-        if self._counts is None:
-            assert again is not None
-            return again()
-        return (
-            (line, cell, count)
-            for (line, cell), count in zip(self._first, self._counts.values(), strict=True)
-        )
-
-    def _summarise(self, line: int, cell: Any) -> None:
-        self.has_content = self.has_content or cell not in ("", None)
-        if isinstance(cell, list):
-            self.has_list = True
-            return
-        if self.wrong_cell is None and not _is_text(cell):
-            self.wrong_cell = line, cell
-        text = "" if cell is None else str(cell).strip()
-        if not text:
-            return
-        self._has_text = True
-        self._in_brackets = self._in_brackets and text[0] == "[" and text[-1] == "]"
-        marks = [mark for mark in _DELIMITERS if mark in text]
-        self._delimiters.update(marks)
-        if len(marks) > self.example[0]:
-            self.example = len(marks), text
-        if self._fitting:
-            self._fitting = [
-                mark
-                for mark in self._fitting
-                if self._known.issuperset(map(normalized_name, _split(text, mark)))
-            ]
-
-
-def cell_key(cell: Any) -> Any:
-    """Return what tells a cell from all others and can be a key of a dictionary."""
-    return cell if type(cell) is str else (repr(cell),)
+_MAX_PARSED = 1 << 14
+_OBJECT_TYPES: dict[str, type] = {"lists": list, "objects": dict}
 
 
 @dataclass(frozen=True)
 class NameForm:
-    """How one column holds label names, as decided from all of its cells.
+    """How one column holds labels, as decided from all of its cells.
 
     Attributes
     ----------
     path, column
         The file and the column, for messages.
+    data
+        The options; of them, `label_key`, `soft_labels` and `unknown_labels` count here.
     writing
-        `lists`; `written` (lists written as text); or `delimited` (texts).
+        `lists` or `objects` (of JSON and Parquet); `written` (lists or objects written as text);
+        `tags` (`<a><b>`); `delimited` (texts); or `choices` (Label Studio's, a bare name for one).
     delimiter
         What separates the labels of a cell; `None` when nothing does or the cells are lists.
     known
         The names that may occur; `None` = any.
     indexed
-        The names that 0-based indices in the cells stand for; `None` = the cells hold names.
+        The names that indices and vectors are about; `None` = there are none.
+    content
+        What the parts of a cell are: `names`; `indices`; `vectors` of L values; `keyed`, objects
+        that hold a name under a key; or `values`, objects from names to values.
+    key
+        The key of the names in objects.
+    unmentioned
+        The value of a label that an object of values lacks.
+    spelling
+        What makes names equal.
     note
         What was recognised.
     """
 
     path: str
     column: str
-    writing: Literal["lists", "written", "delimited"]
-    delimiter: str | None
-    known: Sequence[str] | None
-    indexed: Sequence[str] | None
-    note: str
+    data: DataOptions
+    writing: Writing
+    delimiter: str | None = None
+    known: Sequence[str] | None = None
+    indexed: Sequence[str] | None = None
+    content: Content = "names"
+    key: str | None = None
+    unmentioned: float = 0.0
+    spelling: Spelling = field(default_factory=Spelling)
+    note: str = ""
+    _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _allowed: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_allowed", frozenset(self.known or ()))
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a cell gives labels a value, rather than naming those that are positive."""
+        return self.content in ("vectors", "values")
 
     def names(self, line: int, cell: Any) -> list[str] | None:
-        """Return the label names of one cell.
+        """Return the label names of one cell, for a form without values.
 
         `None` is an unlabelled row; an empty text or list has no label.
 
@@ -205,171 +96,183 @@ class NameForm:
         parts = self.parts(line, cell)
         if parts is None:
             return None
-        if self.indexed is not None:
-            parts = _from_indices(parts, self.indexed, line, self.fail)
-        return _checked(parts, self.known, line, self.fail)
+        if self.content == "indices":
+            parts = self._from_indices(parts, line)
+        elif self.content == "keyed":
+            parts = [self._name_in(part, line) for part in parts]
+        return self._checked(parts, line)
 
-    def parts(self, line: int, cell: Any) -> list[Any] | None:
-        """Return the names or indices of one cell, unchecked."""
-        if self.writing == "lists":
-            if not (cell is None or isinstance(cell, list)):
-                reason = "is not a list, but other rows have a list of label names here."
-                raise self.fail(line, f"{cell!r} {reason}")
-            return cell
-        if not _is_text(cell):
-            raise self.fail(line, f"{cell!r} is not a label name, nor a list of label names.")
+    def values(self, line: int, cell: Any) -> dict[str, float] | None:
+        """Return the value of each label that a cell speaks of: 0, 1, a fraction, or NaN (unknown).
+
+        `None` is an unlabelled row. Raises `DataError` when the cell is wrong.
+        """
+        parts = self.parts(line, cell)
+        if parts is None:
+            return None
+        if self.content == "vectors":
+            assert self.indexed is not None
+            if len(parts) != len(self.indexed):
+                raise self.fail(
+                    line,
+                    f"{cut(cell)} has {len(parts)} values, but there are {len(self.indexed)} labels. "
+                    "Other cells are vectors with one value for each label.",
+                )
+            pairs: list[tuple[Any, Any]] = list(zip(self.indexed, parts, strict=True))
+        else:
+            if not isinstance(parts, dict):
+                if parts:
+                    raise self.fail(
+                        line, f"{cut(cell)} is a list, but other cells give each label a value."
+                    )
+                return {}
+            pairs = [pair for pair in parts.items() if not self._passes_over(pair[0])]
+        names = self._checked([name for name, _ in pairs], line)
+        return {
+            name: self._value(value, line) for name, (_, value) in zip(names, pairs, strict=True)
+        }
+
+    def _value(self, cell: Any, line: int) -> float:
+        value = label_value(cell, soft=self.data.soft_labels)
+        if value is None:
+            advice = " Fractions need data.soft_labels=true." * (
+                label_value(cell, soft=True) is not None
+            )
+            raise self.fail(
+                line,
+                f"The value {cut(cell)} of a label is not 0 or 1 (or true, false), nor unknown "
+                f"(null, -1).{advice}",
+            )
+        return value
+
+    def parts(self, line: int, cell: Any) -> Any:
+        """Return the names, indices, objects or values of one cell, unchecked; `None` = unlabelled."""
         if cell is None:
             return None
+        if self.writing in _OBJECT_TYPES:
+            if not isinstance(cell, _OBJECT_TYPES[self.writing]):
+                kind = "a list" if self.writing == "lists" else "an object"
+                raise self.fail(
+                    line, f"{cut(cell)} is not {kind}, but other rows have {self.writing} here."
+                )
+            return self._of_object(cell) if isinstance(cell, dict) else cell
+        if self.writing == "choices" and isinstance(cell, dict):
+            return self._of_object(cell)
+        if not isinstance(cell, (str, int)) or isinstance(cell, bool):
+            raise self.fail(line, f"{cut(cell)} is not a label name, nor a list of label names.")
         text = str(cell).strip()
-        if self.writing == "written":
-            return _written_list(text, line, self.fail)
-        return _split(text, self.delimiter)
+        return self._of_text(text, line) if text else []
+
+    def _of_text(self, text: str, line: int) -> Any:
+        if self.writing == "delimited":
+            return split_cell(text, self.delimiter)
+        if self.writing == "tags":
+            return read_tags(text)
+        if self.writing == "choices" and not text.startswith("{"):
+            return [text]
+        if text not in self._parsed:
+            if len(self._parsed) > _MAX_PARSED:
+                self._parsed.clear()
+            self._parsed[text] = self._collection(text, line)
+        return self._parsed[text]
+
+    def _collection(self, text: str, line: int) -> Any:
+        try:
+            found = read_collection(text)
+        except ValueError as error:
+            raise self.fail(
+                line,
+                f"{cut(text)} looks like a list, but cannot be read as one: {error}. Write it as a "
+                'JSON list, such as ["joy", "love"]; if it is plain text, set data.label_delimiter '
+                "(empty: one label a cell).",
+            ) from None
+        return self._of_object(found) if isinstance(found, dict) else found
+
+    def _of_object(self, found: dict[Any, Any]) -> Any:
+        """Return what an object holds: the list under its only key, its values, or one name."""
+        if self.content == "keyed":
+            return [found]
+        if len(found) == 1:
+            [(key, only)] = found.items()
+            if isinstance(only, list) and (self.writing == "choices" or key == self.key):
+                return only
+        return found
+
+    def _name_in(self, part: Any, line: int) -> Any:
+        if not isinstance(part, dict) or self.key not in part:
+            raise self.fail(
+                line,
+                f"{cut(part)} has no '{self.key}'; names are read from that key (data.label_key).",
+            )
+        return part[self.key]
+
+    def _from_indices(self, row: Sequence[Any], line: int) -> list[str]:
+        assert self.indexed is not None
+        indices = [int(part) for part in row]
+        for index in indices:
+            if not 0 <= index < len(self.indexed):
+                raise self.fail(
+                    line,
+                    f"The index {cut(index)} is not one of the {len(self.indexed)} label names (0 is "
+                    "the first).",
+                )
+        repeated = len(set(indices)) < len(indices)
+        if repeated and len(indices) == len(self.indexed) and set(indices) <= {0, 1}:
+            raise self.fail(
+                line,
+                f"{row} may be a vector of 0 and 1, or repeated indices; other cells are indices. Use "
+                "one way in all cells.",
+            )
+        return [self.indexed[index] for index in indices]
+
+    def unknown_names(self, line: int, cell: Any) -> list[str]:
+        """Return the names of one cell that `data.unknown_labels=ignore` passes over."""
+        parts = self.parts(line, cell)
+        if parts is None or self.content in ("indices", "vectors"):
+            return []
+        named = [self._name_in(part, line) for part in parts] if self.content == "keyed" else parts
+        return [self.spelling(name) for name in named if self._passes_over(name)]
+
+    def _passes_over(self, name: Any) -> bool:
+        if self.known is None or self.data.unknown_labels != "ignore" or not isinstance(name, str):
+            return False
+        spelled = self.spelling(name)
+        return bool(spelled) and spelled not in self._allowed
+
+    def _checked(self, row: Sequence[Any], line: int) -> list[str]:
+        if self.data.unknown_labels == "ignore":
+            row = [name for name in row if not self._passes_over(name)]
+        for name in row:
+            if not isinstance(name, str):
+                raise self.fail(line, self.not_a_name(name))
+            if not name.strip():
+                raise self.fail(line, "A label name in the list is empty.")
+        spelling = self.spelling if self.spelling.changes_names else normalized_name
+        names = [spelling(name) for name in row]
+        if self.known is not None and not self._allowed.issuperset(names):
+            unknown = next(name for name in names if name not in self._allowed)
+            raise self.fail(
+                line,
+                f"The label {cut(unknown)} is not among the known labels: {listed(self.known)}."
+                f"{nearest(unknown, self.known)} Correct it, or train with a file that has it; "
+                "data.unknown_labels=ignore passes over labels that are not known.",
+            )
+        return names
+
+    def not_a_name(self, part: Any) -> str:
+        """Return why an object or a number is no label name, and what to do."""
+        if isinstance(part, dict):
+            keys = [key for key, value in part.items() if isinstance(value, str)]
+            return (
+                f"The label {cut(part)} is an object. Set data.label_key to the key that holds the "
+                f"name{f', such as {keys[0]}' if keys else ''}."
+            )
+        return (
+            f"The label {cut(part)} is not a text. Numbers are understood as 0-based indices, and "
+            "lists of 0 and 1 with one number for each label as vectors, once data.label_names=FILE "
+            "names the labels, one a line."
+        )
 
     def fail(self, line: int, message: str) -> DataError:
         """Return the error for one line."""
         return DataError(message, path=self.path, line=line, column=self.column)
-
-
-def find_name_form(
-    cells: NameCells,
-    distinct: Callable[[], Iterator[NameCell]],
-    *,
-    path: str,
-    column: str,
-    delimiter: str | None = None,
-    known: Sequence[str] | None = None,
-    indexed: Sequence[str] | None = None,
-) -> NameForm:
-    """Decide how a column holds label names.
-
-    Parameters
-    ----------
-    cells
-        What is known of all cells of the column.
-    distinct
-        Goes through the distinct cells.
-    delimiter
-        What separates the labels of a cell; empty = one label a cell; `None` = detected.
-    known
-        The names that may occur; any name without it.
-    indexed
-        The names that 0-based indices stand for. Cells are indices when all of them are whole
-        numbers and no name is one.
-
-    Raises
-    ------
-    DataError
-        A cell is neither text nor list, or the delimiter is ambiguous.
-    """
-    if cells.has_list:
-        form = NameForm(path, column, "lists", delimiter, known, None, "")
-        note = f"Labels: lists in column '{column}'."
-    elif delimiter is None and cells.looks_like_lists:
-        form = NameForm(path, column, "written", None, known, None, "")
-        note = f"Labels: lists written as text in column '{column}'."
-    else:
-        form = NameForm(path, column, "delimited", delimiter, known, None, "")
-        if cells.wrong_cell is None and delimiter is None:
-            form = replace(form, delimiter=_delimiter(cells, form))
-        how = f"separated by '{form.delimiter}'" if form.delimiter else "one a row"
-        note = f"Labels: names in column '{column}', {how}."
-    if cells.wrong_cell is not None and not cells.has_list:
-        form.parts(*cells.wrong_cell)  # raises
-    if indexed is not None and _are_indices(form, distinct(), indexed):
-        form = replace(form, indexed=indexed)
-        note += f" They are 0-based indices into {len(indexed)} label names."
-    return replace(form, note=note)
-
-
-def _is_text(cell: Any) -> bool:
-    """Whether a cell can be read as text; a whole number may be an index."""
-    return cell is None or (isinstance(cell, (str, int)) and not isinstance(cell, bool))
-
-
-def _written_list(text: str, line: int, fail: Fail) -> list[Any]:
-    if not text:
-        return []
-    try:
-        if re.search(r"""['"]\s+['"]""", text):  # numpy's form, which Python reads as one name
-            raise ValueError(text)
-        return list(ast.literal_eval(text))
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise fail(line, f"{text!r} looks like a list, but cannot be read as one.") from None
-
-
-def _split(text: str, delimiter: str | None) -> list[Any]:
-    mark = {"tab": "\t", "space": " "}.get(delimiter or "", delimiter)
-    parts = text.split(mark) if mark else [text]
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _delimiter(cells: NameCells, form: NameForm) -> str | None:
-    """Return the only delimiter that occurs, or the first that leaves nothing but known names."""
-    if cells.fitting:
-        return cells.fitting[0]
-    if len(cells.delimiters) < 2:
-        return cells.delimiters[0] if cells.delimiters else None
-    raise DataError(
-        f"More than one character may separate the labels: {' '.join(cells.delimiters)} (as in "
-        f"{cells.example[1]!r}). Set data.label_delimiter to the one that does; empty means one label "
-        "a cell.",
-        path=form.path,
-        column=form.column,
-    )
-
-
-def _are_indices(form: NameForm, distinct: Iterator[NameCell], indexed: Sequence[str]) -> bool:
-    """Whether every part is a whole number and no name is one."""
-    if any(map(_is_whole, indexed)):
-        return False
-    has_part = False
-    for line, cell, _ in distinct:
-        for part in form.parts(line, cell) or ():
-            if not _is_whole(part):
-                return False
-            has_part = True
-    return has_part
-
-
-def _is_whole(part: Any) -> bool:
-    if isinstance(part, str):
-        return part.strip().isascii() and part.strip().isdigit()
-    return isinstance(part, int) and not isinstance(part, bool)
-
-
-def _from_indices(row: list[Any], indexed: Sequence[str], line: int, fail: Fail) -> list[Any]:
-    indices = [int(part) for part in row]
-    if len(set(indices)) < len(indices):
-        raise fail(
-            line,
-            f"The same index occurs twice in {row}. If this is a vector of 0 and 1, write one column "
-            "per label instead; if these are indices, remove the repeated one.",
-        )
-    for index in indices:
-        if not 0 <= index < len(indexed):
-            raise fail(
-                line,
-                f"The index {index} is not one of the {len(indexed)} label names (0 is the first).",
-            )
-    return [indexed[index] for index in indices]
-
-
-def _checked(row: list[Any], known: Sequence[str] | None, line: int, fail: Fail) -> list[str]:
-    for name in row:
-        if not isinstance(name, str):
-            raise fail(
-                line,
-                f"The label {name!r} is not a text. Numbers are understood as 0-based indices once "
-                "data.label_names=FILE names them, one a line.",
-            )
-        if not name.strip():
-            raise fail(line, "A label name in the list is empty.")
-    names = [normalized_name(name) for name in row]
-    for name in names:
-        if known is not None and name not in known:
-            raise fail(
-                line,
-                f"The label '{name}' is not among the known labels: {', '.join(known)}. Correct it, "
-                "or train with a file that has it.",
-            )
-    return names

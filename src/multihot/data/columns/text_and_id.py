@@ -26,6 +26,8 @@ __all__ = [
     "find_id_column",
     "find_text_column",
     "group_cells",
+    "is_id_name",
+    "other_columns",
     "required_column",
     "text_cells",
     "text_of",
@@ -71,6 +73,7 @@ LABEL_NAMES = frozenset(
         "emotions",
         "emotion",
         "topics",
+        "cats",
         "标签",
         "类别",
     }
@@ -86,7 +89,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     if data.text_column is not None:
         return required_column(data.text_column, columns, path, "data.text_column")
     taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
-    taken |= {data.weight_column, data.split_by}
+    taken.update(other_columns(data))
     free = [name for name in columns if name not in taken]
     named = [name for name in free if name.casefold() in TEXT_NAMES]
     if len(named) > 1:
@@ -98,7 +101,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     plain = [
         name
         for name in free
-        if name != data.group_by and not _is_id(name) and name.casefold() not in LABEL_NAMES
+        if name != data.group_by and not is_id_name(name) and name.casefold() not in LABEL_NAMES
     ]
     if len(named or plain) == 1:
         return (named or plain)[0]
@@ -120,8 +123,8 @@ def find_id_column(
     if data.id_column is not None:
         return data.id_column if data.id_column in columns else None
     taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
-    taken |= {data.weight_column, data.split_by}
-    found = [name for name in columns if _is_id(name) and name not in taken]
+    taken.update(other_columns(data))
+    found = [name for name in columns if is_id_name(name) and name not in taken]
     for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
         if preferred in columns and preferred not in taken:
             return preferred
@@ -132,6 +135,11 @@ def find_id_column(
             path=path,
         )
     return found[0] if found else None
+
+
+def other_columns(data: DataOptions) -> tuple[str | None, ...]:
+    """Return the columns that options name as neither text, id nor labels."""
+    return data.weight_column, data.split_by, data.annotator_column, *data.vote_columns
 
 
 def column_notes(text: str, row_id: str | None, data: DataOptions) -> list[str]:
@@ -164,7 +172,8 @@ def text_cells(cells: Sequence[Any], lines: Sequence[int], source: str, column: 
     return [text_of(cell, source, line, column) for line, cell in zip(lines, cells, strict=True)]
 
 
-def _is_id(name: str) -> bool:
+def is_id_name(name: str) -> bool:
+    """Whether a column is named like an id."""
     return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
 
 

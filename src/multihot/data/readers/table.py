@@ -25,6 +25,8 @@ __all__ = [
 BATCH_ROWS = 1024
 """How many rows are read at once, unless said otherwise."""
 
+_MAX_COMPARED = 2000
+
 Row = tuple[int, list[Any]]
 """1-based line (or row) number in the file and one cell per column."""
 
@@ -163,6 +165,8 @@ def as_text(value: Any) -> str:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest known name, or an empty text."""
+    if len(known) > _MAX_COMPARED or len(name) > _MAX_COMPARED:  # comparing takes too long
+        return ""
     folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f" Did you mean '{folded[near[0]]}'?" if near else ""

@@ -1,0 +1,233 @@
+"""Label names that the user gives in files: the names in their order, and other spellings of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from multihot.core.files import read_table
+from multihot.core.labels import normalized_name
+from multihot.core.options import DataOptions
+from multihot.data.readers.text_encoding import file_encoding, read_lines
+from multihot.errors import DataError, OptionError
+
+__all__ = ["Spelling", "nearly_equal_names", "read_label_names", "spelling_of"]
+
+_INDEXED_LINE = re.compile(r"\s*(\d+)\s*[,;\t]\s*(\S.*?)\s*")
+_LAST_NUMBER = re.compile(r"\s*(\S.*?)\s*[,;\t]\s*(\d+)\s*")
+
+
+def read_label_names(path: str | Path) -> tuple[str, ...]:
+    """Read a file of label names; the order counts, as indices count from 0.
+
+    It is one name a line; a JSON list of names, or an object from indices to names or from names to
+    indices (also as `id2label` or `label2id`); or lines of index and name.
+
+    Raises
+    ------
+    DataError
+        There is no such file, it is empty, a name is missing or occurs twice, or an index is.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError("There is no such file of label names (data.label_names).", path=path)
+    try:
+        lines = list(read_lines(file, file_encoding(file).name))
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
+    content = "".join(lines).strip()
+    if content.startswith(("{", "[")):
+        return _from_json(content, path)
+    names = [normalized_name(line) for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    return _unique(_without_indices(names, path), path)
+
+
+def _unique(names: Sequence[str], path: str | Path, *, has_lines: bool = True) -> tuple[str, ...]:
+    if not names:
+        raise DataError("The file of label names is empty: expected one name a line.", path=path)
+    first_of: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        line = number if has_lines else None
+        if not name:
+            raise DataError("There is a blank line between label names.", path=path, line=line)
+        first = first_of.setdefault(name, number)
+        if first < number:
+            where = (
+                f"the first is in line {first}" if has_lines else f"as names {first} and {number}"
+            )
+            raise DataError(
+                f"The label name '{name}' occurs twice; {where}. Remove one.", path=path, line=line
+            )
+    return tuple(names)
+
+
+def _without_indices(names: list[str], path: str | Path) -> list[str]:
+    """Return the names of lines such as `0,joy` or `joy,0`, below a header or not."""
+    for pattern, index_group in ((_INDEXED_LINE, 1), (_LAST_NUMBER, 2)):
+        for start in (0, 1):
+            found = [pattern.fullmatch(name) for name in names[start:]]
+            matches = [match for match in found if match]
+            if not matches or len(matches) < len(found):
+                continue
+            numbered = {int(m.group(index_group)): m.group(3 - index_group) for m in matches}
+            if sorted(numbered) != list(range(len(matches))):
+                raise DataError(
+                    "The lines look like indices and names, but the indices are not 0 to "
+                    f"{len(matches) - 1}, each once. Number the labels from 0, or leave one name a line.",
+                    path=path,
+                )
+            return [normalized_name(numbered[index].strip('"')) for index in sorted(numbered)]
+    return names
+
+
+def _from_json(content: str, path: str | Path) -> tuple[str, ...]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"The file of label names begins like JSON, but is none: {error}. Expected a list of "
+            "names, an object from indices to names, or one name a line.",
+            path=path,
+        ) from None
+    if isinstance(value, dict):
+        for key in ("id2label", "label2id"):
+            if isinstance(value.get(key), dict):
+                value = value[key]
+                break
+    if isinstance(value, dict):
+        value = _in_order(value)
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise DataError(
+            "The JSON of label names must be a list of names, or an object from the indices 0, 1, 2 "
+            "... to names, or from names to them.",
+            path=path,
+        )
+    return _unique([normalized_name(name) for name in value], path, has_lines=False)
+
+
+def _in_order(table: Mapping[str, Any]) -> list[Any] | None:
+    """Return the names of an object from indices to names or the other way, by index."""
+    if all(key.isascii() and key.isdigit() for key in table):
+        numbered = {int(key): name for key, name in table.items()}
+    elif all(isinstance(index, int) and not isinstance(index, bool) for index in table.values()):
+        numbered = {index: name for name, index in table.items()}
+    else:
+        return None
+    complete = len(numbered) == len(table) and sorted(numbered) == list(range(len(table)))
+    return [numbered[index] for index in range(len(table))] if complete else None
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How label names are made equal before they are compared.
+
+    Attributes
+    ----------
+    folded
+        Whether names that are equal but for case are one label, in lower case.
+    aliases
+        The name to use for others, in the form that `folded` gives them.
+    """
+
+    folded: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> str:
+        """Return the name of a label."""
+        name = normalized_name(name)
+        if self.folded:
+            name = normalized_name(name.casefold())
+        return self.aliases.get(name, name)
+
+    @property
+    def changes_names(self) -> bool:
+        """Whether a name may become another one."""
+        return self.folded or bool(self.aliases)
+
+
+def spelling_of(data: DataOptions) -> Spelling:
+    """Return what `data.label_case` and `data.label_aliases` ask for.
+
+    Raises `OptionError` when one of them is wrong.
+    """
+    if data.label_case not in ("keep", "fold"):
+        raise OptionError(f"data.label_case={data.label_case} is unknown. Known: keep, fold.")
+    plain = Spelling(folded=data.label_case == "fold")
+    if data.label_aliases is None:
+        return plain
+    aliases = {}
+    for alias, name in _alias_table(data.label_aliases).items():
+        if not isinstance(name, str) or not normalized_name(name):
+            raise OptionError(
+                f"data.label_aliases={data.label_aliases}: '{alias}' stands for {name!r}; expected the "
+                "name of a label."
+            )
+        aliases[plain(alias)] = plain(name)
+    chained = next((name for name in aliases.values() if aliases.get(name, name) != name), None)
+    if chained is not None:
+        raise OptionError(
+            f"data.label_aliases={data.label_aliases}: '{chained}' is the name of a label and an alias of "
+            "another one. Name the last of them directly."
+        )
+    return Spelling(plain.folded, aliases)
+
+
+def _alias_table(source: str) -> Mapping[str, Any]:
+    """Return the table of aliases: a TOML or JSON file, lines of alias and name, or JSON itself."""
+    if source.lstrip().startswith("{"):  # as it is stored with a model
+        try:
+            return dict(json.loads(source))
+        except ValueError as error:
+            raise OptionError(f"data.label_aliases is not valid JSON: {error}") from None
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return read_table(path, "data.label_aliases")
+    if not path.is_file():
+        raise OptionError(f"data.label_aliases={source}: there is no such file.")
+    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
+    rows = csv.reader(read_lines(path, file_encoding(path).name), delimiter=delimiter)
+    table: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        if len(row) != 2 or row[0] in table:
+            reason = "occurs before" if len(row) == 2 else "is not an alias and a name"
+            raise DataError(f"{row!r} {reason}.", path=path, line=number)
+        table[row[0]] = row[1]
+    return table
+
+
+def stored_aliases(data: DataOptions) -> str | None:
+    """Return the aliases as JSON, so that they hold wherever their file goes."""
+    if data.label_aliases is None:
+        return None
+    return json.dumps(dict(_alias_table(data.label_aliases)), ensure_ascii=False)
+
+
+def nearly_equal_names(
+    names: Sequence[str], key: Callable[[str], str] | None = None
+) -> list[tuple[str, ...]]:
+    """Return the names that are equal but for case, width, white space, punctuation or a plural s."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault((key or _skeleton)(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _skeleton(name: str) -> str:
+    import unicodedata
+
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    letters = "".join(character for character in folded if character.isalnum())
+    if not letters:
+        return folded
+    return (
+        letters[:-1] if len(letters) > 3 and letters[-1] == "s" and letters[-2] != "s" else letters
+    )

@@ -1,0 +1,352 @@
+"""Decide from all distinct cells of a column how it holds labels. Letters: `L` labels."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
+from multihot.data.columns.binary_labels import label_value
+from multihot.data.columns.label_names import Spelling
+from multihot.data.columns.name_cells import NameCell, NameCells
+from multihot.data.columns.named_labels import NameForm, Writing
+from multihot.data.columns.printed_collections import kind_of, read_collection
+from multihot.data.columns.separators import (
+    doubtful_comma,
+    doubtful_whole_cells,
+    looks_like_vectors,
+    recurring_parts,
+    shown_delimiter,
+)
+from multihot.errors import DataError
+
+__all__ = ["find_name_form"]
+
+_MAX_EVIDENCE = 100_000  # distinct cells that are looked at for separators
+_NUMBER = re.compile(r"[+-]?\d{1,80}(?:\.\d*)?", re.ASCII)
+_WRITTEN_KINDS = ("collection", "quoted", "tags")
+_COLLECTIONS = {
+    "lists": "lists",
+    "objects": "objects",
+    "written": "lists written as text",
+    "tags": "names in angle brackets",
+    "choices": "choices of Label Studio",
+}
+
+
+def find_name_form(
+    cells: NameCells,
+    distinct: Callable[[], Iterator[NameCell]],
+    *,
+    path: str,
+    column: str,
+    data: DataOptions,
+    known: Sequence[str] | None = None,
+    indexed: Sequence[str] | None = None,
+    spelling: Spelling | None = None,
+) -> NameForm:
+    """Decide how a column holds labels.
+
+    Parameters
+    ----------
+    cells
+        What is known of all cells of the column.
+    distinct
+        Goes through the distinct cells.
+    data
+        `label_delimiter` (empty = one label a cell; `None` = detected), `label_key`, `soft_labels`.
+    known
+        The names that may occur; any name without it.
+    indexed
+        The names that 0-based indices and vectors are about. Cells are these when all of their parts
+        are numbers and no name is one.
+
+    Raises
+    ------
+    DataError
+        A cell is of another kind than the others, or it is ambiguous what separates labels.
+    """
+    form = NameForm(
+        path, column, data, _writing(cells, path, column, data), known=known, indexed=indexed
+    )
+    form = replace(form, spelling=spelling or Spelling())
+    if form.writing == "delimited":
+        form, note = _with_delimiter(form, cells, distinct)
+    else:
+        note = f"Labels: {_COLLECTIONS[form.writing]} in column '{column}'."
+    if "other" in cells.first and form.writing == "delimited":
+        form.parts(*cells.first["other"])  # raises
+    form, more = _with_content(form, distinct)
+    return replace(form, note=note + more)
+
+
+def _writing(cells: NameCells, path: str, column: str, data: DataOptions) -> Writing:
+    """Return how the cells are written; raise `DataError` when they are written in several ways."""
+    first = cells.first
+    if cells.has_list:
+        is_mixed = "plain" in first and "list" not in first
+        if is_mixed and _is_choices(first["dict"][1]):
+            return "choices"
+        return "lists" if "list" in first else "objects"
+    written = [kind for kind in _WRITTEN_KINDS if kind in first]
+    if cells.fitting or data.label_delimiter == "" or not written or "other" in first:
+        return "delimited"
+    if written == ["quoted"] and "plain" in first and "," not in str(first["quoted"][1]):
+        return "delimited"  # a name in quotes among others
+    if data.label_delimiter is not None:
+        if data.label_delimiter == "tags" and written == ["tags"]:
+            return "tags"
+        line, cell = first[written[0]]
+        raise DataError(
+            f"{cut(cell)} is a printed list of labels, which data.label_delimiter="
+            f"{data.label_delimiter} would cut apart with its brackets. Leave that option out; if it "
+            "is one label, make the option empty.",
+            path=path,
+            line=line,
+            column=column,
+        )
+    return _writing_of_texts(first, written, path, column)
+
+
+def _writing_of_texts(
+    first: Mapping[str, tuple[int, Any]], written: Sequence[str], path: str, column: str
+) -> Writing:
+    """Return how printed lists are written, of which there are some."""
+    bare = first.get("plain") or first.get("number")
+    if bare is not None:
+        if written == ["collection"] and _is_written_choices(str(first["collection"][1])):
+            return "choices"
+        earlier, later = sorted([bare, first[written[0]]], key=lambda place: place[0])
+        raise _mixed_error(path, later, earlier, column)
+    if "tags" in written and len(written) > 1:
+        earlier, later = sorted((first[kind] for kind in written), key=lambda place: place[0])[:2]
+        raise _mixed_error(path, later, earlier, column)
+    return "tags" if written == ["tags"] else "written"
+
+
+def _mixed_error(
+    path: str, later: tuple[int, Any], earlier: tuple[int, Any], column: str
+) -> DataError:
+    return DataError(
+        f"{cut(later[1])} is written otherwise than {cut(earlier[1])} in line {earlier[0]}: one is "
+        "a printed list of labels, the other a bare text. Write all cells of the column the same way "
+        "([] or an empty cell for no label); if the brackets belong to names, set "
+        "data.label_delimiter (empty: one label a cell).",
+        path=path,
+        line=later[0],
+        column=column,
+    )
+
+
+def _is_choices(cell: Any) -> bool:
+    return (
+        isinstance(cell, dict) and list(cell) == ["choices"] and isinstance(cell["choices"], list)
+    )
+
+
+def _is_written_choices(text: str) -> bool:
+    try:
+        return kind_of(text.strip()) == "collection" and _is_choices(read_collection(text.strip()))
+    except ValueError:
+        return False
+
+
+def _with_delimiter(
+    form: NameForm, cells: NameCells, distinct: Callable[[], Iterator[NameCell]]
+) -> tuple[NameForm, str]:
+    """Return the form with what separates labels, given or detected, and a note."""
+    if form.data.label_delimiter is not None or "other" in cells.first:
+        form = replace(form, delimiter=form.data.label_delimiter)
+        return form, _separated(form)
+    if cells.fitting:
+        form = replace(form, delimiter=cells.fitting[0])
+        return form, _separated(form)
+    marks = cells.delimiters
+    if len(marks) > 1:
+        raise DataError(
+            f"More than one character may separate the labels: {' '.join(map(shown_delimiter, marks))} "
+            f"(as in {cut(cells.example[1])}). Set data.label_delimiter to the one that does; empty "
+            "means one label a cell.",
+            path=form.path,
+            column=form.column,
+        )
+    form = replace(form, delimiter=marks[0] if marks else None)
+    texts = _distinct_texts(distinct())
+    if form.indexed is None and (length := looks_like_vectors(texts)):
+        raise DataError(
+            f"The cells look like vectors of {length} values, 0 or 1 (as {cut(texts[0])}). Name the "
+            "labels with data.label_names=FILE, one a line, or write one 0/1 column per label.",
+            path=form.path,
+            column=form.column,
+        )
+    if form.delimiter is not None:
+        cell = doubtful_comma(texts, form.delimiter)
+        if cell is not None:
+            raise DataError(
+                f"The comma in {cut(cell)} may separate two labels or belong to one name: none of the "
+                f"parts stands in another cell. Set data.label_delimiter={form.delimiter} for the "
+                "first, data.label_delimiter= (empty) for the second.",
+                path=form.path,
+                column=form.column,
+            )
+        return form, _separated(form)
+    doubt = doubtful_whole_cells(texts)
+    if doubt is not None:
+        mark = shown_delimiter(doubt[0])
+        raise DataError(
+            f"{cut(doubt[1])} may be one label, or several that {_named(mark)} separates: its parts are "
+            f"cells themselves. Set data.label_delimiter={mark} for several labels, "
+            "data.label_delimiter= (empty) for one.",
+            path=form.path,
+            column=form.column,
+        )
+    note = _separated(form)
+    recurring = recurring_parts(texts)
+    if recurring is not None:
+        mark = shown_delimiter(recurring[0])
+        note += (
+            f" Parts of the names recur in other names: if {cut(recurring[1])} is several labels, set "
+            f"data.label_delimiter={mark}."
+        )
+    return form, note
+
+
+def _distinct_texts(distinct: Iterator[NameCell]) -> list[str]:
+    cells = (cell for _, cell, _ in islice(distinct, _MAX_EVIDENCE) if cell is not None)
+    return [text for text in map(str.strip, map(str, cells)) if text]
+
+
+def _named(mark: str) -> str:
+    return f"a {mark}" if len(mark) > 1 else f"'{mark}'"
+
+
+def _separated(form: NameForm) -> str:
+    mark = form.delimiter
+    how = f"separated by '{shown_delimiter(mark)}'" if mark else "one a row"
+    return f"Labels: names in column '{form.column}', {how}."
+
+
+def _with_content(
+    form: NameForm, distinct: Callable[[], Iterator[NameCell]]
+) -> tuple[NameForm, str]:
+    """Find out whether the parts of cells are names, numbers, or objects; return a note about it."""
+    parts = _first_parts(form, distinct())
+    if isinstance(parts, dict):
+        return _with_objects(form, parts, distinct)
+    if parts and isinstance(parts[0], dict):
+        return _with_key(form, parts[0])
+    if form.indexed is not None and parts and not any(map(_is_whole, form.indexed)):
+        return _with_numbers(form, distinct, form.indexed)
+    return form, ""
+
+
+def _first_parts(form: NameForm, distinct: Iterator[NameCell]) -> Any:
+    for line, cell, _ in distinct:
+        parts = form.parts(line, cell)
+        if parts:
+            return parts
+    return []
+
+
+def _with_objects(
+    form: NameForm, first: Mapping[Any, Any], distinct: Callable[[], Iterator[NameCell]]
+) -> tuple[NameForm, str]:
+    if form.data.label_key is not None:
+        form = replace(form, content="keyed", key=form.data.label_key)
+        return form, f" Names: key '{form.key}'."
+    if len(first) == 1 and isinstance(next(iter(first.values())), list):
+        [key] = first
+        return replace(form, key=key), f" They are the list of the key '{key}'."
+    soft = form.data.soft_labels
+    if all(
+        isinstance(value, str) and label_value(value, soft=soft) is None for value in first.values()
+    ):
+        line, _, _ = next(distinct())
+        raise form.fail(line, form.not_a_name(first))
+    form = replace(form, content="values")
+    has_zero = any(0 in (form.values(line, cell) or {}).values() for line, cell, _ in distinct())
+    if has_zero:
+        return replace(form, unmentioned=math.nan), (
+            " Each gives its labels a value; a label that it lacks is unknown."
+        )
+    return (
+        form,
+        " Each gives its labels a value, never 0; a label that it lacks counts as negative.",
+    )
+
+
+def _with_key(form: NameForm, first: Mapping[Any, Any]) -> tuple[NameForm, str]:
+    key = form.data.label_key
+    if key is None:
+        keys = [name for name, value in first.items() if isinstance(value, str)]
+        if len(keys) != 1:
+            raise DataError(
+                f"The labels are objects, such as {cut(first)}. Set data.label_key to the key that "
+                f"holds the name{f': {listed(keys)}' if keys else ''}.",
+                path=form.path,
+                column=form.column,
+            )
+        [key] = keys
+    others = [name for name in first if name != key]
+    unused = f"; not used: {listed(others)}" if others else ""
+    return replace(form, content="keyed", key=key), f" Names: key '{key}' of each object{unused}."
+
+
+def _with_numbers(
+    form: NameForm, distinct: Callable[[], Iterator[NameCell]], indexed: Sequence[str]
+) -> tuple[NameForm, str]:
+    """Tell vectors from indices where all parts are numbers.
+
+    Vectors are of L values each, 0 or 1 (with soft labels, between). For the indices 0 and 1 of two
+    labels, both labels in all rows is what the other reading would be.
+    """
+    are_whole = are_binary = True
+    lengths: set[int] = set()
+    for line, cell, _ in distinct():
+        parts = form.parts(line, cell)
+        if parts is None:
+            continue
+        if isinstance(parts, dict) or not all(map(_is_number, parts)):
+            return form, ""
+        are_whole = are_whole and all(map(_is_whole, parts))
+        are_binary = are_binary and all(
+            label_value(part, soft=form.data.soft_labels) is not None for part in parts
+        )
+        lengths.add(len(parts))
+    if lengths == {len(indexed)} and are_binary:
+        if len(indexed) == 1 and not _has_one(form, distinct()):
+            raise DataError(
+                "All cells are 0: this may be the index of the only label, or the value 0 of it. "
+                f"Name the labels in the cells, or write a 0/1 column '{indexed[0]}'.",
+                path=form.path,
+                column=form.column,
+            )
+        note = f" They are vectors of {len(indexed)} values, one for each label name."
+        return replace(form, content="vectors", unmentioned=math.nan), note
+    if are_whole:
+        note = f" They are 0-based indices into {len(indexed)} label names."
+        return replace(form, content="indices"), note
+    return form, ""
+
+
+def _has_one(form: NameForm, distinct: Iterator[NameCell]) -> bool:
+    return any(
+        float(part) == 1 for line, cell, _ in distinct for part in form.parts(line, cell) or ()
+    )
+
+
+def _is_number(part: Any) -> bool:
+    if isinstance(part, str):
+        return _NUMBER.fullmatch(part.strip()) is not None
+    return isinstance(part, (int, float)) and not isinstance(part, bool)
+
+
+def _is_whole(part: Any) -> bool:
+    if isinstance(part, str):
+        return _is_number(part) and part.strip().isdigit()
+    return isinstance(part, int) and not isinstance(part, bool)

@@ -1,0 +1,171 @@
+"""Cells that are collections printed as text: Python, JSON, NumPy and PostgreSQL lists, tags."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any, Literal
+
+__all__ = ["CellKind", "kind_of", "read_collection", "read_tags"]
+
+CellKind = Literal["plain", "collection", "quoted", "tags"]
+"""How the text of a cell begins and ends: see `kind_of`."""
+
+_CALL = re.compile(r"(?:(?:np|numpy)\.)?(?:array|set|frozenset|list|tuple)\((.*)\)", re.DOTALL)
+_DTYPE = re.compile(r",\s*dtype=[\w.'<>|]+\s*$")
+_TAGS = re.compile(r"(?:<[^<>]+>\s*)+")
+_QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_NUMBERS = re.compile(r"\[[\s\d.+-]+\]")
+_MAPPED = re.compile(r"\s*[^:]+:\s*(?:[\d.]+|true|false)\s*", re.IGNORECASE)
+_NEEDS_QUOTES = frozenset('{}"\\')
+_MAX_CHARACTERS = 1 << 20  # of a literal that is parsed
+
+
+def kind_of(text: str) -> CellKind:
+    """Return what a stripped text that is not empty looks like.
+
+    `collection` is in brackets, `quoted` is names in quotes, `tags` are names in angle brackets one
+    after the other; anything else is `plain`.
+    """
+    first, last = text[0], text[-1]
+    if (first, last) in (("[", "]"), ("{", "}")):
+        return "collection"
+    if last == ")":
+        if _CALL.fullmatch(text) is not None:
+            return "collection"
+        if first == "(" and _closes_at_end(text) and (text == "()" or set(text) & set(",'\"")):
+            return "collection"
+    if (first, last) == ("<", ">") and _TAGS.fullmatch(text):
+        return "tags"
+    if first in "'\"" and last in "'\"" and _quoted_names(text) is not None:
+        return "quoted"
+    return "plain"
+
+
+def read_tags(text: str) -> list[str]:
+    """Return the names of `<a><b>`."""
+    return re.findall(r"<([^<>]+)>", text)
+
+
+def read_collection(text: str) -> list[Any] | dict[Any, Any]:
+    """Return the members of a printed list, tuple, set, array or dictionary.
+
+    Members of a set are sorted. Raises `ValueError` when it cannot be read without guessing.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError("it is too long")
+    if kind_of(text) == "quoted":
+        return _quoted_names(text) or []
+    call = _CALL.fullmatch(text)
+    inner = _DTYPE.sub("", call.group(1)).strip() if call else text
+    value: Any
+    if not inner or inner in ("[]", "{}", "()"):
+        value = []
+    elif _NUMBERS.fullmatch(inner):
+        value = _numbers(inner)
+    elif re.search("\0\\s*\0", _QUOTED.sub("\0", inner)):  # which Python would join into one name
+        value = _spaced_names(inner)
+    else:
+        value = _literal(inner)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    if isinstance(value, (list, tuple, str)):
+        return [value] if isinstance(value, str) else list(value)
+    if isinstance(value, dict):
+        return value
+    raise ValueError("it is not a list")
+
+
+def _literal(text: str) -> Any:
+    """Return what a Python or JSON literal, or a PostgreSQL array, stands for."""
+    try:
+        tree = ast.parse(text, mode="eval")
+        _refuse_repeated_keys(tree)
+        return ast.literal_eval(tree)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        if isinstance(error, _RepeatedKeyError):
+            raise
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys)
+    except _RepeatedKeyError:
+        raise
+    except (ValueError, RecursionError):
+        if text[0] != "{":
+            raise ValueError("it is no list of Python or JSON") from None
+        return _postgres_array(text)
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _refuse_repeated_keys(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            _unique_keys([(ast.dump(key), None) if key else ("**", None) for key in node.keys])
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedKeyError("a key occurs twice in it")
+    return found
+
+
+def _postgres_array(text: str) -> list[str]:
+    """Return the elements of `{a,"b c"}`; an element with special characters must be quoted."""
+    elements: list[str] = []
+    rest = text[1:-1].strip()
+    while rest:
+        quoted = re.match(r'"((?:[^"\\]|\\.)*)"\s*(?:,|$)', rest)
+        if quoted:
+            elements.append(re.sub(r"\\(.)", r"\1", quoted.group(1)))
+            rest = rest[quoted.end() :].strip()
+            continue
+        element, _, rest = rest.partition(",")
+        element, rest = element.strip(), rest.strip()
+        if not element or element.upper() == "NULL" or _NEEDS_QUOTES & set(element):
+            raise ValueError("it is no set, dictionary or array")
+        elements.append(element)
+    if all(map(_MAPPED.fullmatch, elements)):
+        raise ValueError("its keys are not in quotes")
+    return elements
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers of `[0 1 0]` or `[0, 1, 0]`; whole ones as `int`."""
+    inner = text[1:-1]
+    parts = inner.split(",") if "," in inner else inner.split()
+    numbers = [float(part) for part in parts]
+    return [int(number) if number.is_integer() else number for number in numbers]
+
+
+def _spaced_names(text: str) -> list[str]:
+    """Return the names of `['a' 'b']`, as NumPy prints an array: none may be cut short or joined."""
+    names = _QUOTED.findall(text)
+    if not re.fullmatch(r"\[\s*\0(?:\s+\0)*\s*\]", _QUOTED.sub("\0", text)):
+        raise ValueError("names in it stand side by side without a comma")
+    return [str(ast.literal_eval(name)) for name in names]
+
+
+def _quoted_names(text: str) -> list[str] | None:
+    """Return the names of `'a', 'b'`, `None` where it is anything else."""
+    names = _QUOTED.findall(text)
+    between = _QUOTED.sub("\0", text)
+    if not names or not re.fullmatch(r"\0(?:\s*,\s*\0)*", between):
+        return None
+    try:
+        return [str(ast.literal_eval(name)) for name in names]
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _closes_at_end(text: str) -> bool:
+    """Whether the bracket that opens a text is closed by its last character."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return position == len(text) - 1
+    return False

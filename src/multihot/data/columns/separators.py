@@ -1,0 +1,131 @@
+"""What separates the labels of a cell: detected where it is certain, asked for where it is not.
+
+A character counts as a separator by itself only if names hardly ever contain it. For the others, the
+cells are evidence: parts that are other cells speak for a separator, parts that never stand alone
+against one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "DELIMITERS",
+    "doubtful_comma",
+    "doubtful_whole_cells",
+    "looks_like_vectors",
+    "recurring_parts",
+    "shown_delimiter",
+    "split_cell",
+]
+
+DELIMITERS = ("|", ";", ",", "\n", "，", "、", "；", "،", "؛")
+"""What may separate labels when that is detected. White space never does: names may contain it."""
+
+_IN_NAMES = ("\t", "#", "/", "+", "&", " ")
+"""What separates labels in some files, and stands in names in others."""
+
+_WORDS = {"tab": "\t", "space": " ", "newline": "\n"}
+"""Separators that `data.label_delimiter` takes by name."""
+
+_NAMES = {mark: name for name, mark in _WORDS.items()}
+_COMMAS = (",", "，", "،")
+_FEW_CELLS = 3
+_MOST = 0.5
+_NEARLY_ALL = 0.7
+
+
+def split_cell(text: str, delimiter: str | None) -> list[str]:
+    """Return the parts of a cell that are not empty; without a delimiter, the whole cell."""
+    mark = _WORDS.get(delimiter or "", delimiter)
+    if mark == " ":
+        return text.split()
+    parts = text.split(mark) if mark else [text]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def shown_delimiter(mark: str) -> str:
+    """Return a separator as `data.label_delimiter` takes it."""
+    return _NAMES.get(mark, mark)
+
+
+def looks_like_vectors(cells: Sequence[str]) -> int:
+    """Return the length of the vectors of 0 and 1 that all cells are, such as `0,1,0`; else 0."""
+    vectors = [re.split(r"[\s,;|]+", cell.strip("[]() ")) for cell in cells]
+    lengths = {len(vector) for vector in vectors}
+    if len(lengths) != 1 or lengths == {1}:
+        return 0
+    is_binary = all(part in ("0", "1", "0.", "1.", "0.0", "1.0") for row in vectors for part in row)
+    return lengths.pop() if is_binary else 0
+
+
+def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
+    """Return the separator that cells taken as one label each seem to have, and a cell with it.
+
+    At least half of the parts of the cells with it are cells themselves; or some are, and nearly all
+    recur in other cells; or a cell holds several URIs.
+    """
+    wholes = set(cells)
+    several_uris = next((cell for cell in cells if cell.count("://") > 1), None)
+    if several_uris is not None:
+        return " ", several_uris
+    for mark in _marks(cells):
+        split = [(cell, split_cell(cell, mark)) for cell in cells if mark in cell]
+        split = [(cell, parts) for cell, parts in split if len(parts) > 1]
+        num_parts = sum(len(parts) for _, parts in split)
+        alone = sum(part in wholes for _, parts in split for part in parts)
+        if alone and (alone >= _MOST * num_parts or _recur(cells, mark)):
+            return mark, next(c for c, parts in split if any(part in wholes for part in parts))
+    return None
+
+
+def recurring_parts(cells: Sequence[str]) -> tuple[str, str] | None:
+    """Return the separator whose parts nearly all recur in other cells, and a cell with it."""
+    for mark in _marks(cells):
+        if _recur(cells, mark):
+            return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
+    return None
+
+
+def _recur(cells: Sequence[str], mark: str) -> bool:
+    """Whether nearly all parts of the cells that a separator cuts are parts of other cells, too."""
+    split = [split_cell(cell, mark) for cell in cells]
+    found_in = Counter(part for parts in split for part in set(parts))
+    counts = [found_in[part] for parts in split if len(parts) > 1 for part in parts]
+    return bool(counts) and sum(count > 1 for count in counts) >= _NEARLY_ALL * len(counts)
+
+
+def doubtful_comma(cells: Iterable[str], delimiter: str) -> str | None:
+    """Return a cell whose comma seems to belong to one name, as in `Dallas, TX`; else `None`.
+
+    Every comma is followed by a space, and no part of a cell with one stands alone in another cell
+    or at another position, although there are cells enough to show it.
+    """
+    if delimiter not in _COMMAS:
+        return None
+    positions: defaultdict[str, set[int]] = defaultdict(set)
+    alone: set[str] = set()
+    several: list[str] = []
+    for cell in cells:
+        parts = split_cell(cell, delimiter)
+        if len(parts) == 1:
+            alone.add(parts[0])
+            continue
+        if cell.count(delimiter) != cell.count(f"{delimiter} "):
+            return None
+        several.append(cell)
+        for position, part in enumerate(parts):
+            positions[part].add(position)
+    if not several or not alone.isdisjoint(positions):
+        return None
+    if any(len(found) > 1 for found in positions.values()):
+        return None
+    return several[0] if len(alone) >= 2 or len(several) >= _FEW_CELLS else None
+
+
+def _marks(cells: Sequence[str]) -> list[str]:
+    """Return which of the characters that also stand in names occur; in URIs they mean nothing."""
+    marks = _IN_NAMES if not any("://" in cell for cell in cells) else (" ", "\t")
+    return [mark for mark in marks if any(mark in cell for cell in cells)]
