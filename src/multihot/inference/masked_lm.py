@@ -36,7 +36,7 @@ class Fill:
     """The token as text."""
     token_id: int
     score: float
-    """Probability of the token at this mask, 0 to 1; those of all tokens sum to 1."""
+    """Probability of the token at this mask, 0 to 1; those of all tokens, special ones too, sum to 1."""
     text: str
     """The whole text with this mask filled, as the tokenizer writes it; other masks stay."""
 
@@ -99,6 +99,11 @@ class FillMask:
                 "Use the tokenizer that it was pretrained with."
             )
         self._mask_id: int = mask_id
+        self._special = {
+            number
+            for number, added in loaded.tokenizer.get_added_tokens_decoder().items()
+            if added.special or number == mask_id
+        }
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> FillMask:
@@ -117,6 +122,8 @@ class FillMask:
         self, texts: Sequence[str], *, top: int = 5, names: Sequence[str] | None = None
     ) -> list[list[list[Fill]]]:
         """Return, for every mask of every text, the `top` most probable tokens, best first.
+
+        Special tokens, such as `[SEP]`, are no answers; the scores of all tokens with them sum to 1.
 
         Several masks in a text are predicted independently, with the other masks left in place; the
         best tokens of each are not always the best together.
@@ -165,7 +172,9 @@ class FillMask:
                 masked = torch.nonzero(ids.flatten() == self._mask_id)[:, 0]
                 output = network(ids, attended, types, masked_positions=masked)
                 probabilities = output.mlm_logits.float().softmax(dim=1)
-                best = probabilities.topk(min(top, probabilities.shape[1]))
+                answers = probabilities.clone()
+                answers[:, sorted(self._special)] = -1.0
+                best = answers.topk(min(top, probabilities.shape[1] - len(self._special)))
                 length = ids.shape[1]
                 for slot, values, tokens in zip(
                     masked.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
@@ -182,12 +191,12 @@ class FillMask:
         """Return the fills of the mask at `position` of a text with the tokens `ids`."""
         decode = self._loaded.tokenizer.decode
         # Special tokens are left out of the text, unless they are masks still to fill.
-        is_last = list(ids).count(self._mask_id) == 1
         fills = []
         for probability, token in zip(probabilities, tokens, strict=True):
             filled = [*ids[:position], token, *ids[position + 1 :]]
+            kept = [each for each in filled if each == self._mask_id or each not in self._special]
             shown = decode([token], skip_special_tokens=False)
-            text = decode(filled, skip_special_tokens=is_last)
+            text = decode(kept, skip_special_tokens=False)
             fills.append(Fill(shown, token, probability, text))
         return fills
 

@@ -21,7 +21,7 @@ from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
-from multihot.data.unknown_tokens import UnknownTokensCounter
+from multihot.data.unknown_tokens import UnknownTokensCounter, texts_with_special_tokens
 
 __all__ = [
     "FileComparison",
@@ -73,6 +73,8 @@ class TokenFigures:
     """Tokens that the vocabulary does not have; special tokens count in neither."""
     unknown_share: float = 0.0
     """The fraction of the tokens that they are, 0 to 1."""
+    texts_with_special: int = 0
+    """Texts that write a special token themselves, such as `[SEP]`."""
 
 
 def word_figures(texts: Sequence[str]) -> LengthFigures:
@@ -98,6 +100,7 @@ def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -
         padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
         unknown=unknown.unknown,
         unknown_share=unknown.fraction,
+        texts_with_special=texts_with_special_tokens(tokenizer, tokenized),
     )
 
 
