@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.estimator import (
-    as_folder,
     as_json,
     classifier_tags,
     differs,
@@ -26,7 +25,7 @@ from multihot.core.estimator import (
     with_suggestions,
 )
 from multihot.core.extras import require_training
-from multihot.core.files import TemporaryFolder
+from multihot.core.files import TemporaryFolder, as_path
 from multihot.core.goals import Costs
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import (
@@ -187,7 +186,7 @@ class MultiLabelClassifier:
         from multihot.workflows.train import train
 
         options = self._options()
-        start = None if self.start_from is None else as_folder(self.start_from, "start_from")
+        start = None if self.start_from is None else as_path(self.start_from, "start_from")
         columns = as_classes(self.classes if classes is None else classes)
         space = _known_labels(start, columns)
         training = as_examples(
@@ -196,7 +195,7 @@ class MultiLabelClassifier:
         assert training.labels is not None
         validation_rows = as_validation(validation, training.labels.space)
         temporary = TemporaryFolder() if output is None else None
-        folder = temporary.path if temporary else as_folder(output, "output")
+        folder = temporary.path if temporary else as_path(output, "output")
         with listening(self.listener, verbose=verbose) as listener:
             for note in training.notes:
                 listener.say(note)
@@ -284,12 +283,12 @@ class MultiLabelClassifier:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model folder; it must be new or empty."""
-        copy_artifact(self._predictor().artifact.folder, as_folder(folder, "folder"))
+        copy_artifact(self._predictor().artifact.folder, as_path(folder, "folder"))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
         """Load a model folder; a later `fit` on the result fine-tunes that model further."""
-        predictor = Predictor.load(as_folder(folder, "folder"), device=device)
+        predictor = Predictor.load(as_path(folder, "folder"), device=device)
         decision = predictor.decision
         loaded = cls(
             **decision.train_values(),

@@ -87,6 +87,23 @@ def test_missing_values_of_data_frames_are_unknown(dtype: Any) -> None:
     np.testing.assert_array_equal(examples.labels.values, [[0, 1], [np.nan, 0]])
 
 
+def test_masked_cells_are_unknown() -> None:
+    given = np.ma.masked_array([[1, 1]], mask=[[False, True]])
+
+    examples = as_examples(["a"], given, SPACE, "rows")
+
+    assert examples.labels is not None
+    np.testing.assert_array_equal(examples.labels.values, [[1, np.nan]])
+
+
+def test_texts_and_labels_of_another_order_are_not_matched_by_position() -> None:
+    texts, frame = pd.Series(["a", "b"]), pd.DataFrame({"joy": [1, 0], "fear": [0, 1]})
+
+    with pytest.raises(DataError, match=r"the same in another order: align them"):
+        as_examples(texts, frame.iloc[::-1], SPACE, "rows")
+    assert len(as_examples(texts[1:], frame[:1], SPACE, "rows")) == 1
+
+
 def test_a_frame_that_counts_its_columns_is_an_array() -> None:
     examples = as_examples(["a"], pd.DataFrame([[1, 0]]), SPACE, "rows")
 

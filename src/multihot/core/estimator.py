@@ -5,19 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import numpy as np
 
 from multihot.core.recipes import did_you_mean
-from multihot.core.text_tables import cut
 from multihot.errors import MultihotError, OptionError
 
 __all__ = [
-    "as_folder",
     "as_json",
     "classifier_tags",
     "differs",
@@ -58,13 +54,6 @@ def not_fitted() -> Exception:
         return MultihotError(message)
     error: Exception = NotFittedError(message)
     return error
-
-
-def as_folder(folder: Any, name: str) -> Path:
-    """Return the path of a folder; raise `OptionError` for what is none."""
-    if not isinstance(folder, str | os.PathLike):
-        raise OptionError(f"{name} is {cut(folder)}; expected the path of a folder.")
-    return Path(folder)
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> OptionError:

@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from multihot.core.text_tables import cut
 from multihot.errors import ArtifactError, OptionError, StorageError
 
 __all__ = [
     "GuardedText",
     "TemporaryFolder",
+    "as_path",
     "atomic_path",
     "atomic_text",
     "digest_64",
@@ -57,6 +59,13 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
             "training run continues with --resume."
         ) from error
+
+
+def as_path(path: Any, name: str) -> Path:
+    """Return the path that the argument `name` of a public function is; raise `OptionError` for no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"{name} is {cut(path)}; expected a path.")
+    return Path(path)
 
 
 class TemporaryFolder:

@@ -174,6 +174,7 @@ def as_examples(
     rows_required
         Whether no text with a known label is an error.
     """
+    _require_same_order(X, y)
     texts = as_texts(X)
     labels, notes = _labels(y, space, columns, partial_labels=partial_labels)
     if len(texts) != len(labels):
@@ -192,6 +193,19 @@ def as_examples(
         lines=numbers,
         weights=None if sample_weight is None else _weights(sample_weight, len(texts), source),
     )
+
+
+def _require_same_order(X: Any, y: Any) -> None:
+    """Refuse a series and a frame whose rows are the same, but in another order."""
+    own: Any = getattr(X, "index", None)
+    other: Any = getattr(y, "index", None)
+    if not (hasattr(own, "equals") and hasattr(other, "equals")) or own.equals(other):
+        return
+    if len(own) == len(other) and own.is_unique and set(own) == set(other):
+        raise DataError(
+            "The index of the texts and that of the labels are the same in another order: align them "
+            "(labels.loc[texts.index]), or pass both without an index (.to_numpy())."
+        )
 
 
 def _labels(
@@ -248,19 +262,25 @@ def _column_names(
 
 def _values(y: Any, names: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return label values as float32, unknown ones as NaN. *Shape:* (N, L)."""
+    if isinstance(y, np.ma.MaskedArray):
+        y = np.ma.filled(y.astype(np.float32), np.nan)
     # scipy's sparse matrices do not say their values to numpy unasked.
     dense = y.toarray() if hasattr(y, "toarray") else y
-    if np.dtype(getattr(dense, "dtype", object)).kind in "cmM":
+    if isinstance(dense, np.ndarray) and dense.dtype.kind in "cmM":
         raise LabelError(_NOT_NUMBERS.format(where=f", but of type {dense.dtype}"))
     try:
         values = np.array(dense, dtype=np.float32)
     except (TypeError, ValueError):
-        values = _cell_by_cell(np.asarray(dense, dtype=object), names)
+        values = _cell_by_cell(dense, names)
     values[values == -1] = np.nan
     return values
 
 
-def _cell_by_cell(cells: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[np.float32]:
+def _cell_by_cell(dense: Any, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    try:
+        cells = np.asarray(dense, dtype=object)
+    except (TypeError, ValueError):
+        raise LabelError(_NOT_NUMBERS.format(where=f": {type(dense).__name__}")) from None
     values = np.full(cells.shape, np.nan, dtype=np.float32)
     for (row, column), cell in np.ndenumerate(cells):
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.core.files import (
+    as_path,
     flush_file,
     flush_folder,
     read_json,
@@ -230,7 +231,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     Raises `ArtifactError` as `read_artifact` does, and when a file beside `thresholds.json` is
     missing or was changed.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     content = _read_content(folder)
     _verify_files(folder, content.get("files"))
     return _build(folder, content)
@@ -243,7 +244,7 @@ def read_artifact(folder: str | Path) -> Artifact:
     Raises `ArtifactError` when the folder does not exist, is unfinished or comes from a newer
     version.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     return _build(folder, _read_content(folder))
 
 

@@ -5,7 +5,7 @@ Letters: `N` texts or pairs, `M` masks of all texts together, `V` vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.extras import require_network
+from multihot.core.files import as_path
+from multihot.core.text_tables import cut
 from multihot.data.batches import length_sorted_batches
+from multihot.data.in_memory import as_texts
 from multihot.errors import DataError, EncoderError, OptionError
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ class FillMask:
         MissingExtraError
             Without torch or transformers.
         """
-        return cls(_load(str(name), "masked-language-model", device))
+        return cls(_load(str(as_path(name, "model")), "masked-language-model", device))
 
     def fill(
         self, texts: Sequence[str], *, top: int = 5, names: Sequence[str] | None = None
@@ -146,6 +149,7 @@ class FillMask:
         """
         if top < 1:
             raise OptionError(f"top={top}; expected at least 1.")
+        texts = texts if isinstance(texts, list) else as_texts(texts)
         names = _numbered("Text", len(texts)) if names is None else names
         _require_strings(texts, names)
         encodings = self._loaded.encode(texts, names)
@@ -223,7 +227,7 @@ class NextSentence:
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> NextSentence:
         """Load a pretrained BERT: a folder, or a hub name; raises as `FillMask.load` does."""
-        return cls(_load(str(name), "next-sentence", device))
+        return cls(_load(str(as_path(name, "model")), "next-sentence", device))
 
     def probabilities(
         self, pairs: Sequence[tuple[str, str]], *, names: Sequence[str] | None = None
@@ -241,6 +245,7 @@ class NextSentence:
         """
         import torch
 
+        pairs = _as_pairs(pairs)
         names = _numbered("Pair", len(pairs)) if names is None else names
         for side in (0, 1):
             _require_strings([pair[side] for pair in pairs], names)
@@ -304,6 +309,17 @@ def _require_same_vocabulary(name: str, tokenizer: Tokenizer, vocab_size: int) -
             f"The tokenizer of {name} has {num_tokens} tokens and the vocabulary of its model "
             f"{vocab_size}: they do not belong together."
         )
+
+
+def _as_pairs(given: Any) -> list[tuple[str, str]]:
+    """Return pairs of texts as a list; raise `DataError` for anything else."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise DataError(f"expected a list of pairs of texts, got {cut(given)}.")
+    pairs = list(given)
+    for number, pair in enumerate(pairs, start=1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"Pair {number} is {cut(pair)}; expected two texts.")
+    return pairs
 
 
 def _numbered(what: str, count: int) -> list[str]:

@@ -18,11 +18,12 @@ from tokenizers import Tokenizer
 from multihot.core.extras import require_network
 from multihot.core.files import TemporaryFolder
 from multihot.core.labels import LabelSpace
+from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
 from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
 from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
-from multihot.errors import OptionError
+from multihot.errors import DataError, OptionError
 from multihot.inference.artifact import (
     Artifact,
     artifact_bytes,
@@ -174,11 +175,20 @@ class Predictor:
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
     ) -> Iterator[tuple[T, Prediction]]:
         """Label any number of (text, companion) pairs in constant memory, in their order."""
-        iterator = iter(rows)
+        iterator = _checked_pairs(rows)
         while window := list(islice(iterator, _WINDOW_ROWS)):
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
+
+
+def _checked_pairs(rows: Any) -> Iterator[Any]:
+    if isinstance(rows, str) or not isinstance(rows, Iterable):
+        raise DataError(f"expected pairs of a text and a companion, got {cut(rows)}.")
+    for number, pair in enumerate(rows):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"row {number} is {cut(pair)}; expected a text and its companion.")
+        yield pair
 
 
 def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: str) -> Backend:
