@@ -287,7 +287,7 @@ def test_only_what_differs_from_the_defaults_is_shown() -> None:
         ({"objective": "zlpr"}, "objective is 'zlpr'; expected ObjectiveOptions"),
         ({"threads": 10**9}, "'threads' is 1000000000; expected at most 1024"),
         ({"encoder": 5}, "'encoder' is 5; expected a string"),
-        ({"start_from": 5}, "start_from is 5; expected the path of a folder"),
+        ({"start_from": 5}, "start_from is 5; expected a path"),
         ({"listener": print}, "listener is <built-in function print>; expected an object"),
     ],
 )

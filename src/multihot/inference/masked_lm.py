@@ -119,7 +119,7 @@ class FillMask:
         MissingExtraError
             Without torch or transformers.
         """
-        return cls(_load(str(as_path(name, "model")), "masked-language-model", device))
+        return cls(_load(name, "masked-language-model", device))
 
     def fill(
         self, texts: Sequence[str], *, top: int = 5, names: Sequence[str] | None = None
@@ -227,7 +227,7 @@ class NextSentence:
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> NextSentence:
         """Load a pretrained BERT: a folder, or a hub name; raises as `FillMask.load` does."""
-        return cls(_load(str(as_path(name, "model")), "next-sentence", device))
+        return cls(_load(name, "next-sentence", device))
 
     def probabilities(
         self, pairs: Sequence[tuple[str, str]], *, names: Sequence[str] | None = None
@@ -272,8 +272,10 @@ def next_sentence(
     return NextSentence.load(model, device=device).probabilities(pairs)
 
 
-def _load(name: str, head: str, device_name: str) -> _Loaded:
+def _load(given: str | Path, head: str, device_name: str) -> _Loaded:
     """Load a checkpoint with its `head`; raise `EncoderError` when it has none."""
+    as_path(given, "model")
+    name = str(given)  # a path would lose the ./ that tells a folder from a hub name
     require_network("A language model")
     from multihot.models.devices import choose_device
     from multihot.models.encoder import load_encoder_tokenizer, locate_encoder, read_config
