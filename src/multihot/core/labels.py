@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import digest_64
+from multihot.core.text_tables import cut
 from multihot.errors import LabelError
 
 __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes", "text_hashes"]
@@ -40,6 +42,9 @@ class LabelSpace:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        given: Any = self.names
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise LabelError(f"The label names are {cut(given)}; expected a sequence of names.")
         names = tuple(normalized_name(str(name)) for name in self.names)
         object.__setattr__(self, "names", names)
         if not names:
@@ -91,7 +96,10 @@ class LabelMatrix:
     lists_all: bool = False
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
+        try:
+            values = np.asarray(self.values, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise LabelError("The label matrix holds values that are not numbers.") from None
         if values.ndim != 2 or values.shape[1] != len(self.space):
             raise LabelError(
                 f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
@@ -119,7 +127,7 @@ class LabelMatrix:
         space
             The allowed names; without it, the sorted set of all names that occur.
         """
-        listed = [row if row is None or isinstance(row, str) else list(row) for row in rows]
+        listed = _rows_of_names(rows)
         for number, row in enumerate(listed):
             if isinstance(row, str):
                 raise LabelError(
@@ -206,6 +214,21 @@ class LabelMatrix:
             [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
             for row in self.values
         ]
+
+
+def _rows_of_names(rows: Any) -> list[Any]:
+    """Return the names of each text as lists; raise `LabelError` for what has no names."""
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise LabelError(f"The labels are {cut(rows)}; expected a list of names for each text.")
+    found: list[Any] = []
+    for number, row in enumerate(rows):
+        if isinstance(row, bytes | Mapping) or not (row is None or isinstance(row, Iterable)):
+            raise LabelError(
+                f"Row {number} of the labels is {type(row).__name__} ({cut(row)}); expected a list of "
+                "label names, [] for no label, or None for unlabelled."
+            )
+        found.append(row if row is None or isinstance(row, str) else list(row))
+    return found
 
 
 def _hard_values(values: FloatArray) -> FloatArray:

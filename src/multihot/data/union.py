@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
@@ -40,6 +41,9 @@ def union_of(*examples: Examples) -> Examples:
     """
     if not examples:
         raise DataError("There is nothing to unite: give at least one data set.")
+    for one in examples:
+        if not isinstance(one, Examples):
+            raise DataError(f"expected Examples of multihot.read_examples, got {cut(one)}.")
     if len(examples) == 1:
         return examples[0]
     for one in examples:

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
-from multihot.data.unknown_tokens import UnknownTokensCounter
+from multihot.data.unknown_tokens import UnknownTokensCounter, texts_with_special_tokens
 
 __all__ = [
     "FileComparison",
@@ -72,6 +73,8 @@ class TokenFigures:
     """Tokens that the vocabulary does not have; special tokens count in neither."""
     unknown_share: float = 0.0
     """The fraction of the tokens that they are, 0 to 1."""
+    texts_with_special: int = 0
+    """Texts that write a special token themselves, such as `[SEP]`."""
 
 
 def word_figures(texts: Sequence[str]) -> LengthFigures:
@@ -97,6 +100,7 @@ def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -
         padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
         unknown=unknown.unknown,
         unknown_share=unknown.fraction,
+        texts_with_special=texts_with_special_tokens(tokenizer, tokenized),
     )
 
 
@@ -190,6 +194,25 @@ class Inspection:
             for name, shift in comparison.shifts.items():
                 shown["shifts"][name]["significant"] = shift.significant
         return content
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its frequency in every file as a pandas data frame."""
+        rows = {
+            name: {
+                f"{file.source}: {key}": getattr(file.labels.get(name), key, None)
+                for file in self.files
+                for key in ("positives", "unknown", "share")
+            }
+            for name in dict.fromkeys(name for file in self.files for name in file.labels)
+        }
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         names = short_names([file.source for file in self.files])
