@@ -14,6 +14,7 @@ import numpy as np
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
 from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.examples import Examples
@@ -191,7 +192,7 @@ def _grouped(file: CheckedFile, column: str) -> Examples:
     if column not in file.columns:
         raise DataError(
             f"There is no column '{column}' (data.group_by). The columns are: "
-            f"{', '.join(file.columns)}. Set data.group_by=none if every line is a text of its own.",
+            f"{listed(file.columns)}. Set data.group_by=none if every line is a text of its own.",
             path=file.source,
         )
     index = file.columns.index(column)
@@ -203,7 +204,7 @@ def _grouped(file: CheckedFile, column: str) -> Examples:
         if examples.texts[first].strip() != examples.texts[row].strip():
             raise DataError(
                 f"The texts of line {examples.lines[first]} and line {examples.lines[row]} differ, "
-                f"although both have the value {key!r}. Make them equal, or correct data.group_by.",
+                f"although both have the value {cut(key)}. Make them equal, or correct data.group_by.",
                 path=file.source,
                 line=examples.lines[row],
                 column=column,
@@ -211,7 +212,7 @@ def _grouped(file: CheckedFile, column: str) -> Examples:
         if examples.weights is not None and examples.weights[first] != examples.weights[row]:
             raise DataError(
                 f"The weights of line {examples.lines[first]} and line {examples.lines[row]} differ, "
-                f"although both have the value {key!r} of '{column}'. Make them equal.",
+                f"although both have the value {cut(key)} of '{column}'. Make them equal.",
                 path=file.source,
                 line=examples.lines[row],
                 column=examples.data.weight_column,

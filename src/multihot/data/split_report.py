@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import aligned, format_percent
+from multihot.core.text_tables import aligned, format_percent, listed
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
@@ -151,7 +151,7 @@ class SplitReport:
                 f"({self.deviating_label} in {self.deviating_part})."
             )
         if lacking := self.without_positives():
-            lines.append(f"Labels without a positive in some part: {', '.join(lacking)}.")
+            lines.append(f"Labels without a positive in some part: {listed(lacking)}.")
         lines.append(_kept(self.alike, "near-duplicate texts"))
         if self.groups is not None:
             lines.append(_kept(self.groups, f"equal values of '{self.group_column}'"))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multihot.core.files import required_value
 from multihot.core.labels import LabelSpace
 from multihot.core.options import CALIBRATIONS
+from multihot.core.text_tables import listed
 from multihot.decision.calibrators import (
     apply_beta,
     fit_beta,
@@ -106,7 +107,7 @@ class Calibration:
             if method != "temperature":
                 stored = required_value(content, "labels", dict)
                 if set(stored) != set(space.names):
-                    different = ", ".join(sorted(set(stored) ^ set(space.names)))
+                    different = listed(sorted(set(stored) ^ set(space.names)))
                     raise ArtifactError(f"'labels' has other labels than the model: {different}")
             maps = tuple(_read_map(method, name, stored.get(name)) for name in space.names)
         except ArtifactError as error:

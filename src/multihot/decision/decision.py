@@ -19,6 +19,7 @@ from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
+from multihot.core.text_tables import listed
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
 from multihot.decision.objective import decided_value
@@ -222,7 +223,7 @@ class Decision:
                 different = sorted(set(thresholds) ^ set(space.names))
                 raise ArtifactError(
                     "The keys 'labels' and 'thresholds' do not name the same labels; "
-                    f"only one of them has: {', '.join(different)}"
+                    f"only one of them has: {listed(different)}"
                 )
             return cls(
                 space=space,
@@ -248,7 +249,7 @@ class Decision:
         if values.ndim != 2 or values.shape[1] != len(self.space):
             raise LabelError(
                 f"The {what} have shape {values.shape}; expected (texts, {len(self.space)}) "
-                f"for the labels {', '.join(self.space.names)}"
+                f"for the labels {listed(self.space.names)}"
             )
         return values
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed
 from multihot.evaluation.paired_tests import Difference
 
 __all__ = ["Comparison", "LabelDifference"]
@@ -88,7 +88,7 @@ class Comparison:
         remarks = [f"{self.rows} texts, {len(self.labels)} labels."]
         if self.labels_left_out:
             remarks.append(
-                f"Excluded, because not both models have them: {', '.join(self.labels_left_out)}."
+                f"Excluded, because not both models have them: {listed(self.labels_left_out)}."
             )
         for name, fitted in zip("AB", self.rows_fitted, strict=True):
             if fitted:
@@ -99,13 +99,13 @@ class Comparison:
         remarks += [self._detectable(name) for name in ("jaccard", "micro_f1", "macro_f1")]
         if absent := [name for name, one in self.labels.items() if not one.support]:
             remarks.append(
-                f"No text has these labels, so their F1 is not informative: {', '.join(absent)}."
+                f"No text has these labels, so their F1 is not informative: {listed(absent)}."
             )
         # A p-value is never 0.
         different = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
         remarks.append(
             "Labels with a statistically significant difference in F1 (5 % level, Holm): "
-            f"{', '.join(different)}."
+            f"{listed(different)}."
             if different
             else "No label has a statistically significant difference in F1 (5 % level, Holm)."
         )

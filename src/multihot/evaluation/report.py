@@ -14,7 +14,7 @@ from typing import Any
 
 from multihot.core.files import storage_errors
 from multihot.core.goals import Goal
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
@@ -160,7 +160,7 @@ class Report:
         if self.labels_without_negatives:
             remarks.append(
                 "Labels that are true wherever they are known (ROC AUC is undefined, precision is 1 or "
-                f"undefined): {', '.join(self.labels_without_negatives)}."
+                f"undefined): {listed(self.labels_without_negatives)}."
             )
         return remarks
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from multihot.core.goals import Costs, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
@@ -219,13 +219,11 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
             n for n, known in zip(names, ~np.isnan(truth).all(axis=0), strict=True) if not known
         ]
     if without and decision.kind in ("per_label", "shrunk"):
-        notes.append(
-            f"No row has these labels; they get the global threshold: {', '.join(without)}."
-        )
+        notes.append(f"No row has these labels; they get the global threshold: {listed(without)}.")
     if without and frequency_fraction(decision.kind):
         notes.append(
             "No row has these labels; their low thresholds follow from that alone: "
-            f"{', '.join(without)}."
+            f"{listed(without)}."
         )
     if decision.kind == "fixed":
         notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.text_tables import cut
 from multihot.errors import DataError
 
 __all__ = ["ValueReader", "binary_error", "binary_values", "label_value"]
@@ -117,7 +118,7 @@ def binary_error(
         )
     else:
         message = (
-            f"{cell!r} is not a label value: expected 0 or 1 (or true, false)"
+            f"{cut(cell)} is not a label value: expected 0 or 1 (or true, false)"
             f"{', a number between them' if soft else ''}, or for unknown -1, null or an empty cell."
             f"{'' if soft else _soft_advice(cell)}{advice}"
         )

@@ -237,8 +237,8 @@ def detected_label_columns(
         return LabelColumns(names=texts[0])
     if lists or texts:
         raise DataError(
-            f"The labels may be the names in {' or '.join(lists or texts)}"
-            + (f", or the 0/1 columns {', '.join(binary)}" if binary else "")
+            f"The labels may be the names in {' or '.join((lists or texts)[:30])}"
+            + (f", or the 0/1 columns {listed(binary)}" if binary else "")
             + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
             "labels go to data.ignore_columns.",
             path=path,
@@ -251,7 +251,7 @@ def detected_label_columns(
         line,
         worst,
         " Every column except text and id is taken as a 0/1 label column; these hold other values: "
-        f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
+        f"{listed([*wrong])}. If they are not labels, set data.ignore_columns={','.join([*wrong][:30])}; if "
         f"one holds all labels of a row, set data.label_column={worst}.",
         soft=data.soft_labels,
     )

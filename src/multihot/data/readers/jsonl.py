@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
+from multihot.core.text_tables import cut
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
@@ -109,9 +111,9 @@ def _with_known_keys(
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key '{repeated}' occurs more than once in one object")
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"the key {cut(repeated)} occurs more than once in one object")
     return record
 
 
