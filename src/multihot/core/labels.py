@@ -49,7 +49,9 @@ class LabelSpace:
             raise LabelError("There are no labels: at least one label name is needed.")
         for name in names:
             if not name:
-                raise LabelError(f"A label name is empty. The names are: [{listed([*map(repr, names)])}]")
+                raise LabelError(
+                    f"A label name is empty. The names are: [{listed([*map(repr, names)])}]"
+                )
             if not name.isprintable() and "Cc" in map(unicodedata.category, name):
                 raise LabelError(f"The label name {cut(name)} contains a control character.")
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from multihot.core.text_tables import format_number, listed
+from multihot.core.text_tables import format_number, listed, shown_labels
 from multihot.evaluation.paired_tests import Difference
 
 __all__ = ["Comparison", "LabelDifference"]
@@ -75,13 +75,15 @@ class Comparison:
         lines.append(f"{'metric':<{wide}}{'A':>7}{'B':>8}   {_DIFFERENCE:<30}{'p-value':>8}")
         for name, metric in self.metrics.items():
             lines.append(f"{name:<{wide}}{_row(metric)}{_p_value(metric.p_value):>8}")
-        width = max(11, *(len(name) + 2 for name in self.labels))
+        shown, left_out = shown_labels({n: each.support for n, each in self.labels.items()})
+        width = max(11, *(len(name) + 2 for name in shown))
         head = f"{'F1 of label':<{width}}{'support':>8}{'A':>8}{'B':>8}   {_DIFFERENCE:<30}"
         lines += ["", f"{head}{'p-value':>8}{'Holm':>8}"]
-        for name, label in self.labels.items():
+        for name in shown:
+            label = self.labels[name]
             p_values = f"{_p_value(label.f1.p_value):>8}{_p_value(label.p_value_holm):>8}"
             lines.append(f"{name:<{width}}{label.support:>8} {_row(label.f1)}{p_values}")
-        return "\n".join([*lines, "", *self.remarks()])
+        return "\n".join([*lines, *left_out, "", *self.remarks()])
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""

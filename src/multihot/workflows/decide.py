@@ -14,7 +14,7 @@ import numpy as np
 
 from multihot.core.goals import Costs, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes
-from multihot.core.text_tables import format_number, listed
+from multihot.core.text_tables import format_number, listed, shown_labels
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
@@ -66,13 +66,16 @@ class TuningResult:
         for name, metric in self.metrics.items():
             before = format_number(self.metrics_before[name])
             lines.append(f"{name:<24}{before:>18}{format_number(metric):>18}")
-        width = max(5, *map(len, self.decision.space.names)) + 2
+        shown, left_out = shown_labels(dict.fromkeys(self.decision.space.names, 0))
+        width = max(5, *map(len, shown)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
             previous = self.before.thresholds_by_name()
-            for name, threshold in self.decision.thresholds_by_name().items():
-                cells = f"{format_number(previous[name]):>18}{format_number(threshold):>9}"
+            thresholds = self.decision.thresholds_by_name()
+            for name in shown:
+                cells = f"{format_number(previous[name]):>18}{format_number(thresholds[name]):>9}"
                 lines.append(f"{name:<{width}}{cells}")
+            lines += left_out
         if self.decision.fit_report is not None:
             lines += ["", str(self.decision.fit_report)]
         return "\n".join(lines)
