@@ -83,8 +83,10 @@ class Decision:
                 f"There are {len(self.thresholds)} thresholds for {len(self.space)} labels; "
                 "expected one per label."
             )
-        pairs = zip(self.space.names, self.thresholds, strict=True)
-        thresholds = tuple(_threshold(f"thresholds.{name}", value) for name, value in pairs)
+        thresholds = self.thresholds
+        if not all(type(value) is float and 0 <= value <= 1 for value in thresholds):
+            pairs = zip(self.space.names, thresholds, strict=True)
+            thresholds = tuple(_threshold(f"thresholds.{name}", value) for name, value in pairs)
         object.__setattr__(self, "thresholds", thresholds)
         goal = parse_goal(self.goal)
         object.__setattr__(self, "goal", goal.text)

@@ -70,7 +70,7 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     `start` holds the counts of each group before any of the change points. Among equal optima it is the
     threshold nearest to 0.5. A cost is reached in units of the largest cost, summed over all cells.
     """
-    points = points.take(np.argsort(-points.scores, kind="stable"))
+    points = points.take(np.argsort(-points.scores))  # equal scores happen together
     scores, scale = points.scores, _scale(goal, points, start)
     value, counted = _running_sums(goal, points, start, scale)
     # Change points of equal score happen together, so only the last of them ends in a possible outcome.
@@ -93,7 +93,10 @@ def _running_sums(
     Values are whole numbers in units of `1 / scale`: their sums are exact, so that equal outcomes
     compare as equal however the rows are ordered.
     """
-    by_group = np.argsort(points.group, kind="stable")
+    if len(start.positives) == 1:
+        return _sums_of_one(goal, points, start, scale)
+    small = np.uint16 if len(start.positives) < 1 << 16 else np.int64  # sorted by digits
+    by_group = np.argsort(points.group.astype(small), kind="stable")
     group, gain = points.group[by_group], points.positive[by_group].astype(np.int64)
     first = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     lengths = np.diff(np.append(first, len(group)))
@@ -120,6 +123,21 @@ def _running_sums(
         np.cumsum(np.append(value.sum(), change)),
         np.cumsum(np.append(counted.sum(), count_change)),
     )
+
+
+def _sums_of_one(
+    goal: Goal, points: ChangePoints, start: GroupCounts, scale: float
+) -> tuple[IntArray, IntArray]:
+    """Do the same for a single group."""
+    num_points = len(points.scores)
+    right = np.zeros(num_points + 1, dtype=np.int64)
+    np.cumsum(points.positive, out=right[1:])
+    counts = GroupCounts(
+        start.true_positives + right,
+        start.predicted + np.arange(num_points + 1),
+        np.broadcast_to(start.positives, right.shape),
+    )
+    return group_values(goal, counts, np.zeros(num_points + 1, dtype=np.int64), scale)
 
 
 def group_values(
