@@ -149,7 +149,7 @@ def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Diffe
     if first is not None and second is not None:
         blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
         ranked = first.values - second.values
-    found, other = (ranking.result().metrics for ranking in rankings)
+    found, other = (ranking.area_metrics() for ranking in rankings)
     return {
         name: area_difference(
             found[name],

@@ -167,7 +167,7 @@ def _open_all(
         space,
         [
             f"{name} lacks these labels of the other files: {listed(new)}. They cannot be learnt, "
-            "and training refuses such a validation file."
+            "and training refuses such a validation file, unless data.unknown_labels=ignore."
         ],
     )
 
