@@ -24,6 +24,7 @@ __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
+_WINDOW_CELLS = 1 << 18  # that are checked at once
 _HALF = 0.5  # a tie of the annotators
 
 
@@ -105,9 +106,9 @@ class LabelMatrix:
                 f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
                 f"for the labels {listed(self.space.names)}"
             )
-        allowed = np.isnan(values) | ((values >= 0) & (values <= 1))
-        if not allowed.all():
-            row, column = np.argwhere(~allowed)[0]
+        wrong = _first_wrong(values)
+        if wrong is not None:
+            row, column = wrong
             raise LabelError(
                 f"The label value {values[row, column]:g} in row {row}, label "
                 f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown), nor a fraction between."
@@ -212,6 +213,18 @@ class LabelMatrix:
             [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
             for row in self.values
         ]
+
+
+def _first_wrong(values: FloatArray) -> tuple[int, int] | None:
+    """Return row and column of the first value that is no label value, a window of rows at a time."""
+    step = max(1, _WINDOW_CELLS // values.shape[1])
+    for start in range(0, len(values), step):
+        window = values[start : start + step]
+        allowed = (window >= 0) & (window <= 1)
+        if not allowed.all() and not (allowed | np.isnan(window)).all():
+            row, column = np.argwhere(~(allowed | np.isnan(window)))[0].tolist()
+            return start + row, column
+    return None
 
 
 def _hard_values(values: FloatArray) -> FloatArray:
