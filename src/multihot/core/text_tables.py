@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["aligned", "cut", "format_number", "format_percent", "listed"]
+__all__ = ["aligned", "cut", "format_number", "format_percent", "listed", "shown_labels"]
 
 _MAX_CHARACTERS = 80
 _MAX_NAMES = 30
+_MOST, _LEAST = 40, 20  # labels in a table
 
 
 def format_number(value: float | None, decimals: int = 3, missing: str = "-") -> str:
@@ -51,3 +52,18 @@ def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
     )
     left = len(names) - most
     return f"{shown} and {left} more" if left > 0 else shown
+
+
+def shown_labels(counts: Mapping[str, float]) -> tuple[list[str], list[str]]:
+    """Return the labels that a table shows, and a line about the others where there are any.
+
+    Up to 60 labels are all shown, in their order; of more, those with the 40 highest counts and the 20
+    lowest ones, by falling count.
+    """
+    names = list(counts)
+    left = len(names) - _MOST - _LEAST
+    if left <= 0:
+        return names, []
+    names.sort(key=lambda name: -counts[name])
+    line = f"Labels: the first {_MOST} and the last {_LEAST} of {len(names)}; --json has all."
+    return [*names[:_MOST], *names[-_LEAST:]], [line]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import aligned, format_percent, listed
+from multihot.core.text_tables import aligned, format_percent, listed, shown_labels
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
@@ -165,14 +165,14 @@ class SplitReport:
         return as_html(self)
 
     def __str__(self) -> str:
+        shown, left_out = shown_labels({n: each.positives for n, each in self.labels.items()})
         heads = ["", "all", *(part.name for part in self.parts)]
         table = [["rows", str(self.rows), *(str(part.rows) for part in self.parts)]]
         columns = [self.labels, *(part.labels for part in self.parts)]
         table += [
-            [name, *(format_percent(column[name].share, 2) for column in columns)]
-            for name in self.labels
+            [name, *(format_percent(column[name].share, 2) for column in columns)] for name in shown
         ]
-        lines = aligned(heads, table)
+        lines = [*aligned(heads, table), *left_out]
         if self.largest_deviation:
             lines.append(
                 f"\nLargest deviation of a label frequency: {100 * self.largest_deviation:.2f} points "

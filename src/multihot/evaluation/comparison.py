@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed, shown_labels
 from multihot.evaluation.paired_tests import Difference
 
 __all__ = ["Comparison", "LabelDifference"]
@@ -87,20 +87,22 @@ class Comparison:
         lines.append(f"{'metric':<{wide}}{'A':>7}{'B':>8}   {_DIFFERENCE:<30}{'p-value':>8}")
         for name, metric in self.metrics.items():
             lines.append(f"{name:<{wide}}{_row(metric)}{_p_value(metric.p_value):>8}")
-        width = max(11, *(len(name) + 2 for name in self.labels))
+        shown, left_out = shown_labels({n: each.support for n, each in self.labels.items()})
+        width = max(11, *(len(name) + 2 for name in shown))
         head = f"{'F1 of label':<{width}}{'support':>8}{'A':>8}{'B':>8}   {_DIFFERENCE:<30}"
         lines += ["", f"{head}{'p-value':>8}{'Holm':>8}"]
-        for name, label in self.labels.items():
+        for name in shown:
+            label = self.labels[name]
             p_values = f"{_p_value(label.f1.p_value):>8}{_p_value(label.p_value_holm):>8}"
             lines.append(f"{name:<{width}}{label.support:>8} {_row(label.f1)}{p_values}")
-        return "\n".join([*lines, "", *self.remarks()])
+        return "\n".join([*lines, *left_out, "", *self.remarks()])
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
         remarks = [f"{self.rows} texts, {len(self.labels)} labels."]
         if self.labels_left_out:
             remarks.append(
-                f"Excluded, because not both models have them: {', '.join(self.labels_left_out)}."
+                f"Excluded, because not both models have them: {listed(self.labels_left_out)}."
             )
         for name, fitted in zip("AB", self.rows_fitted, strict=True):
             if fitted:
@@ -111,13 +113,13 @@ class Comparison:
         remarks += [self._detectable(name) for name in ("jaccard", "micro_f1", "macro_f1")]
         if absent := [name for name, one in self.labels.items() if not one.support]:
             remarks.append(
-                f"No text has these labels, so their F1 is not informative: {', '.join(absent)}."
+                f"No text has these labels, so their F1 is not informative: {listed(absent)}."
             )
         # A p-value is never 0.
         different = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
         remarks.append(
             "Labels with a statistically significant difference in F1 (5 % level, Holm): "
-            f"{', '.join(different)}."
+            f"{listed(different)}."
             if different
             else "No label has a statistically significant difference in F1 (5 % level, Holm)."
         )

@@ -15,7 +15,7 @@ from typing import Any
 from multihot.core.files import storage_errors
 from multihot.core.goals import Goal
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed, shown_labels
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
@@ -121,16 +121,18 @@ class Report:
         for name, value in self.metrics.items():
             interval = _interval(*self.intervals.get(name, (None, None)))
             lines.append(f"{name:<{wide}}{format_number(value):>8}{interval}")
-        width = max(6, *(len(name) for name in self.labels)) + 2
+        shown, left_out = shown_labels({n: each.support for n, each in self.labels.items()})
+        width = max(6, *map(len, shown)) + 2
         heads = ("support", "precision", "recall", "threshold", "f1")
         of_f1 = _HEAD if self.intervals else ""
         lines += ["", f"{'label':<{width}}" + "".join(f"{head:>11}" for head in heads) + of_f1]
-        for name, label in self.labels.items():
+        for name in shown:
+            label = self.labels[name]
             numbers = [label.precision, label.recall, label.threshold, label.f1]
             cells = [str(label.support), *map(format_number, numbers)]
             interval = _interval(label.f1_low, label.f1_high)
             lines.append(f"{name:<{width}}" + "".join(f"{cell:>11}" for cell in cells) + interval)
-        return "\n".join([*lines, "", *self.remarks()])
+        return "\n".join([*lines, *left_out, "", *self.remarks()])
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
@@ -164,17 +166,17 @@ class Report:
         remarks = []
         if undefined := [name for name, label in self.labels.items() if label.f1 is None]:
             remarks.append(
-                f"Labels that are neither true nor predicted (undefined): {', '.join(undefined)}."
+                f"Labels that are neither true nor predicted (undefined): {listed(undefined)}."
             )
         if predicted := [n for n in self.labels_without_positives if n not in undefined]:
             remarks.append(
                 "Labels that are predicted and never true (F1 is 0 for any model, recall and ROC AUC are "
-                f"undefined): {', '.join(predicted)}."
+                f"undefined): {listed(predicted)}."
             )
         if self.labels_without_negatives:
             remarks.append(
                 "Labels that are true wherever they are known (ROC AUC is undefined, precision is 1 or "
-                f"undefined): {', '.join(self.labels_without_negatives)}."
+                f"undefined): {listed(self.labels_without_negatives)}."
             )
         return remarks
 

@@ -12,6 +12,7 @@ from multihot.core.goals import parse_goal
 from multihot.core.options import DataOptions
 from multihot.core.recipes import to_plain
 from multihot.core.report_views import as_frame, as_html
+from multihot.core.text_tables import listed, shown_labels
 from multihot.inference.artifact import load_artifact
 
 __all__ = ["ArtifactSummary", "inspect_artifact"]
@@ -101,12 +102,13 @@ class ArtifactSummary:
 
     def _label_lines(self) -> list[str]:
         if self.kind == "top_k":
-            names = ", ".join(self.thresholds)
+            names = listed(list(self.thresholds))
             return [f"Labels are taken by rank ({self.goal}), without thresholds: {names}"]
-        width = max(5, *map(len, self.thresholds)) + 2
         values = {name: value for name, value in self.thresholds.items() if value is not None}
-        rows = [f"{name:<{width}}{value:>9.3f}" for name, value in values.items()]
-        return [f"{'label':<{width}}threshold", *rows]
+        shown, left_out = shown_labels(dict.fromkeys(values, 0))
+        width = max(5, *map(len, shown)) + 2
+        rows = [f"{name:<{width}}{values[name]:>9.3f}" for name in shown]
+        return [f"{'label':<{width}}threshold", *rows, *left_out]
 
 
 def inspect_artifact(folder: str | Path) -> ArtifactSummary:

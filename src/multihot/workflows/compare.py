@@ -17,7 +17,7 @@ from multihot.core.files import as_path
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.numeric import holm
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import cut, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
 from multihot.decision.decision import rows_fitted
@@ -128,7 +128,7 @@ def _label_differences(
 
 def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
     """Return the labels of the first model, then those that only the second knows."""
-    return LabelSpace((*first.names, *(n for n in second.names if n not in first.names)))
+    return LabelSpace((*first.names, *(n for n in second.names if n not in first.columns)))
 
 
 def open_for_both(
@@ -146,11 +146,11 @@ def open_for_both(
 
 
 def _shared_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
-    shared = tuple(name for name in first.names if name in second.names)
+    shared = tuple(name for name in first.names if name in second.columns)
     if not shared:
         raise LabelError(
             "The models have no label in common, so there is nothing to compare. The first knows "
-            f"{', '.join(first.names)}; the second {', '.join(second.names)}."
+            f"{listed(first.names)}; the second {listed(second.names)}."
         )
     return LabelSpace(shared)
 
@@ -169,7 +169,7 @@ def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Diffe
     if first is not None and second is not None:
         blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
         ranked = first.values - second.values
-    found, other = (ranking.result().metrics for ranking in rankings)
+    found, other = (ranking.area_metrics() for ranking in rankings)
     return {
         name: area_difference(
             found[name],

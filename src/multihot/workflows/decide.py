@@ -15,7 +15,7 @@ import numpy as np
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import format_number, listed
+from multihot.core.text_tables import format_number, listed, shown_labels
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
@@ -93,16 +93,19 @@ class TuningResult:
             both = [self._cell(name, value) for value in pair]
             lines.append(f"{name:<24}" + "".join(f"{cell:>18}" for cell in both))
             if _NOT_REACHED in both:
-                shown = [self._goal().shown(value) for value in pair]
-                missed.append(f"{name}: before {shown[0]}; after {shown[1]}.")
+                before, now = (self._goal().shown(value) for value in pair)
+                missed.append(f"{name}: before {before}; after {now}.")
         lines += missed
-        width = max(5, *map(len, self.decision.space.names)) + 2
+        shown, left_out = shown_labels(dict.fromkeys(self.decision.space.names, 0))
+        width = max(5, *map(len, shown)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
             previous = self.before.thresholds_by_name()
-            for name, threshold in self.decision.thresholds_by_name().items():
-                cells = f"{format_number(previous[name]):>18}{format_number(threshold):>9}"
+            thresholds = self.decision.thresholds_by_name()
+            for name in shown:
+                cells = f"{format_number(previous[name]):>18}{format_number(thresholds[name]):>9}"
                 lines.append(f"{name:<{width}}{cells}")
+            lines += left_out
         if self.decision.fit_report is not None:
             lines += ["", str(self.decision.fit_report)]
         return "\n".join(lines)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import aligned, format_percent
+from multihot.core.text_tables import aligned, format_percent, shown_labels
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
@@ -235,8 +235,11 @@ class Inspection:
             heads += [name, "freq.", "diff"]
         has_unknown = any(label.unknown for file in self.files for label in file.labels.values())
         heads += [f"unknown in {name}" for name in names] if has_unknown else []
-        rows = [self._label_row(label, has_unknown=has_unknown) for label in self.files[0].labels]
-        table = aligned(heads, rows)
+        labels, left_out = shown_labels(
+            {name: label.positives for name, label in self.files[0].labels.items()}
+        )
+        rows = [self._label_row(label, has_unknown=has_unknown) for label in labels]
+        table = [*aligned(heads, rows), *left_out]
         if any(shift.significant for each in self.comparisons for shift in each.shifts.values()):
             table.append("* significant: two-proportion z-test, p < 0.01 after Holm's correction")
         return table
