@@ -1,26 +1,58 @@
-"""Messages and progress on stderr."""
+"""Results on stdout, messages and progress on stderr.
+
+What came from files is printed with control characters escaped, and results for people are broken to
+the width of the terminal (80 columns without one). Documents for programs, JSON and tables of
+predictions, are never changed.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from multihot.core.progress import Listener, StepProgress
+from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ConsoleListener", "TextCounter", "say"]
+__all__ = ["ConsoleListener", "TextCounter", "be_quiet", "say", "say_error", "show", "table_width"]
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
+_MIN_WIDTH = 40
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Say nothing from now on, or say everything again; errors are always said."""
+    global _quiet  # noqa: PLW0603 - one command runs in a process, and its flag holds for all of it
+    _quiet = quiet
 
 
 def say(message: str) -> None:
-    """Print a message."""
-    sys.stderr.write(message + "\n")
+    """Print a message on stderr, unless the command was told to be quiet."""
+    if not _quiet:
+        say_error(message)
+
+
+def say_error(message: str) -> None:
+    """Print a message on stderr, broken to the width of the terminal where there is one."""
+    message = printable(message, lines=True)
+    sys.stderr.write((wrapped(message, table_width()) if sys.stderr.isatty() else message) + "\n")
     sys.stderr.flush()
+
+
+def show(result: object) -> None:
+    """Print a result for people on stdout."""
+    sys.stdout.write(wrapped(printable(str(result), lines=True), table_width()) + "\n")
+
+
+def table_width() -> int:
+    """Return the columns of the terminal (or of `COLUMNS`); 80 without one."""
+    return max(_MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
 
 
 class ConsoleListener(Listener):
@@ -48,10 +80,13 @@ class ConsoleListener(Listener):
         if self._bar is None:
             say(message)
         else:
-            self._bar.console.print(message, markup=False, highlight=False)
+            shown = printable(message, lines=True)
+            self._bar.console.print(shown, markup=False, highlight=False)
 
     def progress(self, update: StepProgress) -> None:
         """Update the progress bar, or print a line when one is due."""
+        if _quiet:
+            return
         text = (
             f"epoch {update.epoch}/{update.epochs}  loss {update.loss:.4f}  "
             f"{update.tokens_per_second:,.0f} tokens/s  {_duration(update.seconds_left)} left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from multihot.cli.arguments import data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, say
 from multihot.core.goals import parse_goal, read_costs
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot decide runs/ec dev.csv --goal jaccard
@@ -24,8 +25,8 @@ rows; the lines below them are cross-fitted.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser(
         "decide", "Tune goal, thresholds and calibration without training.", _EPILOG
     )
@@ -44,7 +45,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     if given.goal is not None:
         parse_goal(given.goal)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
@@ -16,18 +17,23 @@ from multihot.core.text_tables import format_number
 if TYPE_CHECKING:
     from multihot.evaluation.report import Report
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = "Takes about three minutes on two cores; no network access needed."
 _FOLDER = "runs/multihot-demo"
 _SHOWN = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "macro_roc_auc")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command and return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("demo", "Train, evaluate and predict on the bundled data set.", _EPILOG)
     parser.add_argument("--output", metavar="DIR", help=f"model folder (default: {_FOLDER})")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.core.extras import require_training
 

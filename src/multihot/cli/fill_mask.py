@@ -14,7 +14,7 @@ from multihot.errors import OptionError
 if TYPE_CHECKING:
     from multihot.inference.masked_lm import Fill
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot fill-mask bert-base-uncased "Paris is the [MASK] of France"
@@ -27,8 +27,8 @@ blank lines. With --json every text is one JSON line.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("fill-mask", "Predict the tokens at the masks of a text.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="pretrained model: folder or hub name")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts with masks")
@@ -36,7 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="tokens per mask (5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     if (given.input is None) == (not given.texts):
         raise OptionError(
             "Give texts, or --input FILE (or - for standard input): one of the two, not both."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
 from multihot.errors import OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot inspect train.csv dev.csv test.csv
@@ -21,8 +22,8 @@ labels).
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("inspect", "Report on data files, or on a model folder.", _EPILOG)
     parser.add_argument("targets", nargs="+", metavar="FILE|MODEL", help="files or one model")
     parser.add_argument(
@@ -30,7 +31,12 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--max-length", type=int, metavar="TOKENS", help="truncation length")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.inference.artifact import is_artifact
     from multihot.workflows.inspect import (

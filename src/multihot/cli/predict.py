@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from multihot.inference.artifact import Artifact
     from multihot.inference.predictor import Prediction
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot predict runs/ec "I'm happy, the bert model is so good"
@@ -45,8 +45,8 @@ class _Output(Protocol):
     def write(self, text: str, /) -> int: ...
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
@@ -56,7 +56,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     _check(given)
 
     from multihot.inference.artifact import load_artifact

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from multihot.data.examples import Examples
     from multihot.workflows.probe import ProbeReport
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot pretrain books/ --output runs/mini --hours 0.33
@@ -35,7 +35,8 @@ compares the results; probe.KEY=VALUE sets an option of 'train' for it.
 _FLAGS = {"tokenizer": "tokenizer", "encoder": "encoder", "size": "encoder_size", "hours": "hours"}
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser(
         "pretrain",
         "Pretrain an encoder with masked-language modelling and next-sentence prediction.",
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    given = parse(_parser(), arguments)
+    given = parse(build_parser(), arguments)
     # A file may be called a=b.txt, so an existing path is a file.
     arguments = given.files_and_options
     files = [name for name in arguments if "=" not in name or Path(name).exists()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from multihot.cli.arguments import (
 from multihot.cli.console import say
 from multihot.errors import OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot split all.csv --output parts
@@ -27,8 +28,8 @@ of the file are copied unchanged.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("split", "Split a labelled file, stratified by label.", _EPILOG)
     parser.add_argument("arguments", nargs="+", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the parts")
@@ -43,7 +44,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace files of the same names")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.usage = f"{parser.prog} FILE --output DIR [--option ...] [data.key=value ...]"
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     paths, assignments = files_and_assignments(given.arguments)
     if len(paths) != 1:
         raise OptionError(f"Expected one file to split, not {len(paths)}.")
