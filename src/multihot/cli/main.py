@@ -41,9 +41,10 @@ commands:
 {commands}
 
 'multihot help COMMAND' or 'multihot COMMAND --help' describes one; --quiet prints
-results and errors only. Exit codes: 0 success, 1 multihot failed, 2 invalid
-command or input, 3 a required check failed (reserved), 130 interrupted
-(resumable where reported).
+only results and errors.
+
+Exit codes: 0 success, 1 multihot failed, 2 invalid command or input, 3 a required
+check failed (reserved), 130 interrupted (resumable where reported).
 """
 
 _SYNONYMS = {
