@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,22 @@ from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ConsoleListener", "TextCounter", "be_quiet", "say", "say_error", "show", "table_width"]
+    from multihot.inference.predictor import Predictor
+
+__all__ = [
+    "NUM_SAMPLED",
+    "ConsoleListener",
+    "TextCounter",
+    "be_quiet",
+    "say",
+    "say_error",
+    "say_if_unknown",
+    "show",
+    "table_width",
+]
+
+NUM_SAMPLED = 1000
+"""Texts at the beginning of a file whose tokens are looked at."""
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 _MIN_WIDTH = 40
@@ -53,6 +69,13 @@ def show(result: object) -> None:
 def table_width() -> int:
     """Return the columns of the terminal (or of `COLUMNS`); 80 without one."""
     return max(_MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
+
+
+def say_if_unknown(predictor: Predictor, texts: Sequence[str]) -> None:
+    """Say so when a model cannot read most of some texts."""
+    found = predictor.unknown_tokens(texts)
+    if found.is_most and (remark := found.remark("these texts")):
+        say(remark)
 
 
 class ConsoleListener(Listener):
