@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import TextCounter, report_text, say, show
 
 __all__ = ["build_parser", "run"]
 
@@ -30,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     return parser
@@ -65,5 +65,5 @@ def run(arguments: Sequence[str]) -> int:
             say(remark)
         print_json(comparison.to_json())
     else:
-        sys.stdout.write(f"{comparison}\n")
+        show(report_text(comparison, all_labels=given.all_labels))
     return 0

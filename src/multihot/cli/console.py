@@ -1,18 +1,19 @@
 """Results on stdout, messages and progress on stderr.
 
-What came from files is printed with control characters escaped, and results for people are broken to
-the width of the terminal (80 columns without one). Documents for programs, JSON and tables of
-predictions, are never changed.
+What came from files is printed with control characters escaped. Tables are as wide as the terminal,
+80 columns without one; sentences are broken to the width of a terminal (or of `COLUMNS`), elsewhere
+each stays on its line. Documents for programs, JSON and tables of predictions, are never changed.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from multihot.core.progress import Listener, StepProgress
 from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
@@ -27,6 +28,7 @@ __all__ = [
     "ConsoleListener",
     "TextCounter",
     "be_quiet",
+    "report_text",
     "say",
     "say_error",
     "say_if_unknown",
@@ -42,6 +44,13 @@ _MIN_WIDTH = 40
 _quiet = False
 
 
+class _Report(Protocol):
+    """What has tables with a row for each label."""
+
+    def to_text(self, *, width: int, all_labels: bool) -> str:
+        """Return the tables for so many columns."""
+
+
 def be_quiet(quiet: bool) -> None:
     """Say nothing from now on, or say everything again; errors are always said."""
     global _quiet  # noqa: PLW0603 - one command runs in a process, and its flag holds for all of it
@@ -55,15 +64,27 @@ def say(message: str) -> None:
 
 
 def say_error(message: str) -> None:
-    """Print a message on stderr, broken to the width of the terminal where there is one."""
-    message = printable(message, lines=True)
-    sys.stderr.write((wrapped(message, table_width()) if sys.stderr.isatty() else message) + "\n")
+    """Print a message on stderr."""
+    sys.stderr.write(_for_people(message, sys.stderr) + "\n")
     sys.stderr.flush()
 
 
 def show(result: object) -> None:
     """Print a result for people on stdout."""
-    sys.stdout.write(wrapped(printable(str(result), lines=True), table_width()) + "\n")
+    sys.stdout.write(_for_people(str(result), sys.stdout) + "\n")
+    sys.stdout.flush()
+
+
+def _for_people(text: str, stream: TextIO) -> str:
+    """Escape what a terminal would obey, and break sentences where its width is known."""
+    text = printable(text, lines=True)
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    return wrapped(text, table_width()) if has_width else text
+
+
+def report_text(report: _Report, *, all_labels: bool) -> str:
+    """Return the tables of a report as wide as the terminal allows."""
+    return report.to_text(width=table_width(), all_labels=all_labels)
 
 
 def table_width() -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import TextCounter, report_text, say, show
 from multihot.core.goals import parse_goal, read_costs
 
 __all__ = ["build_parser", "run"]
@@ -43,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="of folds and bootstrap samples (default: 0)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     return parser
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(result.to_json())
     else:
-        sys.stdout.write(f"{result}\n")
+        show(report_text(result, all_labels=given.all_labels))
     say(f"The new decision is in {artifact.folder / 'thresholds.json'}.")
     return 0
 

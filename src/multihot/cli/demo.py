@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import new_parser, parse
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, say, show
 from multihot.core.text_tables import format_number
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     for text, prediction in zip(DEMO_TEXTS, result.predictions, strict=True):
         named = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
         lines.append(f"{text}\n  -> {named or 'no label'}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    show("\n".join(lines))
     say(f"\nDone in {time.monotonic() - started:.0f} s. The model is in {output}. Next:")
     say(f'  multihot predict {output} "your text"')
     say("  multihot inspect your-file.csv")

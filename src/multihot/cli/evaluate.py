@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
+from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
 
 __all__ = ["build_parser", "run"]
 
@@ -33,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
     return parser
@@ -69,5 +69,5 @@ def run(arguments: Sequence[str]) -> int:
             say(remark)
         print_json(report.to_json(reliability=picture is not None))
     else:
-        sys.stdout.write(f"{report}\n")
+        show(report_text(report, all_labels=given.all_labels))
     return 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.console import report_text, show
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--encoder", metavar="NAME|DIR", help="encoder whose tokenizer counts tokens"
     )
     parser.add_argument("--max-length", type=int, metavar="TOKENS", help="truncation length")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -69,5 +70,5 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(result.to_json())
     else:
-        sys.stdout.write(f"{result}\n")
+        show(report_text(result, all_labels=given.all_labels))
     return 0

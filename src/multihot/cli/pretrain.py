@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, say, show
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
@@ -93,8 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         else:
             report = pretrain(files, output, options, resume=given.resume, listener=listener)
         if not given.json:
-            sys.stdout.write(f"{report}\n")
-            sys.stdout.flush()
+            show(report)
         comparison: ProbeReport | None = None
         if task is not None:
             from multihot.workflows.probe import probe
@@ -107,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         probed = comparison.to_json() if comparison is not None else None
         print_json({**report.to_json(), "probe": probed})
     elif comparison is not None:
-        sys.stdout.write(f"\n{comparison}\n")
+        show(f"\n{comparison}")
     say(f"\nThe encoder is in {output}. Next:")
     say(f'  multihot fill-mask {output} "Paris is the [MASK] of France"')
     say(f"  multihot train TRAIN_FILE --encoder {output}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from multihot.cli.arguments import (
@@ -13,7 +12,7 @@ from multihot.cli.arguments import (
     parse,
     print_json,
 )
-from multihot.cli.console import say
+from multihot.cli.console import report_text, say, show
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -42,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--pairs", action="store_true", help="stratify by pairs of labels too")
     parser.add_argument("--force", action="store_true", help="replace files of the same names")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.usage = f"{parser.prog} FILE --output DIR [--option ...] [data.key=value ...]"
     return parser
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(report.to_json())
     else:
-        sys.stdout.write(f"{report}\n")
+        show(report_text(report, all_labels=given.all_labels))
     return 0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener
+from multihot.cli.console import ConsoleListener, show
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -85,5 +84,5 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json({"output": str(output), **coverage.to_json()})
     else:
-        sys.stdout.write(f"{coverage}\n")
+        show(coverage)
     return 0

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "DEFAULT_WIDTH",
-    "MAX_SHOWN_LABELS",
     "aligned",
     "counted",
     "cut",
@@ -21,21 +20,19 @@ __all__ = [
     "format_number",
     "format_percent",
     "listed",
-    "most_telling",
     "printable",
+    "shown_labels",
     "wrapped",
 ]
 
 DEFAULT_WIDTH = 80
 """Columns of a table where nobody asks for another width."""
 
-MAX_SHOWN_LABELS = 40
-"""Rows of a table of labels that are shown unless all are asked for."""
-
 _MAX_CHARACTERS = 80
 _MAX_NAMES = 30
+_MOST, _LEAST = 40, 20  # labels in a table
 _MAX_HEAD = 24  # columns of a heading, such as the name of a file
-_MIN_FIRST = 16  # columns that the first column of a table keeps when the others are wide
+_MIN_FIRST = 14  # columns that the first column of a table keeps when the others are wide
 
 # Control characters, marks that change the direction of writing, line separators, marks without width
 # and halves of surrogate pairs. Joiners stay: emoji and several scripts are written with them.
@@ -45,8 +42,6 @@ _HIDDEN = (
 )
 _UNPRINTABLE = re.compile(f"[{_HIDDEN}]")
 _UNPRINTABLE_IN_LINES = re.compile(f"(?![\\n\\t])[{_HIDDEN}]")
-
-T = TypeVar("T")
 
 
 def format_number(value: float | None, decimals: int = 3, missing: str = "-") -> str:
@@ -199,20 +194,23 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
 
 
-def most_telling(
-    rows: Sequence[T], key: Callable[[T], Any], *, every: bool, sorting: str
-) -> tuple[list[T], list[str]]:
-    """Return the rows of labels to show, and the line that says which are left out.
+def shown_labels(
+    counts: Mapping[str, float], *, every: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return the labels that a table shows, and a line about the others where there are any.
 
-    Up to `MAX_SHOWN_LABELS` rows, or with `every`, all are shown in their order; of more, those with
-    the smallest keys, sorted. `sorting` describes that order, such as "the most frequent first".
+    Up to 60 labels, or with `every`, all are shown in their order; of more, those with the 40 highest
+    counts and the 20 lowest ones, by falling count.
     """
-    if every or len(rows) <= MAX_SHOWN_LABELS:
-        return list(rows), []
-    shown = sorted(rows, key=key)[:MAX_SHOWN_LABELS]
-    left = len(rows) - len(shown)
-    line = f"{counted(left, 'more label')} of {len(rows)} not shown ({sorting}); all: --all-labels or JSON."
-    return shown, [line]
+    names = list(counts)
+    if every or len(names) <= _MOST + _LEAST:
+        return names, []
+    names.sort(key=lambda name: -counts[name])
+    line = (
+        f"Labels: the first {_MOST} and the last {_LEAST} of {len(names)}; --all-labels or --json "
+        "shows all."
+    )
+    return [*names[:_MOST], *names[-_LEAST:]], [line]
 
 
 def cut(value: Any) -> str:
