@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.core.text_tables import printable
 from multihot.errors import OptionError
 
 if TYPE_CHECKING:
@@ -85,9 +86,11 @@ def _as_json(text: str, masks: Sequence[Sequence[Fill]]) -> str:
 
 
 def _as_lines(text: str, masks: Sequence[Sequence[Fill]]) -> str:
-    lines = [text]
+    lines = [printable(text)]
     for number, fills in enumerate(masks, start=1):
         if len(masks) > 1:
             lines.append(f"  mask {number}:")
-        lines += [f"  {fill.score:6.4f}  {fill.token:<16}  {fill.text}" for fill in fills]
+        lines += [
+            f"  {fill.score:6.4f}  {fill.token:<16}  {printable(fill.text)}" for fill in fills
+        ]
     return "\n".join(lines) + "\n"

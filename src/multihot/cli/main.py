@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -66,6 +67,7 @@ _SYNONYMS = {
 }
 """What other tools call a command."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT = "Run again with MULTIHOT_TRACEBACK=1 to see the traceback, and please report it."
 
 
@@ -74,15 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _dispatch(given)
-        sys.stdout.flush()  # a closed pipe or a full disk is noticed here, not at exit
+        try:
+            code = _dispatch(given)
+        finally:
+            sys.stdout.flush()  # a closed pipe or a full disk is noticed here, not at exit
     except BrokenPipeError:
         # The pipe was closed (`| head`); redirect, so that the flush at exit does not fail again.
         _discard(sys.stdout)
         return 0
     except OSError as error:
         _discard(sys.stdout)
-        say_error(f"multihot: standard output cannot be written: {error.strerror}.")
+        say_error(f"multihot: standard output cannot be written: {error.strerror or error}.")
         return 1
     return code
 
@@ -138,6 +142,8 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            raise
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
         message, code = f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1

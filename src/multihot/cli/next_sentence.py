@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.core.text_tables import printable
 from multihot.errors import DataError, OptionError
 
 __all__ = ["build_parser", "run"]
@@ -82,4 +83,4 @@ def _as_json(first: str, second: str, follows: float, random: float) -> str:
 
 
 def _as_lines(first: str, second: str, follows: float, random: float) -> str:
-    return f"{first}\n{second}\n  -> is next {follows:.4f}, random {random:.4f}\n"
+    return f"{printable(first)}\n{printable(second)}\n  -> is next {follows:.4f}, random {random:.4f}\n"

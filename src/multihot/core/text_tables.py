@@ -31,8 +31,8 @@ DEFAULT_WIDTH = 80
 _MAX_CHARACTERS = 80
 _MAX_NAMES = 30
 _MOST, _LEAST = 40, 20  # labels in a table
-_MAX_HEAD = 24  # columns of a heading, such as the name of a file
-_MIN_FIRST = 14  # columns that the first column of a table keeps when the others are wide
+_HEAD_WIDTHS = (24, 16, 12, 9)  # columns of a heading where a table is too wide
+_GOOD_FIRST, _MIN_FIRST = 24, 14  # columns of the first column: before and after headings are cut
 
 # Control characters, marks that change the direction of writing, line separators, marks without width
 # and halves of surrogate pairs. Joiners stay: emoji and several scripts are written with them.
@@ -100,10 +100,11 @@ def aligned(
     *,
     width: int = DEFAULT_WIDTH,
     groups: Sequence[int] | None = None,
+    keep_first: bool = False,
 ) -> list[str]:
     """Return the lines of a table: the first column left-aligned, the others right-aligned.
 
-    Where it is wider than `width`, the first column and headings are cut in the middle, and columns
+    Where it is wider than `width`, headings and the first column are cut in the middle, and columns
     that still have no room follow below, with the first column again.
 
     Parameters
@@ -115,13 +116,16 @@ def aligned(
     groups
         Sizes of groups of columns that stay side by side, the first column not counted; by default
         each column is one.
+    keep_first
+        Whether the first column is never cut.
     """
-    heads = [fitted(head, _MAX_HEAD if number else width) for number, head in enumerate(heads)]
     columns = [list(map(printable, column)) for column in zip(heads, *rows, strict=True)]
     first, others = columns[0], columns[1:]
-    room = max(map(display_width, first))
+    natural = room = max(map(display_width, first))
     if room + _total(others) > width:
+        others = _with_short_heads(others, width - (room if keep_first else min(room, _GOOD_FIRST)))
         room = min(room, max(_MIN_FIRST, width - _total(others)))
+        room = min(natural, width) if keep_first else room
         first = [fitted(name, room) for name in first]
     lines: list[str] = []
     for block in _blocks(others, groups or [1] * len(others), width - room):
@@ -133,6 +137,22 @@ def aligned(
             ]
             lines.append("  ".join([_padded(name, room, left=True), *shown]).rstrip())
     return lines
+
+
+def _with_short_heads(columns: list[list[str]], width: int) -> list[list[str]]:
+    """Cut the headings, such as names of files, as far as is needed and leaves them apart."""
+    cut_columns = columns
+    for most in _HEAD_WIDTHS:
+        shorter = []
+        for head, *cells in columns:
+            wide = max([most, *map(display_width, cells)])
+            shorter.append([fitted(head, wide), *cells])
+        if len({column[0] for column in shorter}) < len({column[0] for column in columns}):
+            break
+        cut_columns = shorter
+        if _total(shorter) <= width:
+            break
+    return cut_columns
 
 
 def _total(columns: Iterable[Sequence[str]]) -> int:

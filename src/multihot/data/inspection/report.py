@@ -207,7 +207,9 @@ class Inspection:
         """Return the tables and remarks for so many columns; of many labels, some, or all."""
         names = _column_names([file.source for file in self.files])
         by_source = dict(zip([file.source for file in self.files], names, strict=True))
-        figures = aligned(["", *names], list(_figure_rows(self.files)), width=width)
+        figures = aligned(
+            ["", *names], list(_figure_rows(self.files)), width=width, keep_first=True
+        )
         parts = [
             [f"{name}: {file.source}" for name, file in zip(names, self.files, strict=True)],
             [*figures, _NEAR],
@@ -285,7 +287,7 @@ class Inspection:
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """Return names for table columns: file names without their common prefix.
+    """Return names for table columns: file names without their common beginning and end.
 
     Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
     Files of equal names keep their paths.
@@ -295,11 +297,17 @@ def short_names(sources: Sequence[str]) -> list[str]:
         return list(sources)
     if len(stems) == 1:
         return [Path(sources[0]).name]
-    length = len(min(stems, key=len))
-    while length and (len({stem[:length] for stem in stems}) > 1 or stems[0][length - 1].isalnum()):
+    without_begin = _without_common_begin(stems)
+    reversed_names = [name[::-1] for name in without_begin]
+    return [name[::-1] for name in _without_common_begin(reversed_names)]
+
+
+def _without_common_begin(names: list[str]) -> list[str]:
+    length = len(min(names, key=len))
+    while length and (len({name[:length] for name in names}) > 1 or names[0][length - 1].isalnum()):
         length -= 1
-    cut = [stem[length:] for stem in stems]
-    return cut if all(cut) else stems
+    cut = [name[length:] for name in names]
+    return cut if all(cut) else names
 
 
 def _column_names(sources: Sequence[str]) -> list[str]:
