@@ -125,7 +125,8 @@ def aligned(
     if room + _total(others) > width:
         others = _with_short_heads(others, width - (room if keep_first else min(room, _GOOD_FIRST)))
         room = min(room, max(_MIN_FIRST, width - _total(others)))
-        room = min(natural, width) if keep_first else room
+        if keep_first or room + _total(others) > width:  # there is a second block in any case
+            room = min(natural, width if keep_first else _GOOD_FIRST)
         first = [fitted(name, room) for name in first]
     lines: list[str] = []
     for block in _blocks(others, groups or [1] * len(others), width - room):

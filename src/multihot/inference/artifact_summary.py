@@ -14,6 +14,7 @@ from multihot.core.recipes import to_plain
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
+    counted,
     format_number,
     listed,
     shown_labels,
@@ -68,7 +69,7 @@ class ArtifactSummary:
         fitted = "not fitted"
         if self.fitted_source is not None:
             reached = self.fitted_goal_value
-            fitted = f"{self.fitted_rows} rows of {self.fitted_source}"
+            fitted = f"{counted(self.fitted_rows, 'row')} of {self.fitted_source}"
             goal = parse_goal(self.goal)
             goal = goal.of_each_label() if self.kind in ("per_label", "shrunk") else goal
             fitted += "" if reached is None else f", {self.goal} {goal.shown(reached)} there"
