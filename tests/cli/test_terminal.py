@@ -325,3 +325,26 @@ def test_flags_are_those_of_the_parser() -> None:
     from multihot.cli.split import build_parser
 
     assert {"--folds", "--quiet", "--all-labels", "-h"} <= set(flags_of(build_parser()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "ROWS", "label_delimiter=|"], "Did you mean 'data.label_delimiter'?"),
+        (["train", "ROWS", "epoch=3"], "Did you mean 'epochs'?"),
+        (["train", "ROWS", "text_colum=a"], "Did you mean 'data.text_column'?"),
+        (["evaluate", "ROWS", "MODEL"], "give the model first"),
+        (["decide", "MODEL", "ROWS", "textcolumn=a"], "Did you mean 'data.text_column'?"),
+    ],
+)
+def test_a_mistyped_key_or_a_wrong_order_is_explained(
+    arguments: list[str],
+    message: str,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {"ROWS": str(write_jsonl(tmp_path / "rows.jsonl")), "MODEL": str(tiny_model)}
+
+    assert main([places.get(word, word) for word in arguments]) == 2
+    assert message in capsys.readouterr().err

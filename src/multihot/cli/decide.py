@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, show
 from multihot.core.goals import parse_goal, read_costs
 
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
+    check_order(given.model, given.file)
     if given.goal is not None:
         parse_goal(given.goal)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from multihot.core.text_tables import listed
 from multihot.errors import OptionError
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_MAX_LISTED = 5  # options beside the nearest one
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -88,11 +90,7 @@ def build_options(kind: type[T], values: Mapping[str, Any], *, prefix: str = "")
     built: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
-            raise OptionError(
-                f"Unknown option '{prefix}{key}'.{hint} Options here: {', '.join(known)}."
-            )
+            raise OptionError(_unknown_option(key, known, prefix))
         if dataclasses.is_dataclass(known[key]):
             if not isinstance(value, Mapping):
                 raise OptionError(f"'{prefix}{key}' is a table; set '{prefix}{key}.NAME' instead.")
@@ -101,6 +99,19 @@ def build_options(kind: type[T], values: Mapping[str, Any], *, prefix: str = "")
         else:
             built[key] = _convert(value, known[key], f"{prefix}{key}")
     return kind(**built)
+
+
+def _unknown_option(key: str, known: Mapping[str, Any], prefix: str) -> str:
+    """Name the nearest option here or in a table below, or all that there are."""
+    names = {name: f"{prefix}{name}" for name in known}
+    for table, kind in known.items():
+        if dataclasses.is_dataclass(kind):
+            for field in dataclasses.fields(kind):
+                names.setdefault(field.name, f"{prefix}{table}.{field.name}")
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f" Did you mean '{names[near[0]]}'?" if near else ""
+    shown = listed(list(known), _MAX_LISTED if near else len(known))
+    return f"Unknown option '{prefix}{key}'.{hint} Options here: {shown}."
 
 
 def to_plain(options: Any) -> dict[str, Any]:
