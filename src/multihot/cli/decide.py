@@ -13,8 +13,10 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot decide runs/ec dev.csv --goal jaccard
-  multihot decide runs/ec dev.csv --goal 'precision>=0.9' --thresholds per_label
-  multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt --empty-set-rule abstain
+  multihot decide runs/ec dev.csv --goal 'precision>=0.9' \\
+      --thresholds per_label
+  multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt \\
+      --empty-set-rule abstain
 
 goals: micro_f1, macro_f1, jaccard, subset_accuracy, precision>=P, recall>=R, top_k=K, cost=FP:FN.
 What is not given stays as the model has it. Only thresholds.json is written. Use rows that are

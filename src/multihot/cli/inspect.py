@@ -20,7 +20,8 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot inspect train.csv dev.csv test.csv
-  multihot inspect reviews.tsv --encoder bert-base-uncased data.text_column=review
+  multihot inspect reviews.tsv --encoder bert-base-uncased \\
+      data.text_column=review
   multihot inspect runs/ec
 
 Give the training file first: the others are compared with it (leaks, label frequencies, unseen

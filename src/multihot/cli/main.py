@@ -41,11 +41,12 @@ _USAGE = """usage: multihot COMMAND ...
 commands:
 {commands}
 
-'multihot help COMMAND' or 'multihot COMMAND --help' describes one; --quiet prints
-only results and errors.
+'multihot help COMMAND' or 'multihot COMMAND --help' describes one.
+--quiet prints only results and errors.
 
 Exit codes: 0 success, 1 multihot failed, 2 invalid command or input,
-3 a required check failed (reserved), 130 interrupted (resumable where reported).
+3 a required check failed (reserved), 130 interrupted (resumable where
+reported).
 """
 
 _SYNONYMS = {
