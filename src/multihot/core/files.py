@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from multihot.core.text_tables import cut
 from multihot.errors import ArtifactError, OptionError, StorageError
 
 __all__ = [
@@ -187,7 +188,7 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
     value = content[key]
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         name = getattr(expected, "__name__", expected)
-        raise ArtifactError(f"The key '{key}' is {value!r}; expected a value of type {name}.")
+        raise ArtifactError(f"The key '{key}' is {cut(value)}; expected a value of type {name}.")
     return value
 
 

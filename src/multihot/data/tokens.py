@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.text_tables import listed
 from multihot.errors import ArtifactError, DataError, OptionError
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def with_label_prompt(
     """
     if unknown := sorted(set(descriptions) - set(names)):
         raise OptionError(
-            f"There are descriptions for {', '.join(unknown)}, but the labels are {', '.join(names)}."
+            f"There are descriptions for {listed(unknown)}, but the labels are {listed(names)}."
         )
     before, between, after, text_type = _pair_tokens(tokenizer)
     ids, spans = list(before), []

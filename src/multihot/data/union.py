@@ -5,6 +5,7 @@ Files of texts alone can follow, as rows whose labels are all unknown.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -84,7 +85,7 @@ def open_union(
     given = data or DataOptions()
     if len(paths) == 1:
         return open_labelled(paths[0], given, space=space)
-    repeated = sorted({str(path) for path in paths if [*map(str, paths)].count(str(path)) > 1})
+    repeated = sorted(name for name, count in Counter(map(str, paths)).items() if count > 1)
     if repeated:
         raise DataError("This file is named more than once; name it once.", path=repeated[0])
     own_options = given if space is None else replace(given, partial_labels=True)
@@ -152,7 +153,7 @@ def _notes(
         f"{len(sources)} data sets with {sum(num_rows)} rows and {counted(len(space), 'label')} as one."
     ]
     for source, names, rows in zip(sources, own, num_rows, strict=True):
-        lacking = [name for name in space.names if name not in names.names]
+        lacking = [name for name in space.names if name not in names.columns]
         if lacking:
             notes.append(
                 f"{source} knows {len(names)} of the labels; unknown in its {counted(rows, 'row')}: "
@@ -206,9 +207,11 @@ def with_unlabelled(
         return labelled
     parts = [*(labelled.parts or (labelled,))]
     num_labelled = len(parts)
+    opened = {Path(part.source).resolve() for part in parts}
     for path in paths:
-        if Path(path).resolve() in [Path(part.source).resolve() for part in parts]:
+        if Path(path).resolve() in opened:
             raise DataError("This file is named more than once; name it once.", path=path)
+        opened.add(Path(path).resolve())
         parts.append(_opened(path, labelled, data))
     new = parts[num_labelled:]
     names = " + ".join(part.source for part in new)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.numeric import holm
+from multihot.core.text_tables import listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
 from multihot.decision.decision import rows_fitted
@@ -121,15 +122,15 @@ def _label_differences(
 
 def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
     """Return the labels of the first model, then those that only the second knows."""
-    return LabelSpace((*first.names, *(n for n in second.names if n not in first.names)))
+    return LabelSpace((*first.names, *(n for n in second.names if n not in first.columns)))
 
 
 def _shared_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
-    shared = tuple(name for name in first.names if name in second.names)
+    shared = tuple(name for name in first.names if name in second.columns)
     if not shared:
         raise LabelError(
             "The models have no label in common, so there is nothing to compare. The first knows "
-            f"{', '.join(first.names)}; the second {', '.join(second.names)}."
+            f"{listed(first.names)}; the second {listed(second.names)}."
         )
     return LabelSpace(shared)
 
@@ -148,7 +149,7 @@ def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Diffe
     if first is not None and second is not None:
         blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
         ranked = first.values - second.values
-    found, other = (ranking.result().metrics for ranking in rankings)
+    found, other = (ranking.area_metrics() for ranking in rankings)
     return {
         name: area_difference(
             found[name],

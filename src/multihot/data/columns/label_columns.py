@@ -242,8 +242,8 @@ def detected_label_columns(
         return LabelColumns(names=texts[0])
     if lists or texts:
         raise DataError(
-            f"The labels may be the names in {' or '.join(lists or texts)}"
-            + (f", or the 0/1 columns {', '.join(binary)}" if binary else "")
+            f"The labels may be the names in {' or '.join((lists or texts)[:30])}"
+            + (f", or the 0/1 columns {listed(binary)}" if binary else "")
             + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
             "labels go to data.ignore_columns.",
             path=path,

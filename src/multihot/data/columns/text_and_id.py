@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
 from multihot.data.readers.table import as_text, nearest
 from multihot.errors import DataError
 
@@ -94,7 +95,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     named = [name for name in free if name.casefold() in TEXT_NAMES]
     if len(named) > 1:
         raise DataError(
-            f"Several columns are named like a text: {', '.join(named)}. Choose one with "
+            f"Several columns are named like a text: {listed(named)}. Choose one with "
             "data.text_column=NAME.",
             path=path,
         )
@@ -106,7 +107,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     if len(named or plain) == 1:
         return (named or plain)[0]
     raise DataError(
-        f"No column is named like a text. The columns are: {', '.join(columns)}. Choose one with "
+        f"No column is named like a text. The columns are: {listed(columns)}. Choose one with "
         "data.text_column=NAME; if the first line is not a header, set data.header=false.",
         path=path,
     )
@@ -130,7 +131,7 @@ def find_id_column(
             return preferred
     if len(found) > 1:
         raise DataError(
-            f"Several columns are named like an id: {', '.join(found)}. Choose one with "
+            f"Several columns are named like an id: {listed(found)}. Choose one with "
             "data.id_column=NAME, and name the others in data.ignore_columns.",
             path=path,
         )
@@ -156,7 +157,7 @@ def text_of(cell: Any, source: str, line: int, column: str) -> str:
     """Return the cell of a text column; raise `DataError` when it is not a text."""
     if isinstance(cell, str):
         return cell
-    what = "is missing (null)" if cell is None else f"is {cell!r}, not a text"
+    what = "is missing (null)" if cell is None else f"is {cut(cell)}, not a text"
     raise DataError(
         f"The text {what}. Write it as a text; an empty one is allowed.",
         path=source,
@@ -182,7 +183,7 @@ def required_column(name: str, columns: Sequence[str], path: str | Path, option:
     if name not in columns:
         raise DataError(
             f"There is no column '{name}' ({option}).{nearest(name, columns)} The columns are: "
-            f"{', '.join(columns)}.",
+            f"{listed(columns)}.",
             path=path,
         )
     return name
@@ -228,7 +229,7 @@ def weight_cells(
         weight = _number(cell)
         if weight is None or not 0 <= weight <= _LARGEST:
             raise DataError(
-                f"The weight is {cell!r}; expected a number, 0 or more, such as 1 or 0.5.",
+                f"The weight is {cut(cell)}; expected a number, 0 or more, such as 1 or 0.5.",
                 path=path,
                 line=line,
                 column=column,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multihot.core.text_tables import listed
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns, nearest
 from multihot.errors import DataError, MissingExtraError
 
@@ -120,7 +121,7 @@ def read_workbook(path: Path, *, sheet: str | None = None, header: bool = True) 
             raise
         except Exception as error:  # noqa: BLE001 - openpyxl raises whatever a damaged part causes
             raise _damaged(path, error) from None
-    notes = [f"Sheet '{chosen.title}' of {', '.join(names)}."] if len(names) > 1 else []
+    notes = [f"Sheet '{chosen.title}' of {listed(names)}."] if len(names) > 1 else []
     return _sheet_table(cells, header, path, notes)
 
 
@@ -130,7 +131,7 @@ def _sheet_of(names: Sequence[str], sheet: str | None, path: Path) -> str:
     if sheet not in names:
         raise DataError(
             f"There is no sheet '{sheet}' (data.sheet).{nearest(sheet, names)} The sheets are: "
-            f"{', '.join(names)}.",
+            f"{listed(names)}.",
             path=path,
         )
     return sheet
@@ -165,7 +166,7 @@ def _sheet_table(cells: list[list[str]], header: bool, path: Path, notes: list[s
     for line, row in filled:
         if _width(row) > width:
             raise DataError(
-                f"This row has {_width(row)} cells, but the header names {width} ({', '.join(columns)}).",
+                f"This row has {_width(row)} cells, but the header names {width} ({listed(columns)}).",
                 path=path,
                 line=line,
             )
