@@ -7,7 +7,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import tomllib
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +20,8 @@ from multihot.errors import ArtifactError, OptionError, StorageError
 
 __all__ = [
     "GuardedText",
+    "TemporaryFolder",
+    "as_path",
     "atomic_path",
     "atomic_text",
     "digest_64",
@@ -54,6 +59,26 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
             "training run continues with --resume."
         ) from error
+
+
+def as_path(path: Any, name: str) -> Path:
+    """Return the path that the argument `name` of a public function is; raise `OptionError` for no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"{name} is {cut(path)}; expected a path.")
+    return Path(path)
+
+
+class TemporaryFolder:
+    """An empty folder that lives as long as this object; a forked process leaves it alone."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="multihot-"))
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def flush_file(path: Path) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from multihot.core.files import digest_64
 from multihot.core.text_tables import cut, listed
 from multihot.errors import LabelError
 
-__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
+__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes", "text_hashes"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -44,6 +45,9 @@ class LabelSpace:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        given: Any = self.names
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise LabelError(f"The label names are {cut(given)}; expected a sequence of names.")
         names = tuple(normalized_name(str(name)) for name in self.names)
         object.__setattr__(self, "names", names)
         if not names:
@@ -100,7 +104,10 @@ class LabelMatrix:
     lists_all: bool = False
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
+        try:
+            values = np.asarray(self.values, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise LabelError("The label matrix holds values that are not numbers.") from None
         if values.ndim != 2 or values.shape[1] != len(self.space):
             raise LabelError(
                 f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
@@ -128,7 +135,7 @@ class LabelMatrix:
         space
             The allowed names; without it, the sorted set of all names that occur.
         """
-        given = [row if row is None or isinstance(row, str) else list(row) for row in rows]
+        given = _rows_of_names(rows)
         for number, row in enumerate(given):
             if isinstance(row, str):
                 raise LabelError(
@@ -215,6 +222,21 @@ class LabelMatrix:
         ]
 
 
+def _rows_of_names(rows: Any) -> list[Any]:
+    """Return the names of each text as lists; raise `LabelError` for what has no names."""
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise LabelError(f"The labels are {cut(rows)}; expected a list of names for each text.")
+    found: list[Any] = []
+    for number, row in enumerate(rows):
+        if isinstance(row, bytes | Mapping) or not (row is None or isinstance(row, Iterable)):
+            raise LabelError(
+                f"Row {number} of the labels is {type(row).__name__} ({cut(row)}); expected a list of "
+                "label names, [] for no label, or None for unlabelled."
+            )
+        found.append(row if row is None or isinstance(row, str) else list(row))
+    return found
+
+
 def _first_wrong(values: FloatArray) -> tuple[int, int] | None:
     """Return row and column of the first value that is no label value, a window of rows at a time."""
     step = max(1, _WINDOW_CELLS // values.shape[1])
@@ -249,4 +271,12 @@ def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint
     for row, (text, has, unknown) in enumerate(rows):
         content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
         hashes[row] = digest_64(content.encode("ascii"))
+    return hashes
+
+
+def text_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each text, whatever its labels. *Shape:* (N,), uint64."""
+    hashes = np.empty(len(texts), dtype="<u8")
+    for row, text in enumerate(texts):
+        hashes[row] = digest_64(text.encode("utf-8", "surrogatepass"))
     return hashes

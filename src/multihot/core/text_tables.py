@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "format_percent",
     "listed",
     "printable",
+    "short_names",
     "shown_labels",
     "wrapped",
 ]
@@ -273,3 +275,27 @@ def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
     )
     left = len(names) - most
     return f"{shown} and {left} more" if left > 0 else shown
+
+
+def short_names(sources: Sequence[str]) -> list[str]:
+    """Return names for table columns: file names without their common beginning and end.
+
+    Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
+    Files of equal names keep their paths.
+    """
+    stems = [Path(source).stem for source in sources]
+    if len(set(stems)) < len(stems):
+        return list(sources)
+    if len(stems) == 1:
+        return [Path(sources[0]).name]
+    without_begin = _without_common_begin(stems)
+    reversed_names = [name[::-1] for name in without_begin]
+    return [name[::-1] for name in _without_common_begin(reversed_names)]
+
+
+def _without_common_begin(names: list[str]) -> list[str]:
+    length = len(min(names, key=len))
+    while length and (len({name[:length] for name in names}) > 1 or names[0][length - 1].isalnum()):
+        length -= 1
+    cut = [name[length:] for name in names]
+    return cut if all(cut) else names

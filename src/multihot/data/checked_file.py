@@ -15,6 +15,7 @@ from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import LabelPlan
 from multihot.data.columns.label_scan import LabelScan
 from multihot.data.columns.name_cells import MAX_DISTINCT_BYTES
+from multihot.data.columns.reshaping import Reshaped, reshaped
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import (
     column_notes,
@@ -27,7 +28,7 @@ from multihot.data.columns.text_and_id import (
 )
 from multihot.data.examples import Examples
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, as_text, regrouped
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, as_text, regrouped
 from multihot.data.readers.text_encoding import BLOCK_BYTES
 from multihot.errors import DataError, UserError
 
@@ -132,10 +133,11 @@ def open_checked(
             block_bytes=limits.block_bytes,
         )
         may_be_wrong = table.is_provisional
+        known = None if space is None else space.names
+        for_labels = labels == "required"
         return _checked(
-            table,
+            reshaped(table, data, str(path), known=known, for_labels=for_labels),
             str(path),
-            data,
             space,
             labels=labels,
             holds_rows=holds_rows,
@@ -152,15 +154,15 @@ def open_checked(
 
 
 def _checked(
-    table: Table,
+    shaped: Reshaped,
     source: str,
-    data: DataOptions,
     space: LabelSpace | None,
     *,
     labels: Literal["required", "ignore"],
     holds_rows: bool,
     distinct_bytes: int,
 ) -> CheckedFile:
+    table, data = shaped.table, shaped.data
     columns = table.columns
     text = find_text_column(columns, data, source)
     row_id = find_id_column(columns, data, source, text)
@@ -178,7 +180,7 @@ def _checked(
     held: list[CellBatch] = []
     for batch in table.batches:
         texts = batch.cells[columns.index(text)]
-        counts.add_texts(text_cells(texts, batch.lines, source, text))
+        counts.add_texts(text_cells(texts, batch.lines, source, text), texts)
         if scan is not None:
             scan.update(batch, counts)
         if weight is not None and failure is None:
@@ -198,11 +200,11 @@ def _checked(
     notes = [*table.notes, *column_notes(text, row_id, data), *(() if plan is None else plan.notes)]
     return CheckedFile(
         source,
-        resolved,
+        shaped.restored(resolved),
         columns,
         again,
         is_held,
-        plan,
+        None if plan is None else replace(plan, data=shaped.restored(plan.data)),
         counts,
         tuple(notes),
         columns.index(text),

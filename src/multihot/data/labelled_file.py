@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from multihot.core.files import as_path
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.memory import require_label_memory
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut
 from multihot.data.aggregation import checked_aggregation, merged_lines
 from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.examples import Examples
 from multihot.data.readers.table import BATCH_ROWS
-from multihot.errors import DataError
+from multihot.errors import DataError, OptionError
 
 __all__ = [
     "WINDOW_ROWS",
@@ -128,7 +130,7 @@ def read_examples(
     MissingExtraError
         The package that reads this format is not installed.
     """
-    given = checked_aggregation(data or DataOptions())
+    given = _checked(path, data)
     file = open_checked(path, given, space, labels=labels, holds_rows=True, limits=ReadLimits())
     if given.group_by is not None:
         return merged_lines(file, _all_rows(file), given.group_by)
@@ -164,7 +166,7 @@ def open_labelled(
 
     Parameters, errors: as for `read_examples`; `limits` bound the memory.
     """
-    data, limits = checked_aggregation(data or DataOptions()), limits or ReadLimits()
+    data, limits = _checked(path, data), limits or ReadLimits()
     if data.group_by is not None:
         return _in_memory(read_examples(path, data, space=space), "data.group_by needs all rows")
     file = open_checked(path, data, space, labels="required", holds_rows=False, limits=limits)
@@ -175,6 +177,14 @@ def open_labelled(
     return LabelledFile(
         file.plan.space, file.plan.data, file.source, notes, file.num_rows, file.chunks
     )
+
+
+def _checked(path: Any, data: Any) -> DataOptions:
+    """Return the options, or those by default; raise `OptionError` for what is no path or no options."""
+    as_path(path, "path")
+    if data is not None and not isinstance(data, DataOptions):
+        raise OptionError(f"data is {cut(data)}; expected DataOptions(...).")
+    return checked_aggregation(data or DataOptions())
 
 
 def _joined(chunks: Iterator[Examples], num_rows: int) -> Examples:

@@ -193,6 +193,8 @@ def stratified_folds(
     """
     if num_folds < 2:
         raise OptionError(f"There are {num_folds} folds; expected at least 2.")
+    if num_folds > len(labels):  # before there is a list of so many
+        raise DataError(f"There are {len(labels)} rows; {num_folds} parts need at least as many.")
     return _parts(labels, [1.0] * num_folds, seed, units, pairs=pairs, first_learns=False)
 
 

@@ -179,6 +179,8 @@ def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, 
 def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:
     """Return the ids of each text; name the row that is not a proper string."""
     try:
+        if not all(isinstance(text, str) for text in texts):  # two strings would be read as a pair
+            raise TypeError
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
     except (TypeError, UnicodeEncodeError):
         for row, text in enumerate(texts, start=first_row):

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import counted, listed
+from multihot.core.text_tables import counted, cut, listed
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.readers.open_table import open_table
 from multihot.data.text_stream import stream_texts
-from multihot.errors import DataError
+from multihot.errors import DataError, OptionError
 
 __all__ = ["open_union", "union_of", "with_unlabelled"]
 
@@ -42,6 +42,9 @@ def union_of(*examples: Examples) -> Examples:
     """
     if not examples:
         raise DataError("There is nothing to unite: give at least one data set.")
+    for one in examples:
+        if not isinstance(one, Examples):
+            raise DataError(f"expected Examples of multihot.read_examples, got {cut(one)}.")
     if len(examples) == 1:
         return examples[0]
     for one in examples:
@@ -88,6 +91,11 @@ def open_union(
     repeated = sorted(name for name, count in Counter(map(str, paths)).items() if count > 1)
     if repeated:
         raise DataError("This file is named more than once; name it once.", path=repeated[0])
+    if given.label_file is not None and "*" not in given.label_file:
+        raise OptionError(
+            f"data.label_file={given.label_file} has the labels of one file. For several, write * for the "
+            "name of each, such as data.label_file=*.labels."
+        )
     own_options = given if space is None else replace(given, partial_labels=True)
     parts = tuple(open_labelled(path, own_options, space=space) for path in paths)
     united = space or _united([part.space for part in parts])
@@ -186,7 +194,13 @@ def _common(parts: Sequence[DataOptions], given: DataOptions) -> DataOptions:
     used = {
         name
         for part in parts
-        for name in (part.text_column, part.id_column, part.label_column, *part.label_columns)
+        for name in (
+            part.text_column,
+            *part.text_columns,
+            part.id_column,
+            part.label_column,
+            *part.label_columns,
+        )
     }
     ignored = dict.fromkeys(name for part in parts for name in part.ignore_columns)
     values["ignore_columns"] = tuple(name for name in ignored if name not in used)
@@ -288,6 +302,7 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         label_columns=(),
         label_delimiter=None,
         label_names=None,
+        label_file=given.label_file if "*" in (given.label_file or "") else None,
         true_values=(),
         false_values=(),
         soft_labels=False,

@@ -14,6 +14,7 @@ from typing import Any
 
 from multihot.core.files import storage_errors
 from multihot.core.goals import Goal
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -80,6 +81,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    conclusion: str = ""
+    """Of a training run: whether the model is good, was still learning, and what to try."""
 
     def to_json(self, *, reliability: bool = False) -> dict[str, Any]:
         """Return the report in the shape that `evaluate --json` prints.
@@ -107,6 +110,17 @@ class Report:
             },
             "labels": labels,
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label as a pandas data frame."""
+        return as_frame({name: asdict(label) for name, label in self.labels.items()}, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -204,7 +218,7 @@ def _reached(goal: Goal, value: float) -> str:
     bound, other = ("precision", "recall") if goal.name == "precision" else ("recall", "precision")
     of_labels = ", averaged over labels" if goal.each_label else ""
     if value < 0:
-        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels} ({goal.shown(value)})."
+        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels}."
     return f"Goal {goal} met: {other} {value:.3f}{of_labels}."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,9 @@ class Table:
     is_provisional
         Whether encoding and columns were taken from the beginning of the file. When its end
         contradicts them, reading raises a `UserError`, and the table has to be opened anew.
+    class_names
+        The names of the classes of a column in their order, also of classes without a row, where the
+        file stores them.
     """
 
     columns: tuple[str, ...]
@@ -81,6 +84,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     again: Callable[[], Iterator[CellBatch]] | None = None
     is_provisional: bool = False
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> Iterator[Row]:
