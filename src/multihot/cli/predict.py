@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import heapq
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from multihot.cli.arguments import data_options, holds_unicode, new_parser, parse
 from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
+from multihot.core.text_tables import counted, printable
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from multihot.inference.artifact import Artifact
     from multihot.inference.predictor import Prediction
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot predict runs/ec "I'm happy, the bert model is so good"
@@ -45,19 +48,28 @@ class _Output(Protocol):
     def write(self, text: str, /) -> int: ...
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
     parser.add_argument("--input", metavar="FILE|-", help="file of texts, or - for standard input")
     parser.add_argument("--output", metavar="FILE", help="write here instead of standard output")
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
+    parser.add_argument(
+        "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     _check(given)
+    _check_top(given)
 
     from multihot.inference.artifact import load_artifact
     from multihot.inference.predictor import Predictor
@@ -88,10 +100,27 @@ def run(arguments: Sequence[str]) -> int:
         say(note)
     say_if_unknown(predictor, first_texts)
     if num_truncated:
-        say(f"{num_truncated} of {count} texts were cut to {artifact.max_length} tokens.")
+        say(
+            f"{num_truncated} of {counted(count, 'text')} were cut to {artifact.max_length} tokens."
+        )
     if given.output:
-        say(f"{count} texts labelled in {given.output}.")
+        say(f"{counted(count, 'text')} labelled in {given.output}.")
     return 0
+
+
+def _check_top(given: argparse.Namespace) -> None:
+    """Raise `OptionError` for a --top that is no number of scores, or that a table cannot follow."""
+    if given.top is None:
+        return
+    if given.top < 1:
+        raise OptionError(f"--top {given.top}; expected at least 1.")
+    ending = Path(given.output or "").suffix.lower()
+    is_table = given.input is not None if given.output is None else ending not in _JSON_LINES
+    if is_table and not given.json:
+        raise OptionError(
+            "--top leaves out scores, and a table has a column for the score of each label: add --json, "
+            "or an --output that ends with .jsonl."
+        )
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -169,10 +198,10 @@ def _writer(
     is_narrow = given.output is None and not holds_unicode(sys.stdout)
     if given.json or ending in _JSON_LINES:
         return lambda row, prediction: _write_json(
-            output, row, prediction, escaped=is_narrow, abstains=abstains
+            output, row, _topped(prediction, given.top), escaped=is_narrow, abstains=abstains
         )
     if given.input is None and given.output is None:
-        return lambda row, prediction: _write_plain(output, row, prediction)
+        return lambda row, prediction: _write_plain(output, row, prediction, given.top)
     if is_narrow:
         say(
             f"Standard output is {sys.stdout.encoding}: characters that it lacks are written as "
@@ -196,10 +225,24 @@ def _write_json(
     output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
 
 
-def _write_plain(output: _Output, row: TextRow, prediction: Prediction) -> None:
+def _write_plain(output: _Output, row: TextRow, prediction: Prediction, top: int | None) -> None:
     scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
     nothing = "abstained" if prediction.abstained else "no label"
-    output.write(f"{row.text}\n  -> {scored or nothing}\n")
+    lines = [row.text, f"  -> {scored or nothing}"]
+    if top is not None:
+        scores = _topped(prediction, top).scores
+        lines.append(
+            "  highest: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
+        )
+    output.write("\n".join(map(printable, lines)) + "\n")
+
+
+def _topped(prediction: Prediction, top: int | None) -> Prediction:
+    """Return a prediction with its highest scores only, the highest first."""
+    if top is None:
+        return prediction
+    scores = heapq.nlargest(top, prediction.scores.items(), key=lambda pair: pair[1])
+    return replace(prediction, scores=dict(scores))
 
 
 def _table_writer(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, report_text, say
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import (
     build_options,
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from multihot.data.labelled_file import LabelledFile
     from multihot.inference.artifact import Artifact
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot train tickets.csv
-  multihot train train.tsv --validation dev.tsv --encoder bert-base-uncased --goal jaccard
-  multihot train train.csv --recipe recipe.toml epochs=3 data.text_column=message
+  multihot train train.tsv --validation dev.tsv \\
+      --encoder bert-base-uncased --goal jaccard
+  multihot train train.csv --recipe recipe.toml epochs=3 \\
+      data.text_column=message
   multihot train tweets.csv reviews.jsonl --validation dev.csv
   multihot train few.csv --folds 5
-  multihot train train.csv --validation dev.csv --teacher runs/large --unlabelled texts.csv
+  multihot train train.csv --validation dev.csv --teacher runs/large \\
+      --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
 
 key=value sets any option of a recipe and overrides flags; flags override the recipe.
@@ -43,7 +46,8 @@ merged: labels are matched by name, and labels that a file lacks are unknown in 
 _FLAGS = ("encoder", "goal", "device", "folds", "seeds", "teacher")  # also options of a recipe
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("train", "Train a multi-label classifier.", _EPILOG)
     parser.add_argument("files_and_options", nargs="+", metavar="TRAIN", help="labelled files")
     parser.add_argument(
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume", action="store_true", help="resume the interrupted run in --output"
     )
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the report")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.usage = f"{parser.prog} TRAIN [TRAIN ...] [key=value ...] [--option ...]"
     return parser
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    given = parse(_parser(), arguments)
+    given = parse(build_parser(), arguments)
     paths, assignments = files_and_assignments(given.files_and_options)
     given.unlabelled, trailing = files_and_assignments(given.unlabelled)
     assignments += trailing
@@ -128,7 +133,8 @@ def run(arguments: Sequence[str]) -> int:
             resume=given.resume,
             listener=listener,
         )
-    say(f"\n{_evaluated_rows(options)}:\n{result}\n")
+    report = report_text(result, all_labels=given.all_labels)
+    say(f"\n{_evaluated_rows(options)}:\n{report}\n")
     say(f"The model is in {output}. Next:")
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')

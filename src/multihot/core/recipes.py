@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import cut, listed
 from multihot.errors import OptionError
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_MAX_LISTED = 5  # options beside the nearest one
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -92,9 +93,7 @@ def build_options(
     built: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            raise OptionError(
-                f"Unknown option '{prefix}{key}'.{did_you_mean(key, known, prefix)} Options here: {', '.join(known)}."
-            )
+            raise OptionError(_unknown_option(key, known, prefix))
         if dataclasses.is_dataclass(known[key]):
             if not isinstance(value, Mapping):
                 raise OptionError(f"'{prefix}{key}' is a table; set '{prefix}{key}.NAME' instead.")
@@ -105,6 +104,19 @@ def build_options(
         else:
             built[key] = _convert(value, known[key], f"{prefix}{key}", parse=parse_strings)
     return kind(**built)
+
+
+def _unknown_option(key: str, known: Mapping[str, Any], prefix: str) -> str:
+    """Name the nearest option here or in a table below, or all that there are."""
+    names = {name: f"{prefix}{name}" for name in known}
+    for table, kind in known.items():
+        if dataclasses.is_dataclass(kind):
+            for field in dataclasses.fields(kind):
+                names.setdefault(field.name, f"{prefix}{table}.{field.name}")
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f" Did you mean '{names[near[0]]}'?" if near else ""
+    shown = listed(list(known), _MAX_LISTED if near else len(known))
+    return f"Unknown option '{prefix}{key}'.{hint} Options here: {shown}."
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

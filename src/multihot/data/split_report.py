@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import aligned, format_percent, listed, shown_labels
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_percent,
+    listed,
+    shown_labels,
+)
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
@@ -165,14 +172,19 @@ class SplitReport:
         return as_html(self)
 
     def __str__(self) -> str:
-        shown, left_out = shown_labels({n: each.positives for n, each in self.labels.items()})
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
+        counts = {name: each.positives for name, each in self.labels.items()}
+        shown, left_out = shown_labels(counts, every=all_labels)
         heads = ["", "all", *(part.name for part in self.parts)]
         table = [["rows", str(self.rows), *(str(part.rows) for part in self.parts)]]
         columns = [self.labels, *(part.labels for part in self.parts)]
         table += [
             [name, *(format_percent(column[name].share, 2) for column in columns)] for name in shown
         ]
-        lines = [*aligned(heads, table), *left_out]
+        lines = [*aligned(heads, table, width=width), *left_out]
         if self.largest_deviation:
             lines.append(
                 f"\nLargest deviation of a label frequency: {100 * self.largest_deviation:.2f} points "
@@ -224,6 +236,6 @@ def _kept(kept: KeptTogether, what: str) -> str:
     if not kept.rows:
         return f"Kept together: no rows with {what}."
     return (
-        f"Kept together: {kept.rows} rows in {kept.groups} groups with {what}; the largest group has "
-        f"{kept.largest} rows."
+        f"Kept together: {kept.rows} rows in {counted(kept.groups, 'group')} with {what}; the largest group "
+        f"has {kept.largest} rows."
     )

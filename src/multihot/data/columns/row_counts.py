@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.text_tables import counted
 from multihot.data.columns.text_and_id import paragraph_notes
 
 __all__ = ["ReadCounts"]
@@ -116,13 +117,15 @@ class ReadCounts:
         notes = []
         if self.soft:
             notes.append(
-                f"{self.soft} label cells are fractions; {self.half} of them are exactly 0.5, which "
+                f"{counted(self.soft, 'label cell is a fraction', 'label cells are fractions')}; "
+                f"{self.half} of them are exactly 0.5, which "
                 "counts as unknown wherever something is decided or measured."
             )
         if self.unlabelled:
             notes.append(f"{self.unlabelled} of {self.rows} texts are unlabelled.")
         if self.unknown:
-            notes.append(f"{self.unknown} label cells are unknown (empty, null, NaN or -1).")
+            cells = counted(self.unknown, "label cell is", "label cells are")
+            notes.append(f"{cells} unknown (empty, null, NaN or -1).")
         if self.negative:
             notes.append(f"{self.negative} of {self.rows} texts have no label.")
         if self.empty_cells:
