@@ -26,7 +26,15 @@ from multihot.data.columns.text_and_id import (
 )
 from multihot.data.examples import Examples
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, as_text, regrouped
+from multihot.data.readers.table import (
+    BATCH_ROWS,
+    CellBatch,
+    Table,
+    advised,
+    as_text,
+    refuse_faults,
+    regrouped,
+)
 from multihot.data.readers.text_encoding import BLOCK_BYTES
 from multihot.errors import DataError, UserError
 
@@ -131,15 +139,16 @@ def open_checked(
             block_bytes=limits.block_bytes,
         )
         may_be_wrong = table.is_provisional
-        return _checked(
-            table,
-            str(path),
-            data,
-            space,
-            labels=labels,
-            holds_rows=holds_rows,
-            distinct_bytes=limits.distinct_bytes,
-        )
+        with advised(table):
+            return _checked(
+                table,
+                str(path),
+                data,
+                space,
+                labels=labels,
+                holds_rows=holds_rows,
+                distinct_bytes=limits.distinct_bytes,
+            )
 
     if data.format != "dataset":
         try:
@@ -164,6 +173,7 @@ def _checked(
     text = find_text_column(columns, data, source)
     row_id = find_id_column(columns, data, source, text)
     weight, group = extra_columns(columns, data, source)
+    refuse_faults(table, (text, row_id, data.group_by, data.split_by, data.weight_column))
     resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
     counts = ReadCounts()
     failure: UserError | None = None  # about labels or weights, which are judged last
@@ -194,6 +204,8 @@ def _checked(
     plan = None if scan is None else scan.plan(counts, again)
     if failure is not None:
         raise failure
+    if plan is not None:
+        refuse_faults(table, [columns[index] for index in plan.columns])
     notes = [*table.notes, *column_notes(text, row_id, data), *(() if plan is None else plan.notes)]
     return CheckedFile(
         source,

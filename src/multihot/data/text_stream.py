@@ -19,7 +19,7 @@ from multihot.data.columns.text_and_id import (
 )
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import as_text
+from multihot.data.readers.table import advised, as_text, refuse_faults
 from multihot.data.readers.text_encoding import declared_encoding, stream_lines
 from multihot.errors import DataError, OptionError
 
@@ -75,8 +75,10 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
         return _standard_input(data)
     source = str(path)
     table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
-    text = find_text_column(table.columns, data, source)
-    row_id = find_id_column(table.columns, data, source, text)
+    with advised(table):
+        text = find_text_column(table.columns, data, source)
+        row_id = find_id_column(table.columns, data, source, text)
+        refuse_faults(table, (text, row_id))
     place = table.columns.index(text)
     cells = (
         (line, row[place], dict(zip(table.columns, map(as_text, row), strict=True)))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from multihot.data.readers.parquet_excel import read_parquet, read_workbook
+from multihot.data.readers.excel import read_workbook
+from multihot.data.readers.parquet_excel import read_parquet
 from multihot.errors import DataError, MissingExtraError
 
 openpyxl = pytest.importorskip("openpyxl")

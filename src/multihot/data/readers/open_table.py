@@ -12,7 +12,8 @@ from pathlib import Path
 from multihot.core.options import DataOptions
 from multihot.data.readers import delimited, huggingface
 from multihot.data.readers import jsonl as jsonlines
-from multihot.data.readers import parquet_excel as columnar
+from multihot.data.readers.excel import read_workbook
+from multihot.data.readers.parquet_excel import read_parquet
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
@@ -172,9 +173,9 @@ def open_table(
             )
         kind = _format_of(file, data)
         if kind == "parquet":
-            return columnar.read_parquet(file)
+            return read_parquet(file)
         if kind == "xlsx":
-            return columnar.read_workbook(file, sheet=data.sheet, header=data.header)
+            return read_workbook(file, sheet=data.sheet, header=data.header)
         find_encoding = assumed_encoding if is_provisional else file_encoding
         encoding = find_encoding(file, data.encoding)
         if kind == "jsonl":
