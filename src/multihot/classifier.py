@@ -118,6 +118,7 @@ class MultiLabelClassifier:
         warmup_fraction: float = 0.1,
         max_gradient_norm: float = 1.0,
         max_length: int | None = None,
+        max_unknown_fraction: float = 0.5,
         pooling: str = "auto",
         label_descriptions: str | os.PathLike[str] | Mapping[str, str] | None = None,
         precision: str = "auto",

@@ -47,6 +47,16 @@ def test_texts_of_the_command_line_are_answered_in_words(
     assert err == ""
 
 
+def test_texts_that_the_model_cannot_read_are_remarked(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tiny_model), "ขอบคุณ มาก", "i love it"]) == 0
+    assert "unknown" not in capfd.readouterr().err
+
+    assert main(["predict", str(tiny_model), "ขอบคุณ มาก"]) == 0
+    assert "100 % of the tokens of these texts are unknown" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["-1 is cold", "--json", "a=b", ""])
 def test_any_text_can_be_given_behind_two_dashes(
     tiny_model: Path, text: str, capfd: pytest.CaptureFixture[str]

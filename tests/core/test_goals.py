@@ -144,3 +144,26 @@ def test_what_each_goal_reaches_of_counts() -> None:
     assert counted_value(counts, own) == -15 / 4
     assert counted_value(Counts(2), parse_goal("cost=1:1")) is None
     assert counted_value(Counts(2), parse_goal("recall>=0.5")) is None
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "shown"),
+    [
+        ("precision>=0.9", 0.25, "0.250"),
+        ("precision>=0.9", 0.43 - 0.9, "0.9 not reached, best 0.43"),
+        ("recall>=0.8", 0.79999 - 0.8, "0.8 not reached, best 0.799"),
+        ("micro_f1", 0.5, "0.500"),
+        ("cost=1:5", -1.25, "-1.250"),
+        ("precision>=0.9", None, "-"),
+    ],
+)
+def test_a_bound_that_is_not_met_is_shown_in_words(
+    goal: str, value: float | None, shown: str
+) -> None:
+    assert parse_goal(goal).shown(value) == shown
+
+
+def test_of_every_label_alone_it_is_said_how_far_they_are_on_average() -> None:
+    goal = parse_goal("precision>=0.9").of_each_label()
+
+    assert goal.shown(-0.25) == "0.9 not reached, on average 0.25 too low"

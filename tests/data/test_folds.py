@@ -163,3 +163,40 @@ def test_what_cannot_be_split_is_refused() -> None:
         stratified_folds(matrix(np.ones((4, 1))), 1, 0)
     with pytest.raises(DataError):
         stratified_folds(matrix(np.ones((2, 1))), 3, 0)
+
+
+def test_the_part_to_train_on_has_every_label_that_groups_allow() -> None:
+    generator = np.random.default_rng(0)
+    values = np.zeros((60, 40), dtype=np.float32)
+    values[np.arange(60), np.minimum(np.arange(60), generator.integers(0, 40, 60))] = 1
+    values[:40] = np.eye(40)
+    units = units_of(generator.integers(0, 18, 60))
+
+    for seed in range(5):
+        part = stratified_parts(matrix(values), [0.8, 0.1, 0.1], seed, units=units)
+        outside = values[part != 0].any(axis=0) & ~values[part == 0].any(axis=0)
+        assert set(part.tolist()) == {0, 1, 2}
+        assert outside.sum() <= 2  # of units that alone keep their part from being empty
+
+
+def test_sizes_stay_exact_where_rare_labels_are_moved() -> None:
+    values = np.zeros((100, 3), dtype=np.float32)
+    values[0, 0] = values[1, 1] = 1
+    values[2:, 2] = 1
+
+    part = stratified_parts(matrix(values), [0.1, 0.9], 0)  # most of everything is in the second
+
+    assert np.bincount(part).tolist() == [10, 90]
+    assert part[:2].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("seed", [40, 86, 91])
+def test_a_label_whose_share_is_a_row_reaches_a_small_part_in_spite_of_groups(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    values = (generator.random((60, 5)) < [0.1, 0.12, 0.15, 0.3, 0.5]).astype(np.float32)
+    units = units_of(generator.integers(0, 25, 60))
+
+    part = stratified_parts(matrix(values), [0.8, 0.2], 0, units=units)
+
+    assert values[part == 0].any(axis=0).all()
+    assert values[part == 1].any(axis=0)[values.sum(axis=0) >= 5].all()

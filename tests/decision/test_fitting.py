@@ -293,3 +293,23 @@ def test_folds_deal_out_label_sets_and_keep_equal_rows_together() -> None:
     shares = [positive[alone][folds[alone] == fold].mean(axis=0) for fold in range(5)]
     assert np.ptp(shares, axis=0).max() < 0.06
     assert not np.array_equal(hashed_folds(hashes, positive, 5, seed=1), folds)
+
+
+def test_a_label_of_saturated_scores_can_be_silenced() -> None:
+    truth = np.zeros((20, 2), np.float32)
+    truth[:3, 0] = truth[::2, 1] = 1
+    logits = np.where(truth == 1, 2.0, -2.0).astype(np.float32)
+    logits[:, 0] = 40.0  # a score of 1 in float32, for rows with and without the label
+    space = LabelSpace(("certain", "learnt"))
+    fitted = fit(
+        space,
+        FittingRows(logits, truth, np.arange(20, dtype=np.uint64)),
+        DecisionOptions("precision>=0.9", "per_label"),
+    ).decision
+
+    scores = fitted.scores(np.full((1, 2), np.inf, np.float32))
+    stored = Decision.from_json(json.loads(json.dumps(fitted.to_json())))
+
+    assert fitted.thresholds[0] == 1.0
+    assert (scores < 1).all()
+    assert fitted.decide(scores).tolist() == stored.decide(scores).tolist() == [[False, True]]

@@ -11,10 +11,12 @@ from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
 from multihot.evaluation.intervals import (
     corrected_interval,
     logit_interval,
+    mean_of_labels_interval,
     percentile_interval,
 )
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
+    SummedMetrics,
     metrics_of_sums,
     num_statistics,
     row_statistics,
@@ -89,3 +91,40 @@ def test_intervals_are_those_of_the_ordinary_bootstrap() -> None:
         assert expected is not None
         width = expected[1] - expected[0]
         assert corrected_interval(values, 400) == pytest.approx(expected, abs=0.12 * width), name
+
+
+def test_the_interval_of_a_mean_over_many_rare_labels_contains_it_and_mostly_the_truth() -> None:
+    num_labels, num_rows = 300, 3000
+    generator = np.random.default_rng(0)
+    prior = 0.003 * np.exp(generator.normal(0, 1, num_labels))
+    recall, extra = generator.beta(1, 1, num_labels), prior / 2
+    right, missed = prior * recall, prior * (1 - recall)
+    truth_f1 = float((2 * right / (2 * right + missed + (1 - prior) * extra)).mean())
+    covered = 0
+    for seed in range(10):
+        drawn = np.random.default_rng(seed)
+        truth = drawn.random((num_rows, num_labels)) < prior
+        decided = drawn.random(truth.shape) < np.where(truth, recall, extra)
+        sums = SummedMetrics(num_labels, 200, seed)
+        sums.update(truth.astype(np.float32), decided, np.full(truth.shape, 0.5, np.float32))
+        value, (low, high) = sums.metrics()["macro_f1"], sums.intervals()["macro_f1"]
+        assert value is not None
+        assert low <= value <= high
+        covered += low <= truth_f1 <= high
+
+    assert covered >= 8  # 3 of 10 by quantiles of the replicates
+
+
+def test_a_mean_over_labels_without_bias_has_the_interval_of_its_replicates() -> None:
+    drawn = np.random.default_rng(0).normal(0.5, 0.05, 4000)
+    values = np.concatenate([[0.505], drawn])
+
+    assert mean_of_labels_interval(values, 100) == corrected_interval(values, 100)
+
+
+def test_every_interval_reaches_as_far_as_its_value() -> None:
+    drawn = np.random.default_rng(0).normal(0.5, 0.05, 400)
+
+    low, high = corrected_interval(np.concatenate([[0.9], drawn]), 100) or (0, 0)
+
+    assert low < high == 0.9

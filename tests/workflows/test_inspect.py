@@ -186,10 +186,23 @@ def test_a_clean_file_has_no_warning_but_the_cost_of_padding(tmp_path: Path, enc
     inspection = inspect_files([write(tmp_path / "clean.csv", rows)], PLAIN, encoder=encoder)
 
     assert (inspection.comparisons, inspection.leaks) == ((), ())
-    assert len(inspection.remarks) == 1
-    assert inspection.remarks[0].startswith("Padding every text of clean.csv")
+    assert len(inspection.remarks) == 2  # this encoder knows no word
+    assert inspection.remarks[0].startswith("100 % of the tokens of clean.csv are unknown")
+    assert inspection.remarks[1].startswith("Padding every text of clean.csv")
     assert "unknown in" not in str(inspection)
     assert "Conflicting" not in str(inspection)
+
+
+def test_unknown_tokens_are_counted_per_file_and_shown(tmp_path: Path, encoder: str) -> None:
+    rows = many("happy", 30, "1,0")
+
+    inspection = inspect_files([write(tmp_path / "thai.csv", rows)], PLAIN, encoder=encoder)
+
+    tokens = inspection.files[0].tokens
+    assert tokens is not None
+    assert (tokens.unknown, tokens.unknown_share) == (90, 1.0)
+    assert "unknown tokens" in str(inspection)
+    assert any("max_unknown_fraction" in remark for remark in inspection.remarks)
 
 
 def test_one_label_in_every_row_is_multi_class(tmp_path: Path, encoder: str) -> None:

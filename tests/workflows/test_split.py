@@ -12,7 +12,8 @@ import pytest
 from multihot import split
 from multihot.core.options import DataOptions
 from multihot.data.duplicates import normalised
-from multihot.data.labelled_file import read_examples
+from multihot.data.examples import portable
+from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.errors import DataError, OptionError, StorageError
 
 HEADER = "id,text,joy,fear,author\n"
@@ -171,6 +172,46 @@ def test_labels_that_a_part_lacks_are_named(tmp_path: Path) -> None:
 
     assert report.without_positives() == ["rare"]
     assert "Labels without a positive in some part: rare." in str(report)
+    assert report.lacking() == {"b": ["rare"]}
+    assert "No row of b has: rare." in str(report)
+
+
+def test_many_labels_that_a_part_lacks_are_counted_and_not_all_named(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    rows = "".join(f"text number {row},L{row}\n" for row in range(30))
+    path.write_text("text,labels\n" + rows, "utf-8")
+
+    report = split(path, tmp_path / "o", parts={"train": 0.9, "test": 0.1})
+
+    assert len(report.lacking()["train"]) == 3
+    assert len(report.lacking()["test"]) == 27
+    assert "and 17 more." in str(report)
+    assert "data.unknown_labels=ignore" in str(report)
+
+
+def test_labels_that_only_one_fold_has_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("text,joy,rare\na,1,1\nb,1,0\nc,0,0\nd,0,0\n", "utf-8")
+
+    report = split(path, tmp_path / "o", folds=2)
+
+    untaught = [line for line in str(report).splitlines() if "cannot know rare;" in line]
+    assert len(untaught) == 1
+    assert "/train.csv" in untaught[0]
+
+
+def test_training_accepts_the_parts_of_grouped_rows_with_rare_labels(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    generator = np.random.default_rng(0)
+    rows = [f"sentence {generator.integers(0, 22)},code{min(row, 30)}\n" for row in range(60)]
+    path.write_text("text,code\n" + "".join(rows), "utf-8")
+    data = DataOptions(label_column="code", text_column="text", group_by="text")
+
+    split(path, tmp_path / "o", data=data)
+
+    train = open_labelled(tmp_path / "o" / "train.csv", data)
+    for name in ("dev", "test"):
+        open_labelled(tmp_path / "o" / f"{name}.csv", portable(train.data), space=train.space)
 
 
 @pytest.mark.parametrize(

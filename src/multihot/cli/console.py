@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,12 @@ from multihot.core.progress import Listener, StepProgress
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ConsoleListener", "TextCounter", "say"]
+    from multihot.inference.predictor import Predictor
+
+__all__ = ["NUM_SAMPLED", "ConsoleListener", "TextCounter", "say", "say_if_unknown"]
+
+NUM_SAMPLED = 1000
+"""Texts at the beginning of a file whose tokens are looked at."""
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 
@@ -21,6 +27,13 @@ def say(message: str) -> None:
     """Print a message."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
+
+
+def say_if_unknown(predictor: Predictor, texts: Sequence[str]) -> None:
+    """Say so when a model cannot read most of some texts."""
+    found = predictor.unknown_tokens(texts)
+    if found.is_most and (remark := found.remark("these texts")):
+        say(remark)
 
 
 class ConsoleListener(Listener):

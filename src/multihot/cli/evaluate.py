@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
 
 __all__ = ["run"]
 
@@ -52,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     for note in examples.notes:
         say(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
+    say_if_unknown(predictor, next(examples.chunks(NUM_SAMPLED)).texts)  # it has a row
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
     if picture is not None:

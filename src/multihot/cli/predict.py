@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from multihot.cli.arguments import data_options, holds_unicode, new_parser, parse
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         say(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
+    first_texts: list[str] = []
     with _opened(given.output) as output:
         abstains = predictor.decision.empty_set_rule == "abstain"
         names = predictor.space.names
@@ -78,11 +79,14 @@ def run(arguments: Sequence[str]) -> int:
         pairs = ((row.text, row) for row in stream.rows)
         for row, prediction in predictor.stream(pairs, threshold=given.threshold):
             write(row, prediction)
+            if count < NUM_SAMPLED:
+                first_texts.append(row.text)
             count += 1
             num_truncated += prediction.truncated
             counter(count)
     for note in stream.notes[num_shown:]:  # what is known only after the last row
         say(note)
+    say_if_unknown(predictor, first_texts)
     if num_truncated:
         say(f"{num_truncated} of {count} texts were cut to {artifact.max_length} tokens.")
     if given.output:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import read_table
+from multihot.core.text_tables import format_number
 from multihot.errors import OptionError
 
 __all__ = [
@@ -86,6 +87,19 @@ class Goal:
         _check_labels("'costs'", table, names)
         pairs = tuple(_checked_costs(f"costs.{n}", table.get(n, self.costs[0])) for n in names)
         return replace(self, costs=pairs)
+
+    def shown(self, value: float | None, decimals: int = 3) -> str:
+        """Return the value reached of the goal in words: what is negative was not met.
+
+        See `decision.objective.counted_value`; `-` where it is undefined.
+        """
+        if value is None or value >= 0 or self.name not in ("precision", "recall"):
+            return format_number(value, decimals)
+        if self.each_label:
+            return f"{self.level:g} not reached, on average {-value:.2f} too low"
+        # Rounded down, so that what is not reached does not look as if it were.
+        best = math.floor((self.level + value) * 1000 + 1e-6) / 1000
+        return f"{self.level:g} not reached, best {best:g}"
 
     def require_labels(self, num_labels: int) -> None:
         """Raise `OptionError` when every text is to get more labels (`top_k`) than there are."""

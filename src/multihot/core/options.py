@@ -149,6 +149,8 @@ class TrainOptions:
     """Gradient clipping at this global L2 norm; 0 turns it off."""
     max_length: int | None = None
     """Maximum tokens per text, special tokens included; default: 256 or the encoder's limit."""
+    max_unknown_fraction: float = 0.5
+    """Fraction of the tokens of a file, 0 to 1, that may be unknown to the encoder's vocabulary; beyond, training is refused; 1 never refuses."""
     pooling: str = "auto"
     """How token vectors become logits: `cls`, `mean`, `attention` (learnt weights), `labels` (label names are encoded with each text and scored at their positions), or `auto` (`cls` or `mean`, as the encoder was trained). *Experimental*: `attention`, +1.7 points of Jaccard (+0.6 to +2.8), and `labels`, +1.1 (-0.2 to +2.4), which also makes inputs longer; `cls` had +3.5 (+2.2 to +4.7)."""
     label_descriptions: str | None = None
@@ -218,6 +220,8 @@ class TrainOptions:
         require(0 <= decay < 1, "weight_averaging", decay, "at least 0 and below 1")
         decay = self.layer_decay
         require(0 < decay <= 1, "layer_decay", decay, "above 0 and at most 1")
+        fraction = self.max_unknown_fraction
+        require(0 <= fraction <= 1, "max_unknown_fraction", fraction, "a number from 0 to 1")
         fraction = self.warmup_fraction
         require(0 <= fraction < 1, "warmup_fraction", fraction, "at least 0 and below 1")
         fraction = self.validation_fraction

@@ -140,7 +140,7 @@ def open_checked(
         )
         may_be_wrong = table.is_provisional
         with advised(table):
-            return _checked(
+            checked = _checked(
                 table,
                 str(path),
                 data,
@@ -149,6 +149,9 @@ def open_checked(
                 holds_rows=holds_rows,
                 distinct_bytes=limits.distinct_bytes,
             )
+            if checked.plan is not None:
+                refuse_faults(table, [table.columns[index] for index in checked.plan.columns])
+            return checked
 
     if data.format != "dataset":
         try:
@@ -204,8 +207,6 @@ def _checked(
     plan = None if scan is None else scan.plan(counts, again)
     if failure is not None:
         raise failure
-    if plan is not None:
-        refuse_faults(table, [columns[index] for index in plan.columns])
     notes = [*table.notes, *column_notes(text, row_id, data), *(() if plan is None else plan.notes)]
     return CheckedFile(
         source,

@@ -7,19 +7,21 @@ order mark are kept. Letters: `N` rows, `F` files.
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import flush_file, storage_errors
 from multihot.core.options import DataOptions
-from multihot.data.readers.open_table import file_format, open_table
+from multihot.data.readers.compression import open_unpacked
+from multihot.data.readers.open_table import open_table, table_format
 from multihot.data.readers.text_encoding import file_encoding, read_lines
 from multihot.errors import DataError
 
@@ -28,18 +30,31 @@ __all__ = ["copy_rows", "part_ending"]
 BoolArray = npt.NDArray[np.bool_]
 LineArray = npt.NDArray[np.int64]
 
-_TEXT_FORMATS = ("csv", "tsv", "jsonl")
+_TEXT_FORMATS = ("csv", "tsv", "jsonl", "fasttext", "libmultilabel")
+_PACKED_ENDINGS: dict[str | None, str] = {"gzip": ".gz"}
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8)
 _BYTE_ORDER_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def part_ending(path: str | Path, data: DataOptions) -> str:
-    """Return the extension of the files that `copy_rows` writes: that of the table, or `.jsonl`."""
-    kind = file_format(path, data)
-    if kind in (*_TEXT_FORMATS, "parquet"):
-        return Path(path).suffix or f".{kind}"
-    return ".jsonl"
+    """Return the extension of the files that `copy_rows` writes: that of the table, or `.jsonl`.
+
+    Parts of a gzip file are gzip files; those of other packed files are not packed.
+    """
+    kind = table_format(path, data)
+    if kind.name == "parquet":
+        return Path(path).suffix or ".parquet"
+    if kind.name not in _TEXT_FORMATS:
+        return ".jsonl"
+    if (
+        kind.name == "fasttext"
+    ):  # a part may begin with rows without labels, so that its name says it
+        return f".ft{_PACKED_ENDINGS.get(kind.packing, '')}"
+    suffix = (
+        PurePath(kind.unpacked).suffix or f".{'txt' if kind.name == 'libmultilabel' else kind.name}"
+    )
+    return suffix + _PACKED_ENDINGS.get(kind.packing, "")
 
 
 def copy_rows(
@@ -68,11 +83,13 @@ def copy_rows(
     StorageError
         A file cannot be written.
     """
-    kind = file_format(path, data)
-    if kind in _TEXT_FORMATS:
-        _copy_lines(Path(path), data, lines, wanted)
-        return []
-    if kind == "parquet":
+    kind = table_format(path, data)
+    if kind.name in _TEXT_FORMATS:
+        _copy_lines(Path(path), data, lines, wanted, is_packed=kind.packing in _PACKED_ENDINGS)
+        if kind.packing in (None, *_PACKED_ENDINGS):
+            return []
+        return [f"The parts are not packed, unlike {Path(path).name}."]
+    if kind.name == "parquet":
         _copy_parquet(Path(path), wanted)
         return []
     _copy_as_json(path, data, wanted)
@@ -80,17 +97,22 @@ def copy_rows(
 
 
 def _copy_lines(
-    path: Path, data: DataOptions, lines: LineArray, wanted: Mapping[Path, BoolArray]
+    path: Path,
+    data: DataOptions,
+    lines: LineArray,
+    wanted: Mapping[Path, BoolArray],
+    *,
+    is_packed: bool,
 ) -> None:
     encoding = file_encoding(path, data.encoding).name
     mark = _mark(path, encoding)
     is_wanted = np.stack(list(wanted.values()), axis=1)  # (N, F)
     row, next_line = -1, int(lines[0])
     with ExitStack() as stack:
-        files = []
+        files: list[BinaryIO] = []
         for target in wanted:
             with storage_errors(target):
-                files.append(stack.enter_context(target.open("xb")))
+                files.append(_opened(target, stack, is_packed=is_packed))
                 files[-1].write(mark)
         targets = files  # every file gets the lines before the first row, such as a header
         for number, content in enumerate(_raw_lines(path, encoding, mark), start=1):
@@ -107,9 +129,18 @@ def _copy_lines(
         flush_file(target)
 
 
+def _opened(target: Path, stack: ExitStack, *, is_packed: bool) -> BinaryIO:
+    """Open a new file; what is written is packed, always into the same bytes, if so asked."""
+    file = stack.enter_context(target.open("xb"))
+    if not is_packed:
+        return file
+    packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+    return cast("BinaryIO", stack.enter_context(packed))
+
+
 def _mark(path: Path, encoding: str) -> bytes:
     """Return the byte order mark of a file, empty if it has none."""
-    with path.open("rb") as handle:
+    with open_unpacked(path) as handle:
         head = handle.read(4)
     marks = _BYTE_ORDER_MARKS_16 if encoding.startswith("utf-16") else _BYTE_ORDER_MARKS
     return next((mark for mark in marks if head.startswith(mark)), b"")
@@ -126,8 +157,8 @@ def _raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
             # A codec with its byte order in its name decodes the mark as a character.
             yield (line if number or not mark else line.removeprefix("\ufeff")).encode(codec)
         return
-    with path.open("rb") as handle:
-        handle.seek(len(mark))
+    with open_unpacked(path) as handle:
+        handle.read(len(mark))
         for piece in handle:  # ends at a line feed; a carriage return alone ends a line as well
             yield from _LINE.findall(piece) if b"\r" in piece else (piece,)
 

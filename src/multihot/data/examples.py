@@ -85,10 +85,15 @@ class Examples:
         )
 
 
+_UNRECOGNISED = ("fasttext", "libmultilabel")  # by its first bytes, or not always
+
+
 def portable(data: DataOptions) -> DataOptions:
     """Return the options that hold for later files too: columns and label shape.
 
-    Sheet and split name one part of one file, and a later file may have another format.
+    Sheet and split name one part of one file, and a later file may have another format, unless it is
+    one that cannot be recognised. A file of labels belongs to one file of texts, unless `*` stands for
+    the name of that.
 
     A file of label names becomes the labels known from it, so that indices in later files keep
     their meaning wherever that file goes.
@@ -102,7 +107,8 @@ def portable(data: DataOptions) -> DataOptions:
     extra = [name for name in (data.weight_column, data.split_by) if name is not None]
     return replace(
         data,
-        format="auto",
+        format=data.format if data.format in _UNRECOGNISED else "auto",
+        label_file=data.label_file if "*" in (data.label_file or "") else None,
         sheet=None,
         split=None,
         label_names=label_names,

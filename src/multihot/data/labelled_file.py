@@ -14,10 +14,10 @@ import numpy as np
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
-from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.aggregation import checked_aggregation, merged_lines
+from multihot.data.checked_file import ReadLimits, open_checked
 from multihot.data.examples import Examples
-from multihot.data.readers.table import BATCH_ROWS, as_text
+from multihot.data.readers.table import BATCH_ROWS
 from multihot.errors import DataError
 
 __all__ = [
@@ -120,10 +120,11 @@ def read_examples(
     MissingExtraError
         The package that reads this format is not installed.
     """
-    given = data or DataOptions()
+    given = checked_aggregation(data or DataOptions())
     file = open_checked(path, given, space, labels=labels, holds_rows=True, limits=ReadLimits())
     if given.group_by is not None:
-        return _grouped(file, given.group_by)
+        rows = _joined(file.chunks(BATCH_ROWS), file.num_rows)
+        return merged_lines(file, rows, given.group_by)
     return replace(_joined(file.chunks(BATCH_ROWS), file.num_rows), notes=file.notes())
 
 
@@ -142,7 +143,7 @@ def open_labelled(
 
     Parameters, errors: as for `read_examples`; `limits` bound the memory.
     """
-    data, limits = data or DataOptions(), limits or ReadLimits()
+    data, limits = checked_aggregation(data or DataOptions()), limits or ReadLimits()
     if data.group_by is not None:
         return _in_memory(read_examples(path, data, space=space), "data.group_by needs all rows")
     file = open_checked(path, data, space, labels="required", holds_rows=False, limits=limits)
@@ -183,53 +184,6 @@ def _joined(chunks: Iterator[Examples], num_rows: int) -> Examples:
         if first.groups is None
         else [group for part in parts for group in part.groups or ()],
     )
-
-
-def _grouped(file: CheckedFile, column: str) -> Examples:
-    """Make one text of the lines with equal values in `column`; their labels are united."""
-    examples = _joined(file.chunks(BATCH_ROWS), file.num_rows)
-    if column not in file.columns:
-        raise DataError(
-            f"There is no column '{column}' (data.group_by). The columns are: "
-            f"{', '.join(file.columns)}. Set data.group_by=none if every line is a text of its own.",
-            path=file.source,
-        )
-    index = file.columns.index(column)
-    keys = [as_text(cell) for batch in file.again() for cell in batch.cells[index]]
-    first_of: dict[str, int] = {}
-    first_rows = np.empty(len(keys), dtype=np.int64)
-    for row, key in enumerate(keys):
-        first = first_of.setdefault(key, row)
-        if examples.texts[first].strip() != examples.texts[row].strip():
-            raise DataError(
-                f"The texts of line {examples.lines[first]} and line {examples.lines[row]} differ, "
-                f"although both have the value {key!r}. Make them equal, or correct data.group_by.",
-                path=file.source,
-                line=examples.lines[row],
-                column=column,
-            )
-        if examples.weights is not None and examples.weights[first] != examples.weights[row]:
-            raise DataError(
-                f"The weights of line {examples.lines[first]} and line {examples.lines[row]} differ, "
-                f"although both have the value {key!r} of '{column}'. Make them equal.",
-                path=file.source,
-                line=examples.lines[row],
-                column=examples.data.weight_column,
-            )
-        first_rows[row] = first
-    kept = np.array(sorted(first_of.values()), dtype=np.int64)
-    united = examples.take(kept)
-    counts = ReadCounts()
-    counts.add_texts(united.texts)
-    if united.weights is not None:
-        counts.add_weights(united.weights)
-    if examples.labels is not None:
-        values = np.full(examples.labels.values.shape, np.nan, dtype=np.float32)
-        np.fmax.at(values, first_rows, examples.labels.values)  # 1 over 0 over unknown
-        united = replace(united, labels=LabelMatrix(examples.labels.space, values[kept]))
-        counts.add_values(values[kept])
-    merged = f"{len(keys)} lines with equal '{column}' were merged into {len(kept)} texts."
-    return replace(united, notes=(*file.found, merged, *counts.notes()))
 
 
 def _held(reason: str) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import aligned, format_percent
+from multihot.core.text_tables import aligned, format_percent, listed
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
 
 IntArray = npt.NDArray[np.int64]
+
+_MAX_NAMES = 10  # labels that a line names
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,15 @@ class SplitReport:
             if frequency.positives and any(not part.labels[name].positives for part in self.parts)
         ]
 
+    def lacking(self) -> dict[str, list[str]]:
+        """Return, for each part that lacks labels, those that rows of other parts have."""
+        names = self.without_positives()
+        lacking = {
+            part.name: [name for name in names if not part.labels[name].positives]
+            for part in self.parts
+        }
+        return {name: labels for name, labels in lacking.items() if labels}
+
     def to_json(self) -> dict[str, Any]:
         """Return the document that `split --json` prints; all shares are fractions, 0 to 1."""
         return asdict(self)
@@ -150,13 +161,46 @@ class SplitReport:
                 f"\nLargest deviation of a label frequency: {100 * self.largest_deviation:.2f} points "
                 f"({self.deviating_label} in {self.deviating_part})."
             )
-        if lacking := self.without_positives():
-            lines.append(f"Labels without a positive in some part: {', '.join(lacking)}.")
+        lines += self._lacking_lines()
         lines.append(_kept(self.alike, "near-duplicate texts"))
         if self.groups is not None:
             lines.append(_kept(self.groups, f"equal values of '{self.group_column}'"))
         lines += [f"{part.name}: {', '.join(part.files)}" for part in self.parts]
         return "\n".join(lines)
+
+    def _lacking_lines(self) -> list[str]:
+        """Say which part lacks which labels, and what to do where those are to be learnt."""
+        names, lacking = self.without_positives(), self.lacking()
+        if not names:
+            return []
+        lines = [f"Labels without a positive in some part: {listed(names, _MAX_NAMES)}."]
+        lines += [
+            f"  No row of {part} has: {listed(labels, _MAX_NAMES)}."
+            for part, labels in lacking.items()
+        ]
+        untaught = self._untaught()
+        lines += [
+            f"  A model trained on {file} cannot know {listed(labels, _MAX_NAMES)}; "
+            "data.unknown_labels=ignore passes over them in other files."
+            for file, labels in untaught.items()
+        ]
+        return lines
+
+    def _untaught(self) -> dict[str, list[str]]:
+        """Return the labels that files to train on lack, the first part or the other folds."""
+        first = self.parts[0]
+        if len(first.files) == 1:
+            labels = self.lacking().get(first.name, [])
+            return {first.files[0]: labels} if labels else {}
+        untaught = {
+            part.files[0]: [
+                name
+                for name, frequency in self.labels.items()
+                if frequency.positives and part.labels[name].positives == frequency.positives
+            ]
+            for part in self.parts
+        }
+        return {file: labels for file, labels in untaught.items() if labels}
 
 
 def _kept(kept: KeptTogether, what: str) -> str:

@@ -18,6 +18,7 @@ from multihot.core.extras import require_scipy
 from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix
 from multihot.core.seeding import named_generator
+from multihot.data.rare_labels import place_rare_labels
 from multihot.errors import DataError, OptionError
 
 __all__ = [
@@ -40,6 +41,8 @@ def split_positives(
     positive: BoolArray, fraction: float, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """Split the rows in two so that every label has about the same frequency on both sides.
+
+    The first side has every label that it has room for: what only the second had could not be learnt.
 
     Parameters
     ----------
@@ -76,7 +79,9 @@ def split_positives(
         )
     size = min(max(round(fraction * num_rows), 1), num_rows - 1)
     sizes = np.array([num_rows - size, size])
-    side = stratify(positive, np.ones(num_rows, dtype=np.int64), sizes, generator)
+    rows = np.ones(num_rows, dtype=np.int64)
+    side = stratify(positive, rows, sizes, generator)
+    place_rare_labels(side, positive.astype(np.int64), rows, sizes, first_learns=True)
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
 
@@ -177,10 +182,13 @@ def stratified_folds(
     units: IntArray | None = None,
     pairs: bool = False,
 ) -> IntArray:
-    """Return the fold of each row: `num_folds` equal parts. See `stratified_parts`."""
+    """Return the fold of each row: `num_folds` equal parts. See `stratified_parts`.
+
+    No fold comes before the others, since each is trained on in turn.
+    """
     if num_folds < 2:
         raise OptionError(f"There are {num_folds} folds; expected at least 2.")
-    return stratified_parts(labels, [1.0] * num_folds, seed, units=units, pairs=pairs)
+    return _parts(labels, [1.0] * num_folds, seed, units, pairs=pairs, first_learns=False)
 
 
 def stratified_parts(
@@ -193,7 +201,9 @@ def stratified_parts(
 ) -> IntArray:
     """Return the part of each row so that every label has about the same frequency in every part.
 
-    The order of the label columns plays no part.
+    The order of the label columns plays no part. The first part, which is trained on, has every label
+    that it has room for, and the others have a label where their fair share of its rows is at least
+    one, as far as units allow.
 
     Parameters
     ----------
@@ -221,6 +231,18 @@ def stratified_parts(
     DataError
         There are fewer units than parts.
     """
+    return _parts(labels, proportions, seed, units, pairs=pairs, first_learns=True)
+
+
+def _parts(
+    labels: LabelMatrix,
+    proportions: Sequence[float],
+    seed: int,
+    units: IntArray | None,
+    *,
+    pairs: bool,
+    first_learns: bool,
+) -> IntArray:
     order = np.argsort(np.asarray(labels.space.names))
     positive = labels.hard().values[:, order] == 1
     if pairs:
@@ -229,7 +251,15 @@ def stratified_parts(
         positive = np.hstack([positive, both[:, both.any(axis=0)]])
     if units is None:
         units = np.arange(len(labels))
-    return split_units(positive, units, proportions, named_generator(seed, "split"))
+    generator = named_generator(seed, "split")
+    return split_units(
+        positive,
+        units,
+        proportions,
+        generator,
+        first_learns=first_learns,
+        num_labels=len(order),
+    )
 
 
 def split_units(
@@ -237,8 +267,15 @@ def split_units(
     units: IntArray,
     proportions: Sequence[float],
     generator: np.random.Generator,
+    *,
+    first_learns: bool = True,
+    num_labels: int | None = None,
 ) -> IntArray:
-    """Do what `stratified_parts` does, from which row has which label. *Shape:* (N, L)."""
+    """Do what `stratified_parts` does, from which row has which label. *Shape:* (N, L).
+
+    The first part need not have every label unless `first_learns`. Of `num_labels`, the columns
+    behind them are pairs of labels.
+    """
     if not all(np.isfinite(each) and each > 0 for each in proportions):
         raise OptionError(
             f"The proportions of the parts are {list(proportions)}; expected numbers above 0."
@@ -250,8 +287,10 @@ def split_units(
         raise DataError(f"There are {len(rows)} {what}; {num_parts} parts need at least as many.")
     ordered = positive[np.argsort(unit_of_row, kind="stable")]
     counts = np.add.reduceat(ordered, np.cumsum(rows) - rows, axis=0, dtype=np.int64)
-    part = stratify(counts, rows, _sizes(len(units), proportions), generator)
+    sizes = _sizes(len(units), proportions)
+    part = stratify(counts, rows, sizes, generator)
     _fill_empty(part, rows, num_parts)
+    place_rare_labels(part, counts[:, :num_labels], rows, sizes, first_learns=first_learns)
     return np.asarray(part[unit_of_row], dtype=np.int64)
 
 

@@ -21,6 +21,7 @@ from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import advised, as_text, refuse_faults
 from multihot.data.readers.text_encoding import declared_encoding, stream_lines
+from multihot.data.readers.text_lines import fasttext_row
 from multihot.errors import DataError, OptionError
 
 __all__ = ["TextRow", "TextStream", "stream_texts"]
@@ -114,7 +115,7 @@ def _text_rows(
 
 
 def _standard_input(data: DataOptions) -> TextStream:
-    if data.format not in ("auto", "jsonl"):
+    if data.format not in ("auto", "jsonl", "lines", "fasttext", "libmultilabel"):
         raise OptionError(
             f"data.format={data.format} cannot be read from standard input, which is one text a line or "
             "JSON lines. Write it to a file first."
@@ -126,11 +127,17 @@ def _standard_input(data: DataOptions) -> TextStream:
         if line.strip():
             break
     everything = itertools.chain(beginning, lines)
-    if data.format == "jsonl" or (beginning and beginning[-1].lstrip().startswith("{")):
+    may_be_json = data.format == "auto"
+    if data.format == "jsonl" or (
+        may_be_json and beginning and beginning[-1].lstrip().startswith("{")
+    ):
         return _json_input(everything, data)
+    texts = (
+        fasttext_row(content, _STANDARD_INPUT, line)[1] if data.format == "fasttext" else content
+        for line, content in enumerate((line.rstrip("\r\n") for line in everything), start=1)
+    )
     rows = (
-        TextRow(number, str(number), text, {"text": text})
-        for number, text in enumerate((line.rstrip("\r\n") for line in everything), start=1)
+        TextRow(line, str(line), text, {"text": text}) for line, text in enumerate(texts, start=1)
     )
     return TextStream(("text",), rows, [f"Texts: one a line, from {_STANDARD_INPUT}."])
 

@@ -269,6 +269,8 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         given.weight_column,
         given.split_by,
         given.group_by,
+        given.annotator_column,
+        *given.vote_columns,
     )
     own = replace(
         given,
@@ -276,14 +278,20 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         label_columns=(),
         label_delimiter=None,
         label_names=None,
+        true_values=(),
+        false_values=(),
         soft_labels=False,
+        aggregate=None,
+        votes=None,
+        vote_columns=(),
+        annotator_column=None,
         weight_column=None,
         split_by=None,
         group_by=None,
         ignore_columns=(*given.ignore_columns, *(name for name in others if name is not None)),
     )
     columns = open_table(source, own).columns
-    if own.text_column is None and labelled.text_column in columns:
+    if own.text_column is None and not own.text_columns and labelled.text_column in columns:
         return replace(own, text_column=labelled.text_column)
     return own
 

@@ -48,6 +48,9 @@ _STORED = {
 }
 """Keys of `thresholds.json` that every decision has, with their types."""
 
+_LARGEST_SCORE = np.nextafter(np.float32(1), np.float32(0))
+"""So that a threshold of 1 silences a label, however large its logits are."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -58,7 +61,7 @@ class Decision:
 
     space: LabelSpace
     thresholds: tuple[float, ...]
-    """One per label, in label order, each between 0 and 1."""
+    """One per label, in label order, each between 0 (always given) and 1 (never)."""
     goal: str
     """The goal that the thresholds serve, as `parse_goal` reads it."""
     kind: str
@@ -114,7 +117,7 @@ class Decision:
         Returns
         -------
         scores
-            *Shape:* (N, L), float32, each between 0 and 1.
+            *Shape:* (N, L), float32, each at least 0 and below 1: no score reaches a threshold of 1.
 
         Raises
         ------
@@ -128,7 +131,8 @@ class Decision:
                 f"The model returned NaN for {num_broken} of {len(logits)} texts. "
                 "Its weights are damaged or its training diverged: train it again."
             )
-        return sigmoid(logits if self.calibration is None else self.calibration.apply(logits))
+        scores = sigmoid(logits if self.calibration is None else self.calibration.apply(logits))
+        return np.minimum(scores, _LARGEST_SCORE)
 
     def decide(self, scores: FloatArray) -> BoolArray:
         """Return whether each text gets each label. *Shapes:* (N, L) -> (N, L), bool."""

@@ -80,10 +80,10 @@ class FitReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.goal} in-sample: {format_number(self.in_sample)}; cross-fitted, on rows that did not fit "
-            f"the decision ({self.folds} folds): {format_number(self.cross_fitted)}.",
-            f"With 0.5 for every label: {format_number(self.cross_fitted_at_half)}. Cross-fitted gain: "
-            f"{_signed(self.gain)}.",
+            f"{self.goal} in-sample: {_reached(self.in_sample, self.goal)}; cross-fitted, on rows that did "
+            f"not fit the decision ({self.folds} folds): {_reached(self.cross_fitted, self.goal)}.",
+            f"With 0.5 for every label: {_reached(self.cross_fitted_at_half, self.goal)}. Cross-fitted "
+            f"gain: {_signed(self.gain)}.",
         ]
         if self.threshold_spread:
             lines.append(self._spread())
@@ -106,9 +106,15 @@ class FitReport:
         width = max(10, *(len(goal) for goal in self.goals)) + 2
         lines = ["", f"{'tuned for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
         for goal, values in self.goals.items():
-            cells = "".join(f"{format_number(values.get(name)):>17}" for name in metrics)
+            cells = "".join(f"{_reached(values.get(name), name):>17}" for name in metrics)
             lines.append(f"{goal:<{width}}{cells}")
         return lines
+
+
+def _reached(value: float | None, goal: str) -> str:
+    """Return a value of a metric or goal; of a least precision or recall that is not met, how far."""
+    is_missed = value is not None and value < 0 and ">=" in goal
+    return f"{-value:.3f} too low" if value is not None and is_missed else format_number(value)
 
 
 def _difference(one: float | None, other: float | None) -> float | None:

@@ -17,6 +17,7 @@ __all__ = [
     "Interval",
     "corrected_interval",
     "logit_interval",
+    "mean_of_labels_interval",
     "percentile_interval",
 ]
 
@@ -25,12 +26,13 @@ Interval = tuple[float, float]
 
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(0.975)
+_HARMLESS_BIAS = 0.25  # standard errors
 
 
 def corrected_interval(values: Floats, num_rows: int) -> Interval | None:
     """Return the bias-corrected percentile interval of a metric between 0 and 1, or above 0.
 
-    The quantiles are moved by how far the metric lies from the median of its replicates (Efron 1981,
+    It reaches as far as the metric. The quantiles are moved by how far the metric lies from the median of its replicates (Efron 1981,
     "Nonparametric standard errors and confidence intervals", section 7).
 
     Parameters
@@ -56,7 +58,23 @@ def corrected_interval(values: Floats, num_rows: int) -> Interval | None:
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
     shift = 2 * _NORMAL.inv_cdf(min(max(float(below), 0.5 / len(drawn)), 1 - 0.5 / len(drawn)))
     low, high = np.quantile(drawn, [_NORMAL.cdf(shift - _Z), _NORMAL.cdf(shift + _Z)])
-    return float(low), float(high)
+    return min(float(low), float(value)), max(float(high), float(value))
+
+
+def mean_of_labels_interval(values: Floats, num_rows: int) -> Interval | None:
+    """Return the interval of a mean over labels, such as macro-F1; parameters as before.
+
+    Where many labels are rare, replicates lie below the metric as the metric lies below what more
+    rows would show: F1 is concave, and a replicate may lack a label. Quantiles of such replicates
+    would not even reach the metric, so the bias is taken off (see `logit_interval`), unless it is less
+    than a quarter of the standard error, which is harmless (Efron and Tibshirani 1993, section 10.3).
+    """
+    value, drawn = float(values[0]), values[1:][~np.isnan(values[1:])]
+    if len(drawn) and 0 < value < 1:
+        bias, error = float(drawn.mean()) - value, float(drawn.std())
+        if error and abs(bias) > _HARMLESS_BIAS * error:
+            return logit_interval(value, error, num_rows, bias)
+    return corrected_interval(values, num_rows)
 
 
 def percentile_interval(values: Floats) -> Interval | None:

@@ -178,7 +178,7 @@ def _reached(goal: Goal, value: float) -> str:
     bound, other = ("precision", "recall") if goal.name == "precision" else ("recall", "precision")
     of_labels = ", averaged over labels" if goal.each_label else ""
     if value < 0:
-        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels}."
+        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels} ({goal.shown(value)})."
     return f"Goal {goal} met: {other} {value:.3f}{of_labels}."
 
 

@@ -23,7 +23,7 @@ from multihot.decision.counts import (
     ratio,
 )
 from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
-from multihot.evaluation.intervals import Interval, corrected_interval
+from multihot.evaluation.intervals import Interval, corrected_interval, mean_of_labels_interval
 from multihot.evaluation.ranking_cells import ranking_precisions
 
 __all__ = [
@@ -41,6 +41,7 @@ BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
 
+_MEANS_OF_LABELS = ("macro_f1", "weighted_f1")
 _NUM_SCORED = 3  # statistics of the scores, see `row_statistics`
 _FIXED_POINT = 36  # bits behind the point of a summed loss: sums do not depend on their order
 _FIXED_POINT_OF_ONE = 52  # of what is at most 1, which is then summed without rounding
@@ -101,7 +102,12 @@ class SummedMetrics:
         if self._replicates is None:
             return {}
         drawn = metrics_of_sums(self._replicates.result())
-        found = {name: corrected_interval(v, self.counts.num_rows) for name, v in drawn.items()}
+        found = {
+            name: (mean_of_labels_interval if name in _MEANS_OF_LABELS else corrected_interval)(
+                values, self.counts.num_rows
+            )
+            for name, values in drawn.items()
+        }
         return {name: interval for name, interval in found.items() if interval is not None}
 
 

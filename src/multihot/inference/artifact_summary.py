@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import read_json
+from multihot.core.goals import parse_goal
 from multihot.core.options import DataOptions
 from multihot.core.recipes import to_plain
 from multihot.inference.artifact import load_artifact
@@ -57,7 +58,9 @@ class ArtifactSummary:
         if self.fitted_source is not None:
             reached = self.fitted_goal_value
             fitted = f"{self.fitted_rows} rows of {self.fitted_source}"
-            fitted += "" if reached is None else f", {self.goal} {reached:.3f} there"
+            goal = parse_goal(self.goal)
+            goal = goal.of_each_label() if self.kind in ("per_label", "shrunk") else goal
+            fitted += "" if reached is None else f", {self.goal} {goal.shown(reached)} there"
         total = sum(self.files.values())
         lines = [
             ("model", self.folder),

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from multihot.core.extras import require_network
 from multihot.core.labels import LabelSpace
 from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
+from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
 from multihot.inference.artifact import Artifact, load_artifact
 
@@ -93,6 +94,10 @@ class Predictor:
         """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool."""
         tokenized = tokenize(self.tokenizer, texts, self.artifact.max_length)
         return self.backend.logits(tokenized), tokenized.truncated
+
+    def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
+        """Count the tokens of texts that the model's vocabulary does not have."""
+        return unknown_tokens_in(self.tokenizer, texts, self.artifact.max_length)
 
     def scores(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return probabilities. *Shape:* (N, L), float32, 0 to 1."""

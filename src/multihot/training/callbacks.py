@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from multihot.core.goals import parse_goal
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.errors import InterruptedRunError
@@ -155,6 +156,9 @@ class Callbacks:
         self.state = state
         self.progress = ProgressReporter(total_steps, options.epochs, log, listener)
         self.stop_signal: int | None = None
+        own = options.thresholds in ("per_label", "shrunk")
+        goal_read = parse_goal(options.goal)
+        self._goal = goal_read.of_each_label() if own else goal_read
 
     def after_step(self) -> list[Callable[[StepResult[Any]], bool | None]]:
         """Return the callables that the loop calls after each step, in order."""
@@ -185,7 +189,7 @@ class Callbacks:
             state.epochs_without_improvement = 0
         else:
             state.epochs_without_improvement += 1
-        shown = "undefined" if value is None else f"{value:.4f}"
+        shown = "undefined" if value is None else self._goal.shown(value, 4)
         mark = " (best so far)" if better else ""
         evaluated = f", validation {goal} {shown}{mark}" if metrics else ""
         self.listener.say(

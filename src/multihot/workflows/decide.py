@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multihot.core.goals import Costs, frequency_fraction, parse_goal
+from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes
 from multihot.core.text_tables import format_number
 from multihot.data.examples import Examples
@@ -28,6 +28,7 @@ from multihot.inference.predictor import Predictor
 __all__ = ["TuningResult", "decide", "save"]
 
 _FEW_ROWS = 100  # below, a note warns of the variance of thresholds
+_NOT_REACHED = "not reached"
 _SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "micro_precision", "micro_recall")
 
 
@@ -58,14 +59,28 @@ class TuningResult:
             "notes": list(self.notes),
         }
 
+    def _goal(self) -> Goal:
+        return self.decision.parsed_goal()
+
+    def _cell(self, name: str, value: float | None) -> str:
+        is_missed = name == self.decision.goal and value is not None and value < 0
+        bounded = self._goal().name in ("precision", "recall")
+        return _NOT_REACHED if is_missed and bounded else format_number(value)
+
     def __str__(self) -> str:
         lines = [f"{'':<24}{'before':>18}{'after':>18}"]
         after = _settings(self.decision)
         for name, value in _settings(self.before).items():
             lines.append(f"{name:<24}{value:>18}{after[name]:>18}")
+        missed = []
         for name, metric in self.metrics.items():
-            before = format_number(self.metrics_before[name])
-            lines.append(f"{name:<24}{before:>18}{format_number(metric):>18}")
+            pair = [self.metrics_before[name], metric]
+            both = [self._cell(name, value) for value in pair]
+            lines.append(f"{name:<24}" + "".join(f"{cell:>18}" for cell in both))
+            if _NOT_REACHED in both:
+                shown = [self._goal().shown(value) for value in pair]
+                missed.append(f"{name}: before {shown[0]}; after {shown[1]}.")
+        lines += missed
         width = max(5, *map(len, self.decision.space.names)) + 2
         if self.decision.kind != "top_k":
             lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]

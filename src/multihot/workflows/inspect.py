@@ -166,7 +166,7 @@ def _open_all(
         space,
         [
             f"{name} lacks these labels of the other files: {', '.join(new)}. They cannot be learnt, "
-            "and training refuses such a validation file."
+            "and training refuses such a validation file, unless data.unknown_labels=ignore."
         ],
     )
 

@@ -139,9 +139,20 @@ def _check_output(folder: Path, *, force: bool) -> None:
 
 
 def _by_split_column(data: DataOptions) -> DataOptions:
-    """Keep the lines of one text together instead of joining them, so that every line is copied."""
+    """Keep the lines of one text together instead of joining them, so that every line is copied.
+
+    Votes on a label that a line names and whose they are say nothing about where the line belongs.
+    """
     if data.group_by is None:
         return data
+    about_labels = *data.vote_columns, data.annotator_column
+    data = replace(
+        data,
+        aggregate=None,
+        vote_columns=(),
+        annotator_column=None,
+        ignore_columns=(*data.ignore_columns, *(name for name in about_labels if name is not None)),
+    )
     if data.split_by not in (None, data.group_by):
         raise OptionError(
             f"data.group_by={data.group_by} and data.split_by={data.split_by}: a split keeps rows "

@@ -21,6 +21,7 @@ from multihot.data.dataset import (
     with_validation,
 )
 from multihot.data.examples import portable
+from multihot.data.unknown_tokens import check_unknown_tokens
 from multihot.errors import OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact, save_artifact
@@ -243,11 +244,16 @@ def _encoded(
         return encode(rows, model.space, model.tokenizer, model.max_length, listener, **choices)
 
     rows = encoded(training, labels_required=not options.teacher)
+    own = None if validation is None else encoded(validation)
+    for each in (rows, own):
+        if each is not None:
+            limit = options.max_unknown_fraction
+            check_unknown_tokens(each, model.tokenizer, listener.say, limit)
     if options.folds is not None:
         return rows, rows.take(labelled_rows(rows))
     return with_validation(
         rows,
-        None if validation is None else encoded(validation),
+        own,
         fraction=options.validation_fraction,
         seed=options.seed,
         listener=listener,

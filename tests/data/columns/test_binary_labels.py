@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multihot.data.columns.binary_labels import ValueReader, binary_values
-from multihot.errors import DataError
+from multihot.core.options import DataOptions
+from multihot.data.columns.binary_labels import ValueReader, binary_values, value_reader
+from multihot.data.labelled_file import read_examples
+from multihot.errors import DataError, OptionError
 
 
 def values_of(*cells: Any, first_line: int = 2, soft: bool = False) -> npt.NDArray[np.float32]:
@@ -101,3 +104,57 @@ def test_numbers_of_any_type_are_read_alike_whichever_comes_first(order: int) ->
     assert np.isnan(ValueReader().values([Decimal(-1), Decimal("NaN")])).all()
     with pytest.raises(DataError):
         binary_values([[1], [Decimal("0.5")]], [2], ["a", "b"], "t.parquet", ValueReader())
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("share", [0, 0.25, 0.5, 0.75, 1]),
+        ("majority", [0, 0, np.nan, 1, 1]),
+        ("union", [0, 1, 1, 1, 1]),
+    ],
+)
+def test_votes_become_shares_or_what_most_say(rule: str, expected: list[float]) -> None:
+    reader = value_reader(DataOptions(votes=4, aggregate=rule))
+
+    np.testing.assert_array_equal(reader.values(["0", "1.0", 2, "3", 4.0]), expected)
+    assert np.isnan(reader.values(["", None, "-1"])).all()
+    assert (reader.values(["5", "1.5", "-2", "yes", True, [1]]) == -1).all()
+
+
+def test_declared_words_are_values_in_any_case() -> None:
+    reader = value_reader(DataOptions(true_values=("X", "ja"), false_values=("blank", "nein")))
+
+    np.testing.assert_array_equal(
+        reader.values(["x", "JA ", "", None, "Nein", "1", "null"]), [1, 1, 0, 0, 0, 1, np.nan]
+    )
+    assert reader.values(["vielleicht"]) == -1
+    with pytest.raises(OptionError, match=r"data.true_values and in data.false_values"):
+        value_reader(DataOptions(true_values=("x",), false_values=("X",)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "option"),
+    [
+        ([["yes", "no", "yes", ""], ["no"] * 4], "data.true_values=yes data.false_values=no"),
+        ([["x", "", "", "x"], [""] * 4], "data.true_values=x data.false_values=blank"),
+        ([["Ja", "nein", "ja", "nein"]] * 2, "data.true_values=ja data.false_values=nein"),
+        ([["bad", "good", "bad", "bad"]] * 2, "data.true_values=bad data.false_values=good, or"),
+        ([["0.0", "2.0", "3.0", ""], ["0"] * 4], "data.votes=3"),
+        ([["0.5", "0", "1", "0.25"]] * 2, "data.soft_labels=true"),
+        ([["yes", "no", "maybe", "yes"]] * 2, "maybe, no, yes: .*data.true_values"),
+    ],
+)
+def test_cells_that_look_like_values_name_their_option(
+    tmp_path: Path, columns: list[list[str]], option: str
+) -> None:
+    names = "joy,anger"[: 3 if len(columns) == 1 else 9]
+    rows = [",".join(["a", *cells]) for cells in zip(*columns, strict=True)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([f"text,{names}", *rows, ""]), "utf-8")
+
+    with pytest.raises(DataError, match=option) as error:
+        read_examples(path)
+
+    assert "ignore_columns" not in str(error.value)
+    assert error.value.column == "joy"

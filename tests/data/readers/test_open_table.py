@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from multihot.core.options import DataOptions
-from multihot.data.readers.open_table import content_kind, open_table
+from multihot.data.readers.file_kind import content_kind
+from multihot.data.readers.open_table import open_table
 from multihot.errors import DataError, OptionError
 
 CSV = b"id,text,joy\n1,hello,1\n"
@@ -110,7 +111,7 @@ def test_a_declared_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(CSV, mtime=0), "a gzip archive"),
+        (gzip.compress(gzip.compress(CSV)), "a gzip archive"),
         (b"%PDF-1.7\n", "a PDF document"),
         (
             b"\xd0\xcf\x11\xe0\xa1\xb1",
@@ -118,8 +119,6 @@ def test_a_declared_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         ),
         (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "an HTML page"),
         (b"<?xml version='1.0'?>", "an XML document"),
-        (b'[{"text": "a"}]', "one JSON document, not JSON lines"),
-        (b'[\n  {"text": "a"}\n]', "one JSON document, not JSON lines"),
         (b"PK\x03\x04 cut off", "a damaged zip archive or workbook"),
     ],
 )
@@ -132,10 +131,8 @@ def test_other_contents_are_named_and_refused(tmp_path: Path, content: bytes, wo
 
 def test_archives_are_looked_into(tmp_path: Path) -> None:
     document = written(tmp_path, "a.csv", zip_bytes(tmp_path, "word/document.xml"))
-    archive = written(tmp_path, "b.csv", zip_bytes(tmp_path, "t.csv"))
 
     assert content_kind(document) == "a Word document"
-    assert content_kind(archive) == "a zip archive"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,9 @@ def test_archives_are_looked_into(tmp_path: Path) -> None:
     [
         (b"", "empty"),
         (b"\n \r\n", "empty"),
-        (b'{\n"a": 1}', "jsonl"),
+        (b'{\n"a": 1}', "json"),
+        (b'[\n  {"text": "a"}\n]', "json"),
+        (b'[{"text": "a"}]', "json"),
         (b"{}", "jsonl"),
         (b"[1, 2]", "jsonl"),
         (JSONL.decode().encode("utf-16"), "jsonl"),

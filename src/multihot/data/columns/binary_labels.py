@@ -1,4 +1,4 @@
-"""Read 0/1 columns, one per label; where asked for, also fractions between.
+"""Read 0/1 columns, one per label; where asked for, also fractions, votes and words.
 
 Letters: `N` rows, `L` labels.
 """
@@ -6,16 +6,21 @@ Letters: `N` rows, `L` labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.errors import DataError
+from multihot.core.data_options import DataOptions
+from multihot.core.text_tables import cut
+from multihot.errors import DataError, OptionError
 
-__all__ = ["ValueReader", "binary_error", "binary_values", "label_value"]
+__all__ = ["BLANK", "ValueReader", "binary_error", "binary_values", "label_value", "value_reader"]
+
+BLANK = "blank"
+"""The word for an empty cell in `data.true_values` and `data.false_values`."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -33,7 +38,18 @@ class ValueReader:
     """Turns cells into label values and remembers what each way of writing one means.
 
     0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`
-    and -1 are unknown. With `soft`, a cell may also be any number between 0 and 1.
+    and -1 are unknown.
+
+    Parameters
+    ----------
+    soft
+        Whether a cell may also be any number between 0 and 1.
+    votes
+        The number of votes that a cell counts: a cell is a whole number up to it, or unknown.
+    rule
+        What votes become: their `share`, the `majority` (a tie is unknown) or the `union`.
+    words
+        Values of further words, folded, which go before all others.
 
     Attributes
     ----------
@@ -41,19 +57,55 @@ class ValueReader:
         How the known ones of the last cells are written: `words` (true, false), `digits`, or both.
     """
 
-    def __init__(self, *, soft: bool = False) -> None:
-        self.soft = soft
+    def __init__(
+        self,
+        *,
+        soft: bool = False,
+        votes: int | None = None,
+        rule: str = "share",
+        words: Mapping[str, float] | None = None,
+    ) -> None:
+        self.soft, self.votes, self.rule, self.words = soft, votes, rule, dict(words or {})
+        self._most_votes = 0.0
         self.ways: frozenset[str] = frozenset()
         self._values: dict[Any, float] = {}
         self._digits: set[Any] = set()  # cells of one ASCII character, and a table of their values
         self._by_code = np.full(128, _NO_VALUE, dtype=np.float32)
+
+    def notes(self) -> list[str]:
+        """Say which words and votes were read."""
+        notes = []
+        if self.words:
+            words = (f"{word or BLANK} is {value:g}" for word, value in self.words.items())
+            notes.append(f"Words in label columns: {', '.join(words)}.")
+        if self.votes is not None:
+            rule = {
+                "share": "labels are their share",
+                "majority": "labels are what more than half say, and unknown in a tie",
+                "union": "one vote makes a label",
+            }[self.rule]
+            notes.append(f"Label cells count votes from 0 to {self.votes}: {rule}.")
+            if self._most_votes <= 1 < self.votes:
+                notes.append(
+                    "No cell counts more than one vote: if the cells are labels (0 or 1) and not votes, "
+                    "set data.votes=none."
+                )
+        return notes
+
+    @property
+    def expected(self) -> str:
+        """What a cell may hold, in words."""
+        words = "".join(f"{word or BLANK} for {value:g}, " for word, value in self.words.items())
+        if self.votes is not None:
+            return f"{words}a whole number of votes from 0 to {self.votes} (data.votes)"
+        return f"{words}0 or 1 (or true, false)" + (", a number between them" * self.soft)
 
     def values(self, cells: Sequence[Any]) -> FloatArray:
         """Return the value of each cell, -1 where it has none. *Shape:* (N,), float32."""
         try:
             distinct = set(cells)
         except TypeError:  # a list or an object
-            values = (label_value(cell, soft=self.soft) for cell in cells)
+            values = map(self._value, cells)
             return np.array(
                 [_NO_VALUE if value is None else value for value in values], dtype=np.float32
             )
@@ -70,11 +122,62 @@ class ValueReader:
         if len(self._values) > _MAX_REMEMBERED:
             self._values.clear()
         for cell in cells.difference(self._values):
-            value = label_value(cell, soft=self.soft)
+            value = self._value(cell)
             self._values[cell] = _NO_VALUE if value is None else value
             if value is not None and isinstance(cell, str) and len(cell) == 1 and cell.isascii():
                 self._digits.add(cell)
                 self._by_code[ord(cell)] = value
+
+    def _value(self, cell: Any) -> float | None:
+        if self.words:
+            value = self.words.get(_folded(cell))
+            if value is not None:
+                return value
+        return (
+            label_value(cell, soft=self.soft)
+            if self.votes is None
+            else self._voted(cell, self.votes)
+        )
+
+    def _voted(self, cell: Any, votes: int) -> float | None:
+        plain = label_value(cell, soft=False)
+        if plain is not None and math.isnan(plain):
+            return plain
+        count = None if isinstance(cell, bool) else _number(cell)
+        if count is None or not count.is_integer() or not 0 <= count <= votes:
+            return None
+        self._most_votes = max(self._most_votes, count)
+        if self.rule == "share":
+            return count / votes
+        if self.rule == "union":
+            return float(count > 0)
+        return math.nan if 2 * count == votes else float(2 * count > votes)
+
+
+def value_reader(data: DataOptions) -> ValueReader:
+    """Return the reader of label values that the options ask for.
+
+    Raises `OptionError` where they contradict each other.
+    """
+    if data.votes is not None and data.votes < 1:
+        raise OptionError(f"data.votes={data.votes}: expected the number of votes, at least 1.")
+    words: dict[str, float] = {}
+    for given, value in ((data.true_values, 1.0), (data.false_values, 0.0)):
+        for word in given:
+            folded = "" if word.strip().casefold() == BLANK else _folded(word)
+            if words.setdefault(folded, value) != value:
+                raise OptionError(
+                    f"{cut(word)} stands in data.true_values and in data.false_values."
+                )
+    # Votes of lines that are merged are judged together, not line by line.
+    rule = "share" if data.aggregate is None or data.group_by is not None else data.aggregate
+    return ValueReader(soft=data.soft_labels, votes=data.votes, rule=rule, words=words)
+
+
+def _folded(cell: Any) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    return str(cell).strip().casefold()
 
 
 def binary_values(
@@ -102,12 +205,12 @@ def binary_values(
         wrong = np.flatnonzero(values[:, number] == _NO_VALUE)
         if len(wrong):
             row = int(wrong[0])
-            raise binary_error(column[row], path, lines[row], names[number], soft=cells.soft)
+            raise binary_error(column[row], path, lines[row], names[number], values=cells)
     return values
 
 
 def binary_error(
-    cell: Any, path: str, line: int, column: str, advice: str = "", *, soft: bool = False
+    cell: Any, path: str, line: int, column: str, advice: str = "", *, values: ValueReader
 ) -> DataError:
     """Return the error for a cell that is no label value."""
     if isinstance(cell, str) and cell.strip().upper() == "NONE":
@@ -116,18 +219,13 @@ def binary_error(
             "predicted as it is; to train or evaluate, use the gold file (2018-E-c-En-test-gold.txt)."
         )
     else:
+        if not advice and values.votes is None and label_value(cell, soft=True) is not None:
+            advice = " If fractions are the proportions of annotators, set data.soft_labels=true."
         message = (
-            f"{cell!r} is not a label value: expected 0 or 1 (or true, false)"
-            f"{', a number between them' if soft else ''}, or for unknown -1, null or an empty cell."
-            f"{'' if soft else _soft_advice(cell)}{advice}"
+            f"{cut(cell)} is not a label value: expected {values.expected}, or for unknown -1, null "
+            f"or an empty cell.{advice}"
         )
     return DataError(message, path=path, line=line, column=column)
-
-
-def _soft_advice(cell: Any) -> str:
-    if label_value(cell, soft=True) is None:
-        return ""
-    return " If fractions are the proportions of annotators, set data.soft_labels=true."
 
 
 def label_value(cell: Any, *, soft: bool) -> float | None:
@@ -149,11 +247,17 @@ def label_value(cell: Any, *, soft: bool) -> float | None:
 
 
 def _fraction(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+    value = _number(text)
+    return value if value is not None and 0 <= value <= 1 else None
+
+
+def _number(cell: Any) -> float | None:
+    if not isinstance(cell, (str, int, float, Decimal)):
         return None
-    return value if 0 <= value <= 1 else None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _way_of(cell: Any) -> str | None:

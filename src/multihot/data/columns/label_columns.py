@@ -8,10 +8,11 @@ from typing import Any
 
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
-from multihot.data.columns.binary_labels import binary_error
+from multihot.data.columns.binary_labels import binary_error, value_reader
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
 from multihot.data.columns.text_and_id import LABEL_NAMES, is_id_name, required_column
+from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 
 __all__ = [
@@ -53,11 +54,14 @@ class ColumnFacts:
         Its cells as label names; `None` = its name does not suggest any.
     ways
         Whether its cells are written in `words` (true, false), in `digits`, or both.
+    distinct
+        Of a column with such a cell, distinct cells.
     """
 
     first_not_binary: tuple[int, Any] | None = None
     names: NameCells | None = None
     ways: frozenset[str] = frozenset()
+    distinct: frozenset[str] = frozenset()
 
 
 def label_candidates(
@@ -187,7 +191,8 @@ def refuse_further_columns(
         raise DataError(
             f"These 0/1 columns are not among the known labels: {listed(extra)}. The known "
             f"labels are: {listed(known)}. If they are not labels, set data.ignore_columns="
-            f"{','.join(extra[:30])}; otherwise train with a file that has them.",
+            f"{','.join(extra[:30])}; otherwise train with a file that has them, or set "
+            "data.unknown_labels=ignore.",
             path=path,
             column=extra[0],
         )
@@ -245,16 +250,17 @@ def detected_label_columns(
         )
     worst = min(wrong, key=lambda name: wrong[name][0])
     line, cell = wrong[worst]
-    raise binary_error(
-        cell,
-        path,
-        line,
-        worst,
-        " Every column except text and id is taken as a 0/1 label column; these hold other values: "
-        f"{', '.join(wrong)}. If they are not labels, set data.ignore_columns={','.join(wrong)}; if "
-        f"one holds all labels of a row, set data.label_column={worst}.",
-        soft=data.soft_labels,
-    )
+    valued = {name: facts[name].distinct for name in wrong if like_values(facts[name].distinct)}
+    others = [name for name in wrong if name not in valued]
+    advice = value_advice(valued)
+    if others:
+        advice += (
+            " Every column except text and id is taken as a 0/1 label column; these hold other values: "
+            f"{listed(others)}. If they are not labels, set data.ignore_columns="
+            f"{','.join(others[:30])}; if one holds all labels of a row, set data.label_column="
+            f"{others[0]}."
+        )
+    raise binary_error(cell, path, line, worst, advice, values=value_reader(data))
 
 
 def _refuse_mixed_words(facts: Mapping[str, ColumnFacts], path: str) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from multihot.core.labels import LabelSpace
+from multihot.core.text_tables import listed
 from multihot.data.columns.label_names import nearly_equal_names
 from multihot.data.columns.name_cells import NameCell
 from multihot.data.columns.named_labels import NameForm
 from multihot.data.columns.row_counts import ReadCounts
 
-__all__ = ["count_names", "count_values", "similar_names_notes"]
+__all__ = [
+    "count_names",
+    "count_values",
+    "ignored_columns_notes",
+    "ignored_names_notes",
+    "similar_names_notes",
+]
 
+_MAX_IGNORED = 10
 _MAX_SIMILAR = 8  # groups of names that are nearly equal
 
 
@@ -69,6 +78,45 @@ def count_values(
             counts.unknown += count * num_unknown
             counts.negative += count if is_zero and not num_unknown else 0
     return tuple(sorted(occurring))
+
+
+def ignored_names_notes(form: NameForm, cells: Iterable[NameCell]) -> list[str]:
+    """Count the names that `data.unknown_labels=ignore` passes over, and the rows without another.
+
+    Raises `DataError` where no known name is left in the column.
+    """
+    ignored: Counter[str] = Counter()
+    num_without, first, has_known = 0, None, False
+    for line, cell, count in cells:
+        unknown = set(form.unknown_names(line, cell))
+        rest = bool(form.values(line, cell) if form.has_values else form.names(line, cell))
+        has_known = has_known or rest
+        ignored.update(dict.fromkeys(unknown, count))
+        if unknown:
+            first = first or line
+            num_without += 0 if rest else count
+    if not ignored:
+        return []
+    shown = listed([f"{name} ({number})" for name, number in ignored.most_common()], _MAX_IGNORED)
+    if first is not None and not has_known:
+        raise form.fail(
+            first, f"Not one label of the column is known; all would be ignored: {shown}."
+        )
+    left = f"; {num_without} rows have no other label and count as negative" if num_without else ""
+    return [
+        f"Ignored {len(ignored)} labels that are not among the known ones, with their rows: {shown}"
+        f"{left} (data.unknown_labels=ignore)."
+    ]
+
+
+def ignored_columns_notes(names: Sequence[str]) -> list[str]:
+    """Count the 0/1 columns that `data.unknown_labels=ignore` passes over."""
+    if not names:
+        return []
+    return [
+        f"Ignored {len(names)} 0/1 columns that are not among the known labels: {listed(names)} "
+        "(data.unknown_labels=ignore)."
+    ]
 
 
 def similar_names_notes(space: LabelSpace) -> list[str]:

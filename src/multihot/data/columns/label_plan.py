@@ -16,7 +16,12 @@ import numpy.typing as npt
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
-from multihot.data.columns.binary_labels import ValueReader, binary_error, binary_values
+from multihot.data.columns.binary_labels import (
+    ValueReader,
+    binary_error,
+    binary_values,
+    value_reader,
+)
 from multihot.data.columns.label_columns import (
     ColumnFacts,
     LabelColumns,
@@ -29,6 +34,8 @@ from multihot.data.columns.label_columns import (
 from multihot.data.columns.label_counts import (
     count_names,
     count_values,
+    ignored_columns_notes,
+    ignored_names_notes,
     similar_names_notes,
 )
 from multihot.data.columns.label_names import (
@@ -46,6 +53,8 @@ from multihot.data.columns.name_cells import (
 from multihot.data.columns.name_detection import find_name_form
 from multihot.data.columns.named_labels import NameForm
 from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.columns.text_and_id import other_columns
+from multihot.data.columns.value_words import distinct_values, value_advice
 from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, LabelError, OptionError
 
@@ -191,18 +200,16 @@ class LabelScan:
         class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
+        if data.unknown_labels not in ("error", "ignore"):
+            raise OptionError(
+                f"data.unknown_labels={data.unknown_labels} is unknown. Known: error, ignore."
+            )
         self._spelling = spelling_of(data)
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
         self._class_names = class_names or {}
         self._index_of = {name: index for index, name in enumerate(columns)}
-        self._taken = (
-            data.text_column,
-            data.id_column,
-            data.group_by,
-            data.weight_column,
-            data.split_by,
-        )
+        self._taken = data.text_column, data.id_column, data.group_by, *other_columns(data)
         candidates = label_candidates(columns, data, self._taken)
         self._given = given = given_label_columns(
             columns, candidates, data, source, known=self._known, spelling=self._spelling
@@ -215,9 +222,10 @@ class LabelScan:
             further = candidates if self._known else []
             binary, named = [*dict.fromkeys([*given.binary, *further])], []
         self._labels = binary if given is None else given.binary
-        self._values = ValueReader(soft=data.soft_labels)
+        self._values = value_reader(data)
         self._binary = {name: self._index_of[name] for name in binary}
         self._wrong: dict[str, tuple[int, Any]] = {}
+        self._distinct: dict[str, frozenset[str]] = {}
         self._ways: dict[str, frozenset[str]] = dict.fromkeys(binary, frozenset())
         self._names = {
             name: NameCells(self._known, max_bytes=max_bytes, spelling=self._spelling)
@@ -235,6 +243,7 @@ class LabelScan:
                 if len(wrong):
                     row = int(wrong[0])
                     self._wrong[name] = batch.lines[row], batch.cells[index][row]
+                    self._distinct[name] = distinct_values(batch.cells[index])
         if self._labels and not any(name in self._wrong for name in self._labels):
             counts.add_values(np.stack([values[name] for name in self._labels]).T)
         for name, cells in self._names.items():
@@ -254,6 +263,10 @@ class LabelScan:
         unused = [name for name in self._columns if name not in used]
         if unused:
             notes.append(f"Columns not used: {listed(unused)}.")
+        if found.binary and self._known:  # else they were refused
+            notes += ignored_columns_notes(
+                [name for name in unused if name in self._binary and name not in self._wrong]
+            )
         data = replace(
             data,
             ignore_columns=(*data.ignore_columns, *unused),
@@ -268,12 +281,17 @@ class LabelScan:
 
     def _label_columns(self) -> LabelColumns:
         facts = {
-            name: ColumnFacts(self._wrong.get(name), self._names.get(name), self._ways[name])
+            name: ColumnFacts(
+                self._wrong.get(name),
+                self._names.get(name),
+                self._ways[name],
+                self._distinct.get(name, frozenset()),
+            )
             for name in self._binary
         }
         if self._given is None:
             return detected_label_columns(facts, self._data, self._source)
-        if self._given.binary and self._known:
+        if self._given.binary and self._known and self._data.unknown_labels == "error":
             refuse_further_columns(facts, self._given.binary, self._known, self._source)
         return self._given
 
@@ -285,10 +303,12 @@ class LabelScan:
         if wrong:
             first = min(wrong, key=lambda name: self._wrong[name][0])
             line, cell = self._wrong[first]
-            raise binary_error(cell, self._source, line, first, soft=data.soft_labels)
+            advice = value_advice({name: self._distinct[name] for name in wrong})
+            raise binary_error(cell, self._source, line, first, advice, values=self._values)
         kind = "columns of fractions" if data.soft_labels else "0/1 columns"
         why = "; all columns that have no other meaning" if self._given is None else ""
         notes.append(f"Labels: {len(binary)} {kind}: {listed(binary, _MAX_LISTED)}{why}.")
+        notes += self._values.notes()
         notes += similar_names_notes(labels)
         absent = _absent(labels, map(self._spelling, binary), data)
         notes += _absence(labels, absent)
@@ -341,6 +361,8 @@ class LabelScan:
             counts.has_zero = fewest < len(labels) - len(absent)
             if num_repeating:
                 notes.append(f"{num_repeating} cells name a label twice; it counts once.")
+        if data.unknown_labels == "ignore" and self._known:
+            notes += ignored_names_notes(form, distinct())
         notes += similar_names_notes(labels)
         notes += _absence(labels, absent)
         data = replace(data, label_column=column, label_delimiter=form.delimiter)

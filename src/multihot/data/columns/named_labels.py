@@ -37,7 +37,7 @@ class NameForm:
     path, column
         The file and the column, for messages.
     data
-        The options; of them, `label_key` and `soft_labels` count here.
+        The options; of them, `label_key`, `soft_labels` and `unknown_labels` count here.
     writing
         `lists` or `objects` (of JSON and Parquet); `written` (lists or objects written as text);
         `tags` (`<a><b>`); `delimited` (texts); or `choices` (Label Studio's, a bare name for one).
@@ -126,7 +126,7 @@ class NameForm:
                         line, f"{cut(cell)} is a list, but other cells give each label a value."
                     )
                 return {}
-            pairs = list(parts.items())
+            pairs = [pair for pair in parts.items() if not self._passes_over(pair[0])]
         names = self._checked([name for name, _ in pairs], line)
         return {
             name: self._value(value, line) for name, (_, value) in zip(names, pairs, strict=True)
@@ -225,7 +225,23 @@ class NameForm:
             )
         return [self.indexed[index] for index in indices]
 
+    def unknown_names(self, line: int, cell: Any) -> list[str]:
+        """Return the names of one cell that `data.unknown_labels=ignore` passes over."""
+        parts = self.parts(line, cell)
+        if parts is None or self.content in ("indices", "vectors"):
+            return []
+        named = [self._name_in(part, line) for part in parts] if self.content == "keyed" else parts
+        return [self.spelling(name) for name in named if self._passes_over(name)]
+
+    def _passes_over(self, name: Any) -> bool:
+        if self.known is None or self.data.unknown_labels != "ignore" or not isinstance(name, str):
+            return False
+        spelled = self.spelling(name)
+        return bool(spelled) and spelled not in self._allowed
+
     def _checked(self, row: Sequence[Any], line: int) -> list[str]:
+        if self.data.unknown_labels == "ignore":
+            row = [name for name in row if not self._passes_over(name)]
         for name in row:
             if not isinstance(name, str):
                 raise self.fail(line, self.not_a_name(name))
@@ -238,7 +254,8 @@ class NameForm:
             raise self.fail(
                 line,
                 f"The label {cut(unknown)} is not among the known labels: {listed(self.known)}."
-                f"{nearest(unknown, self.known)} Correct it, or train with a file that has it.",
+                f"{nearest(unknown, self.known)} Correct it, or train with a file that has it; "
+                "data.unknown_labels=ignore passes over labels that are not known.",
             )
         return names
 

@@ -27,6 +27,7 @@ __all__ = [
     "find_text_column",
     "group_cells",
     "is_id_name",
+    "other_columns",
     "required_column",
     "text_cells",
     "text_of",
@@ -88,7 +89,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     if data.text_column is not None:
         return required_column(data.text_column, columns, path, "data.text_column")
     taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
-    taken |= {data.weight_column, data.split_by}
+    taken.update(other_columns(data))
     free = [name for name in columns if name not in taken]
     named = [name for name in free if name.casefold() in TEXT_NAMES]
     if len(named) > 1:
@@ -122,7 +123,7 @@ def find_id_column(
     if data.id_column is not None:
         return data.id_column if data.id_column in columns else None
     taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
-    taken |= {data.weight_column, data.split_by}
+    taken.update(other_columns(data))
     found = [name for name in columns if is_id_name(name) and name not in taken]
     for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
         if preferred in columns and preferred not in taken:
@@ -134,6 +135,11 @@ def find_id_column(
             path=path,
         )
     return found[0] if found else None
+
+
+def other_columns(data: DataOptions) -> tuple[str | None, ...]:
+    """Return the columns that options name as neither text, id nor labels."""
+    return data.weight_column, data.split_by, data.annotator_column, *data.vote_columns
 
 
 def column_notes(text: str, row_id: str | None, data: DataOptions) -> list[str]:

@@ -20,6 +20,7 @@ from multihot.core.text_tables import aligned, format_percent
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
+from multihot.data.unknown_tokens import UnknownTokensCounter
 
 __all__ = [
     "FileComparison",
@@ -67,6 +68,10 @@ class TokenFigures:
     """Fraction of all positions that are padding when every text is padded to `max_length`."""
     padding_to_longest: float
     """The same when each batch of 32 texts, in file order, is padded to its longest."""
+    unknown: int = 0
+    """Tokens that the vocabulary does not have; special tokens count in neither."""
+    unknown_share: float = 0.0
+    """The fraction of the tokens that they are, 0 to 1."""
 
 
 def word_figures(texts: Sequence[str]) -> LengthFigures:
@@ -76,7 +81,8 @@ def word_figures(texts: Sequence[str]) -> LengthFigures:
 
 def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenFigures:
     """Measure texts in tokens; `tokenizer` has padding and truncation cleared. N is at least 1."""
-    lengths = tokenize(tokenizer, texts, _UNLIMITED).lengths
+    tokenized = tokenize(tokenizer, texts, _UNLIMITED)
+    lengths, unknown = tokenized.lengths, UnknownTokensCounter(tokenizer).count(tokenized)
     kept = np.minimum(lengths, max_length)
     starts = np.arange(0, len(kept), BATCH_SIZE)
     sizes = np.diff(np.append(starts, len(kept)))
@@ -89,6 +95,8 @@ def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -
         truncated_share=float(is_truncated.mean()),
         padding_to_max_length=1 - int(kept.sum()) / (len(kept) * max_length),
         padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
+        unknown=unknown.unknown,
+        unknown_share=unknown.fraction,
     )
 
 
@@ -317,6 +325,8 @@ def _token_rows(tokens: Sequence[TokenFigures]) -> Iterator[list[str]]:
     yield ["tokens per text, maximum", *(str(each.longest) for each in lengths)]
     yield [f"truncated at {tokens[0].max_length} tokens", *(str(each.truncated) for each in tokens)]
     yield ["  fraction of the texts", *(format_percent(each.truncated_share) for each in tokens)]
+    if any(each.unknown for each in tokens):
+        yield ["unknown tokens", *(format_percent(each.unknown_share) for each in tokens)]
 
 
 def _occurrence_lines(duplicated: DuplicatedText, names: Mapping[str, str]) -> list[str]:

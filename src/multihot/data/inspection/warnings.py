@@ -12,6 +12,7 @@ from multihot.data.inspection.report import (
     Leaks,
     short_names,
 )
+from multihot.data.unknown_tokens import UnknownTokens
 
 __all__ = ["FEW_POSITIVES", "remarks"]
 
@@ -63,6 +64,12 @@ def _text_remarks(file: FileInspection, name: str) -> Iterator[str]:
             f"{name}: {_texts(file.tokens.truncated, 'is', 'are')} longer than max_length="
             f"{file.tokens.max_length} tokens and will be truncated."
         )
+    if (file_tokens := file.tokens) is not None:
+        num_tokens = round(file_tokens.unknown / (file_tokens.unknown_share or 1))
+        unknown = UnknownTokens(file_tokens.unknown, num_tokens)
+        if remark := unknown.remark(name):
+            refused = " Training refuses such a file (max_unknown_fraction)." * unknown.is_most
+            yield remark + refused
     if file.alike_repeats.rows:
         advice = (
             "Correct the labels, or make the conflicting cells unknown."

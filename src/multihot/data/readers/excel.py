@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = ["read_workbook"]
 _MAX_BATCH_CELLS = 1 << 20
 _MAX_CELLS = 1 << 28
 _MIN_FILLED = 1 / 64
+_LISTED_SHEET = re.compile(rb"<(?:\w+:)?sheet\s[^>]*\bid=")
 
 
 def read_workbook(
@@ -63,7 +65,9 @@ def read_workbook(
         except Exception as error:  # noqa: BLE001 - openpyxl raises whatever a damaged part causes
             raise _damaged(path, error) from None
     found = reader.found
-    if not is_computed:  # what Excel would replace on opening; some programs store 0 for all formulas
+    if (
+        not is_computed
+    ):  # what Excel would replace on opening; some programs store 0 for all formulas
         for column, line in found.zero_formulas.items():
             if column not in found.other_formulas:
                 found.faults.setdefault(
@@ -87,6 +91,9 @@ class _Sheets:
             name if worksheet.sheet_state == "visible" else f"{name} (hidden)"
             for name, worksheet in zip(names, worksheets, strict=True)
         ]
+        num_listed = len(_LISTED_SHEET.findall(workbook._archive.read("xl/workbook.xml")))
+        if num_listed > len(workbook.sheetnames):
+            raise ValueError(f"it lists {num_listed} sheets, but holds {len(workbook.sheetnames)}")
         if not names:
             raise DataError("The workbook has no sheet with cells, only charts.", path=path)
         if sheet is not None and sheet not in names:
@@ -142,7 +149,9 @@ def _sheet_table(
     batch_rows: int,
 ) -> Table:
     if not rows:
-        raise _explained(DataError("The sheet is empty: expected a table of texts.", path=path), sheets)
+        raise _explained(
+            DataError("The sheet is empty: expected a table of texts.", path=path), sheets
+        )
     notes = sheets.note()
     num_blank = rows[-1][0] - len(rows)
     if num_blank:
@@ -185,10 +194,10 @@ def _columns(
         return tuple(map(str, range(1, width + 1))), rows
     first = rows[0]
     line, width = first[0], _width(first)
-    for column, (row, what) in found.faults.items():
-        if row == line:
-            raise _fault(row, column, what, path, None)
-    if first[1] is not None:
+    for column, (place, what) in found.faults.items():
+        if place == line:
+            raise _fault(line, column, what, path, None)
+    if first[1] is not None:  # its cells are far apart
         raise DataError(
             f"The header ends with cell {cell_name(line, width)}, far behind the others, of which there are "
             f"{len(first[2]) - 1}. Delete what is far from the table; if the sheet has no header, set "
@@ -219,7 +228,9 @@ def _notes(found: SheetFindings, columns: Sequence[str]) -> list[str]:
             "For labels, format these cells as text in Excel if they were not meant as dates."
         )
     if found.merged:
-        several = f"{found.merged} merged ranges, the first is" if found.merged > 1 else "Merged range"
+        several = (
+            f"{found.merged} merged ranges, the first is" if found.merged > 1 else "Merged range"
+        )
         notes.append(
             f"{several} {found.first_merged}: only the upper left cell of a merged range has its value, "
             "the others are empty."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
+from multihot.core.text_tables import cut
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
@@ -18,7 +19,18 @@ from multihot.data.readers.text_encoding import (
 )
 from multihot.errors import DataError
 
-__all__ = ["parse_objects", "read_jsonlines"]
+__all__ = [
+    "Objects",
+    "checked_characters",
+    "decode_object",
+    "kind_of_value",
+    "parse_objects",
+    "read_jsonlines",
+    "table_of_objects",
+]
+
+Objects = Iterator[tuple[int, dict[str, Any]]]
+"""Line number and object of every row."""
 
 _JSON_SPACE = " \t\r\n"
 _EXPECTED = (
@@ -55,12 +67,33 @@ def read_jsonlines(
         A line is not one JSON object, repeats a key or holds half a surrogate pair.
     """
     encoding = encoding or detect_encoding(path)
+    codec = encoding.name
+
+    def objects() -> Objects:
+        return parse_objects(read_lines(path, codec, block_bytes=block_bytes), path)
+
     notes = [encoding.note] if encoding.note else []
+    return table_of_objects(
+        objects, path, notes, is_provisional=is_provisional, batch_rows=batch_rows
+    )
+
+
+def table_of_objects(
+    objects: Callable[[], Objects],
+    path: Path,
+    notes: list[str],
+    *,
+    is_provisional: bool,
+    batch_rows: int = BATCH_ROWS,
+) -> Table:
+    """Return a table of objects, which `objects` reads from the first on at every call.
+
+    See `read_jsonlines`.
+    """
 
     def records() -> Iterator[list[tuple[int, dict[str, Any]]]]:
-        lines = read_lines(path, encoding.name, block_bytes=block_bytes)
-        objects = parse_objects(lines, path)
-        while window := list(islice(objects, batch_rows)):
+        found = objects()
+        while window := list(islice(found, batch_rows)):
             yield window
 
     windows = records()
@@ -109,13 +142,17 @@ def _with_known_keys(
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key '{repeated}' occurs more than once in one object")
+        seen = set[str]()
+        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {cut(repeated)} occurs more than once in one object")
     return record
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_unique).decode
+_strict = json.JSONDecoder(object_pairs_hook=_unique)
+_decode = _strict.decode
+decode_object = _strict.raw_decode
+"""Decode the JSON value that begins at a place of a text; return it with the place behind it."""
+
 _decode_beginning = json.JSONDecoder().raw_decode
 
 
@@ -129,7 +166,7 @@ def parse_objects(lines: Iterable[str], source: str | Path) -> Iterator[tuple[in
                 continue
             record = _strict_object(line, content, source, number)
         if "\\" in line and "\\ud" in line.lower():
-            _refuse_surrogates(record, source, number)
+            checked_characters(record, source, number)
         yield number, record
 
 
@@ -163,12 +200,18 @@ def _strict_object(line: str, content: str, source: str | Path, number: int) -> 
         raise DataError(f"Cannot be read as JSON: {error}.", path=source, line=number) from None
     if not isinstance(record, dict):
         raise DataError(
-            f"The line holds {_KINDS[type(record)]}; {_EXPECTED}.", path=source, line=number
+            f"The line holds {kind_of_value(record)}; {_EXPECTED}.", path=source, line=number
         )
     return record
 
 
+def kind_of_value(value: Any) -> str:
+    """Return words for what a JSON value is."""
+    return _KINDS[type(value)]
+
+
 _KINDS = {
+    dict: "an object",
     list: "a list",
     str: "a text",
     int: "a number",
@@ -178,7 +221,7 @@ _KINDS = {
 }
 
 
-def _refuse_surrogates(record: dict[str, Any], source: str | Path, line: int) -> None:
+def checked_characters(record: dict[str, Any], source: str | Path, line: int) -> None:
     """Raise `DataError` when a string holds half of a surrogate pair, which no encoding can hold."""
     for name, value in record.items():
         try:

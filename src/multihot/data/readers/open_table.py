@@ -1,127 +1,28 @@
-"""Choose the reader for a file: by its ending or `data.format`, checked against its first bytes."""
+"""Choose the reader for a file."""
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import os
-import re
-import zipfile
 from pathlib import Path
 
 from multihot.core.options import DataOptions
-from multihot.data.readers import delimited, huggingface
+from multihot.data.readers import (
+    delimited,
+    huggingface,
+    json_documents,
+    text_folder,
+    text_lines,
+)
 from multihot.data.readers import jsonl as jsonlines
 from multihot.data.readers.excel import read_workbook
+from multihot.data.readers.file_kind import FORMATS, FileFormat, format_of
 from multihot.data.readers.parquet_excel import read_parquet
 from multihot.data.readers.table import BATCH_ROWS, Table
-from multihot.data.readers.text_encoding import (
-    BLOCK_BYTES,
-    assumed_encoding,
-    file_encoding,
-    read_lines,
-)
-from multihot.errors import DataError, OptionError, UserError
+from multihot.data.readers.text_encoding import BLOCK_BYTES, assumed_encoding, file_encoding
+from multihot.errors import DataError, OptionError
 
-__all__ = ["FORMATS", "content_kind", "file_format", "open_table"]
-
-_FIRST_BLOCK_BYTES = 8192
-
-_MAGIC_NUMBERS = (
-    (b"PAR1", "parquet"),
-    (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ\x00", "an xz archive"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"%PDF", "a PDF document"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file (.xls, .doc)"),
-    (b"{\\rtf", "an RTF document"),
-    (b"ARROW1", "an Arrow file"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-)
-
-
-def content_kind(path: Path, encoding: str | None = None) -> str:
-    """Return `empty`, `text`, `jsonl`, `parquet`, `xlsx`, or words for what cannot be read.
-
-    `text` is anything that could be a delimited table; `jsonl` begins with a JSON object or list.
-    """
-    with path.open("rb") as handle:
-        head = handle.read(4096)
-    if not head:
-        return "empty"
-    for magic, kind in _MAGIC_NUMBERS:
-        if head.startswith(magic):
-            return _zip_kind(path) if kind == "zip" else kind
-    beginning = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    if beginning.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    if beginning.startswith(b"<?xml"):
-        return "an XML document"
-    return _text_kind(path, encoding)
-
-
-def _zip_kind(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        return "a damaged zip archive or workbook"
-    if "xl/workbook.xml" in names:
-        return "xlsx"
-    if "word/document.xml" in names:
-        return "a Word document"
-    return "a zip archive"
-
-
-def _text_kind(path: Path, encoding: str | None) -> str:
-    try:
-        first = _first_content(path, assumed_encoding(path, encoding).name)
-    except UserError:
-        try:
-            # Only ASCII characters matter here; cp437 maps every byte, and none beyond them to a space
-            # that begins a character of a Chinese encoding. Detection would read the whole file.
-            first = _first_content(path, "cp437" if encoding is None else encoding)
-        except UserError:
-            return "text"  # the reader says what is wrong with it
-    if not first:
-        return "empty"
-    if first == "[" or re.match(r"\[\s*\{", first):
-        return "one JSON document, not JSON lines"
-    return "jsonl" if re.match(r'\{\s*("|\}|$)|\[.*\]$', first) else "text"
-
-
-def _first_content(path: Path, encoding: str) -> str:
-    lines = read_lines(path, encoding, block_bytes=_FIRST_BLOCK_BYTES)
-    return next((line.strip() for line in lines if line.strip()), "")
-
-
-FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet", "xlsx", "dataset")
-"""What `data.format` may be."""
-
-_ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".xlsx": "xlsx",
-    ".xlsm": "xlsx",
-}
-_CONTENTS = {"csv": "text", "tsv": "text"}
-_DESCRIPTIONS = {
-    "text": "delimited text (CSV or TSV)",
-    "jsonl": "JSON lines",
-    "parquet": "a Parquet file",
-    "xlsx": "an Excel workbook",
-}
+__all__ = ["open_table", "table_format"]
 
 
 def open_table(
@@ -155,12 +56,16 @@ def open_table(
         raise OptionError(f"data.format={data.format} is unknown. Known: {', '.join(FORMATS)}.")
     file = Path(path)
     try:
-        if data.format == "dataset" or huggingface.is_saved_dataset(file):
+        folder = _format_of_folder(file, data)
+        if folder == "dataset":
             return huggingface.read_dataset(str(path), data.split)
+        if folder == "folder":
+            return text_folder.read_text_folder(file, encoding=data.encoding, batch_rows=batch_rows)
         if file.is_dir():
             raise DataError(
                 "This is a folder. Name a file in it; a folder of data files as Hugging Face datasets "
-                "reads it needs data.format=dataset.",
+                "reads it needs data.format=dataset, a folder of .txt files with one text each "
+                "data.format=folder.",
                 path=path,
             )
         if not file.exists():
@@ -171,42 +76,89 @@ def open_table(
                 "Save the rows in a file first, or, to predict, send them to --input -.",
                 path=path,
             )
-        kind = _format_of(file, data)
-        if kind == "parquet":
-            return read_parquet(file)
-        if kind == "xlsx":
-            return read_workbook(file, sheet=data.sheet, header=data.header)
-        find_encoding = assumed_encoding if is_provisional else file_encoding
-        encoding = find_encoding(file, data.encoding)
-        if kind == "jsonl":
-            return jsonlines.read_jsonlines(
-                file,
-                encoding=encoding,
-                is_provisional=is_provisional,
-                batch_rows=batch_rows,
-                block_bytes=block_bytes,
-            )
+        kind = format_of(file, data)
+        table = _opened(
+            file,
+            kind,
+            data,
+            is_provisional=is_provisional,
+            batch_rows=batch_rows,
+            block_bytes=block_bytes,
+        )
+        table.notes[:0] = kind.notes
+        return table
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
+
+
+def _opened(
+    file: Path,
+    kind: FileFormat,
+    data: DataOptions,
+    *,
+    is_provisional: bool,
+    batch_rows: int,
+    block_bytes: int,
+) -> Table:
+    if kind.name == "parquet":
+        return read_parquet(file)
+    if kind.name == "xlsx":
+        return read_workbook(file, sheet=data.sheet, header=data.header)
+    find_encoding = assumed_encoding if is_provisional else file_encoding
+    encoding = find_encoding(file, data.encoding)
+    if kind.name in ("csv", "tsv"):
         return delimited.read_delimited(
             file,
             delimiter=data.delimiter,
             quoting=data.quoting,
             header=data.header,
             encoding=encoding,
-            usual=_usual_delimiter(file, data),
+            usual=kind.usual_delimiter,
             is_provisional=is_provisional,
             batch_rows=batch_rows,
             block_bytes=block_bytes,
         )
-    except OSError as error:
-        raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
+    if kind.name == "lines":
+        return text_lines.read_text_lines(
+            file,
+            data.label_file,
+            label_delimiter=data.label_delimiter,
+            encoding=encoding,
+            is_provisional=is_provisional,
+            batch_rows=batch_rows,
+            block_bytes=block_bytes,
+        )
+    readers = {
+        "jsonl": jsonlines.read_jsonlines,
+        "json": json_documents.read_json,
+        "fasttext": text_lines.read_fasttext,
+        "libmultilabel": text_lines.read_libmultilabel,
+    }
+    return readers[kind.name](
+        file,
+        encoding=encoding,
+        is_provisional=is_provisional,
+        batch_rows=batch_rows,
+        block_bytes=block_bytes,
+    )
 
 
-def file_format(path: str | Path, data: DataOptions) -> str:
-    """Return which format of `FORMATS` a table that `open_table` opens has."""
+def table_format(path: str | Path, data: DataOptions) -> FileFormat:
+    """Return what the table is that `open_table` opens."""
     file = Path(path)
+    for kind in ("dataset", "folder"):
+        if kind == _format_of_folder(file, data):
+            return FileFormat(kind, file.name, None, is_said=data.format != "auto", notes=())
+    return format_of(file, data)
+
+
+def _format_of_folder(file: Path, data: DataOptions) -> str | None:
+    """Return `dataset` or `folder`, or `None` when the table is a file."""
     if data.format == "dataset" or huggingface.is_saved_dataset(file):
         return "dataset"
-    return _format_of(file, data)
+    if data.format == "folder" or text_folder.is_text_folder(file):
+        return "folder"
+    return None
 
 
 def _missing(file: Path) -> DataError:
@@ -220,34 +172,3 @@ def _missing(file: Path) -> DataError:
     else:
         advice = " A data set on the Hugging Face hub is read with data.format=dataset."
     return DataError(f"There is no such file.{advice}", path=file)
-
-
-def _format_of(file: Path, data: DataOptions) -> str:
-    """Return the format of a file; raise `DataError` when its content contradicts it."""
-    said = data.format if data.format != "auto" else _ENDINGS.get(file.suffix.lower())
-    found = content_kind(file, data.encoding)
-    if found == "empty":
-        raise DataError("The file is empty: expected a table of texts.", path=file)
-    if found not in _DESCRIPTIONS:
-        raise DataError(
-            f"This looks like {found}, which cannot be read. Convert or unpack it to CSV, JSON lines, "
-            "Parquet or .xlsx.",
-            path=file,
-        )
-    if said is None:
-        return "csv" if found == "text" else found
-    if _CONTENTS.get(said, said) != found:
-        source = f"data.format={said}" if data.format != "auto" else f"the ending {file.suffix}"
-        right = "csv" if found == "text" else found
-        raise DataError(
-            f"By {source} this should be {_DESCRIPTIONS[_CONTENTS.get(said, said)]}, but it looks like "
-            f"{_DESCRIPTIONS[found]}. Rename it, or set data.format={right}.",
-            path=file,
-        )
-    return said
-
-
-def _usual_delimiter(file: Path, data: DataOptions) -> str | None:
-    """Return the delimiter that `data.format` or the ending promises."""
-    said = data.format if data.format != "auto" else _ENDINGS.get(file.suffix.lower())
-    return {"csv": ",", "tsv": "\t"}.get(said or "")

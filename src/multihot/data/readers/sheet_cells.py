@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
-from xml.etree.ElementTree import Element, iterparse
+from xml.etree.ElementTree import Element
 
 __all__ = ["SheetFindings", "SheetRow", "TextReader", "cell_name", "stored_rows"]
 
@@ -95,16 +95,12 @@ class TextReader:
             inline = cell.find(_INLINE)
             return "" if inline is None else self.inline_text(inline)
         value = cell.findtext(_VALUE)
-        if not value:
-            # A text formula whose result is an empty text stores it; any other one stores something.
-            if (value is None or kind != "str") and cell.find(_FORMULA) is not None:
-                self.found.faults.setdefault(column, (line, "a formula without a stored value"))
-            return ""
-        if kind == "s":
+        if value and kind == "s":
             return self.strings[int(value)]
-        if len(cell) > 1 and cell.find(_FORMULA) is not None:
-            kinds = self.found.zero_formulas if value == "0" else self.found.other_formulas
-            kinds.setdefault(column, line)
+        if len(cell) > 1 or not value:
+            self._note_formula(cell, kind, value, line, column)
+        if not value or kind == "str":
+            return value or ""
         if kind == "n":
             style = cell.get("s")
             if style is not None and int(style) in self.dates:
@@ -112,6 +108,20 @@ class TextReader:
             number = _number(value)
             is_whole = isinstance(number, int) or number.is_integer()
             return str(int(number)) if is_whole else str(number)
+        return self._rare(kind, value, line, column)
+
+    def _note_formula(
+        self, cell: Element, kind: str, value: str | None, line: int, column: int
+    ) -> None:
+        if cell.find(_FORMULA) is None:
+            return
+        if value:
+            kinds = self.found.zero_formulas if value == "0" else self.found.other_formulas
+            kinds.setdefault(column, line)
+        elif value is None or kind != "str":  # an empty text as the result is stored as one
+            self.found.faults.setdefault(column, (line, "a formula without a stored value"))
+
+    def _rare(self, kind: str, value: str, line: int, column: int) -> str:
         if kind == "b":
             return str(bool(int(value))).lower()
         if kind == "d":
@@ -140,6 +150,8 @@ def stored_rows(sheet: IO[bytes], reader: TextReader) -> Iterator[SheetRow]:
 
     A row is as long as its last cell with content, and lists column numbers where cells are far apart.
     """
+    from openpyxl.xml.functions import iterparse
+
     line, root = 0, None
     for _, element in iterparse(sheet):
         root = element

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from multihot.data.readers.compression import open_unpacked, packing_of
 from multihot.errors import DataError, OptionError
 
 __all__ = [
@@ -23,12 +24,16 @@ __all__ = [
     "file_encoding",
     "read_blocks",
     "read_lines",
+    "read_pieces",
     "split_lines",
     "stream_lines",
 ]
 
 BLOCK_BYTES = 1 << 18
 """How much of a file is read at once."""
+
+MAX_LINE_CHARACTERS = 1 << 26
+"""How long a line of a packed file or of a stream may be."""
 
 _HEAD_BYTES = 1 << 16
 _BYTE_ORDER_MARKS = (
@@ -155,22 +160,46 @@ def read_blocks(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) ->
         raise _nul_error(lines[wrong], num_lines + wrong + 1, path)
 
 
-def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str]:
+def read_pieces(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+    """Yield the text of a file in pieces that may end anywhere; memory stays constant.
+
+    Raises `DataError` for bytes that do not fit the encoding.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
-    rest: list[str] = []  # the beginning of a line whose end has not been read
-    with path.open("rb") as handle:
+    with open_unpacked(path) as handle:
         while data := handle.read(block_bytes):
-            text = _decoded(decoder, data, path, encoding)
-            # A carriage return at the end may be the first half of a line end.
-            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
-            if end:
-                yield "".join([*rest, text[:end]])
-                rest = []
-            if end < len(text):
-                rest.append(text[end:])
-    rest.append(_decoded(decoder, b"", path, encoding))
+            yield _decoded(decoder, data, path, encoding)
+    yield _decoded(decoder, b"", path, encoding)
+
+
+def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str]:
+    most = MAX_LINE_CHARACTERS
+    rest: list[str] = []  # the beginning of a line whose end has not been read
+    num_rest = 0
+    for text in read_pieces(path, encoding, block_bytes=block_bytes):
+        # A carriage return at the end may be the first half of a line end.
+        end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
+        if end:
+            yield "".join([*rest, text[:end]])
+            rest, num_rest = [], 0
+        if end < len(text):
+            rest.append(text[end:])
+            num_rest += len(text) - end
+            if num_rest > most:  # a small archive may hold a line without end
+                if packing_of(path) is not None:
+                    raise _long_line_error(path, None)
+                most *= 16
     if any(rest):
         yield "".join(rest)
+
+
+def _long_line_error(path: str | Path, line: int | None) -> DataError:
+    return DataError(
+        f"A line has more than {MAX_LINE_CHARACTERS >> 20} million characters. Is this really a text "
+        "file with one row a line? Unpack it and look at its beginning.",
+        path=path,
+        line=line,
+    )
 
 
 def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, path: Path, encoding: str) -> str:
@@ -243,12 +272,12 @@ def _nul_error(line: str, number: int, source: str | Path) -> DataError:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as handle:
+    with open_unpacked(path) as handle:
         return handle.read(_HEAD_BYTES)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as handle:
+    with open_unpacked(path) as handle:
         while chunk := handle.read(BLOCK_BYTES):
             yield chunk
 

@@ -1,0 +1,133 @@
+"""Recognise what cells of label columns are that are not 0 and 1: words, votes, fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from multihot.core.text_tables import listed
+from multihot.data.columns.binary_labels import BLANK, label_value
+
+__all__ = ["distinct_values", "like_values", "value_advice"]
+
+_MOST_VALUES = 64
+_MOST_VOTES = 100
+_MOST_WORDS = 6
+_LONGEST_WORD = 30
+_FEWEST_CELLS = 4  # to conclude from that there are just two words
+_YES = frozenset(
+    {"yes", "y", "true", "t", "x", "on", "ok", "pos", "positive", "present", "ja", "j", "oui"}
+    | {"si", "sí", "s", "sim", "vero", "vrai", "verdadero", "verdadeiro", "wahr", "да", "o", "○"}
+    | {"✓", "✔", "是", "有", "对", "真", "はい", "あり"}
+)
+_NO = frozenset(
+    {
+        "no",
+        "n",
+        "false",
+        "f",
+        "off",
+        "neg",
+        "negative",
+        "absent",
+        "nein",
+        "non",
+        "não",
+        "nao",
+        "falso",
+    }
+    | {"faux", "falsch", "нет", "✗", "✘", "否", "无", "不", "假", "いいえ", "なし"}
+)
+
+
+def distinct_values(cells: Sequence[Any]) -> frozenset[str]:
+    """Return the distinct cells as text, folded; none where they are too many to be label values."""
+    try:
+        found = {"" if cell is None else str(cell).strip().casefold() for cell in set(cells)}
+    except TypeError:  # lists or objects
+        return frozenset()
+    is_known = not (_YES | _NO).isdisjoint(found) or _numbers(found) is not None
+    are_few = len(cells) < _FEWEST_CELLS and not is_known
+    return frozenset() if are_few or len(found) > _MOST_VALUES else frozenset(found)
+
+
+def like_values(values: Collection[str]) -> bool:
+    """Whether the cells of a column look like values of one label: yes and no, votes or fractions."""
+    return (
+        _words(values) is not None
+        or _numbers(values) is not None
+        or (len(values) <= _MOST_WORDS and not (_YES | _NO).isdisjoint(values))
+    )
+
+
+def value_advice(columns: Mapping[str, Collection[str]]) -> str:
+    """Name the option that reads the columns of these distinct values; empty where none does."""
+    numbers = [found for values in columns.values() if (found := _numbers(values)) is not None]
+    if numbers:
+        return _number_advice(numbers)
+    if not columns:
+        return ""
+    pairs = {name: _words(values) for name, values in columns.items()}
+    several = [name for name, pair in pairs.items() if pair is None]
+    if several:
+        words = sorted({word for name in several for word in columns[name] if word})
+        return (
+            f" The words in {listed(several)} are {listed(words)}: name those for 1 in "
+            "data.true_values and those for 0 in data.false_values; an empty cell is unknown."
+            if all(like_values(columns[name]) for name in several)
+            else ""
+        )
+    chosen = [pair for pair in pairs.values() if pair is not None]
+    true, false = (dict.fromkeys(pair[side] for pair in chosen if pair[side]) for side in (0, 1))
+    are_known = all(not pair[0] or pair[0] in _YES for pair in chosen)
+    return (
+        f" These look like words for 1 and 0 in {listed(list(columns))}: set data.true_values="
+        f"{','.join(true) or 'yes'} data.false_values={','.join(false)}"
+        + ("." if are_known else ", or the other way round.")
+    )
+
+
+def _number_advice(numbers: Sequence[Sequence[float]]) -> str:
+    largest = max(map(max, numbers))
+    if all(number.is_integer() for found in numbers for number in found):
+        return (
+            f" If cells count votes, set data.votes={max(2, int(largest))}, or the number of votes if it "
+            "is larger."
+        )
+    if largest <= 1:
+        return " If fractions are the proportions of annotators, set data.soft_labels=true."
+    return ""
+
+
+def _words(values: Collection[str]) -> tuple[str, str] | None:
+    """Return the word for 1 and the word for 0 in a column of two words, or of one and blanks."""
+    words = sorted(set(values) - {""})
+    if any(label_value(word, soft=True) is not None for word in words):
+        return None
+    if len(words) == 1:
+        if words[0] in _NO:
+            return "", words[0]
+        return (words[0], BLANK) if "" in values or words[0] in _YES else None
+    if len(words) != 2 or any(len(word) > _LONGEST_WORD or "," in word for word in words):
+        return None
+    true = next((word for word in words if word in _YES), None)
+    if true is None:
+        true = next((word for word in words if word not in _NO), words[0])
+    return true, next(word for word in words if word != true)
+
+
+def _numbers(values: Collection[str]) -> list[float] | None:
+    """Return the values where all but blanks are numbers of votes, or fractions, not only 0 and 1."""
+    numbers = []
+    for value in values:
+        if value in ("", "nan", "null", "-1", "-1.0"):
+            continue
+        try:
+            numbers.append(float(value))
+        except ValueError:
+            return None
+        if not 0 <= numbers[-1] <= _MOST_VOTES:
+            return None
+    if not numbers or all(label_value(value, soft=False) is not None for value in values):
+        return None
+    return numbers
