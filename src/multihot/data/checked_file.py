@@ -12,7 +12,8 @@ from typing import Literal
 
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.columns.label_plan import LabelPlan, LabelScan
+from multihot.data.columns.label_plan import LabelPlan
+from multihot.data.columns.label_scan import LabelScan
 from multihot.data.columns.name_cells import MAX_DISTINCT_BYTES
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import (

@@ -7,7 +7,8 @@ import pytest
 
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.data.columns.label_plan import LabelPlan, LabelScan
+from multihot.data.columns.label_plan import LabelPlan
+from multihot.data.columns.label_scan import LabelScan
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, OptionError

@@ -199,7 +199,7 @@ def _with_delimiter(
     if doubt is not None:
         mark = shown_delimiter(doubt[0])
         raise DataError(
-            f"{cut(doubt[1])} may be one label, or several that {mark!r} separates: its parts are "
+            f"{cut(doubt[1])} may be one label, or several that {_named(mark)} separates: its parts are "
             f"cells themselves. Set data.label_delimiter={mark} for several labels, "
             "data.label_delimiter= (empty) for one.",
             path=form.path,
@@ -219,6 +219,10 @@ def _with_delimiter(
 def _distinct_texts(distinct: Iterator[NameCell]) -> list[str]:
     cells = (cell for _, cell, _ in islice(distinct, _MAX_EVIDENCE) if cell is not None)
     return [text for text in map(str.strip, map(str, cells)) if text]
+
+
+def _named(mark: str) -> str:
+    return f"a {mark}" if len(mark) > 1 else f"'{mark}'"
 
 
 def _separated(form: NameForm) -> str:
