@@ -214,7 +214,7 @@ def _checked(
         resolved,
         columns,
         again,
-        is_held,
+        is_held or table.is_held,
         plan,
         counts,
         tuple(notes),

@@ -167,7 +167,9 @@ def _sheet_table(
         if column <= len(columns)
     }
     batches = _batches(rows, len(columns), batch_rows)
-    return Table(columns, batches(), notes, batches, faults=faults, advice=sheets.advice())
+    return Table(
+        columns, batches(), notes, batches, is_held=True, faults=faults, advice=sheets.advice()
+    )
 
 
 def _explained(error: DataError, sheets: _Sheets) -> DataError:

@@ -76,6 +76,8 @@ class Table:
     is_provisional
         Whether encoding and columns were taken from the beginning of the file. When its end
         contradicts them, reading raises a `UserError`, and the table has to be opened anew.
+    is_held
+        Whether the rows are in memory although `again` reads them.
     faults
         For each column with a cell that has no value to read, the error for whoever uses the column.
     advice
@@ -87,6 +89,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     again: Callable[[], Iterator[CellBatch]] | None = None
     is_provisional: bool = False
+    is_held: bool = False
     faults: Mapping[str, DataError] = field(default_factory=dict)
     advice: str = ""
 
