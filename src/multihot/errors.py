@@ -19,6 +19,8 @@ A message states what was given, what was expected and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -34,7 +36,10 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "UserError",
+    "system_errors",
 ]
+
+_MAX_SHOWN = 200
 
 
 class MultihotError(Exception):
@@ -125,3 +130,13 @@ class InterruptedRunError(MultihotError):
     """The run was stopped by a signal and can be resumed."""
 
     exit_code = 130
+
+
+@contextmanager
+def system_errors(what: str) -> Iterator[None]:
+    """Turn what the system says of a file or folder into an `OptionError` about `what`."""
+    try:
+        yield
+    except OSError as error:
+        said = what if len(what) <= _MAX_SHOWN else f"{what[:_MAX_SHOWN]} ..."
+        raise OptionError(f"{said}: {error.strerror or error}.") from None

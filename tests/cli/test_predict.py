@@ -232,7 +232,10 @@ def test_a_wrong_command_is_explained(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output", "out.txt"], "end it with .csv, .tsv (tab-separated), .jsonl or .ndjson"),
+        (
+            ["--output", "out.txt"],
+            "end it with .csv, .tsv (tab-separated), .xlsx, .jsonl or .ndjson",
+        ),
         (["--output", "out"], "--output out has no known ending"),
         (["--output", "out.jsonl.gz"], "has no known ending"),
         (["--output", "out.csv", "--json"], "--output out.csv is a table: end it with .jsonl"),
@@ -372,8 +375,11 @@ def test_a_bad_line_keeps_the_former_output(
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "a"}\n{"text": 3}\n', "utf-8")
     target.write_text("former\n", "utf-8")
+    command = ["predict", str(tiny_model), "--input", str(source), "--output", str(target)]
 
-    code = main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)])
+    assert main(command) == 2
+    assert f"{target} exists. Choose another --output, or add --force" in capfd.readouterr().err
+    code = main([*command, "--force"])
 
     assert code == 2
     assert "in.jsonl:2, column 'text': The text is 3, not a text" in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import sys
@@ -17,6 +18,7 @@ from multihot.data.columns.text_and_id import (
     find_text_column,
     text_of,
 )
+from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import advised, as_text, refuse_faults
@@ -51,12 +53,15 @@ class TextStream:
     """Texts to predict; `rows` reads the input while it is consumed.
 
     `columns` are those of the file; of standard input, those of its first line. `notes` say what was
-    detected; they are complete when all rows have been consumed.
+    detected; they are complete when all rows have been consumed. `delimiter` separates the columns of
+    a text table; `has_mark` says whether the file begins with a byte order mark.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[TextRow]
     notes: list[str]
+    delimiter: str | None = None
+    has_mark: bool = False
 
 
 def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStream:
@@ -87,7 +92,16 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     )
     notes = table.notes  # the reader keeps adding to it
     notes += column_notes(text, row_id, data)
-    return TextStream(table.columns, _text_rows(cells, text, row_id, source, notes), notes)
+    rows = _text_rows(cells, text, row_id, source, notes)
+    has_mark = table.delimiter is not None and _begins_with_mark(Path(path))
+    return TextStream(table.columns, rows, notes, table.delimiter, has_mark)
+
+
+def _begins_with_mark(path: Path) -> bool:
+    with open_unpacked(path) as handle:
+        return handle.read(3).startswith(
+            (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        )
 
 
 def _readable(items: Iterator[T], source: str) -> Iterator[T]:

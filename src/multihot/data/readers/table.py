@@ -82,6 +82,8 @@ class Table:
         For each column with a cell that has no value to read, the error for whoever uses the column.
     advice
         What may help where columns are not the expected ones, such as the other sheets of a workbook.
+    delimiter
+        What separates the columns of a text table.
     """
 
     columns: tuple[str, ...]
@@ -92,6 +94,7 @@ class Table:
     is_held: bool = False
     faults: Mapping[str, DataError] = field(default_factory=dict)
     advice: str = ""
+    delimiter: str | None = None
 
     @property
     def rows(self) -> Iterator[Row]:
