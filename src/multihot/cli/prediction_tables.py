@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -177,12 +177,12 @@ def workbook_rows(path: Path) -> Iterator[Put]:
     from multihot.core.files import atomic_path
     from multihot.data.workbook_writer import WorkbookWriter
 
-    writer = WorkbookWriter(path)
-    yield lambda cells: writer.append(
-        [round(cell, 6) if isinstance(cell, float) else cell for cell in cells]
-    )
-    with atomic_path(path) as temporary:
-        writer.save(temporary)
+    with closing(WorkbookWriter(path)) as writer:
+        yield lambda cells: writer.append(
+            [round(cell, 6) if isinstance(cell, float) else cell for cell in cells]
+        )
+        with atomic_path(path) as temporary:
+            writer.save(temporary)
     for note in writer.notes():
         say(note)
 

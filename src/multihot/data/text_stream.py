@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
 from multihot.data.columns.text_and_id import (
+    TEXT_NAMES,
     column_notes,
     find_id_column,
     find_text_column,
     text_of,
 )
+from multihot.data.header_line import header_names
 from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
@@ -36,6 +40,8 @@ _STANDARD_INPUT = "standard input"
 # What is read before the first row of it is passed on.
 _BATCH_ROWS = 128
 _BLOCK_BYTES = 1 << 16
+_NUM_COMPARED = 3  # lines behind what may be a header
+_SIGNATURES = ("PK\x03\x04", "PAR1", "\x1f\x8b")
 
 
 @dataclass(frozen=True)
@@ -140,12 +146,16 @@ def _standard_input(data: DataOptions) -> TextStream:
         beginning.append(line)
         if line.strip():
             break
-    everything = itertools.chain(beginning, lines)
+    everything: Iterator[str] = itertools.chain(beginning, lines)
     may_be_json = data.format == "auto"
     if data.format == "jsonl" or (
         may_be_json and beginning and beginning[-1].lstrip().startswith("{")
     ):
         return _json_input(everything, data)
+    notes = [f"Texts: one a line, from {_STANDARD_INPUT}."]
+    if data.format == "auto" and beginning:
+        everything, further = _checked_beginning(beginning, lines)
+        notes += further
     texts = (
         fasttext_row(content, _STANDARD_INPUT, line)[1] if data.format == "fasttext" else content
         for line, content in enumerate((line.rstrip("\r\n") for line in everything), start=1)
@@ -153,7 +163,39 @@ def _standard_input(data: DataOptions) -> TextStream:
     rows = (
         TextRow(line, str(line), text, {"text": text}) for line, text in enumerate(texts, start=1)
     )
-    return TextStream(("text",), rows, [f"Texts: one a line, from {_STANDARD_INPUT}."])
+    return TextStream(("text",), rows, notes)
+
+
+def _checked_beginning(
+    beginning: list[str], lines: Iterator[str]
+) -> tuple[Iterator[str], list[str]]:
+    """Return all lines and notes; raise `DataError` where they are a file rather than texts."""
+    first = beginning[-1].strip()
+    number = len(beginning)
+    if first.startswith(_SIGNATURES):
+        kind = "a workbook or a packed or Parquet file"
+    elif first == "[" or re.match(r"\[\s*\{", first):
+        kind = "a JSON array, not JSON lines"
+    elif names := header_names(first):
+        beginning += itertools.islice(lines, _NUM_COMPARED)
+        if names.fits(beginning[number:]):
+            kind = f"a table whose header names {listed(names.columns)}"
+        else:
+            return itertools.chain(beginning, lines), []
+    else:
+        notes = []
+        if first.casefold() in TEXT_NAMES:
+            notes.append(
+                f"The first line of {_STANDARD_INPUT} is {cut(first)}; it is labelled as a text. If it is "
+                "a header, save the lines in a file and name it with --input FILE."
+            )
+        return itertools.chain(beginning, lines), notes
+    raise DataError(
+        f"This looks like {kind}, of which every line would be labelled as a text. Save it in a file and "
+        "name that with --input FILE; if the lines are texts, set data.format=lines.",
+        path=_STANDARD_INPUT,
+        line=number,
+    )
 
 
 def _input_lines(encoding: str | None) -> Iterator[str]:

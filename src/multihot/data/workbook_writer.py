@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,12 @@ class WorkbookWriter:
         """Write the workbook to a new file; raise `StorageError` where that fails."""
         with storage_errors(self._path):
             self._book.save(path)
+
+    def close(self) -> None:
+        """Remove what was written aside; nothing more can be written."""
+        with contextlib.suppress(Exception):  # what was saved is closed, and so is what has failed
+            self._sheet.close()
+            self._sheet._writer.cleanup()
 
     def notes(self) -> list[str]:
         """Return what could not be kept."""
