@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from multihot.core.files import flush_file, storage_errors
 from multihot.core.options import DataOptions
+from multihot.data.copy_workbook import copy_workbook
 from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.open_table import open_table, table_format
 from multihot.data.readers.text_encoding import file_encoding, read_lines
@@ -45,6 +46,8 @@ def part_ending(path: str | Path, data: DataOptions) -> str:
     kind = table_format(path, data)
     if kind.name == "parquet":
         return Path(path).suffix or ".parquet"
+    if kind.name == "xlsx":
+        return ".xlsx"
     if kind.name not in _TEXT_FORMATS:
         return ".jsonl"
     if (
@@ -92,6 +95,8 @@ def copy_rows(
     if kind.name == "parquet":
         _copy_parquet(Path(path), wanted)
         return []
+    if kind.name == "xlsx":
+        return copy_workbook(Path(path), data, lines, wanted)
     _copy_as_json(path, data, wanted)
     return ["The parts are JSON lines, because rows of this format cannot be copied unchanged."]
 

@@ -66,6 +66,16 @@ class WorkbookWriter:
                 [self._text(cell) if isinstance(cell, str) else cell for cell in cells]
             )
 
+    def copied(self, cell: Any) -> Any:
+        """Return a cell that was read, as one that `append` takes: its value, and how a date is shown."""
+        value = cell.value
+        if cell.data_type not in ("d", "e") or value is None:
+            return value
+        copy = self._new_cell(self._sheet, value)
+        if cell.data_type == "d":
+            copy.number_format = cell.number_format
+        return copy
+
     def _text(self, text: str) -> Any:
         if _NOT_IN_XML.search(text):
             self._num_replaced += 1
