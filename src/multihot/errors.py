@@ -123,6 +123,7 @@ class DataError(UserError):
             position += f":{line}" if position else f"line {line}"
         if column is not None:
             position += f"{', ' if position else ''}column '{column}'"
+        position = position.replace("\n", "\\n").replace("\r", "\\r")  # a name may have line breaks
         super().__init__(f"{position}: {message}" if position else message)
 
 

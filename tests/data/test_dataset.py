@@ -234,7 +234,7 @@ def test_few_validation_rows_and_labels_without_rows_are_reported(tiny_encoder: 
 
     assert recorder.messages == [
         "2 training and 1 validation rows, 2 labels.",
-        "1 training label cells are unknown and filled with teacher scores.",
+        "1 training label cell is unknown and filled with teacher scores.",
         "Only 1 validation rows, too few: the selected epoch and thresholds will have high variance. "
         "Label more rows, or raise validation_fraction.",
         "No training row has these labels: fear.",

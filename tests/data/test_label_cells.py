@@ -116,7 +116,7 @@ def test_a_label_that_an_object_lacks_is_unknown(tmp_path: Path) -> None:
     for examples in (read_examples(path), next(open_labelled(path).chunks(10))):
         assert examples.labels is not None
         np.testing.assert_array_equal([[1, 0], [np.nan, 1]], examples.labels.values)
-    assert "1 label cells are unknown" in " ".join(read_examples(path).notes)
+    assert "1 label cell is unknown" in " ".join(read_examples(path).notes)
 
 
 def test_a_column_named_like_an_id_is_no_label(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_repeated_label_counts_once_and_is_noted(tmp_path: Path) -> None:
     ):
         examples = read_examples(path, data)
         assert names_of(examples) == [["joy"], ["love"]]
-        assert "1 cells name a label twice; it counts once." in examples.notes
+        assert "1 cell names a label twice; it counts once." in examples.notes
 
 
 def test_unknown_options_of_spelling_are_errors(tmp_path: Path) -> None:

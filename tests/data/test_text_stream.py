@@ -95,7 +95,7 @@ def test_what_only_reading_to_the_end_tells_is_noted_then(tmp_path: Path) -> Non
 
     for path, words in (
         (comma, "2 blank lines were skipped; the first is line 2."),
-        (tab, "1 lines (the first is 2) have cells that look quoted"),
+        (tab, "1 line (the first is 2) with cells that look quoted"),
     ):
         stream = stream_texts(path)
         before = len(stream.notes)

@@ -73,7 +73,7 @@ def test_what_was_united_is_said_with_counts(paths: list[Path]) -> None:
     assert "2 data sets with 7 rows and 3 labels as one." in notes
     assert f"{paths[0]} knows 2 of the labels; unknown in its 3 rows: fear." in notes
     assert f"{paths[1]} knows 2 of the labels; unknown in its 4 rows: anger." in notes
-    assert "1 rows hold a text that a data set before has too" in notes
+    assert "1 row holds a text that a data set before has too" in notes
     assert "share no label name" not in notes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import difflib
 import io
 import re
 import sys
@@ -13,14 +14,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from multihot.cli.console import be_quiet, table_width
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, updated
+from multihot.core.text_tables import printable, wrapped
 from multihot.errors import DataError, OptionError
 
 __all__ = [
     "data_options",
     "files_and_assignments",
+    "flags_of",
     "holds_unicode",
     "line_windows",
     "new_parser",
@@ -29,26 +33,78 @@ __all__ = [
 ]
 
 _OPTIONS: dict[str, type[Any]] = {"train": TrainOptions, "pretrain": PretrainOptions}
+_WITHOUT_OPTIONS = ("demo", "tokenizer", "fill-mask", "next-sentence", "options", "completion")
 
 
 def new_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Return a parser that keeps the epilog's line breaks and accepts no abbreviated flags."""
-    return argparse.ArgumentParser(
+    """Return a parser that keeps the epilog's indented lines and accepts no abbreviated flags."""
+    parser = argparse.ArgumentParser(
         prog=f"multihot {command}",
         description=description,
-        epilog=epilog,
+        epilog=_filled(epilog),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--quiet", action="store_true", help="print results and errors only")
+    return parser
+
+
+def _filled(text: str) -> str:
+    """Break paragraphs to the terminal; indented lines, such as examples, stay as they are."""
+    parts = [""]
+    for line in text.strip("\n").split("\n"):
+        is_indented = line.startswith(" ")
+        joins = line and parts[-1] and not is_indented and not parts[-1].startswith(" ")
+        if joins and not parts[-1].endswith(":"):
+            parts[-1] += f" {line}"
+        else:
+            parts.append(line)
+    width = table_width() - 2
+    return "\n".join(part if part.startswith(" ") else wrapped(part, width) for part in parts[1:])
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the flags of a command, in the order of its help page."""
+    return [flag for action in parser._actions for flag in action.option_strings]
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse with options and positionals in any order (`FILE --output DIR epochs=3`)."""
+    if {"-h", "--help"} & set(arguments):
+        _add_options(parser)
     given, unknown = parser.parse_known_intermixed_args(list(arguments))
+    be_quiet(given.quiet)
     if unknown:
-        hint = _assignment_hint(parser, unknown, arguments)
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        hint = _flag_hint(parser, unknown) or _assignment_hint(parser, unknown, arguments)
+        parser.error(printable(f"unrecognized arguments: {' '.join(unknown)}{hint}"))
     return given
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Put the options that most people need before the examples of a help page."""
+    from multihot.cli.option_help import option_help
+
+    options = option_help(parser.prog.rpartition(" ")[2], table_width() - 2)
+    if options:
+        parser.epilog = f"{options}\n\n{parser.epilog}"
+
+
+def _flag_hint(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
+    """Return the flag that an unknown one is a misspelling of; empty where there is none."""
+    flag = next((given for given in unknown if given.startswith("-")), "").partition("=")[0]
+    known = [name for name in flags_of(parser) if name.startswith("--")]
+    name = "--" + flag.strip("-").replace("_", "-").lower()
+    extended = [each for each in known if len(name) > 4 and each.startswith(name)]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75) or extended
+    is_option = name[2:].replace("-", "_") in _keys(parser)
+    return f"; did you mean {near[0]}?" if flag and near and not is_option else ""
+
+
+def _keys(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the names of options that a command takes as `key=value`, without `data.`."""
+    command = parser.prog.rpartition(" ")[2]
+    kinds: list[type[Any]] = [DataOptions, *([_OPTIONS[command]] if command in _OPTIONS else [])]
+    return {field.name for kind in kinds for field in fields(kind)}
 
 
 def _assignment_hint(
@@ -57,13 +113,15 @@ def _assignment_hint(
     """Return how to write an option that was given as a flag; empty where it is not an option."""
     flag = next((given for given in unknown if given.startswith("--")), None)
     command = parser.prog.rpartition(" ")[2]
-    if flag is None or command == "demo":
+    if flag is None or command in _WITHOUT_OPTIONS:
         return ""
     name, _, value = flag[2:].partition("=")
     name = name.removeprefix("data.").replace("-", "_")
     following = [*arguments, ""][list(arguments).index(flag) + 1]
     value = value or (following if not following.startswith("--") else "") or "..."
     example = "epochs=3"
+    if name not in _keys(parser):
+        name = next(iter(difflib.get_close_matches(name, _keys(parser), n=1, cutoff=0.8)), name)
     if name in {field.name for field in fields(DataOptions)}:
         example = f"data.{name}={value}"
     elif command not in _OPTIONS:

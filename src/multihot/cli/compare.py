@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import TextCounter, report_text, say, show
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """Both models score the same texts. Every difference is A minus B, with a 95 % interval by paired
 bootstrap and a p-value by permutation; the p-values of labels are also corrected together (Holm).
@@ -18,8 +18,8 @@ document: {"rows", "metrics": {NAME: {"first", "second", "difference", "low", "h
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("compare", "Compare two models on a labelled file.", _EPILOG)
     parser.add_argument("first", metavar="A", help="folder that 'multihot train' wrote")
     parser.add_argument("second", metavar="B", help="model folder to compare with")
@@ -29,9 +29,15 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
@@ -59,5 +65,5 @@ def run(arguments: Sequence[str]) -> int:
             say(remark)
         print_json(comparison.to_json())
     else:
-        sys.stdout.write(f"{comparison}\n")
+        show(report_text(comparison, all_labels=given.all_labels))
     return 0

@@ -1,32 +1,95 @@
-"""Messages and progress on stderr."""
+"""Results on stdout, messages and progress on stderr.
+
+What came from files is printed with control characters escaped. Tables are as wide as the terminal,
+80 columns without one; sentences are broken to the width of a terminal (or of `COLUMNS`), elsewhere
+each stays on its line. Documents for programs, JSON and tables of predictions, are never changed.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from multihot.core.progress import Listener, StepProgress
+from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from multihot.inference.predictor import Predictor
 
-__all__ = ["NUM_SAMPLED", "ConsoleListener", "TextCounter", "say", "say_if_unknown"]
+__all__ = [
+    "NUM_SAMPLED",
+    "ConsoleListener",
+    "TextCounter",
+    "be_quiet",
+    "report_text",
+    "say",
+    "say_error",
+    "say_if_unknown",
+    "show",
+    "table_width",
+]
 
 NUM_SAMPLED = 1000
 """Texts at the beginning of a file whose tokens are looked at."""
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
+_MIN_WIDTH = 40
+_quiet = False
+
+
+class _Report(Protocol):
+    """What has tables with a row for each label."""
+
+    def to_text(self, *, width: int, all_labels: bool) -> str:
+        """Return the tables for so many columns."""
+
+
+def be_quiet(quiet: bool) -> None:
+    """Say nothing from now on, or say everything again; errors are always said."""
+    global _quiet  # noqa: PLW0603 - one command runs in a process, and its flag holds for all of it
+    _quiet = quiet
 
 
 def say(message: str) -> None:
-    """Print a message."""
-    sys.stderr.write(message + "\n")
+    """Print a message on stderr, unless the command was told to be quiet."""
+    if not _quiet:
+        say_error(message)
+
+
+def say_error(message: str) -> None:
+    """Print a message on stderr."""
+    sys.stderr.write(_for_people(message, sys.stderr) + "\n")
     sys.stderr.flush()
+
+
+def show(result: object) -> None:
+    """Print a result for people on stdout."""
+    sys.stdout.write(_for_people(str(result), sys.stdout) + "\n")
+    sys.stdout.flush()
+
+
+def _for_people(text: str, stream: TextIO) -> str:
+    """Escape what a terminal would obey, and break sentences where its width is known."""
+    text = printable(text, lines=True)
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    return wrapped(text, table_width()) if has_width else text
+
+
+def report_text(report: _Report, *, all_labels: bool) -> str:
+    """Return the tables of a report as wide as the terminal allows."""
+    return report.to_text(width=table_width(), all_labels=all_labels)
+
+
+def table_width() -> int:
+    """Return the columns of the terminal (or of `COLUMNS`); 80 without one."""
+    return max(_MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
 
 
 def say_if_unknown(predictor: Predictor, texts: Sequence[str]) -> None:
@@ -61,10 +124,13 @@ class ConsoleListener(Listener):
         if self._bar is None:
             say(message)
         else:
-            self._bar.console.print(message, markup=False, highlight=False)
+            shown = printable(message, lines=True)
+            self._bar.console.print(shown, markup=False, highlight=False)
 
     def progress(self, update: StepProgress) -> None:
         """Update the progress bar, or print a line when one is due."""
+        if _quiet:
+            return
         text = (
             f"epoch {update.epoch}/{update.epochs}  loss {update.loss:.4f}  "
             f"{update.tokens_per_second:,.0f} tokens/s  {_duration(update.seconds_left)} left"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, say
+from multihot.cli.console import TextCounter, report_text, say, show
 from multihot.core.goals import parse_goal, read_costs
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot decide runs/ec dev.csv --goal jaccard
@@ -24,8 +24,8 @@ rows; the lines below them are cross-fitted.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser(
         "decide", "Tune goal, thresholds and calibration without training.", _EPILOG
     )
@@ -42,9 +42,15 @@ def run(arguments: Sequence[str]) -> int:
         "--seed", type=int, default=0, help="of folds and bootstrap samples (default: 0)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     if given.goal is not None:
         parse_goal(given.goal)
 
@@ -79,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(result.to_json())
     else:
-        sys.stdout.write(f"{result}\n")
+        show(report_text(result, all_labels=given.all_labels))
     say(f"The new decision is in {artifact.folder / 'thresholds.json'}.")
     return 0
 

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import new_parser, parse
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, say, show
 from multihot.core.text_tables import format_number
 
 if TYPE_CHECKING:
     from multihot.evaluation.report import Report
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = "Takes about three minutes on two cores; no network access needed."
 _FOLDER = "runs/multihot-demo"
 _SHOWN = ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "macro_roc_auc")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command and return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("demo", "Train, evaluate and predict on the bundled data set.", _EPILOG)
     parser.add_argument("--output", metavar="DIR", help=f"model folder (default: {_FOLDER})")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.core.extras import require_training
 
@@ -48,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     for text, prediction in zip(DEMO_TEXTS, result.predictions, strict=True):
         named = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
         lines.append(f"{text}\n  -> {named or 'no label'}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    show("\n".join(lines))
     say(f"\nDone in {time.monotonic() - started:.0f} s. The model is in {output}. Next:")
     say(f'  multihot predict {output} "your text"')
     say("  multihot inspect your-file.csv")

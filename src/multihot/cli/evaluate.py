@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
+from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
 --json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high", "error"}}, "labels":
@@ -19,8 +19,8 @@ adds the reliability bins of each label to the JSON and draws them.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("evaluate", "Score a model on a labelled file.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
@@ -32,9 +32,15 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
@@ -63,5 +69,5 @@ def run(arguments: Sequence[str]) -> int:
             say(remark)
         print_json(report.to_json(reliability=picture is not None))
     else:
-        sys.stdout.write(f"{report}\n")
+        show(report_text(report, all_labels=given.all_labels))
     return 0

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.core.text_tables import printable
 from multihot.errors import OptionError
 
 if TYPE_CHECKING:
     from multihot.inference.masked_lm import Fill
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot fill-mask bert-base-uncased "Paris is the [MASK] of France"
@@ -27,8 +28,8 @@ blank lines. With --json every text is one JSON line.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("fill-mask", "Predict the tokens at the masks of a text.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="pretrained model: folder or hub name")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts with masks")
@@ -36,7 +37,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="tokens per mask (5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     if (given.input is None) == (not given.texts):
         raise OptionError(
             "Give texts, or --input FILE (or - for standard input): one of the two, not both."
@@ -80,9 +86,11 @@ def _as_json(text: str, masks: Sequence[Sequence[Fill]]) -> str:
 
 
 def _as_lines(text: str, masks: Sequence[Sequence[Fill]]) -> str:
-    lines = [text]
+    lines = [printable(text)]
     for number, fills in enumerate(masks, start=1):
         if len(masks) > 1:
             lines.append(f"  mask {number}:")
-        lines += [f"  {fill.score:6.4f}  {fill.token:<16}  {fill.text}" for fill in fills]
+        lines += [
+            f"  {fill.score:6.4f}  {fill.token:<16}  {printable(fill.text)}" for fill in fills
+        ]
     return "\n".join(lines) + "\n"

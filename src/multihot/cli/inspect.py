@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.console import report_text, show
 from multihot.errors import OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot inspect train.csv dev.csv test.csv
@@ -21,16 +22,22 @@ labels).
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("inspect", "Report on data files, or on a model folder.", _EPILOG)
     parser.add_argument("targets", nargs="+", metavar="FILE|MODEL", help="files or one model")
     parser.add_argument(
         "--encoder", metavar="NAME|DIR", help="encoder whose tokenizer counts tokens"
     )
     parser.add_argument("--max-length", type=int, metavar="TOKENS", help="truncation length")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.inference.artifact import is_artifact
     from multihot.workflows.inspect import (
@@ -63,5 +70,5 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(result.to_json())
     else:
-        sys.stdout.write(f"{result}\n")
+        show(report_text(result, all_labels=given.all_labels))
     return 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import errno
 import importlib
 import io
 import os
@@ -9,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from multihot.cli.console import say_error
 from multihot.errors import MultihotError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_COMMANDS = {
+COMMANDS = {
     "train": "train a classifier on a labelled file",
     "evaluate": "compute metrics of a model on a labelled file",
     "compare": "compare two models on a labelled file",
@@ -26,6 +30,10 @@ _COMMANDS = {
     "fill-mask": "predict masked tokens with a pretrained encoder",
     "next-sentence": "predict whether one text follows another",
     "demo": "run the whole workflow on the bundled data set",
+    "options": "list the options that are written key=value",
+    "completion": "print a completion script for bash or zsh",
+    "help": "describe a command (multihot help COMMAND)",
+    "version": "print the version",
 }
 
 _USAGE = """usage: multihot COMMAND ...
@@ -33,65 +41,133 @@ _USAGE = """usage: multihot COMMAND ...
 commands:
 {commands}
 
-'multihot COMMAND --help' describes one. Exit codes: 0 success, 1 multihot failed, 2 invalid command
-or input, 3 a required check failed (reserved), 130 interrupted (resumable where reported).
+'multihot help COMMAND' or 'multihot COMMAND --help' describes one; --quiet prints
+only results and errors.
+
+Exit codes: 0 success, 1 multihot failed, 2 invalid command or input, 3 a required
+check failed (reserved), 130 interrupted (resumable where reported).
 """
 
+_SYNONYMS = {
+    "fit": "train",
+    "finetune": "train",
+    "fine-tune": "train",
+    "eval": "evaluate",
+    "score": "evaluate",
+    "test": "evaluate",
+    "diff": "compare",
+    "tune": "decide",
+    "thresholds": "decide",
+    "label": "predict",
+    "classify": "predict",
+    "check": "inspect",
+    "info": "inspect",
+    "show": "inspect",
+    "tokenize": "tokenizer",
+}
+"""What other tools call a command."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT = "Run again with MULTIHOT_TRACEBACK=1 to see the traceback, and please report it."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; no exception but `SystemExit` leaves it."""
-    _escape_unencodable()
+    _prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help"):
-        _write(sys.stdout if given else sys.stderr, _usage())
-        return 0 if given else 2
-    if given[0] == "--version":
+    try:
+        try:
+            code = _dispatch(given)
+        finally:
+            sys.stdout.flush()  # a closed pipe or a full disk is noticed here, not at exit
+    except BrokenPipeError:
+        # The pipe was closed (`| head`); redirect, so that the flush at exit does not fail again.
+        _discard(sys.stdout)
+        return 0
+    except OSError as error:
+        _discard(sys.stdout)
+        say_error(f"multihot: standard output cannot be written: {error.strerror or error}.")
+        return 1
+    return code
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given:
+        sys.stderr.write(_usage())
+        return 2
+    command, *rest = given
+    if command in ("-h", "--help") or (command == "help" and not set(rest) - {"-h", "--help"}):
+        sys.stdout.write(_usage())
+        return 0
+    if command in ("version", "--version", "-V"):
         from importlib.metadata import version
 
-        _write(sys.stdout, f"multihot {version('multihot')}\n")
+        sys.stdout.write(f"multihot {version('multihot')}\n")
         return 0
-    command, *rest = given
-    if command not in _COMMANDS:
-        _write(sys.stderr, f"multihot: unknown command '{command}'.\n\n{_usage()}")
+    if command == "help":
+        command, rest = rest[0], ["--help"]
+        if command in ("help", "version"):
+            return _dispatch(["help"])
+    if command not in COMMANDS:
+        say_error(f"{_usage()}\nmultihot: unknown command '{command}'.{_hint(command, rest)}")
         return 2
     return _run(command, rest)
+
+
+def _hint(name: str, rest: Sequence[str]) -> str:
+    """Return what may have been meant by an unknown command; empty where nothing is near."""
+    lowered = name.lower()
+    folded = lowered.replace("_", "-")
+    near = next(iter(difflib.get_close_matches(folded, COMMANDS, n=1)), _SYNONYMS.get(folded))
+    if near is not None:
+        return f" Did you mean 'multihot {near}'?"
+    if name.startswith("-") and rest and any(word in COMMANDS for word in rest):
+        command = next(word for word in rest if word in COMMANDS)
+        return f" Options stand behind the command: multihot {command} ... {name}"
+    if os.path.exists(name):
+        return f" It is a file or folder: did you mean 'multihot inspect {name}'?"
+    return ""
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
     try:
         module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
-        return int(module.run(arguments))
+        code = int(module.run(arguments))
+        sys.stdout.flush()
+        return code
     except MultihotError as error:
         message, code = str(error), error.exit_code
     except KeyboardInterrupt:
         message, code = "interrupted.", 130
     except BrokenPipeError:
-        # The pipe was closed (`| head`); redirect, so that the flush at exit does not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            raise
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
         message, code = f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
-    _write(sys.stderr, f"multihot {command}: {message}\n")
+    say_error(f"multihot {command}: {message}")
     return code
 
 
 def _usage() -> str:
-    width = max(map(len, _COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {purpose}" for name, purpose in _COMMANDS.items())
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items())
     return _USAGE.format(commands=commands)
 
 
-def _escape_unencodable() -> None:
-    r"""Write characters that the stream cannot encode as `\xe9` instead of raising."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def _prepare_streams() -> None:
+    r"""Write characters that a stream cannot encode as `\xe9`, and nothing to a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(text)
-    stream.flush()
+def _discard(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # not a real file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.core.text_tables import printable
 from multihot.errors import DataError, OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot next-sentence bert-base-uncased "It was raining." "She opened her umbrella."
@@ -23,15 +24,20 @@ texts separated by a tab, and skips blank lines. With --json every pair is one J
 _Window = tuple[list[str], list[tuple[str, str]]]
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("next-sentence", "Predict whether one text follows another.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="pretrained BERT: folder or hub name")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="two texts")
     parser.add_argument("--input", metavar="FILE|-", help="pairs, or - for standard input")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     if len(given.texts) != (2 if given.input is None else 0):
         raise OptionError(
             f"Give two texts, or --input FILE (or - for standard input) and none; {len(given.texts)} "
@@ -77,4 +83,4 @@ def _as_json(first: str, second: str, follows: float, random: float) -> str:
 
 
 def _as_lines(first: str, second: str, follows: float, random: float) -> str:
-    return f"{first}\n{second}\n  -> is next {follows:.4f}, random {random:.4f}\n"
+    return f"{printable(first)}\n{printable(second)}\n  -> is next {follows:.4f}, random {random:.4f}\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import heapq
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from multihot.cli.prediction_tables import (
     table_style,
     workbook_rows,
 )
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import counted, cut, printable
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from multihot.inference.artifact import Artifact
     from multihot.inference.predictor import Prediction, Predictor
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot predict runs/ec "I'm happy, the bert model is so good"
@@ -55,8 +57,8 @@ _FILE_NAME = re.compile(
 )
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
@@ -76,10 +78,18 @@ def run(arguments: Sequence[str]) -> int:
         help="point or comma in the scores of a table (default: as the input)",
     )
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
+    parser.add_argument(
+        "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="JSON lines")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     texts = list(arguments)
     _check(given, texts[texts.index("--") + 1 :] if "--" in texts else ())
 
@@ -112,9 +122,11 @@ def run(arguments: Sequence[str]) -> int:
     if not count:
         say("The input holds no text.")
     if num_truncated:
-        say(f"{num_truncated} of {count} texts were cut to {artifact.max_length} tokens.")
+        say(
+            f"{num_truncated} of {counted(count, 'text')} were cut to {artifact.max_length} tokens."
+        )
     if given.output:
-        say(f"{count} texts labelled in {given.output}.")
+        say(f"{counted(count, 'text')} labelled in {given.output}.")
     return 0
 
 
@@ -159,15 +171,32 @@ def _refuse_file(text: str) -> None:
 
 
 def _check_output(given: argparse.Namespace) -> None:
-    ending = Path(given.output or "").suffix.lower()
-    is_table = given.input is not None if given.output is None else ending not in _JSON_LINES
     for option in ("output_encoding", "decimal"):
-        if getattr(given, option) is not None and (given.json or not is_table):
+        if getattr(given, option) is not None and not _is_table(given):
             flag = option.replace("_", "-")
             raise OptionError(f"--{flag} is about tables, and the output is none.")
+    if given.top is not None and given.top < 1:
+        raise OptionError(f"--top {given.top}; expected at least 1.")
+    if given.top is not None and _is_table(given):
+        raise OptionError(
+            "--top leaves out scores, and a table has a column for the score of each label: add --json, "
+            "or an --output that ends with .jsonl."
+        )
+    if given.output is not None:
+        _check_file(given)
+
+
+def _is_table(given: argparse.Namespace) -> bool:
+    if given.json:
+        return False
     if given.output is None:
-        return
+        return given.input is not None
+    return Path(given.output).suffix.lower() not in _JSON_LINES
+
+
+def _check_file(given: argparse.Namespace) -> None:
     output = Path(given.output)
+    ending = output.suffix.lower()
     if output.is_dir():
         raise OptionError(f"--output {output} is a folder; name a file.")
     if ending not in (*_TABLES, _WORKBOOK, *_JSON_LINES):
@@ -204,15 +233,13 @@ def _style(
     given: argparse.Namespace, stream: TextStream, artifact: Artifact
 ) -> tuple[TextStream, TableStyle | None]:
     """Return how a table is written, `None` where none is; the stream begins anew where it was read."""
-    ending = Path(given.output or "").suffix.lower()
-    is_table = given.input is not None if given.output is None else ending not in _JSON_LINES
-    if given.json or not is_table:
+    if not _is_table(given):
         return stream, None
     stream, style = table_style(
         stream,
         artifact.decision.space.names,
         stored_separator=artifact.data.label_delimiter,
-        ending=ending,
+        ending=Path(given.output or "").suffix.lower(),
         encoding=given.output_encoding,
         decimal=given.decimal,
     )
@@ -280,9 +307,13 @@ def _say_if_narrow(given: argparse.Namespace) -> None:
 def _text_writer(given: argparse.Namespace, output: TextOutput, *, abstains: bool) -> Write:
     if given.json or given.output is not None:
         return lambda row, prediction: _write_json(
-            output, row, prediction, escaped=_is_narrow(given), abstains=abstains
+            output,
+            row,
+            _topped(prediction, given.top),
+            escaped=_is_narrow(given),
+            abstains=abstains,
         )
-    return lambda row, prediction: _write_plain(output, row, prediction)
+    return lambda row, prediction: _write_plain(output, row, prediction, given.top)
 
 
 def _write_json(
@@ -300,7 +331,21 @@ def _write_json(
     output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
 
 
-def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction) -> None:
+def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
     scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
     nothing = "abstained" if prediction.abstained else "no label"
-    output.write(f"{row.text}\n  -> {scored or nothing}\n")
+    lines = [row.text, f"  -> {scored or nothing}"]
+    if top is not None:
+        scores = _topped(prediction, top).scores
+        lines.append(
+            "  highest: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
+        )
+    output.write("\n".join(map(printable, lines)) + "\n")
+
+
+def _topped(prediction: Prediction, top: int | None) -> Prediction:
+    """Return a prediction with its highest scores only, the highest first."""
+    if top is None:
+        return prediction
+    scores = heapq.nlargest(top, prediction.scores.items(), key=lambda pair: pair[1])
+    return replace(prediction, scores=dict(scores))

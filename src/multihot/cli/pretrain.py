@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, say, show
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from multihot.data.examples import Examples
     from multihot.workflows.probe import ProbeReport
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot pretrain books/ --output runs/mini --hours 0.33
@@ -35,7 +34,8 @@ compares the results; probe.KEY=VALUE sets an option of 'train' for it.
 _FLAGS = {"tokenizer": "tokenizer", "encoder": "encoder", "size": "encoder_size", "hours": "hours"}
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser(
         "pretrain",
         "Pretrain an encoder with masked-language modelling and next-sentence prediction.",
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    given = parse(_parser(), arguments)
+    given = parse(build_parser(), arguments)
     # A file may be called a=b.txt, so an existing path is a file.
     arguments = given.files_and_options
     files = [name for name in arguments if "=" not in name or Path(name).exists()]
@@ -92,8 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         else:
             report = pretrain(files, output, options, resume=given.resume, listener=listener)
         if not given.json:
-            sys.stdout.write(f"{report}\n")
-            sys.stdout.flush()
+            show(report)
         comparison: ProbeReport | None = None
         if task is not None:
             from multihot.workflows.probe import probe
@@ -106,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         probed = comparison.to_json() if comparison is not None else None
         print_json({**report.to_json(), "probe": probed})
     elif comparison is not None:
-        sys.stdout.write(f"\n{comparison}\n")
+        show(f"\n{comparison}")
     say(f"\nThe encoder is in {output}. Next:")
     say(f'  multihot fill-mask {output} "Paris is the [MASK] of France"')
     say(f"  multihot train TRAIN_FILE --encoder {output}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import (
@@ -12,10 +12,10 @@ from multihot.cli.arguments import (
     parse,
     print_json,
 )
-from multihot.cli.console import say
+from multihot.cli.console import report_text, say, show
 from multihot.errors import OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot split all.csv --output parts
@@ -27,8 +27,8 @@ of the file are copied unchanged.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("split", "Split a labelled file, stratified by label.", _EPILOG)
     parser.add_argument("arguments", nargs="+", metavar="FILE", help="file of texts and labels")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the parts")
@@ -41,9 +41,15 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--pairs", action="store_true", help="stratify by pairs of labels too")
     parser.add_argument("--force", action="store_true", help="replace files of the same names")
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.usage = f"{parser.prog} FILE --output DIR [--option ...] [data.key=value ...]"
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
     paths, assignments = files_and_assignments(given.arguments)
     if len(paths) != 1:
         raise OptionError(f"Expected one file to split, not {len(paths)}.")
@@ -65,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(report.to_json())
     else:
-        sys.stdout.write(f"{report}\n")
+        show(report_text(report, all_labels=given.all_labels))
     return 0
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener
+from multihot.cli.console import ConsoleListener, show
 from multihot.errors import OptionError
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _DEFAULT_VOCAB_SIZE = 30522  # BERT's own
 _EPILOG = """examples:
@@ -23,8 +23,8 @@ Part of the documents is held out of training to measure the tokenizer.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("tokenizer", "Train a WordPiece tokenizer like BERT's.", _EPILOG)
     parser.add_argument("corpus", nargs="+", metavar="CORPUS", help="files or folders of documents")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the tokenizer")
@@ -51,7 +51,12 @@ def run(arguments: Sequence[str]) -> int:
         help="fraction of the documents to measure the tokenizer on (default: 0.05)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parse(parser, arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with its arguments; return the exit code."""
+    given = parse(build_parser(), arguments)
 
     from multihot.data.corpus.documents import read_corpus
     from multihot.data.corpus.wordpiece import save_tokenizer, train_tokenizer
@@ -79,5 +84,5 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json({"output": str(output), **coverage.to_json()})
     else:
-        sys.stdout.write(f"{coverage}\n")
+        show(coverage)
     return 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multihot.data.labelled_file import LabelledFile
     from multihot.inference.artifact import Artifact
 
-__all__ = ["run"]
+__all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot train tickets.csv
@@ -43,7 +43,8 @@ merged: labels are matched by name, and labels that a file lacks are unknown in 
 _FLAGS = ("encoder", "goal", "device", "folds", "seeds", "teacher")  # also options of a recipe
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = new_parser("train", "Train a multi-label classifier.", _EPILOG)
     parser.add_argument("files_and_options", nargs="+", metavar="TRAIN", help="labelled files")
     parser.add_argument(
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    given = parse(_parser(), arguments)
+    given = parse(build_parser(), arguments)
     paths, assignments = files_and_assignments(given.files_and_options)
     given.unlabelled, trailing = files_and_assignments(given.unlabelled)
     assignments += trailing

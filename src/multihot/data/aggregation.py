@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import counted
 from multihot.data.checked_file import CheckedFile
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import required_column
@@ -95,7 +96,7 @@ def merged_lines(file: CheckedFile, examples: Examples, column: str) -> Examples
         counts.add_weights(united.weights)
     notes = [
         *file.found,
-        f"{len(group_of)} lines with equal '{column}' were merged into {len(kept)} texts.",
+        f"{len(group_of)} lines with equal '{column}' were merged into {counted(len(kept), 'text')}.",
     ]
     if examples.labels is not None:
         rule = aggregation_rule(file.data)
@@ -305,7 +306,5 @@ def _rule_notes(rule: Rule, lines: _Lines, data: DataOptions) -> list[str]:
     }[rule]
     if rule == "union" and lines.votes is not None:
         notes = "A text has every label with a vote above 0 (data.aggregate=union)."
-    above = (
-        f"{lines.num_above} votes are above 1 and count as a yes; data.votes=K would count them."
-    )
+    above = f"{counted(lines.num_above, 'vote is', 'votes are')} above 1: a yes; data.votes=K would count them."
     return [notes, above] if lines.num_above else [notes]

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_generator
+from multihot.core.text_tables import counted
 from multihot.data.batches import Batch, make_batch
 from multihot.data.encode import (
     EncodedRows,
@@ -291,15 +292,19 @@ def describe_rows(
     if validation_set is not None:
         parts.append((validation_set, "validation"))
     sizes = " and ".join(f"{len(part)} {name}" for part, name in parts)
-    listener.say(f"{sizes} rows, {len(train_set.space)} labels.")
+    listener.say(f"{sizes} rows, {counted(len(train_set.space), 'label')}.")
     names = f", of which the label names take {label_tokens}" if label_tokens else ""
     totals = [part.label_totals() for part, _ in parts]
     for (part, name), total in zip(parts, totals, strict=True):
         if cut := part.num_truncated():
-            listener.say(f"{cut} {name} texts are cut to max_length={max_length} tokens{names}.")
+            listener.say(
+                f"{counted(cut, f'{name} text is', f'{name} texts are')} cut to max_length={max_length} tokens{names}."
+            )
         if num_unknown := len(part) * len(part.space) - int(total.known.sum()):
             what = "filled with teacher scores" if taught and name == "training" else "masked"
-            listener.say(f"{num_unknown} {name} label cells are unknown and {what}.")
+            listener.say(
+                f"{counted(num_unknown, f'{name} label cell is', f'{name} label cells are')} unknown and {what}."
+            )
     if validation_set is not None and len(validation_set) < _FEW_ROWS:
         listener.say(
             f"Only {len(validation_set)} validation rows, too few: the selected epoch and thresholds "

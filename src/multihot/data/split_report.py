@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import aligned, format_percent, listed
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_percent,
+    listed,
+    shown_labels,
+)
 from multihot.data.label_statistics import LabelBits, LabelFrequency, label_frequencies
 
 __all__ = ["KeptTogether", "SplitPart", "SplitReport"]
@@ -148,14 +155,19 @@ class SplitReport:
         return asdict(self)
 
     def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
+        counts = {name: each.positives for name, each in self.labels.items()}
+        shown, left_out = shown_labels(counts, every=all_labels)
         heads = ["", "all", *(part.name for part in self.parts)]
         table = [["rows", str(self.rows), *(str(part.rows) for part in self.parts)]]
         columns = [self.labels, *(part.labels for part in self.parts)]
         table += [
-            [name, *(format_percent(column[name].share, 2) for column in columns)]
-            for name in self.labels
+            [name, *(format_percent(column[name].share, 2) for column in columns)] for name in shown
         ]
-        lines = aligned(heads, table)
+        lines = [*aligned(heads, table, width=width), *left_out]
         if self.largest_deviation:
             lines.append(
                 f"\nLargest deviation of a label frequency: {100 * self.largest_deviation:.2f} points "
@@ -207,6 +219,6 @@ def _kept(kept: KeptTogether, what: str) -> str:
     if not kept.rows:
         return f"Kept together: no rows with {what}."
     return (
-        f"Kept together: {kept.rows} rows in {kept.groups} groups with {what}; the largest group has "
-        f"{kept.largest} rows."
+        f"Kept together: {kept.rows} rows in {counted(kept.groups, 'group')} with {what}; the largest group "
+        f"has {kept.largest} rows."
     )

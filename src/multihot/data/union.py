@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import counted, listed
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
@@ -147,13 +148,15 @@ def _notes(
     hashes: Sequence[npt.NDArray[np.uint64]] | None,
 ) -> list[str]:
     """Say what became of the labels and how many texts occur in several sets."""
-    notes = [f"{len(sources)} data sets with {sum(num_rows)} rows and {len(space)} labels as one."]
+    notes = [
+        f"{len(sources)} data sets with {sum(num_rows)} rows and {counted(len(space), 'label')} as one."
+    ]
     for source, names, rows in zip(sources, own, num_rows, strict=True):
         lacking = [name for name in space.names if name not in names.names]
         if lacking:
             notes.append(
-                f"{source} knows {len(names)} of the labels; unknown in its {rows} rows: "
-                f"{', '.join(lacking)}."
+                f"{source} knows {len(names)} of the labels; unknown in its {counted(rows, 'row')}: "
+                f"{listed(lacking)}."
             )
     if len(space) == sum(map(len, own)):
         notes.append("The data sets share no label name; labels are matched by name alone.")
@@ -166,8 +169,8 @@ def _notes(
         seen = np.union1d(seen, others)
     if num_again:
         notes.append(
-            f"{num_again} rows hold a text that a data set before has too (but for links, case and "
-            "punctuation). They are kept."
+            f"{counted(num_again, 'row holds', 'rows hold')} a text that a data set before has too (but for links, case and "
+            "punctuation). All are kept."
         )
     return notes
 
@@ -221,7 +224,11 @@ def with_unlabelled(
         space=labelled.space,
         data=labelled.data,
         source=" + ".join(Path(part.source).name for part in parts),
-        notes=(*labelled.notes, *notes, f"{num_texts} texts without labels from {names}."),
+        notes=(
+            *labelled.notes,
+            *notes,
+            f"{counted(num_texts, 'text')} without labels from {names}.",
+        ),
         num_rows=len(labelled) + num_texts,
         _chunks=chunks,
         parts=tuple(parts),

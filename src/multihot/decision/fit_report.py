@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multihot.core.files import required_values
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import DEFAULT_WIDTH, aligned, format_number
 from multihot.errors import ArtifactError
 
 __all__ = ["FitReport"]
@@ -79,6 +79,10 @@ class FitReport:
         return cls(**{**stored, "notes": tuple(map(str, stored["notes"]))})
 
     def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH) -> str:
+        """Return the sentences, and the table of goals for so many columns."""
         lines = [
             f"{self.goal} in-sample: {_reached(self.in_sample, self.goal)}; cross-fitted, on rows that did "
             f"not fit the decision ({self.folds} folds): {_reached(self.cross_fitted, self.goal)}.",
@@ -87,7 +91,7 @@ class FitReport:
         ]
         if self.threshold_spread:
             lines.append(self._spread())
-        return "\n".join([*lines, *self.notes, *self._table()])
+        return "\n".join([*lines, *self.notes, *self._table(width)])
 
     def _spread(self) -> str:
         """Return the line of standard deviations, the largest first."""
@@ -98,17 +102,16 @@ class FitReport:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in values[:5])
         return f"{begin}: {shown}{f' and {len(values) - 5} smaller' if len(values) > 5 else ''}."
 
-    def _table(self) -> list[str]:
+    def _table(self, width: int) -> list[str]:
         """Return the lines of the metrics that tuning for each goal reaches."""
         if not self.goals:
             return []
         metrics = list(dict.fromkeys(name for row in self.goals.values() for name in row))
-        width = max(10, *(len(goal) for goal in self.goals)) + 2
-        lines = ["", f"{'tuned for':<{width}}" + "".join(f"{name:>17}" for name in metrics)]
-        for goal, values in self.goals.items():
-            cells = "".join(f"{_reached(values.get(name), name):>17}" for name in metrics)
-            lines.append(f"{goal:<{width}}{cells}")
-        return lines
+        rows = [
+            [goal, *(_reached(values.get(name), name) for name in metrics)]
+            for goal, values in self.goals.items()
+        ]
+        return ["", *aligned(["tuned for", *metrics], rows, width=width)]
 
 
 def _reached(value: float | None, goal: str) -> str:

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_number,
+    listed,
+    shown_labels,
+)
 from multihot.evaluation.paired_tests import Difference
 
 __all__ = ["Comparison", "LabelDifference"]
@@ -70,25 +77,34 @@ class Comparison:
         }
 
     def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
         lines = [f"A = {self.first}", f"B = {self.second}", ""]
-        wide = max(len(name) for name in self.metrics) + 2
-        lines.append(f"{'metric':<{wide}}{'A':>7}{'B':>8}   {_DIFFERENCE:<30}{'p-value':>8}")
-        for name, metric in self.metrics.items():
-            lines.append(f"{name:<{wide}}{_row(metric)}{_p_value(metric.p_value):>8}")
-        width = max(11, *(len(name) + 2 for name in self.labels))
-        head = f"{'F1 of label':<{width}}{'support':>8}{'A':>8}{'B':>8}   {_DIFFERENCE:<30}"
-        lines += ["", f"{head}{'p-value':>8}{'Holm':>8}"]
-        for name, label in self.labels.items():
-            p_values = f"{_p_value(label.f1.p_value):>8}{_p_value(label.p_value_holm):>8}"
-            lines.append(f"{name:<{width}}{label.support:>8} {_row(label.f1)}{p_values}")
+        rows = [
+            [name, *_cells(metric, 4), _p_value(metric.p_value)]
+            for name, metric in self.metrics.items()
+        ]
+        lines += aligned(["metric", "A", "B", _DIFFERENCE, "p-value"], rows, width=width)
+        shown, left_out = shown_labels(
+            {name: label.support for name, label in self.labels.items()}, every=all_labels
+        )
+        rows = []
+        for name in shown:
+            label = self.labels[name]
+            p_values = [_p_value(label.f1.p_value), _p_value(label.p_value_holm)]
+            rows.append([name, str(label.support), *_cells(label.f1, 3), *p_values])
+        heads = ["F1 of label", "support", "A", "B", _DIFFERENCE, "p", "Holm"]
+        lines += ["", *aligned(heads, rows, width=width, groups=[1, 3, 2]), *left_out]
         return "\n".join([*lines, "", *self.remarks()])
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
-        remarks = [f"{self.rows} texts, {len(self.labels)} labels."]
+        remarks = [f"{counted(self.rows, 'text')}, {counted(len(self.labels), 'label')}."]
         if self.labels_left_out:
             remarks.append(
-                f"Excluded, because not both models have them: {', '.join(self.labels_left_out)}."
+                f"Excluded, because not both models have them: {listed(self.labels_left_out)}."
             )
         for name, fitted in zip("AB", self.rows_fitted, strict=True):
             if fitted:
@@ -99,13 +115,13 @@ class Comparison:
         remarks += [self._detectable(name) for name in ("jaccard", "micro_f1", "macro_f1")]
         if absent := [name for name, one in self.labels.items() if not one.support]:
             remarks.append(
-                f"No text has these labels, so their F1 is not informative: {', '.join(absent)}."
+                f"No text has these labels, so their F1 is not informative: {listed(absent)}."
             )
         # A p-value is never 0.
         different = [n for n, one in self.labels.items() if (one.p_value_holm or 1.0) < 0.05]
         remarks.append(
             "Labels with a statistically significant difference in F1 (5 % level, Holm): "
-            f"{', '.join(different)}."
+            f"{listed(different)}."
             if different
             else "No label has a statistically significant difference in F1 (5 % level, Holm)."
         )
@@ -119,19 +135,18 @@ class Comparison:
         if one.visible is None or needed is None:
             return f"{name}: the minimum detectable difference cannot be estimated on these texts."
         return (
-            f"{name}: the minimum detectable difference of {self.rows} rows is about "
+            f"{name}: the minimum detectable difference of {counted(self.rows, 'row')} is about "
             f"{100 * one.visible:.1f} points (5 % level, 80 % power); 0.5 points would take about "
             f"{_rounded(needed)} rows."
         )
 
 
-def _row(one: Difference) -> str:
-    """Return both figures and the difference with its interval in columns."""
-    values = "".join(f"{format_number(value, 4):>8}" for value in (one.first, one.second))[1:]
-    difference = "-" if one.difference is None else f"{one.difference:+.4f}"
+def _cells(one: Difference, decimals: int) -> list[str]:
+    """Return both figures, and the difference with its interval."""
+    difference = "-" if one.difference is None else f"{one.difference:+.{decimals}f}"
     if one.low is not None and one.high is not None:
-        difference += f" ({one.low:+.4f} to {one.high:+.4f})"
-    return f"{values}   {difference:<30}"
+        difference += f" ({one.low:+.{decimals}f} to {one.high:+.{decimals}f})"
+    return [*(format_number(value, decimals) for value in (one.first, one.second)), difference]
 
 
 def _p_value(value: float | None) -> str:

@@ -14,14 +14,21 @@ from typing import Any
 
 from multihot.core.files import storage_errors
 from multihot.core.goals import Goal
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_number,
+    listed,
+    shown_labels,
+)
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
 
 __all__ = ["LabelReport", "Report", "draw_reliability", "require_plots"]
 
-_HEAD = "   95 % interval"
+_INTERVAL = " 95 % interval"
 
 
 @dataclass(frozen=True)
@@ -102,25 +109,36 @@ class Report:
         }
 
     def __str__(self) -> str:
-        wide = max(24, *(len(name) + 2 for name in self.metrics))
-        lines = [f"{'metric':<{wide}}{'value':>8}" + (_HEAD if self.intervals else "")]
-        for name, value in self.metrics.items():
-            interval = _interval(*self.intervals.get(name, (None, None)))
-            lines.append(f"{name:<{wide}}{format_number(value):>8}{interval}")
-        width = max(6, *(len(name) for name in self.labels)) + 2
-        heads = ("support", "precision", "recall", "threshold", "f1")
-        of_f1 = _HEAD if self.intervals else ""
-        lines += ["", f"{'label':<{width}}" + "".join(f"{head:>11}" for head in heads) + of_f1]
-        for name, label in self.labels.items():
-            numbers = [label.precision, label.recall, label.threshold, label.f1]
-            cells = [str(label.support), *map(format_number, numbers)]
-            interval = _interval(label.f1_low, label.f1_high)
-            lines.append(f"{name:<{width}}" + "".join(f"{cell:>11}" for cell in cells) + interval)
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
+        has_intervals = bool(self.intervals)
+        of_metrics = [
+            [name, _value(value, *self.intervals.get(name, (None, None)), wide=has_intervals)]
+            for name, value in self.metrics.items()
+        ]
+        of_labels, left_out = self._label_rows(all_labels=all_labels)
+        heads = ["label", "support", "precision", "recall", "threshold", _head("f1", has_intervals)]
+        lines = aligned(["metric", _head("value", has_intervals)], of_metrics, width=width)
+        lines += ["", *aligned(heads, of_labels, width=width), *left_out]
         return "\n".join([*lines, "", *self.remarks()])
+
+    def _label_rows(self, *, all_labels: bool) -> tuple[list[list[str]], list[str]]:
+        names, left_out = shown_labels(
+            {name: label.support for name, label in self.labels.items()}, every=all_labels
+        )
+        rows = []
+        for name in names:
+            label = self.labels[name]
+            numbers = [label.precision, label.recall, label.threshold]
+            f1 = _value(label.f1, label.f1_low, label.f1_high, wide=bool(self.intervals))
+            rows.append([name, str(label.support), *map(format_number, numbers), f1])
+        return rows, left_out
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
-        remarks = [f"{self.rows} texts."]
+        remarks = [f"{counted(self.rows, 'text')}."]
         if self.rows_fitted:
             remarks.append(
                 f"The decision was fitted on {self.rows_fitted} of these texts: the figures are "
@@ -134,10 +152,12 @@ class Report:
             remarks.append(_reached(self.goal, self.goal_value))
         if self.rows_without_known_labels:
             remarks.append(
-                f"{self.rows_without_known_labels} texts without a known label were excluded."
+                f"{counted(self.rows_without_known_labels, 'text')} without a known label "
+                f"{'was' if self.rows_without_known_labels == 1 else 'were'} excluded."
             )
         if self.rows_truncated:
-            remarks.append(f"{self.rows_truncated} texts were truncated to the model's max_length.")
+            cut = "text was" if self.rows_truncated == 1 else "texts were"
+            remarks.append(f"{self.rows_truncated} {cut} truncated to the model's max_length.")
         if self.errors:
             bounds = ", ".join(f"{name} {bound:.1g}" for name, bound in self.errors.items())
             remarks.append(
@@ -150,23 +170,29 @@ class Report:
         remarks = []
         if undefined := [name for name, label in self.labels.items() if label.f1 is None]:
             remarks.append(
-                f"Labels that are neither true nor predicted (undefined): {', '.join(undefined)}."
+                f"Labels that are neither true nor predicted (undefined): {listed(undefined)}."
             )
         if predicted := [n for n in self.labels_without_positives if n not in undefined]:
             remarks.append(
                 "Labels that are predicted and never true (F1 is 0 for any model, recall and ROC AUC are "
-                f"undefined): {', '.join(predicted)}."
+                f"undefined): {listed(predicted)}."
             )
         if self.labels_without_negatives:
             remarks.append(
                 "Labels that are true wherever they are known (ROC AUC is undefined, precision is 1 or "
-                f"undefined): {', '.join(self.labels_without_negatives)}."
+                f"undefined): {listed(self.labels_without_negatives)}."
             )
         return remarks
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+def _value(value: float | None, low: float | None, high: float | None, *, wide: bool) -> str:
+    """Return a figure, and its interval or, where others have one, the room for it."""
+    interval = "" if low is None or high is None else f"({low:.3f} to {high:.3f})"
+    return f"{format_number(value):>5} {interval:<16}" if wide else format_number(value)
+
+
+def _head(name: str, has_intervals: bool) -> str:
+    return f"{name:>5} {_INTERVAL:<16}" if has_intervals else name
 
 
 def _reached(goal: Goal, value: float) -> str:

@@ -11,6 +11,14 @@ from multihot.core.files import read_json
 from multihot.core.goals import parse_goal
 from multihot.core.options import DataOptions
 from multihot.core.recipes import to_plain
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_number,
+    listed,
+    shown_labels,
+)
 from multihot.inference.artifact import load_artifact
 
 __all__ = ["ArtifactSummary", "inspect_artifact"]
@@ -54,10 +62,14 @@ class ArtifactSummary:
         return {**asdict(self), "labels": list(self.thresholds), "data": to_plain(self.data)}
 
     def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the summary for so many columns; of many labels, some, or all."""
         fitted = "not fitted"
         if self.fitted_source is not None:
             reached = self.fitted_goal_value
-            fitted = f"{self.fitted_rows} rows of {self.fitted_source}"
+            fitted = f"{counted(self.fitted_rows, 'row')} of {self.fitted_source}"
             goal = parse_goal(self.goal)
             goal = goal.of_each_label() if self.kind in ("per_label", "shrunk") else goal
             fitted += "" if reached is None else f", {self.goal} {goal.shown(reached)} there"
@@ -82,18 +94,18 @@ class ArtifactSummary:
             ("size", f"{total / 1e6:.1f} MB"),
             *((f"  {name}", f"{size / 1e6:.1f} MB") for name, size in self.files.items()),
         ]
-        width = max(len(name) for name, _ in lines) + 2
-        shown = [f"{name:<{width}}{value}" for name, value in lines]
-        return "\n".join([*shown, "", *self._label_lines()])
+        wide = max(len(name) for name, _ in lines) + 2
+        shown = [f"{name:<{wide}}{value}" for name, value in lines]
+        return "\n".join([*shown, "", *self._label_lines(width, all_labels=all_labels)])
 
-    def _label_lines(self) -> list[str]:
+    def _label_lines(self, width: int, *, all_labels: bool) -> list[str]:
         if self.kind == "top_k":
-            names = ", ".join(self.thresholds)
+            names = listed(list(self.thresholds), len(self.thresholds) if all_labels else 30)
             return [f"Labels are taken by rank ({self.goal}), without thresholds: {names}"]
-        width = max(5, *map(len, self.thresholds)) + 2
         values = {name: value for name, value in self.thresholds.items() if value is not None}
-        rows = [f"{name:<{width}}{value:>9.3f}" for name, value in values.items()]
-        return [f"{'label':<{width}}threshold", *rows]
+        shown, left_out = shown_labels(values, every=all_labels)
+        rows = [[name, format_number(values[name])] for name in shown]
+        return [*aligned(["label", "threshold"], rows, width=width), *left_out]
 
 
 def inspect_artifact(folder: str | Path) -> ArtifactSummary:

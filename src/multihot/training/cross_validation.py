@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from multihot.core.progress import Listener
+from multihot.core.text_tables import counted
 from multihot.data.dataset import Labelled, Subset
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
@@ -106,7 +107,9 @@ def cross_validation_folds(
         "by label."
     )
     if together := len(rows) - int((np.unique(units, return_counts=True)[1] == 1).sum()):
-        listener.say(f"{together} rows share a fold with rows of duplicate text or the same group.")
+        listener.say(
+            f"{counted(together, 'row shares', 'rows share')} a fold with rows of duplicate text or the same group."
+        )
     positive = labels.hard().values == 1
     inside = np.stack([positive[fold_of == fold].sum(axis=0) for fold in range(num_folds)])
     lost = (inside == inside.sum(axis=0)).any(axis=0) & (inside.sum(axis=0) > 0)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
+from multihot.core.text_tables import counted
 from multihot.data.array_store import (
     StoredArrays,
     cache_folder,
@@ -82,7 +83,7 @@ class Scorer:
                 entry = entry_of(cache, key)
                 self.say(f"Using cached teacher scores of {artifact.folder}: {entry}.")
                 return cached
-        self.say(f"{artifact.folder} scores {len(dataset)} texts, once.")
+        self.say(f"{artifact.folder} scores {counted(len(dataset), 'text')}, once.")
         predictor = Predictor.from_artifact(artifact, device=self.device, precision=self.precision)
         if cache is not None:
             try:

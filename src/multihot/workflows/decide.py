@@ -14,7 +14,14 @@ import numpy as np
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    counted,
+    format_number,
+    listed,
+    shown_labels,
+)
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.decision.counts import Counts
@@ -68,29 +75,34 @@ class TuningResult:
         return _NOT_REACHED if is_missed and bounded else format_number(value)
 
     def __str__(self) -> str:
-        lines = [f"{'':<24}{'before':>18}{'after':>18}"]
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
         after = _settings(self.decision)
-        for name, value in _settings(self.before).items():
-            lines.append(f"{name:<24}{value:>18}{after[name]:>18}")
+        rows = [[name, value, after[name]] for name, value in _settings(self.before).items()]
         missed = []
         for name, metric in self.metrics.items():
             pair = [self.metrics_before[name], metric]
             both = [self._cell(name, value) for value in pair]
-            lines.append(f"{name:<24}" + "".join(f"{cell:>18}" for cell in both))
+            rows.append([name, *both])
             if _NOT_REACHED in both:
                 shown = [self._goal().shown(value) for value in pair]
                 missed.append(f"{name}: before {shown[0]}; after {shown[1]}.")
-        lines += missed
-        width = max(5, *map(len, self.decision.space.names)) + 2
+        lines = [*aligned(["", "before", "after"], rows, width=width), *missed]
         if self.decision.kind != "top_k":
-            lines += ["", f"{'label':<{width}}{'threshold before':>18}{'after':>9}"]
-            previous = self.before.thresholds_by_name()
-            for name, threshold in self.decision.thresholds_by_name().items():
-                cells = f"{format_number(previous[name]):>18}{format_number(threshold):>9}"
-                lines.append(f"{name:<{width}}{cells}")
+            lines += ["", *self._thresholds(width, all_labels=all_labels)]
         if self.decision.fit_report is not None:
-            lines += ["", str(self.decision.fit_report)]
+            lines += ["", self.decision.fit_report.to_text(width=width)]
         return "\n".join(lines)
+
+    def _thresholds(self, width: int, *, all_labels: bool) -> list[str]:
+        """Return the lines of the thresholds; of many labels, those that changed most and least."""
+        before, after = self.before.thresholds_by_name(), self.decision.thresholds_by_name()
+        changes = {name: abs((after[name] or 0) - (before[name] or 0)) for name in after}
+        names, left_out = shown_labels(changes, every=all_labels)
+        rows = [[name, format_number(before[name]), format_number(after[name])] for name in names]
+        return [*aligned(["label", "threshold before", "after"], rows, width=width), *left_out]
 
 
 def decide(
@@ -141,7 +153,7 @@ def decide(
     rows = _scored(predictor, examples, progress)
     if not (rows.truth == 1).any():
         raise DataError(
-            f"no text among the {len(rows)} rows is known to have a label, so nothing can be fitted. "
+            f"no text among the {counted(len(rows), 'row')} is known to have a label, so nothing can be fitted. "
             "Give labelled rows.",
             path=str(examples.source),
         )
@@ -223,7 +235,7 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
     notes = []
     if len(truth) < _FEW_ROWS:
         notes.append(
-            f"Only {len(truth)} rows: thresholds fitted on so few have high variance. Use a few hundred "
+            f"Only {counted(len(truth), 'row')}: thresholds fitted on so few have high variance. Use a few hundred "
             "rows."
         )
     names = decision.space.names
@@ -234,13 +246,11 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
             n for n, known in zip(names, ~np.isnan(truth).all(axis=0), strict=True) if not known
         ]
     if without and decision.kind in ("per_label", "shrunk"):
-        notes.append(
-            f"No row has these labels; they get the global threshold: {', '.join(without)}."
-        )
+        notes.append(f"No row has these labels; they get the global threshold: {listed(without)}.")
     if without and frequency_fraction(decision.kind):
         notes.append(
             "No row has these labels; their low thresholds follow from that alone: "
-            f"{', '.join(without)}."
+            f"{listed(without)}."
         )
     if decision.kind == "fixed":
         notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")

@@ -18,6 +18,7 @@ from multihot.core.labels import row_hashes
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
+from multihot.core.text_tables import aligned
 from multihot.data.examples import Examples
 from multihot.decision.counts import Counts
 from multihot.errors import DataError, OptionError
@@ -84,18 +85,19 @@ class ProbeReport:
         return {**asdict(self), "rows": gains}
 
     def __str__(self) -> str:
-        head = f"{'encoder':<14}{'hours':>7}{'tokens':>9}{self.metric:>18}"
         first = self.rows[0].start.name if self.rows else "the first"
-        over = f"over {first} (95 %)"
-        lines = [f"{head}   {over:<30}{'over the starter (95 %)':<30}per hour"]
+        heads = ["encoder", "hours", "tokens", self.metric]
+        heads += [f"over {first} (95 %)", "over the starter (95 %)", "per hour"]
+        rows = []
         for row in self.rows:
             start, hours, tokens = row.start, "-", "-"
             if start.seconds is not None and start.tokens is not None:
                 hours, tokens = f"{start.seconds / 3600:.2f}", f"{start.tokens / 1e6:.1f} M"
             value = "-" if row.value is None else f"{row.value:.4f}"
             gain = "-" if row.gain_per_hour is None else f"{row.gain_per_hour:+.3f}"
-            differences = f"   {_shown(row.over_random):<30}{_shown(row.over_starter):<30}"
-            lines.append(f"{start.name:<14}{hours:>7}{tokens:>9}{value:>18}{differences}{gain}")
+            differences = [_shown(row.over_random), _shown(row.over_starter)]
+            rows.append([start.name, hours, tokens, value, *differences, gain])
+        lines = aligned(heads, rows)
         lines += [
             "",
             f"Fine-tuned on {self.training_rows} rows at equal settings, scored on the "

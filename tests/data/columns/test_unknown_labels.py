@@ -58,7 +58,7 @@ def test_names_that_are_not_known_are_an_error_or_counted(
     assert examples.labels is not None
     assert examples.labels.values.tolist() == [[1, 0], [0, 0], [0, 1], [0, 0]]
     [note] = [note for note in examples.notes if note.startswith("Ignored")]
-    assert "Ignored 1 labels" in note
+    assert "Ignored 1 label" in note
     assert "new (" in note
 
 

@@ -64,7 +64,7 @@ def test_packed_files_and_folders_are_read_like_others(tmp_path: Path) -> None:
         ("Größe zählt hier.",),
         ("Second one here.",),
     ]
-    assert "1 files with other extensions" in corpus.notes[1]
+    assert "1 file with other extensions" in corpus.notes[1]
 
 
 def test_near_empty_documents_and_duplicates_are_counted_and_skipped(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_near_empty_documents_and_duplicates_are_counted_and_skipped(tmp_path: P
     assert counts == DocumentCounts(documents=2, near_empty=1, duplicates=1)
     assert counts.notes(5) == [
         "2 documents.",
-        "Skipped 1 documents of fewer than 5 words.",
-        "Skipped 1 duplicates of earlier documents.",
+        "Skipped 1 document of fewer than 5 words.",
+        "Skipped 1 duplicate of earlier documents.",
     ]
 
 

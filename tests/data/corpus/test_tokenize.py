@@ -70,7 +70,7 @@ def test_the_second_call_reads_what_the_first_wrote(
     assert first.said == second.said
     assert first.said[:2] == [
         "8 documents.",
-        "Skipped 1 documents of fewer than 5 words.",
+        "Skipped 1 document of fewer than 5 words.",
     ]
     assert (
         "training tokens; hold-out corpus, chosen by a hash of the text: sections" in first.said[2]

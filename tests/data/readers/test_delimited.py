@@ -112,7 +112,7 @@ def test_ragged_unquoted_reading_suggests_quoting(tmp_path: Path) -> None:
 def test_cells_that_look_quoted_are_noted_when_read_without_quoting(tmp_path: Path) -> None:
     _, _, notes = read(tmp_path, 'id\ttext\n1\t"say ""hi"""\n', usual="\t")
 
-    assert "1 lines (the first is 2) have cells that look quoted" in notes
+    assert "1 line (the first is 2) with cells that look quoted" in notes
 
 
 @pytest.mark.parametrize("line", ["2,a,b", "2"])

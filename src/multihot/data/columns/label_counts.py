@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from multihot.core.labels import LabelSpace
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import counted, listed
 from multihot.data.columns.label_names import nearly_equal_names
 from multihot.data.columns.name_cells import NameCell
 from multihot.data.columns.named_labels import NameForm
@@ -102,9 +102,13 @@ def ignored_names_notes(form: NameForm, cells: Iterable[NameCell]) -> list[str]:
         raise form.fail(
             first, f"Not one label of the column is known; all would be ignored: {shown}."
         )
-    left = f"; {num_without} rows have no other label and count as negative" if num_without else ""
+    left = (
+        f"; {counted(num_without, 'row has', 'rows have')} no other label: negative"
+        if num_without
+        else ""
+    )
     return [
-        f"Ignored {len(ignored)} labels that are not among the known ones, with their rows: {shown}"
+        f"Ignored {counted(len(ignored), 'label')} not among the known ones, with the number of rows: {shown}"
         f"{left} (data.unknown_labels=ignore)."
     ]
 

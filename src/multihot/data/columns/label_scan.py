@@ -10,7 +10,7 @@ import numpy as np
 
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import counted, listed
 from multihot.data.columns.binary_labels import (
     binary_error,
     value_reader,
@@ -52,7 +52,7 @@ from multihot.errors import DataError, LabelError, OptionError
 
 __all__ = ["LabelScan"]
 
-_MAX_LISTED = 200  # labels in a note
+_MAX_LISTED = 60  # labels in a note
 
 
 Reread = Callable[[], Iterator[CellBatch]]
@@ -249,11 +249,16 @@ class LabelScan:
         labels = LabelSpace(self._known or classes or occurring)
         absent = _absent(labels, occurring, data)
         counts.add_absent(len(absent))
-        notes += [form.note, f"{len(labels)} labels: {listed(labels.names, _MAX_LISTED)}."]
+        notes += [
+            form.note,
+            f"{counted(len(labels), 'label')}: {listed(labels.names, _MAX_LISTED)}.",
+        ]
         if not form.has_values:
             counts.has_zero = fewest < len(labels) - len(absent)
             if num_repeating:
-                notes.append(f"{num_repeating} cells name a label twice; it counts once.")
+                notes.append(
+                    f"{counted(num_repeating, 'cell names', 'cells name')} a label twice; it counts once."
+                )
         if data.unknown_labels == "ignore" and self._known:
             notes += ignored_names_notes(form, distinct())
         notes += similar_names_notes(labels)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.text_tables import counted
+
 __all__ = ["ReadCounts"]
 
 FloatArray = npt.NDArray[np.float32]
@@ -101,13 +103,15 @@ class ReadCounts:
             return notes
         if self.soft:
             notes.append(
-                f"{self.soft} label cells are fractions; {self.half} of them are exactly 0.5, which "
+                f"{counted(self.soft, 'label cell is a fraction', 'label cells are fractions')}; "
+                f"{self.half} of them are exactly 0.5, which "
                 "counts as unknown wherever something is decided or measured."
             )
         if self.unlabelled:
             notes.append(f"{self.unlabelled} of {self.rows} texts are unlabelled.")
         if self.unknown:
-            notes.append(f"{self.unknown} label cells are unknown (empty, null, NaN or -1).")
+            cells = counted(self.unknown, "label cell is", "label cells are")
+            notes.append(f"{cells} unknown (empty, null, NaN or -1).")
         if self.negative:
             notes.append(f"{self.negative} of {self.rows} texts have no label.")
         if not self.has_positive:

@@ -15,6 +15,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from multihot.core.files import sha256_of
+from multihot.core.text_tables import counted
 from multihot.data.corpus.files import CorpusFile, read_pieces
 from multihot.data.readers.compression import SUFFIXES, compression_of
 from multihot.data.readers.text_encoding import declared_encoding, detect_encoding
@@ -69,15 +70,17 @@ class DocumentCounts:
 
     def notes(self, minimum_words: int) -> list[str]:
         """Return notes for the user."""
-        notes = [f"{self.documents} documents."]
+        notes = [f"{counted(self.documents, 'document')}."]
         if self.near_empty:
             notes.append(
-                f"Skipped {self.near_empty} documents of fewer than {minimum_words} words."
+                f"Skipped {counted(self.near_empty, 'document')} of fewer than {minimum_words} words."
             )
         if self.duplicates:
-            notes.append(f"Skipped {self.duplicates} duplicates of earlier documents.")
+            notes.append(f"Skipped {counted(self.duplicates, 'duplicate')} of earlier documents.")
         if self.wrapped:
-            notes.append(f"Joined the lines of {self.wrapped} documents wrapped at a fixed width.")
+            notes.append(
+                f"Joined the lines of {counted(self.wrapped, 'document')} wrapped at a fixed width."
+            )
         return notes
 
 
@@ -181,7 +184,9 @@ def _files(path: Path, notes: list[str]) -> list[Path]:
             "The folder contains no .txt or .jsonl file (compressed or not).", path=path
         )
     if len(known) < len(inside):
-        notes.append(f"{path}: {len(inside) - len(known)} files with other extensions are ignored.")
+        notes.append(
+            f"{path}: {counted(len(inside) - len(known), 'file')} with other extensions ignored."
+        )
     return known
 
 

@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from multihot.core.text_tables import aligned, format_percent
+from multihot.core.text_tables import (
+    DEFAULT_WIDTH,
+    aligned,
+    fitted,
+    format_percent,
+    listed,
+    printable,
+    shown_labels,
+)
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
@@ -111,6 +119,7 @@ def _figures(lengths: IntArray) -> LengthFigures:
 
 _MAX_SHOWN = 3  # examples of each kind in the tables; the JSON has some more
 _MAX_TEXT = 60  # characters of a text
+_MAX_NAME = 20  # columns of the name of a file above a column
 _NEAR = (
     "near-duplicates: equal apart from links, user names, case, punctuation, emoji and white space"
 )
@@ -192,28 +201,40 @@ class Inspection:
         return content
 
     def __str__(self) -> str:
-        names = short_names([file.source for file in self.files])
+        return self.to_text()
+
+    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:
+        """Return the tables and remarks for so many columns; of many labels, some, or all."""
+        names = _column_names([file.source for file in self.files])
         by_source = dict(zip([file.source for file in self.files], names, strict=True))
+        figures = aligned(
+            ["", *names], list(_figure_rows(self.files)), width=width, keep_first=True
+        )
         parts = [
             [f"{name}: {file.source}" for name, file in zip(names, self.files, strict=True)],
-            [*aligned(["", *names], list(_figure_rows(self.files))), _NEAR],
-            self._label_table(names),
-            self._leak_table(by_source),
+            [*figures, _NEAR],
+            self._label_table(names, width, all_labels=all_labels),
+            self._leak_table(by_source, width),
             self._examples(by_source),
             self._notes(names),
             ["Remarks", *(f"- {remark}" for remark in self.remarks or ("Nothing stands out.",))],
         ]
         return "\n\n".join("\n".join(part) for part in parts if part)
 
-    def _label_table(self, names: Sequence[str]) -> list[str]:
+    def _label_table(self, names: Sequence[str], width: int, *, all_labels: bool) -> list[str]:
         """Positives and frequency of each label, and the difference in points to the first file."""
-        heads = ["label", names[0], "freq."]
+        heads, groups = ["label", names[0], "freq."], [2]
         for name in names[1:]:
             heads += [name, "freq.", "diff"]
+            groups.append(3)
         has_unknown = any(label.unknown for file in self.files for label in file.labels.values())
-        heads += [f"unknown in {name}" for name in names] if has_unknown else []
-        rows = [self._label_row(label, has_unknown=has_unknown) for label in self.files[0].labels]
-        table = aligned(heads, rows)
+        if has_unknown:
+            heads += [f"unknown in {name}" for name in names]
+            groups += [1] * len(names)
+        counts = {name: label.positives for name, label in self.files[0].labels.items()}
+        shown, left_out = shown_labels(counts, every=all_labels)
+        rows = [self._label_row(label, has_unknown=has_unknown) for label in shown]
+        table = [*aligned(heads, rows, width=width, groups=groups), *left_out]
         if any(shift.significant for each in self.comparisons for shift in each.shifts.values()):
             table.append("* significant: two-proportion z-test, p < 0.01 after Holm's correction")
         return table
@@ -226,7 +247,7 @@ class Inspection:
             cells += [str(other.positives), format_percent(other.share), difference]
         return cells + ([str(each.unknown) for each in (first, *others)] if has_unknown else [])
 
-    def _leak_table(self, names: Mapping[str, str]) -> list[str]:
+    def _leak_table(self, names: Mapping[str, str], width: int) -> list[str]:
         if not self.leaks:
             return []
         heads = ["texts in two files", "exact", "rows", "near", "rows", "conflicting"]
@@ -235,7 +256,7 @@ class Inspection:
             exact, near = leak.equal, leak.alike
             counts = (exact.texts, exact.rows, near.texts, near.rows, near.conflicting)
             rows.append([f"{names[leak.first]} / {names[leak.second]}", *map(str, counts)])
-        return aligned(heads, rows)
+        return aligned(heads, rows, width=width)
 
     def _examples(self, names: Mapping[str, str]) -> list[str]:
         """Return the first conflicting texts with their lines and labels."""
@@ -266,7 +287,7 @@ class Inspection:
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """Return names for table columns: file names without their common prefix.
+    """Return names for table columns: file names without their common beginning and end.
 
     Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
     Files of equal names keep their paths.
@@ -276,11 +297,25 @@ def short_names(sources: Sequence[str]) -> list[str]:
         return list(sources)
     if len(stems) == 1:
         return [Path(sources[0]).name]
-    length = len(min(stems, key=len))
-    while length and (len({stem[:length] for stem in stems}) > 1 or stems[0][length - 1].isalnum()):
+    without_begin = _without_common_begin(stems)
+    reversed_names = [name[::-1] for name in without_begin]
+    return [name[::-1] for name in _without_common_begin(reversed_names)]
+
+
+def _without_common_begin(names: list[str]) -> list[str]:
+    length = len(min(names, key=len))
+    while length and (len({name[:length] for name in names}) > 1 or names[0][length - 1].isalnum()):
         length -= 1
-    cut = [stem[length:] for stem in stems]
-    return cut if all(cut) else stems
+    cut = [name[length:] for name in names]
+    return cut if all(cut) else names
+
+
+def _column_names(sources: Sequence[str]) -> list[str]:
+    """Return short names that fit the head of a column; numbers where cut names would be equal."""
+    names = [fitted(name, _MAX_NAME) for name in short_names(sources)]
+    if len(set(names)) < len(names):
+        return [f"file {number}" for number in range(1, len(names) + 1)]
+    return names
 
 
 def _figure_rows(files: Sequence[FileInspection]) -> Iterator[list[str]]:
@@ -331,12 +366,12 @@ def _token_rows(tokens: Sequence[TokenFigures]) -> Iterator[list[str]]:
 
 def _occurrence_lines(duplicated: DuplicatedText, names: Mapping[str, str]) -> list[str]:
     """Return the text, its first row and the row that differs most, with lines and labels."""
-    text = " ".join(duplicated.text.split())
+    text = printable(" ".join(duplicated.text.split()))
     shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
     first, *others = duplicated.occurrences
     other = max(others, key=lambda row: (row.source != first.source, row.labels != first.labels))
     rows = [
-        f"    {names[row.source]}, line {row.line}: {', '.join(row.labels) or '(no label)'}"
+        f"    {names[row.source]}, line {row.line}: {listed(row.labels) or '(no label)'}"
         for row in (first, other)
     ]
     left = duplicated.rows - len(rows)

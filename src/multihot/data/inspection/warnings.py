@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from multihot.core.text_tables import counted, listed, printable
 from multihot.data.duplicates import Duplicates
 from multihot.data.inspection.report import (
     BATCH_SIZE,
@@ -20,6 +21,8 @@ FEW_POSITIVES = 25
 """Below so many positives, one true positive more changes a label's recall by over 4 points."""
 
 _MAX_NAMED = 8  # labels or label sets in one sentence
+_FEW_TEXTS = 2 * BATCH_SIZE  # below, padding costs nothing that anybody would notice
+_MUCH_PADDING = 0.25
 
 
 def remarks(
@@ -90,9 +93,9 @@ def _leak_remarks(leak: Leaks, first: str, second: str) -> Iterator[str]:
 
 def _near_duplicates(exact: Duplicates, near: Duplicates, source: str) -> str:
     """Return how many rows repeat texts, and how many of the texts have conflicting labels."""
-    rows = _counted(near.rows, "row is a near-duplicate", "rows are near-duplicates")
-    texts = _counted(near.texts, "text", "texts")
-    conflicting = _counted(near.conflicting, "text has", "texts have")
+    rows = counted(near.rows, "row is a near-duplicate", "rows are near-duplicates")
+    texts = counted(near.texts, "text", "texts")
+    conflicting = counted(near.conflicting, "text has", "texts have")
     return f"{rows} of {texts} in {source} ({exact.rows} exact); {conflicting} conflicting labels."
 
 
@@ -132,8 +135,8 @@ def _comparison_remarks(comparison: FileComparison, first: str, name: str) -> It
         )
     unseen = comparison.unseen_sets
     if unseen.rows:
-        examples = [" + ".join(names) or "(none)" for names in unseen.examples]
-        sets = _counted(unseen.sets, "distinct set", "distinct sets")
+        examples = [printable(" + ".join(names)) or "(none)" for names in unseen.examples]
+        sets = counted(unseen.sets, "distinct set", "distinct sets")
         yield (
             f"{name}: {_texts(unseen.rows, 'has', 'have')} a label set that never occurs in {first} "
             f"({sets}, such as {'; '.join(examples[:3])})."
@@ -141,25 +144,20 @@ def _comparison_remarks(comparison: FileComparison, first: str, name: str) -> It
 
 
 def _padding_remarks(file: FileInspection, name: str) -> Iterator[str]:
-    if file.tokens is not None:
-        tokens = file.tokens
-        yield (
-            f"Padding every text of {name} to max_length={tokens.max_length} would make "
-            f"{100 * tokens.padding_to_max_length:.0f} % of all positions padding; padding to the "
-            f"longest of each {BATCH_SIZE}: {100 * tokens.padding_to_longest:.0f} %. Packed execution "
-            "needs no padding, length_bucketing little."
-        )
+    tokens = file.tokens
+    if tokens is None or file.rows < _FEW_TEXTS or tokens.padding_to_max_length < _MUCH_PADDING:
+        return
+    yield (
+        f"Padding every text of {name} to max_length={tokens.max_length} would make "
+        f"{100 * tokens.padding_to_max_length:.0f} % of all positions padding; padding to the "
+        f"longest of each {BATCH_SIZE}: {100 * tokens.padding_to_longest:.0f} %. Packed execution "
+        "needs no padding, length_bucketing little."
+    )
 
 
 def _texts(count: int, singular: str, plural: str) -> str:
-    return _counted(count, f"text {singular}", f"texts {plural}")
-
-
-def _counted(count: int, singular: str, plural: str) -> str:
-    return f"{count} {singular if count == 1 else plural}"
+    return counted(count, f"text {singular}", f"texts {plural}")
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_NAMED])
-    left = len(names) - _MAX_NAMED
-    return f"{shown} and {left} more" if left > 0 else shown
+    return listed(names, _MAX_NAMED)

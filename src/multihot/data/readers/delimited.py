@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from multihot.core.text_tables import counted
 from multihot.data.readers.records import (
     DelimitedSource,
     Records,
@@ -223,7 +224,7 @@ def _checked(
             raise _ragged_error(lines[num_good], len(records[num_good]), columns, source)
     if quoted_lines:
         notes.append(
-            f"{len(quoted_lines)} lines (the first is {quoted_lines[0]}) have cells that look quoted; "
+            f"{counted(len(quoted_lines), 'line')} (the first is {quoted_lines[0]}) with cells that look quoted; "
             "they were read as they are. If the file uses quoting, set data.quoting=true."
         )
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import counted, listed
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table
 from multihot.data.readers.text_encoding import file_encoding, read_blocks, read_lines
 from multihot.errors import DataError
@@ -68,7 +68,7 @@ def read_text_folder(
     if num_without:
         first = next(file.text for file in files if file.labels is None)
         notes.append(
-            f"{num_without} texts have no file of labels and are unlabelled; the first is {first.name}."
+            f"{counted(num_without, 'text has', 'texts have')} no file of labels: unlabelled; the first is {first.name}."
         )
 
     def batches() -> Iterator[CellBatch]:
@@ -110,7 +110,7 @@ def _files_of(folder: Path) -> tuple[list[_TextFile], list[str]]:
     left = sorted(name for name in beside - used.keys() if Path(name).suffix.lower() in endings)
     if left and used:
         raise DataError(
-            f"{len(left)} files of labels have no text of the same name, the first is {left[0]}.",
+            f"{counted(len(left), 'file of labels has', 'files of labels have')} no text of the same name, the first is {left[0]}.",
             path=labels / left[0],
         )
     where = sorted({f"*{Path(name).suffix}" for name in used})
