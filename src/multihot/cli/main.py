@@ -68,6 +68,7 @@ _SYNONYMS = {
 """What other tools call a command."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAX_NAME = 200  # characters of a path in a message
 _REPORT = "Run again with MULTIHOT_TRACEBACK=1 to see the traceback, and please report it."
 
 
@@ -146,9 +147,22 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             raise
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
-        message, code = f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
+        message, code = _unexpected(error)
     say_error(f"multihot {command}: {message}")
     return code
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    """Return message and exit code for an error that no part of multihot explained."""
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        name = error.filename
+        shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]} ..."
+        if error.errno in _FULL:
+            return f"{shown} cannot be written: {error.strerror}. Free some space.", 1
+        return f"{shown}: {error.strerror}. Check the name and who may read and write it.", 2
+    if isinstance(error, MemoryError):
+        return "The memory of this machine is not enough for this.", 1
+    return f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
 
 
 def _usage() -> str:
