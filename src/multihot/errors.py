@@ -36,10 +36,12 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "UserError",
+    "shown_path",
     "system_errors",
 ]
 
-_MAX_SHOWN = 200
+_MAX_SHOWN = 240
+_NUM_LAST = 80
 
 
 class MultihotError(Exception):
@@ -118,7 +120,7 @@ class DataError(UserError):
         self.path = None if path is None else str(path)
         self.line = line
         self.column = column
-        position = self.path or ""
+        position = shown_path(self.path or "")
         if line is not None:
             position += f":{line}" if position else f"line {line}"
         if column is not None:
@@ -139,5 +141,12 @@ def system_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = what if len(what) <= _MAX_SHOWN else f"{what[:_MAX_SHOWN]} ..."
-        raise OptionError(f"{said}: {error.strerror or error}.") from None
+        raise OptionError(f"{shown_path(what)}: {error.strerror or error}.") from None
+
+
+def shown_path(path: str | Path) -> str:
+    """Return a path as messages show it: of a very long one, its beginning and its end."""
+    text = str(path)
+    if len(text) <= _MAX_SHOWN:
+        return text
+    return f"{text[: _MAX_SHOWN - _NUM_LAST]} ... {text[-_NUM_LAST:]}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from multihot.cli.console import say_error
-from multihot.errors import MultihotError
+from multihot.errors import MultihotError, shown_path
 
 __all__ = ["COMMANDS", "main"]
 
@@ -68,7 +68,6 @@ _SYNONYMS = {
 """What other tools call a command."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MAX_NAME = 200  # characters of a path in a message
 _REPORT = "Run again with MULTIHOT_TRACEBACK=1 to see the traceback, and please report it."
 
 
@@ -155,8 +154,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
 def _unexpected(error: Exception) -> tuple[str, int]:
     """Return message and exit code for an error that no part of multihot explained."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
-        name = error.filename
-        shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]} ..."
+        shown = shown_path(error.filename)
         if error.errno in _FULL:
             return f"{shown} cannot be written: {error.strerror}. Free some space.", 1
         return f"{shown}: {error.strerror}. Check the name and who may read and write it.", 2

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from multihot.errors import ArtifactError, OptionError, StorageError
+from multihot.errors import ArtifactError, OptionError, StorageError, shown_path
 
 __all__ = [
     "GuardedText",
@@ -32,6 +32,7 @@ __all__ = [
     "write_text",
 ]
 
+_MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -45,9 +46,13 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             advice = "The disk is full: free some space, then run the same command again."
+        elif error.errno == errno.ENAMETOOLONG:
+            advice = "Choose a shorter name."
         else:
             advice = "Check that the folder exists and may be written to."
-        raise StorageError(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+        raise StorageError(
+            f"Cannot write {shown_path(path)}: {error.strerror or error}. {advice}"
+        ) from error
     except SafetensorError as error:
         raise StorageError(
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
@@ -121,7 +126,8 @@ def atomic_text(path: Path) -> Iterator[GuardedText]:
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and remove what is left there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else "long-name"
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         yield temporary
     finally:

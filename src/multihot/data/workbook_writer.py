@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from multihot.core.files import storage_errors
 from multihot.errors import MissingExtraError, OptionError
@@ -91,8 +92,10 @@ class WorkbookWriter:
 
     def save(self, path: Path) -> None:
         """Write the workbook to a new file; raise `StorageError` where that fails."""
-        with storage_errors(self._path):
-            self._book.save(path)
+        from openpyxl.writer.excel import ExcelWriter
+
+        with storage_errors(self._path), ZipFile(path, "w", ZIP_DEFLATED) as archive:
+            ExcelWriter(self._book, archive).save()  # what its own save leaves open complains later
 
     def close(self) -> None:
         """Remove what was written aside; nothing more can be written."""

@@ -22,7 +22,7 @@ from multihot.data.label_statistics import LabelBits
 from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
 from multihot.data.split_report import KeptTogether, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
-from multihot.errors import OptionError
+from multihot.errors import DataError, OptionError, StorageError
 
 __all__ = ["DEFAULT_PARTS", "split"]
 
@@ -210,7 +210,7 @@ def _write(
         with storage_errors(folder):
             for name in wanted:
                 (stage / name).parent.mkdir(parents=True, exist_ok=True)
-        notes = copy_rows(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
+        notes = _copied(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
         with storage_errors(folder):
             if folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -221,6 +221,23 @@ def _write(
                     (folder / name).parent.mkdir(exist_ok=True)
                     os.replace(stage / name, folder / name)
             flush_folder(folder)
+    except StorageError as error:
+        raise StorageError(str(error).replace(str(stage), str(folder))) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return notes
+
+
+def _copied(
+    path: str | Path, data: DataOptions, lines: IntArray, targets: Mapping[Path, BoolArray]
+) -> list[str]:
+    try:
+        return copy_rows(path, data, lines, targets)
+    except OSError as error:
+        if error.filename is not None:  # the table, which was there before
+            raise DataError(f"The file cannot be read: {error.strerror}.", path=path) from None
+        with storage_errors(
+            next(iter(targets)).parent
+        ):  # a file that was closed with its last rows
+            raise
+        raise AssertionError("unreachable") from None
