@@ -159,7 +159,10 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read strict UTF-8 JSON; raises `OSError` or `ValueError`, for the caller to explain."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deeply") from None
 
 
 def read_table(path: Path, option: str) -> dict[str, Any]:
@@ -168,14 +171,13 @@ def read_table(path: Path, option: str) -> dict[str, Any]:
     Raises `OptionError` when the file is missing or holds anything else.
     """
     try:
-        content = path.read_text(encoding="utf-8")
         is_json = path.suffix.lower() == ".json"
-        table = json.loads(content) if is_json else tomllib.loads(content)
+        table = read_json(path) if is_json else tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise OptionError(
             f"{option}={path}: the file cannot be read: {error.strerror or error}."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
         raise OptionError(f"{option}={path}: the file is not valid {kind}: {error}") from None
     if not isinstance(table, dict) or not table:
