@@ -50,9 +50,9 @@ def split(
 
     Near-duplicates (`data.duplicates.normalised`) stay together, and so do rows with equal values in
     the column `data.split_by` or `data.group_by`. Every line of a text table or of
-    JSON lines is copied byte for byte, in its order, below the header; Parquet and workbooks stay what
-    they are (of a workbook, the values of one sheet), other
-    formats become JSON lines.
+    JSON lines is copied byte for byte, in its order, below the header; Parquet and
+    workbooks stay what they are (of a workbook, the values of one sheet), other formats become JSON
+    lines.
 
     Parameters
     ----------
