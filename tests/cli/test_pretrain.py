@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from emotions import write_jsonl
+from factories import Stop
 from multihot.cli.main import main
+from multihot.core.pretrain_options import PretrainOptions
+from multihot.core.recipes import build_options, parse_assignments
+from multihot.workflows.pretrain import pretrain
 from small_corpus import QUICK, write_corpus
 
 
@@ -139,3 +143,18 @@ def test_flags_override_the_recipe(
     assert 'encoder_size = "1x64"' in written
     assert "masking_rate = 0.3" in written
     assert "total_steps = 12" in written
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_resumed_without_its_options(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, output = command[1], tmp_path / "model"
+    pairs = [word for word in command if "=" in word]
+    tokenizer = command[command.index("--tokenizer") + 1]
+    values = {**parse_assignments(pairs), "encoder_size": "1x64", "tokenizer": tokenizer}
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([corpus], output, build_options(PretrainOptions, values), listener=Stop(5))
+
+    assert main(["pretrain", corpus, "--output", str(output), "--resume"]) == 0
+    assert "12 steps" in capsys.readouterr().out

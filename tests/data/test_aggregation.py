@@ -138,6 +138,10 @@ def test_votes_that_would_be_dropped_are_refused_with_both_readings(tmp_path: Pa
     one = "text,label,value\na,joy,1\na,fear,0\n"
     with pytest.raises(DataError, match=r"data.vote_columns=value"):
         read(tmp_path, one, group_by="text", label_column="label")
+    with pytest.raises(DataError, match=r"data.vote_columns=Stimme"):  # 0 and 1 alone
+        read(tmp_path, one.replace("value", "Stimme"), group_by="text", label_column="label")
+    sentiment = "text,label,sentiment\na,joy,1\na,fear,-1\n"
+    assert len(read(tmp_path, sentiment, group_by="text", label_column="label")) == 1
 
 
 def test_votes_of_one_annotator_a_line(tmp_path: Path) -> None:
@@ -178,3 +182,9 @@ def test_options_that_lack_others_name_them(
 ) -> None:
     with pytest.raises(OptionError, match=named):
         read(tmp_path, BY_RATER, **options)
+
+
+def test_a_column_that_says_who_labelled_is_no_label(tmp_path: Path) -> None:
+    found = read(tmp_path, "text,rater,joy\na,0,1\na,1,0\n", group_by="text", aggregate="share")
+
+    np.testing.assert_array_equal(values(found), [[0.5]])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import codecs
 import datetime
+import gzip
+import json
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +175,52 @@ def test_a_file_that_became_shorter_is_noticed(tmp_path: Path) -> None:
 
     with pytest.raises(DataError):
         copy_rows(path, DataOptions(), np.array([2, 3]), {tmp_path / "p": np.array([True, True])})
+
+
+def test_parts_of_a_gzip_file_are_gzip_files_with_the_same_lines(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv.gz"
+    path.write_bytes(gzip.compress(codecs.BOM_UTF8 + b'text,a\r\n"x\r\ny",1\r\nz,0\r\n'))
+
+    first, second = parts_of(path)
+
+    assert first.name == "part-0.csv.gz"
+    assert gzip.decompress(first.read_bytes()) == codecs.BOM_UTF8 + b'text,a\r\n"x\r\ny",1\r\n'
+    assert gzip.decompress(second.read_bytes()) == codecs.BOM_UTF8 + b"text,a\r\nz,0\r\n"
+
+
+def test_parts_of_an_archive_have_the_format_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data/all.tsv", "text\ta\nx\t1\ny\t0\n")
+
+    first, second = parts_of(path)
+
+    assert (first.name, second.read_bytes()) == ("part-0.tsv", b"text\ta\ny\t0\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "data", "ending"),
+    [
+        ("all.json", json.dumps([{"text": "x", "labels": None}, {"text": "y"}]), {}, ".jsonl"),
+        ("all.txt", "__label__a x\n__label__b y\n", {}, ".ft"),
+        ("all.txt", "x\n__label__b y\n", {"format": "fasttext"}, ".ft"),
+        ("all.txt", "7\ta b\tx\n8\t\ty\n", {"format": "libmultilabel"}, ".txt"),
+        ("all.lst", "x; y\nz\n", {"label_file": "*.labels"}, ".jsonl"),
+    ],
+)
+def test_parts_of_other_formats_are_read_as_the_same_rows(
+    tmp_path: Path, name: str, content: str, data: dict[str, str], ending: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+    (tmp_path / "all.labels").write_text("a b\n\n", "utf-8")
+    options = DataOptions(**data)  # type: ignore[arg-type]
+    whole = open_table(path, options)
+
+    parts = parts_of(path, options)
+    again = replace(options, label_file=None)
+
+    assert {part.suffix for part in parts} == {ending}
+    tables = [open_table(part, again) for part in parts]
+    assert [table.columns for table in tables] == [whole.columns] * 2
+    assert [cells for table in tables for _, cells in table.rows] == [c for _, c in whole.rows]

@@ -15,7 +15,7 @@ from multihot.core.options import DataOptions
 from multihot.data.examples import Examples, portable
 from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.data.union import open_union, union_of
-from multihot.errors import DataError
+from multihot.errors import DataError, OptionError
 
 NAMES = ("anger", "fear", "joy", "love")
 
@@ -155,6 +155,19 @@ def test_weights_of_one_set_are_joined_by_ones(paths: list[Path]) -> None:
     assert union.weights is not None
     assert union.weights.tolist() == [2, 0.5, 0, 1, 1, 1, 1]
     assert union.groups == ["a", "b", "", "", "", "", ""]
+
+
+def test_a_file_of_labels_belongs_to_one_of_several_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"{name} text\n", "utf-8")
+        (tmp_path / f"{name}.labels").write_text(f"{name}\n", "utf-8")
+    texts = [tmp_path / "a.txt", tmp_path / "b.txt"]
+
+    united = open_union(texts, DataOptions(label_file="*.labels"))
+
+    assert united.space.names == ("a", "b")
+    with pytest.raises(OptionError, match=r"data.label_file=\*"):
+        open_union(texts, DataOptions(label_file=str(tmp_path / "a.labels")))
 
 
 def test_nothing_and_the_same_file_twice_are_no_union(paths: list[Path]) -> None:

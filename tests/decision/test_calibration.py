@@ -103,7 +103,7 @@ def test_overconfident_scores_become_probabilities(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
-def test_rare_labels_get_the_common_temperature_and_are_named(method: str) -> None:
+def test_rare_labels_get_the_common_temperature_and_an_offset_and_are_named(method: str) -> None:
     generator = np.random.default_rng(1)
     truth = np.zeros((200, 2), np.float32)
     truth[:80, 0] = 1
@@ -113,12 +113,31 @@ def test_rare_labels_get_the_common_temperature_and_are_named(method: str) -> No
     calibration, notes = fit_calibration(method, logits, truth, NAMES)
 
     assert calibration.maps[0] is not None
-    assert calibration.maps[1] is None
     assert "calibrated by the common temperature: b." in notes[0]
-    np.testing.assert_array_equal(
-        calibration.apply(logits)[:, 1],
-        (calibration.slope * logits[:, 1].astype(float)).astype(np.float32),
-    )
+    assert "a common offset, too: " in notes[1]
+    added = calibration.apply(logits)[:, 1] - calibration.slope * logits[:, 1]
+    assert np.ptp(added) < 1e-5
+    assert added[0] == pytest.approx(float(notes[1].split()[-1].rstrip(".")), abs=0.006)
+    stored = Calibration.from_json(calibration.to_json(LabelSpace(NAMES)), LabelSpace(NAMES))
+    assert stored == calibration
+
+
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
+def test_the_offset_corrects_rare_labels_whose_scores_are_all_too_high(method: str) -> None:
+    generator = np.random.default_rng(0)
+    honest = generator.normal(-4, 1, (3000, 8))
+    truth = (generator.random(honest.shape) < 1 / (1 + np.exp(-honest))).astype(np.float32)
+    logits = (honest + 2).astype(np.float32)
+    names = tuple("abcdefgh")
+
+    calibration, _ = fit_calibration(method, logits[:300], truth[:300], names)
+
+    rare = [c for c in range(8) if (truth[:300, c] == 1).sum() < LEAST_SUPPORT[method]]
+    assert len(rare) > 1
+    rates = sigmoid(calibration.apply(logits[300:]))[:, rare].mean()
+    by_temperature = sigmoid(calibration.slope * logits[300:])[:, rare].mean()
+    assert rates == pytest.approx(truth[300:, rare].mean(), abs=0.012)
+    assert abs(by_temperature - truth[300:, rare].mean()) > 0.012
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -173,8 +192,8 @@ def test_lines_between_block_centres_break_the_ties_of_pooling() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_json_brings_the_same_calibration_back(method: str) -> None:
     generator = np.random.default_rng(3)
-    truth = (generator.random((200, 2)) < [0.4, 0.01]).astype(np.float32)
-    logits = (generator.normal(size=truth.shape) + truth).astype(np.float32)
+    truth = (generator.random((200, 2)) < [0.4, 0.3]).astype(np.float32)
+    logits = (generator.normal(size=truth.shape) + truth * (3, -1)).astype(np.float32)
     calibration, _ = fit_calibration(method, logits, truth, NAMES)
 
     content = json.loads(json.dumps(calibration.to_json(SPACE), allow_nan=False))

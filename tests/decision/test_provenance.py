@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.decision.provenance import FittedOn
 from multihot.errors import ArtifactError
 
@@ -77,3 +77,26 @@ def test_a_record_without_a_key_is_refused() -> None:
 
     with pytest.raises(ArtifactError, match=r"'fitted_on' is invalid\. The key 'rows' is missing"):
         FittedOn.from_json(content)
+
+
+def test_texts_are_stored_beside_rows_and_recognised_with_any_labels() -> None:
+    fitted = FittedOn.of_hashes(
+        row_hashes(TEXTS, LABELS),
+        source="dev.csv",
+        goal_value=None,
+        goal_value_at_half=None,
+        text_hashes=text_hashes(TEXTS),
+    )
+
+    again = FittedOn.from_json(fitted.to_json())
+
+    assert again == fitted
+    assert again.holds_texts(text_hashes(["a text", "another"])).tolist() == [True, False]
+    assert record().holds_texts(text_hashes(TEXTS)) is None
+    assert "text_hashes" not in record().to_json()
+
+
+@pytest.mark.parametrize("stored", ["@", "AAAA", 5])
+def test_damaged_text_hashes_are_refused_by_name(stored: object) -> None:
+    with pytest.raises(ArtifactError, match="text_hashes"):
+        FittedOn.from_json({**record().to_json(), "text_hashes": stored})

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from models.families import POSITIONS, write_family, write_tokenizer
+from multihot.data.tokens import load_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
 from multihot.models import encoder
 from multihot.models.encoder import (
@@ -132,11 +133,24 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
         locate_encoder(str(tmp_path))
 
 
-def test_a_finished_model_is_pointed_to_the_right_option(tmp_path: Path) -> None:
-    (tmp_path / "thresholds.json").write_text("{}")
+@pytest.mark.parametrize(("form", "mean"), [("mean", True), ("cls", False), ("attention", True)])
+def test_a_finished_model_is_the_encoder_inside_it(form: str, mean: bool) -> None:
+    model = Path(__file__).parents[1] / "golden" / "models" / form
 
-    with pytest.raises(EncoderError, match="--from instead of --encoder"):
-        locate_encoder(str(tmp_path))
+    found = locate_encoder(str(model))
+    tokenizer, config = load_encoder_tokenizer(found.folder)
+
+    assert found.made_for_mean_pooling == mean
+    assert read_config(found.folder).hidden_size > 0
+    assert tokenizer.get_vocab() == load_tokenizer(model / "tokenizer.json").get_vocab()
+    assert "model_max_length" not in config  # it was that of the task
+
+
+def test_a_model_that_reads_its_labels_with_every_text_is_pointed_to_the_right_option() -> None:
+    model = Path(__file__).parents[1] / "golden" / "models" / "labels"
+
+    with pytest.raises(EncoderError, match="--from"):
+        locate_encoder(str(model))
 
 
 @pytest.mark.parametrize("content", ["{", "", '{"a": }'])

@@ -86,3 +86,22 @@ def test_a_copy_of_the_folder_is_the_same_encoder(tiny_encoder: Path, tmp_path: 
     assert weights_fingerprint(start(tiny_encoder).network) == weights_fingerprint(
         start(copy).network
     )
+
+
+def test_a_new_task_begins_with_the_encoder_of_a_finished_model_and_a_head_of_its_own() -> None:
+    from multihot.inference.artifact import load_artifact
+    from multihot.models.network import load_network
+
+    folder = Path(__file__).parents[1] / "golden" / "models" / "mean"
+    artifact = load_artifact(folder)
+    finished = load_network(folder, artifact.form, artifact.decision.space).state_dict()
+
+    new = initialize_from_encoder(
+        str(folder), LabelSpace(("x", "y", "z", "w", "v")), pooling="auto", max_length=None, seed=0
+    )
+
+    weights = new.network.state_dict()
+    assert new.pooling == "mean"
+    assert all(torch.equal(weights[key], finished[key]) for key in weights if key[:8] == "encoder.")
+    assert any(key[:8] == "encoder." for key in weights)
+    assert any(weights[key].shape != finished[key].shape for key in weights)

@@ -15,9 +15,9 @@ from multihot.core.options import DataOptions
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
 from multihot.decision.decision import Decision
-from multihot.errors import LabelError
+from multihot.errors import DataError, LabelError
 from multihot.inference.predictor import Predictor
-from multihot.workflows.compare import compare
+from multihot.workflows.compare import compare, open_for_both
 from multihot.workflows.evaluate import evaluate
 
 
@@ -171,3 +171,24 @@ def test_a_tiny_p_value_is_not_printed_as_zero(predictor: Predictor) -> None:
 
     (line,) = (line for line in text.splitlines() if line.startswith("macro_roc_auc"))
     assert line.endswith(" <0.0001")
+
+
+def test_a_file_need_not_have_the_labels_that_are_left_out(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    other = renamed(predictor, ("fear", "joy", "envy"))
+    rows = [
+        f'"{text}",{int("fear" in names)},{int("joy" in names)}\n'
+        for text, names in zip(TEXTS, NAMES, strict=True)
+    ]
+    path = tmp_path / "rows.csv"
+    path.write_text("text,fear,joy\n" + "".join(rows), "utf-8")
+
+    spaces = predictor.space, other.space
+    found = compare(predictor, other, open_for_both(path, DataOptions(), *spaces))
+
+    assert list(found.labels) == ["fear", "joy"]
+    assert found.rows == len(TEXTS)
+    path.write_text("text,fear\na,1\nb,0\n", "utf-8")
+    with pytest.raises(DataError, match="joy"):
+        open_for_both(path, DataOptions(), *spaces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -184,3 +185,50 @@ def test_labels_that_no_row_has_are_named_under_thresholds_by_frequency(model: P
     assert any("follow from that alone: fear, love." in note for note in result.notes)
     again = decide(Predictor.load(model, device="cpu"), examples())
     assert again.decision.kind == "by_frequency=0.3"
+
+
+@pytest.mark.parametrize("thresholds", ["global", "per_label", "shrunk"])
+@pytest.mark.parametrize("calibration", [None, "temperature", "platt"])
+def test_labels_that_a_file_says_nothing_about_are_decided_as_before(
+    model: Path, thresholds: str, calibration: str | None
+) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    fear = LABELS.index("fear")
+    scores = np.sort(predictor.scores(TEXTS)[:, fear])
+    own = [0.5] * len(LABELS)
+    own[fear] = float(scores[len(scores) // 3])  # given to two thirds of the texts
+    decision = replace(predictor.decision, thresholds=tuple(own), kind="per_label")
+    artifact = replace_decision(predictor.artifact, decision)
+    before = Predictor(artifact, predictor.tokenizer, predictor.backend)
+    rows = examples()
+    labels = np.where(np.array(LABELS) == "fear", np.nan, rows.labels.values)
+    rows = replace(rows, labels=LabelMatrix(SPACE, labels.astype(np.float32)))
+
+    result = decide(before, rows, goal="cost=1:9", thresholds=thresholds, calibration=calibration)
+    after = save(before, result)
+
+    def given(model: Predictor, name: str) -> list[bool]:
+        return [name in prediction.labels for prediction in model.predict(TEXTS)]
+
+    assert given(after, "fear") == given(before, "fear")
+    assert any("keep their former thresholds: fear." in note for note in result.notes)
+    assert 20 < sum(given(before, "fear")) < len(TEXTS)
+
+
+def test_a_given_threshold_holds_for_labels_without_rows_too(model: Path) -> None:
+    rows = examples()
+    labels = np.where(np.array(LABELS) == "fear", np.nan, rows.labels.values)
+    rows = replace(rows, labels=LabelMatrix(SPACE, labels.astype(np.float32)))
+
+    result = decide(Predictor.load(model, device="cpu"), rows, thresholds=0.25)
+
+    assert set(result.decision.thresholds) == {0.25}
+
+
+def test_what_could_not_be_fitted_is_said_of_a_few_rows_too(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+
+    result = decide(predictor, examples([["joy"], [], ["joy"]]), calibration="platt")
+
+    assert result.decision.fit_report is None
+    assert any("Fewer than 10 rows" in note for note in result.notes)

@@ -188,10 +188,30 @@ def test_rows_that_fitted_the_thresholds_are_counted(predictor: Predictor, tmp_p
     assert "were fitted on" not in str(evaluate(predictor, others))
 
 
-def test_the_same_text_with_other_labels_did_not_fit_the_thresholds(predictor: Predictor) -> None:
+def test_a_text_that_fitted_the_thresholds_is_recognised_whatever_its_labels(
+    predictor: Predictor,
+) -> None:
     other = matrix([["fear", "joy", "love"]] * 24)
+    shown = examples(TEXTS[:24], matrix(NAMES[:24]))
+    fitted = Predictor(
+        replace(predictor.artifact, decision=decide(predictor, shown).decision),
+        predictor.tokenizer,
+        predictor.backend,
+    )
+    old = fitted.decision.fitted_on
+    assert old is not None
+    of_rows = Predictor(
+        replace(
+            fitted.artifact,
+            decision=replace(fitted.decision, fitted_on=replace(old, text_hashes="")),
+        ),
+        predictor.tokenizer,
+        predictor.backend,
+    )
 
-    assert evaluate(predictor, examples(TEXTS[:24], other)).rows_fitted == 0
+    assert evaluate(fitted, examples(TEXTS[:24], other)).rows_fitted == 24
+    assert evaluate(of_rows, examples(TEXTS[:24], other)).rows_fitted == 0  # as it was stored
+    assert evaluate(of_rows, shown).rows_fitted == 24
 
 
 def test_a_given_threshold_was_fitted_on_nothing(predictor: Predictor) -> None:

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models.families import write_family
 from multihot.core.files import sha256_of
+from multihot.core.labels import LabelSpace
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.core.recipes import build_options
@@ -34,6 +36,7 @@ from multihot.errors import (
 )
 from multihot.models.pretraining.checkpoint import load_pretraining_model
 from multihot.training.checkpoint import latest_checkpoint
+from multihot.training.initial_model import initialize_from_encoder
 from multihot.training.pretraining.report import read_report
 from multihot.training.pretraining.schedule import read_schedule
 from multihot.workflows.pretrain import pretrain, probe_starts
@@ -206,6 +209,23 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
     assert [entry["step"] for entry in log_of(tmp_path) if entry.get("held_out")] == [0, 6, 12]
     if saved := (step - 1) // 4 * 4:
         assert f"Resuming after step {saved} of 12." in ears.sentences
+
+
+def test_a_checkpoint_of_an_interrupted_run_is_an_encoder(
+    corpus: Path, options: PretrainOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([corpus], tmp_path, options, listener=stop_at(6))
+    [checkpoint] = (tmp_path / "run" / "checkpoints").glob("step-*")
+
+    model = initialize_from_encoder(
+        str(checkpoint), LabelSpace(("a", "b")), pooling="mean", max_length=None, seed=0
+    )
+
+    saved = load_file(checkpoint / "network.safetensors")
+    name = "embeddings.word_embeddings.weight"
+    [key] = (key for key in saved if key.endswith(name))
+    assert torch.equal(model.network.state_dict()[f"encoder.{name}"], saved[key])
 
 
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(

@@ -40,18 +40,16 @@ def run(arguments: Sequence[str]) -> int:
     given = parse(build_parser(), arguments)
 
     from multihot.core.recipes import to_plain
-    from multihot.data.labelled_file import open_labelled
     from multihot.errors import OptionError
     from multihot.inference.artifact import load_artifact
     from multihot.inference.predictor import Predictor
-    from multihot.workflows.compare import compare, united_space
+    from multihot.workflows.compare import compare, open_for_both
 
     if given.seed < 0:
         raise OptionError(f"--seed is {given.seed}; expected a whole number from 0.")
     artifacts = [load_artifact(folder) for folder in (given.first, given.second)]
     data = data_options(given.assignments, to_plain(artifacts[0].data))
-    space = united_space(*(one.decision.space for one in artifacts))
-    examples = open_labelled(given.file, data, space=space)
+    examples = open_for_both(given.file, data, *(one.decision.space for one in artifacts))
     for note in examples.notes:
         say(note)
     models = [

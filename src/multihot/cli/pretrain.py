@@ -23,12 +23,14 @@ __all__ = ["build_parser", "run"]
 _EPILOG = """examples:
   multihot pretrain books/ --output runs/mini --hours 0.33
   multihot pretrain texts.jsonl.gz --output runs/mine --encoder bert-base-uncased --hours 4
+  multihot pretrain books/ --output runs/mini --resume
   multihot pretrain books/ --output runs/mini --resume --probe train.csv dev.csv probe.goal=jaccard
 
 CORPUS is plain text (documents separated by blank lines) or JSON lines, optionally compressed, or a
 folder of such files. key=value sets any option of a recipe and overrides flags; flags override the
-recipe. --probe fine-tunes a labelled task from the initial, intermediate and final encoder and
-compares the results; probe.KEY=VALUE sets an option of 'train' for it.
+recipe. --resume takes the options of the interrupted run. --probe fine-tunes a labelled task from
+the initial, intermediate and final encoder and compares the results; probe.KEY=VALUE sets an option
+of 'train' for it.
 """
 
 _FLAGS = {"tokenizer": "tokenizer", "encoder": "encoder", "size": "encoder_size", "hours": "hours"}
@@ -114,10 +116,22 @@ def run(arguments: Sequence[str]) -> int:
 
 def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:
     """Return the options as plain values: recipe, then flags, then key=value."""
-    values = read_recipe(given.recipe) if given.recipe else {}
+    values = _values_before(given)
+    if given.recipe:
+        values = updated(values, read_recipe(given.recipe))
     flags = {option: getattr(given, flag) for flag, option in _FLAGS.items()}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
     return updated(values, parse_assignments(pairs))
+
+
+def _values_before(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the run that is resumed; none of a new run."""
+    if not given.resume or given.output is None:
+        return {}
+    from multihot.training.run_directory import RunDirectory
+
+    recipe = RunDirectory(Path(given.output) / "run").recipe
+    return read_recipe(recipe) if recipe.is_file() else {}
 
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:

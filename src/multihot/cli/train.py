@@ -133,6 +133,7 @@ def run(arguments: Sequence[str]) -> int:
     say(f"The model is in {output}. Next:")
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
+    say(f"\n{result.conclusion}")
     return 0
 
 

@@ -53,6 +53,8 @@ class DataOptions:
     """Whether label columns may hold values between 0 and 1 (soft labels), such as annotator proportions."""
     partial_labels: bool = False
     """Whether a file may lack some of the known labels, which are then unknown in its rows."""
+    empty_labels: str = "negative"
+    """What an empty cell in a column of label names says: `negative` (no label) or `unknown`; an empty 0/1 cell is always unknown."""
     unknown_labels: str = "error"
     """Labels of a file that are not among the known ones, those of the training file: `error`, or `ignore`, which counts them and passes over them."""
     weight_column: str | None = None

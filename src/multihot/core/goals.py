@@ -101,6 +101,11 @@ class Goal:
         best = math.floor((self.level + value) * 1000 + 1e-6) / 1000
         return f"{self.level:g} not reached, best {best:g}"
 
+    def with_value(self, value: float | None, decimals: int = 3) -> str:
+        """Return the goal and the value reached of it, in words."""
+        shown = self.shown(value, decimals)
+        return f"{self}: {shown}" if "not reached" in shown else f"{self} {shown}"
+
     def require_labels(self, num_labels: int) -> None:
         """Raise `OptionError` when every text is to get more labels (`top_k`) than there are."""
         if self.num_labels > num_labels:

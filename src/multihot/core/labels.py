@@ -16,7 +16,7 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.errors import LabelError
 
-__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes"]
+__all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes", "text_hashes"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -230,4 +230,12 @@ def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint
     for row, (text, has, unknown) in enumerate(rows):
         content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
         hashes[row] = digest_64(content.encode("ascii"))
+    return hashes
+
+
+def text_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each text, whatever its labels. *Shape:* (N,), uint64."""
+    hashes = np.empty(len(texts), dtype="<u8")
+    for row, text in enumerate(texts):
+        hashes[row] = digest_64(text.encode("utf-8", "surrogatepass"))
     return hashes

@@ -15,6 +15,7 @@ from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import LabelPlan
 from multihot.data.columns.label_scan import LabelScan
 from multihot.data.columns.name_cells import MAX_DISTINCT_BYTES
+from multihot.data.columns.reshaping import Reshaped, reshaped
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import (
     column_notes,
@@ -30,7 +31,6 @@ from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import (
     BATCH_ROWS,
     CellBatch,
-    Table,
     advised,
     as_text,
     refuse_faults,
@@ -140,18 +140,19 @@ def open_checked(
             block_bytes=limits.block_bytes,
         )
         may_be_wrong = table.is_provisional
+        known = None if space is None else space.names
+        for_labels = labels == "required"
         with advised(table):
+            shaped = reshaped(table, data, str(path), known=known, for_labels=for_labels)
             checked = _checked(
-                table,
+                shaped,
                 str(path),
-                data,
                 space,
                 labels=labels,
                 holds_rows=holds_rows,
                 distinct_bytes=limits.distinct_bytes,
             )
-            if checked.plan is not None:
-                refuse_faults(table, [table.columns[index] for index in checked.plan.columns])
+            refuse_faults(shaped.table, _used_columns(checked, data))
             return checked
 
     if data.format != "dataset":
@@ -163,21 +164,28 @@ def open_checked(
     return attempt(is_provisional=False)
 
 
+def _used_columns(file: CheckedFile, data: DataOptions) -> list[str | None]:
+    places = [file.text, file.row_id, file.weight, file.group]
+    if file.plan is not None:
+        places += file.plan.columns
+    names: list[str | None] = [file.columns[place] for place in places if place is not None]
+    return [*names, data.group_by, data.annotator_column, *data.vote_columns]
+
+
 def _checked(
-    table: Table,
+    shaped: Reshaped,
     source: str,
-    data: DataOptions,
     space: LabelSpace | None,
     *,
     labels: Literal["required", "ignore"],
     holds_rows: bool,
     distinct_bytes: int,
 ) -> CheckedFile:
+    table, data = shaped.table, shaped.data
     columns = table.columns
     text = find_text_column(columns, data, source)
     row_id = find_id_column(columns, data, source, text)
     weight, group = extra_columns(columns, data, source)
-    refuse_faults(table, (text, row_id, data.group_by, data.split_by, data.weight_column))
     resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
     counts = ReadCounts()
     failure: UserError | None = None  # about labels or weights, which are judged last
@@ -191,7 +199,7 @@ def _checked(
     held: list[CellBatch] = []
     for batch in table.batches:
         texts = batch.cells[columns.index(text)]
-        counts.add_texts(text_cells(texts, batch.lines, source, text))
+        counts.add_texts(text_cells(texts, batch.lines, source, text), texts)
         if scan is not None:
             scan.update(batch, counts)
         if weight is not None and failure is None:
@@ -211,11 +219,11 @@ def _checked(
     notes = [*table.notes, *column_notes(text, row_id, data), *(() if plan is None else plan.notes)]
     return CheckedFile(
         source,
-        resolved,
+        shaped.restored(resolved),
         columns,
         again,
         is_held or table.is_held,
-        plan,
+        None if plan is None else replace(plan, data=shaped.restored(plan.data)),
         counts,
         tuple(notes),
         columns.index(text),

@@ -135,6 +135,11 @@ class Subset:
         """Return the hash of each row. *Shape:* (N,)."""
         return self.dataset.rows.hashes[self.indices]
 
+    def text_hashes(self) -> npt.NDArray[np.uint64] | None:
+        """Return the hash of each text, if it is at hand. *Shape:* (N,)."""
+        texts = self.dataset.rows.texts
+        return None if texts is None else texts[self.indices]
+
     def labels(self) -> LabelMatrix:
         """Return all label values in memory, at four bytes a cell."""
         return LabelMatrix(self.space, label_values(self.dataset.rows.codes, self.indices))

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import digest_64, sha256_of
-from multihot.core.labels import LabelSpace, row_hashes
+from multihot.core.labels import LabelSpace, row_hashes, text_hashes
 from multihot.core.recipes import to_plain
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
@@ -146,7 +146,7 @@ SMALL_FILE_BYTES = 16 * 2**20
 """Smaller files are tokenised anew by every run, in seconds, and held in memory."""
 
 _TYPES = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8", "offsets": "<i8"}
-_OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8"}
+_OPTIONAL_TYPES = {"weights": "<f4", "groups": "<u8", "texts": "<u8"}
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,8 @@ class EncodedRows:
     groups
         *Shape:* (N,), uint64. Hash of what keeps rows on one side of a split, 0 = nothing;
         `None` = nothing for any row.
+    texts
+        *Shape:* (N,), uint64. Hash of the text of each row; `None` = not at hand.
     """
 
     tokens: TokenizedTexts
@@ -176,6 +178,7 @@ class EncodedRows:
     lines: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32] | None = None
     groups: npt.NDArray[np.uint64] | None = None
+    texts: npt.NDArray[np.uint64] | None = None
 
 
 def encode_texts(
@@ -193,6 +196,7 @@ def encode_texts(
         np.array(examples.lines, dtype=np.int64),
         examples.weights,
         None if examples.groups is None else _group_hashes(examples.groups),
+        text_hashes(examples.texts),
     )
 
 
@@ -312,6 +316,7 @@ def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
         arrays["lines"],
         arrays.get("weights"),
         arrays.get("groups"),
+        arrays.get("texts"),
     )
 
 

@@ -14,18 +14,20 @@ from typing import Any, TypeVar
 
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
+from multihot.data.columns.reshaping import reshaped
 from multihot.data.columns.text_and_id import (
     TEXT_NAMES,
     column_notes,
     find_id_column,
     find_text_column,
+    paragraph_notes,
     text_of,
 )
 from multihot.data.header_line import header_names
 from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import advised, as_text, refuse_faults
+from multihot.data.readers.table import CellBatch, Table, advised, as_text, refuse_faults
 from multihot.data.readers.text_encoding import declared_encoding, stream_lines
 from multihot.data.readers.text_lines import fasttext_row
 from multihot.errors import DataError, OptionError
@@ -33,8 +35,8 @@ from multihot.errors import DataError, OptionError
 __all__ = ["TextRow", "TextStream", "stream_texts"]
 
 T = TypeVar("T")
-Cells = tuple[int, Any, dict[str, str]]
-"""Line number, the cell of the text, and every column as text."""
+Cells = tuple[int, Any, str | None, dict[str, str]]
+"""Line number, the cell of the text, the id (`None`: the row number), and every column as text."""
 
 _STANDARD_INPUT = "standard input"
 # What is read before the first row of it is passed on.
@@ -88,17 +90,26 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     source = str(path)
     table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
     with advised(table):
-        text = find_text_column(table.columns, data, source)
-        row_id = find_id_column(table.columns, data, source, text)
-        refuse_faults(table, (text, row_id))
-    place = table.columns.index(text)
+        shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
+        columns = shaped.table.columns
+        text = find_text_column(columns, shaped.data, source)
+        row_id = find_id_column(columns, shaped.data, source, text)
+        refuse_faults(shaped.table, (text, row_id))
+    place = columns.index(text)
+    id_place = None if row_id is None else columns.index(row_id)
     cells = (
-        (line, row[place], dict(zip(table.columns, map(as_text, row), strict=True)))
-        for line, row in _readable(table.rows, source)
+        (
+            line,
+            row[place],
+            None if id_place is None else as_text(row[id_place]),
+            # zip leaves out the added columns, which come last
+            dict(zip(table.columns, map(as_text, row), strict=False)),
+        )
+        for line, row in _readable(shaped.table.rows, source)
     )
     notes = table.notes  # the reader keeps adding to it
-    notes += column_notes(text, row_id, data)
-    rows = _text_rows(cells, text, row_id, source, notes)
+    notes += column_notes(text, row_id, shaped.data)
+    rows = _text_rows(cells, text, source, notes)
     has_mark = table.delimiter is not None and _begins_with_mark(Path(path))
     return TextStream(table.columns, rows, notes, table.delimiter, has_mark)
 
@@ -121,17 +132,19 @@ def _readable(items: Iterator[T], source: str) -> Iterator[T]:
 
 
 def _text_rows(
-    rows: Iterable[Cells], text: str, row_id: str | None, source: str, notes: list[str]
+    rows: Iterable[Cells], text: str, source: str, notes: list[str]
 ) -> Iterator[TextRow]:
-    num_missing = 0
-    for number, (line, cell, values) in enumerate(rows, start=1):
+    num_missing = num_lists = 0
+    for number, (line, cell, row_id, values) in enumerate(rows, start=1):
         num_missing += cell is None
+        num_lists += isinstance(cell, list)
         content = "" if cell is None else text_of(cell, source, line, text)
-        yield TextRow(line, str(number) if row_id is None else values[row_id], content, values)
+        yield TextRow(line, str(number) if row_id is None else row_id, content, values)
     if num_missing == 1:
         notes.append("1 row has no text; it counts as an empty text.")
     elif num_missing:
         notes.append(f"{num_missing} rows have no text; they count as empty texts.")
+    notes += paragraph_notes(num_lists)
 
 
 def _standard_input(data: DataOptions) -> TextStream:
@@ -211,12 +224,20 @@ def _json_input(lines: Iterable[str], data: DataOptions) -> TextStream:
     if first is None:
         return TextStream(("text",), iter(()), [])
     columns = tuple(first[1])
-    text = find_text_column(columns, data, _STANDARD_INPUT)
-    row_id = find_id_column(columns, data, _STANDARD_INPUT, text)
+    line, record = first
+    table = Table(columns, iter([CellBatch([line], [[cell] for cell in record.values()])]))
+    shaped = reshaped(table, data, _STANDARD_INPUT, for_labels=False, keeps_all=True)
+    text = find_text_column(shaped.table.columns, shaped.data, _STANDARD_INPUT)
+    row_id = find_id_column(shaped.table.columns, shaped.data, _STANDARD_INPUT, text)
+    place = shaped.table.columns.index(text)
+    id_place = None if row_id is None else shaped.table.columns.index(row_id)
     lacking = dict.fromkeys(columns, "")
-    cells = (
-        (line, record.get(text), lacking | {name: as_text(record[name]) for name in record})
-        for line, record in itertools.chain([first], objects)
-    )
-    notes = column_notes(text, row_id, data)
-    return TextStream(columns, _text_rows(cells, text, row_id, _STANDARD_INPUT, notes), notes)
+
+    def cells() -> Iterator[Cells]:
+        for line, record in itertools.chain([first], objects):
+            row = shaped.with_added(line, [record.get(name) for name in columns])
+            values = lacking | {name: as_text(record[name]) for name in record}
+            yield line, row[place], None if id_place is None else as_text(row[id_place]), values
+
+    notes = [*table.notes, *column_notes(text, row_id, shaped.data)]
+    return TextStream(columns, _text_rows(cells(), text, _STANDARD_INPUT, notes), notes)

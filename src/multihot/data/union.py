@@ -23,7 +23,7 @@ from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.readers.open_table import open_table
 from multihot.data.text_stream import stream_texts
-from multihot.errors import DataError
+from multihot.errors import DataError, OptionError
 
 __all__ = ["open_union", "union_of", "with_unlabelled"]
 
@@ -87,6 +87,11 @@ def open_union(
     repeated = sorted({str(path) for path in paths if [*map(str, paths)].count(str(path)) > 1})
     if repeated:
         raise DataError("This file is named more than once; name it once.", path=repeated[0])
+    if given.label_file is not None and "*" not in given.label_file:
+        raise OptionError(
+            f"data.label_file={given.label_file} has the labels of one file. For several, write * for the "
+            "name of each, such as data.label_file=*.labels."
+        )
     own_options = given if space is None else replace(given, partial_labels=True)
     parts = tuple(open_labelled(path, own_options, space=space) for path in paths)
     united = space or _united([part.space for part in parts])
@@ -185,7 +190,13 @@ def _common(parts: Sequence[DataOptions], given: DataOptions) -> DataOptions:
     used = {
         name
         for part in parts
-        for name in (part.text_column, part.id_column, part.label_column, *part.label_columns)
+        for name in (
+            part.text_column,
+            *part.text_columns,
+            part.id_column,
+            part.label_column,
+            *part.label_columns,
+        )
     }
     ignored = dict.fromkeys(name for part in parts for name in part.ignore_columns)
     values["ignore_columns"] = tuple(name for name in ignored if name not in used)
@@ -285,6 +296,7 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         label_columns=(),
         label_delimiter=None,
         label_names=None,
+        label_file=given.label_file if "*" in (given.label_file or "") else None,
         true_values=(),
         false_values=(),
         soft_labels=False,

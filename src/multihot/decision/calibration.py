@@ -1,8 +1,8 @@
 """Calibration: from the logits of a model to logits whose sigmoid can be read as a probability.
 
 Letters: `N` texts, `L` labels. One temperature is fitted for all labels together; the other methods
-fit a map for each label that has enough rows, and the temperature stands in for the rest. The maps
-and their papers are in `calibrators`.
+fit a map for each label that has enough rows; the rest, together, get the temperature and one offset
+(`common_map`). The maps and their papers are in `calibrators`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from multihot.decision.calibrators import (
     fit_slope,
     isotonic_map,
 )
+from multihot.decision.common_map import common_offset, line_map
 from multihot.errors import ArtifactError
 
 __all__ = ["LEAST_SUPPORT", "Calibration", "fit_calibration"]
@@ -164,6 +165,12 @@ def fit_calibration(
             f"Fewer than {least} rows with or without the label, so calibrated by the common "
             f"temperature: {', '.join(rare)}."
         )
+    if rare and slope is not None:
+        columns = np.flatnonzero(np.isin(np.array(names), rare))
+        offset = common_offset(slope * values[:, columns], truth[:, columns])
+        for column in columns.tolist():
+            maps[column] = line_map(method, slope, offset)
+        notes.append(f"Their calibrated logits get a common offset, too: {offset:+.2f}.")
     if turned:
         notes.append(
             "The scores of these labels do not rise with the truth, so they are calibrated by the "

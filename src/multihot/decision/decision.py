@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_fraction, parse_goal
-from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
 from multihot.decision.calibration import Calibration
@@ -258,9 +258,15 @@ class Decision:
 
 
 def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -> int:
-    """Return how many of these rows are among those that the thresholds were fitted on."""
+    """Return how many of these texts are among those that the thresholds were fitted on.
+
+    With whatever labels; only of a model saved before texts were stored the labels must be equal.
+    """
     if decision.fitted_on is None:
         return 0
+    found = decision.fitted_on.holds_texts(text_hashes(texts))
+    if found is not None:
+        return int(found.sum())
     return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
 
 

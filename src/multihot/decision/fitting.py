@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal, parse_thresholds
-from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes
+from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.options import CALIBRATIONS
 from multihot.decision.calibration import fit_calibration
 from multihot.decision.decision import Decision
@@ -144,11 +144,14 @@ class FittingRows:
         *Shape:* (N, L) each; columns in the order of the model's labels, truth 0, 1 or NaN (unknown).
     hashes
         The `row_hashes`: they assign rows to folds and identify them later. *Shape:* (N,).
+    texts
+        The `text_hashes`, which identify texts later, whatever their labels; `None`: not at hand.
     """
 
     logits: FloatArray
     truth: FloatArray
     hashes: HashArray
+    texts: HashArray | None = None
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -167,11 +170,13 @@ class FittingRows:
                 f"There are {len(logits)} rows of logits, {len(labels)} of labels and {len(texts)} "
                 "texts; expected the same number of each."
             )
-        return cls(logits, labels.hard().values, row_hashes(texts, labels))
+        hashes = row_hashes(texts, labels)
+        return cls(logits, labels.hard().values, hashes, text_hashes(texts))
 
     def take(self, rows: npt.NDArray[Any]) -> FittingRows:
         """Return the rows at the given indices, or where a mask is true."""
-        return FittingRows(self.logits[rows], self.truth[rows], self.hashes[rows])
+        texts = None if self.texts is None else self.texts[rows]
+        return FittingRows(self.logits[rows], self.truth[rows], self.hashes[rows], texts)
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,7 @@ def fit(
     scores, defined = decision.scores(rows.logits), bool((rows.truth == 1).any())
     fitted_on = FittedOn.of_hashes(
         rows.hashes,
+        text_hashes=rows.texts,
         source=source,
         goal_value=decision.goal_value(scores, rows.truth) if defined else None,
         goal_value_at_half=at_half(decision).goal_value(scores, rows.truth) if defined else None,

@@ -47,6 +47,8 @@ class FittedOn:
     """What the fitted thresholds reach on these rows; None when the goal is undefined there."""
     goal_value_at_half: float | None
     """What 0.5 for every label reaches on these rows."""
+    text_hashes: str = ""
+    """Base64 of the sorted `text_hashes`, likewise; empty in models that were saved without."""
 
     @classmethod
     def of_hashes(
@@ -56,9 +58,11 @@ class FittedOn:
         source: str,
         goal_value: float | None,
         goal_value_at_half: float | None,
+        text_hashes: HashArray | None = None,
     ) -> FittedOn:
-        """Describe rows of which only the `row_hashes` are at hand."""
+        """Describe rows of which only the `row_hashes`, and `text_hashes`, are at hand."""
         content = np.sort(hashes).astype("<u8", copy=False).tobytes()
+        texts = b"" if text_hashes is None else np.sort(text_hashes).astype("<u8").tobytes()
         return cls(
             source=source,
             rows=len(hashes),
@@ -66,6 +70,7 @@ class FittedOn:
             row_hashes=base64.b64encode(content).decode("ascii"),
             goal_value=goal_value,
             goal_value_at_half=goal_value_at_half,
+            text_hashes=base64.b64encode(texts).decode("ascii"),
         )
 
     def hashes(self) -> HashArray:
@@ -78,21 +83,29 @@ class FittedOn:
 
     def holds(self, hashes: HashArray) -> npt.NDArray[np.bool_]:
         """Return whether each hash is one of these rows'. *Shape:* (N,), bool."""
-        if not len(self._hashes):
-            return np.zeros(len(hashes), dtype=np.bool_)
-        places = np.searchsorted(self._hashes, hashes)
-        found = self._hashes[np.minimum(places, len(self._hashes) - 1)]
-        return np.equal(found, hashes)
+        return _is_among(self._hashes, hashes)
+
+    @cached_property
+    def _texts(self) -> HashArray:
+        return np.frombuffer(base64.b64decode(self.text_hashes), dtype="<u8")
+
+    def holds_texts(self, hashes: HashArray) -> npt.NDArray[np.bool_] | None:
+        """Return whether each text hash is one of these rows', `None` where only rows are known."""
+        return _is_among(self._texts, hashes) if self.text_hashes else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the key `fitted_on` of `thresholds.json`."""
-        return asdict(self)
+        content = asdict(self)
+        if not self.text_hashes:
+            del content["text_hashes"]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FittedOn:
         """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
         try:
-            fitted_on = cls(**required_values(content, _STORED))
+            texts = _checked_texts(content.get("text_hashes", ""))
+            fitted_on = cls(**required_values(content, _STORED), text_hashes=texts)
             hashes = base64.b64decode(fitted_on.row_hashes, validate=True)
         except ArtifactError as error:
             raise ArtifactError(f"The key 'fitted_on' is invalid. {error}") from error
@@ -107,3 +120,20 @@ class FittedOn:
                 "the file was changed after it was saved. Restore it, or train again."
             )
         return fitted_on
+
+
+def _checked_texts(stored: Any) -> str:
+    try:
+        if isinstance(stored, str) and len(base64.b64decode(stored, validate=True)) % 8 == 0:
+            return stored
+    except ValueError:
+        pass
+    raise ArtifactError("'text_hashes' is not base64 of 8 bytes for each row.")
+
+
+def _is_among(known: HashArray, hashes: HashArray) -> npt.NDArray[np.bool_]:
+    """Return whether each hash is one of the sorted `known` ones. *Shape:* (N,)."""
+    if not len(known):
+        return np.zeros(len(hashes), dtype=np.bool_)
+    places = np.searchsorted(known, hashes)
+    return np.equal(known[np.minimum(places, len(known) - 1)], hashes)

@@ -80,6 +80,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    conclusion: str = ""
+    """Of a training run: whether the model is good, was still learning, and what to try."""
 
     def to_json(self, *, reliability: bool = False) -> dict[str, Any]:
         """Return the report in the shape that `evaluate --json` prints.
@@ -204,7 +206,7 @@ def _reached(goal: Goal, value: float) -> str:
     bound, other = ("precision", "recall") if goal.name == "precision" else ("recall", "precision")
     of_labels = ", averaged over labels" if goal.each_label else ""
     if value < 0:
-        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels} ({goal.shown(value)})."
+        return f"Goal {goal} not met: {bound} is {-value:.3f} too low{of_labels}."
     return f"Goal {goal} met: {other} {value:.3f}{of_labels}."
 
 

@@ -42,6 +42,7 @@ _REFUSED_KEYS = (
     "_attn_implementation",
     "experts_implementation",
 )
+_DECISION, _INNER_ENCODER = "thresholds.json", "encoder"  # in the folder of a multihot model
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _OFFSET_FAMILIES = {
     "roberta",
@@ -70,6 +71,8 @@ class EncoderSource:
 def locate_encoder(name: str) -> EncoderSource:
     """Find `starter`, a folder, or a hub name, and check that it is safe to load.
 
+    A finished multihot model is the encoder inside it, without its head.
+
     Raises `EncoderError` for folders without `config.json` or safetensors weights and for
     configurations that load code from elsewhere, `MissingExtraError` without the starter package.
     """
@@ -84,8 +87,31 @@ def locate_encoder(name: str) -> EncoderSource:
             f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
             "bert-base-uncased, or 'starter'."
         )
+    if (folder / _DECISION).is_file():
+        return _of_model(name, folder)
     _check(folder)
     return EncoderSource(name, folder, _asks_for_mean_pooling(folder))
+
+
+def _of_model(name: str, folder: Path) -> EncoderSource:
+    """Return the encoder of a finished multihot model."""
+    pooling = _read_table(folder / _DECISION).get("pooling")
+    if pooling == "labels":
+        raise EncoderError(
+            f"{folder} is a multihot model with pooling=labels: its tokenizer puts the names of its own "
+            "labels before every text. Use the encoder that it was made from, or go on with the same "
+            "labels (--from)."
+        )
+    inner = folder / _INNER_ENCODER
+    inner = inner if inner.is_dir() else folder
+    _check(inner)
+    return EncoderSource(name, inner, pooling in ("mean", "attention"))
+
+
+def _tokenizer_folder(folder: Path) -> Path:
+    """Return where the tokenizer of an encoder is: of a multihot model, beside its encoder."""
+    beside = folder.name == _INNER_ENCODER and (folder.parent / _DECISION).is_file()
+    return folder.parent if beside else folder
 
 
 def _starter_folder() -> Path:
@@ -123,11 +149,6 @@ def _download(name: str) -> Path:
 def _check(folder: Path) -> None:
     """Refuse folders that are incomplete or whose configuration could run foreign code."""
     config_path = folder / "config.json"
-    if (folder / "thresholds.json").is_file():
-        raise EncoderError(
-            f"{folder} is a multihot model: 'multihot train' fine-tunes it further with --from instead of "
-            "--encoder; other commands take the encoder that it was made from."
-        )
     if not config_path.is_file():
         raise EncoderError(f"{folder} has no config.json, so it is not an encoder folder.")
     config = _read_table(config_path)
@@ -145,7 +166,7 @@ def _check(folder: Path) -> None:
             "save_pretrained, or use a revision that has model.safetensors."
         )
     # transformers would make up an empty vocabulary and call every word unknown.
-    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+    if not any(any(_tokenizer_folder(folder).glob(name)) for name in _TOKENIZER_FILES):
         raise EncoderError(
             f"{folder} holds no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). Save the "
             "encoder's tokenizer into the same folder."
@@ -199,6 +220,7 @@ def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
 
     from transformers import AutoTokenizer
 
+    folder = _tokenizer_folder(folder)
     try:
         with quiet_transformers():
             wrapped = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
@@ -211,7 +233,10 @@ def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         wrapped.save_pretrained(scratch)
         text = (Path(scratch) / "tokenizer_config.json").read_text(encoding="utf-8")
-    return plain_tokenizer(wrapped.backend_tokenizer), json.loads(text)
+    config = json.loads(text)
+    if (folder / _DECISION).is_file():
+        config.pop("model_max_length", None)  # of the model: the length it was trained with
+    return plain_tokenizer(wrapped.backend_tokenizer), config
 
 
 def length_limit(config: Any, tokenizer_config: Mapping[str, Any]) -> int | None:

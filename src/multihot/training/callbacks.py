@@ -189,9 +189,9 @@ class Callbacks:
             state.epochs_without_improvement = 0
         else:
             state.epochs_without_improvement += 1
-        shown = "undefined" if value is None else self._goal.shown(value, 4)
+        shown = f"{goal} undefined" if value is None else self._goal.with_value(value, 4)
         mark = " (best so far)" if better else ""
-        evaluated = f", validation {goal} {shown}{mark}" if metrics else ""
+        evaluated = f", validation {shown}{mark}" if metrics else ""
         self.listener.say(
             f"Epoch {epoch} of {self.options.epochs}: mean loss {loss:.4f}{evaluated}."
         )

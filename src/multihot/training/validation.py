@@ -110,7 +110,8 @@ class ValidationSet:
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
         labels, hashes = self.data.labels().hard(), self.data.hashes()
         truth, options = labels.values, self.options
-        rows, chosen = FittingRows(logits, truth, hashes), self._decision_options
+        texts = self.data.text_hashes()
+        rows, chosen = FittingRows(logits, truth, hashes, texts), self._decision_options
         decision = fit(labels.space, rows, chosen, source=self.source).decision
         if final:
             decision = with_report(decision, rows, chosen, seed=options.seed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.numeric import holm
+from multihot.core.options import DataOptions
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
 from multihot.decision.decision import rows_fitted
@@ -24,7 +26,7 @@ from multihot.evaluation.ranking import Ranking
 from multihot.evaluation.ranking_intervals import INFLUENCED
 from multihot.inference.predictor import Predictor
 
-__all__ = ["compare", "united_space"]
+__all__ = ["compare", "open_for_both", "united_space"]
 
 
 def compare(
@@ -65,8 +67,8 @@ def compare(
     )
     shared = _shared_space(models[0].space, models[1].space)
     if isinstance(examples, str | os.PathLike):
-        space = united_space(models[0].space, models[1].space)
-        examples = open_labelled(Path(examples), models[0].artifact.data, space=space)
+        spaces = models[0].space, models[1].space
+        examples = open_for_both(Path(examples), models[0].artifact.data, *spaces)
     differences = Differences(len(examples), len(shared), seed)
     rankings = [Ranking(len(examples), len(shared), intervals=True, seed=seed) for _ in models]
     support, fitted, num_rows, num_scored = np.zeros(len(shared), np.int64), [0, 0], 0, 0
@@ -122,6 +124,20 @@ def _label_differences(
 def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
     """Return the labels of the first model, then those that only the second knows."""
     return LabelSpace((*first.names, *(n for n in second.names if n not in first.names)))
+
+
+def open_for_both(
+    path: str | Path, data: DataOptions, first: LabelSpace, second: LabelSpace
+) -> LabelledFile:
+    """Open the file that two models are compared on; it need not have labels that are left out.
+
+    Labels that only one model knows are passed over, and so are others; a note counts them. Indices
+    count in the labels of the first model, so then the file may have all.
+    """
+    shared = _shared_space(first, second)
+    if data.label_names is not None or len(shared) == len(first) == len(second):
+        return open_labelled(path, data, space=united_space(first, second))
+    return open_labelled(path, replace(data, unknown_labels="ignore"), space=shared)
 
 
 def _shared_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:

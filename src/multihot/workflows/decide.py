@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
-from multihot.core.labels import row_hashes
+from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -28,6 +28,7 @@ from multihot.decision.counts import Counts
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
+from multihot.decision.former import with_former_thresholds
 from multihot.errors import DataError
 from multihot.inference.artifact import replace_decision
 from multihot.inference.predictor import Predictor
@@ -119,6 +120,8 @@ def decide(
 ) -> TuningResult:
     """Fit goal, thresholds and calibration on labelled rows; nothing is written (see `save`).
 
+    Labels that are unknown in all rows keep their former thresholds, unless one is given.
+
     Parameters
     ----------
     predictor
@@ -157,15 +160,19 @@ def decide(
             "Give labelled rows.",
             path=str(examples.source),
         )
-    decision = fit(before.space, rows, options, source=Path(examples.source).name).decision
-    decision = with_report(decision, rows, options, seed=seed)
+    found = fit(before.space, rows, options, source=Path(examples.source).name)
+    decision = with_report(found.decision, rows, options, seed=seed)
+    absent = np.flatnonzero(np.isnan(rows.truth).all(axis=0))
+    given = isinstance(options.thresholds, float)
+    decision = with_former_thresholds(decision, before, absent[:0] if given else absent)
+    notes = list(found.notes) if decision.fit_report is None else []
     return TuningResult(
         before,
         decision,
         len(rows),
         _metrics(before, rows, decision),
         _metrics(decision, rows, decision),
-        tuple(_notes(decision, rows.truth)),
+        (*notes, *_notes(decision, rows.truth)),
     )
 
 
@@ -178,15 +185,18 @@ def _scored(
     num_labels = len(predictor.space)
     logits, truth = [np.zeros((0, num_labels), np.float32)], [np.zeros((0, num_labels), np.float32)]
     hashes, num_scored = [np.zeros(0, np.uint64)], 0
+    texts = [np.zeros(0, np.uint64)]
     for chunk, labels in labelled_chunks(examples):
         matched = labels.aligned_to(predictor.space).hard()
         logits.append(predictor.logits(chunk.texts)[0])
         truth.append(matched.values)
         hashes.append(row_hashes(chunk.texts, matched))
+        texts.append(text_hashes(chunk.texts))
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)
-    return FittingRows(np.concatenate(logits), np.concatenate(truth), np.concatenate(hashes))
+    rows = np.concatenate(hashes), np.concatenate(texts)
+    return FittingRows(np.concatenate(logits), np.concatenate(truth), *rows)
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
@@ -238,13 +248,17 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
             f"Only {counted(len(truth), 'row')}: thresholds fitted on so few have high variance. Use a few hundred "
             "rows."
         )
-    names = decision.space.names
-    without = [name for name, has in zip(names, (truth == 1).any(axis=0), strict=True) if not has]
+    names = np.array(decision.space.names)
+    is_known, has_positive = ~np.isnan(truth).all(axis=0), (truth == 1).any(axis=0)
+    if not is_known.all() and decision.kind not in ("fixed", "top_k"):
+        notes.append(
+            "The rows say nothing about these labels; they keep their former thresholds: "
+            f"{listed(names[~is_known].tolist())}."
+        )
+    without = names[is_known & ~has_positive].tolist()
     # For costs a label that rows are known to lack has an optimum of its own: not to be given.
     if decision.kind == "per_label" and decision.parsed_goal().name == "cost":
-        without = [
-            n for n, known in zip(names, ~np.isnan(truth).all(axis=0), strict=True) if not known
-        ]
+        without = []
     if without and decision.kind in ("per_label", "shrunk"):
         notes.append(f"No row has these labels; they get the global threshold: {listed(without)}.")
     if without and frequency_fraction(decision.kind):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -31,6 +31,7 @@ from multihot.models.network import save_network
 from multihot.models.optimize import optimize_for_training
 from multihot.training.batches import check_budget
 from multihot.training.compute import Hardware, choose_execution, choose_hardware
+from multihot.training.conclusion import best_constant_value, conclusion
 from multihot.training.cross_validation import cross_validate, cross_validation_folds, labelled_rows
 from multihot.training.distillation import Scorer, open_teachers
 from multihot.training.initial_model import (
@@ -100,7 +101,7 @@ def train(
     -------
     Report
         The metrics of the best epoch on the validation rows, which also fitted the thresholds; with
-        `options.folds` those of the out-of-fold scores.
+        `options.folds` those of the out-of-fold scores. Its `conclusion` is a sentence about it.
 
     Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
     cannot continue, `InterruptedRunError` when a signal stopped it.
@@ -116,7 +117,7 @@ def train(
     )
     trained = fit_network(run)
     write(run, trained)
-    return trained.report
+    return replace(trained.report, conclusion=_conclusion(run, trained))
 
 
 def prepare(
@@ -205,6 +206,19 @@ def write(run: Run, trained: Trained) -> None:
         card=model_card(artifact, trained, run.setup.options, run.provenance),
     )
     run.directory.clear()
+
+
+def _conclusion(run: Run, trained: Trained) -> str:
+    """Return the line that says whether the model is good."""
+    truth = run.validation.data.labels().hard().values
+    selected = trained.validation == "validation_rows"
+    return conclusion(
+        trained.decision,
+        trained.report,
+        run.setup.options,
+        constant=best_constant_value(trained.decision, truth),
+        best_epoch=trained.epoch if selected else None,
+    )
 
 
 def _check_validation(validation: Labelled | None, options: TrainOptions) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,7 @@ def test_cells_that_look_like_values_name_their_option(
 
     assert "ignore_columns" not in str(error.value)
     assert error.value.column == "joy"
+
+
+def test_cells_of_other_types_have_no_value() -> None:
+    assert (ValueReader().values([date(2024, 5, 1), b"1", ("a",)]) == -1).all()

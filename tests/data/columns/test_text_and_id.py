@@ -96,7 +96,7 @@ def test_a_given_id_column_is_used_where_it_exists() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [(None, r"is missing \(null\)"), (5, "is 5, not a text"), (["a"], ".*not a text")],
+    [(None, r"is missing \(null\)"), (5, "is 5, not a text"), (["a", 5], ".*not a text")],
 )
 def test_a_text_must_be_a_text(cell: object, words: str) -> None:
     with pytest.raises(DataError, match=f"f:3, column 'text': The text {words}"):

@@ -107,3 +107,17 @@ def test_another_choice_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(OptionError, match="error, ignore"):
         read_examples(path, DataOptions(unknown_labels="drop"))
+
+
+def test_an_empty_cell_of_names_is_no_label_and_said_or_unknown(tmp_path: Path) -> None:
+    path = write(tmp_path, "text,labels\na,joy\nb,\nc,fear\n")
+
+    negative = read_examples(path)
+    unknown = read_examples(path, DataOptions(empty_labels="unknown"))
+
+    assert negative.labels is not None
+    assert negative.labels.values.tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert any("1 empty label cells count as negative" in note for note in negative.notes)
+    assert unknown.labels is not None
+    assert np.isnan(unknown.labels.values).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+    assert "1 of 3 texts are unlabelled." in unknown.notes

@@ -206,3 +206,29 @@ def test_texts_survive_writing_and_reading(
     table = read_delimited(path, delimiter=delimiter, quoting=True)
 
     assert texts == [cells[0] for _, cells in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ('id,text,a,b\n1,"open,0,1\n2,ok,1,0\n3,fine,0,0\n4,closed",1,1\n5,last,0,1\n', (2, 5)),
+        ('id,text,a,b\r\n0,x,0,0\r\n1,"open,0,1\r\n4,closed",1,1\r\n', (3, 4)),
+        ('text;a\n"open;1\nx;0\nclosed";1\n', (2, 4)),
+        ('id,text,a\n1,"a, b\nc, d\ne, f",1\n', None),
+        ('id,text,a\n1,"one\n\ntwo, three",1\n', None),
+        ('id,text,a\n1,"dear you, yes\nbye, me",1\n', None),
+    ],
+)
+def test_a_cell_that_holds_rows_is_remarked_with_its_lines(
+    tmp_path: Path, content: str, lines: tuple[int, int] | None
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8", newline="")
+
+    table = read_delimited(path)
+    list(table.rows)
+
+    remarks = [note for note in table.notes if "look like rows" in note]
+    assert len(remarks) == (lines is not None)
+    if lines is not None:
+        assert f"the first goes from line {lines[0]} to {lines[1]}." in remarks[0]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from multihot.data.readers.arrow_rows import class_names
 from multihot.data.readers.huggingface import is_saved_dataset, read_dataset
-from multihot.data.readers.parquet_excel import class_names
 from multihot.errors import DataError, MissingExtraError
 
 datasets = pytest.importorskip("datasets")
@@ -161,7 +161,7 @@ def test_class_names_are_found_in_old_and_new_features() -> None:
         "struct": {"a": label},
     }
 
-    assert class_names(features) == {"plain": ["a"], "list": ["a"], "old": ["a"]}
+    assert class_names(features) == ({"plain": ("a",), "list": ("a",), "old": ("a",)}, [])
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

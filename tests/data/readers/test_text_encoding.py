@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from multihot.data.readers import text_encoding
 from multihot.data.readers.text_encoding import (
     declared_encoding,
     detect_encoding,
@@ -138,3 +139,32 @@ def test_a_byte_stream_gives_the_same_lines(codec: str) -> None:
 def test_a_byte_stream_names_the_line_that_cannot_be_decoded() -> None:
     with pytest.raises(DataError, match=r"input:3: These bytes do not fit the encoding utf-8"):
         list(stream_lines(io.BytesIO(b"a\nb\n\xff\n"), "utf-8", "input"))
+
+
+@pytest.mark.parametrize(
+    ("row", "codec"),
+    [("naïve", "cp1252"), ("“so”", "cp1252"), ("动力", "gb18030"), ("naïve", "utf-16-le")],
+)
+def test_a_row_in_another_encoding_than_the_rest_is_refused(
+    tmp_path: Path, row: str, codec: str
+) -> None:
+    lines = ["id,text", *[f"{number},caf\u00e9 {number} \u65e5\u672c" for number in range(100)]]
+    content = "\n".join(lines).encode() + b"\n7," + row.encode(codec) + b"\nlast,line\n"
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"data.encoding") as error:
+        detect_encoding(path)
+
+    assert (error.value.path, error.value.line) == (str(path), 102)
+    assert file_encoding(path, "cp1252").name == "cp1252"
+
+
+def test_a_byte_stream_without_line_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_encoding, "MAX_LINE_CHARACTERS", 1000)
+    lines = stream_lines(io.BytesIO(b"ok\n" + b"x" * 5000), "utf-8", "standard input")
+
+    assert next(lines) == "ok\n"
+    with pytest.raises(DataError, match="more than 1,000 characters and does not end") as error:
+        next(lines)
+    assert error.value.line == 2

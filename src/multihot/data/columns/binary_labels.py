@@ -240,7 +240,8 @@ def label_value(cell: Any, *, soft: bool) -> float | None:
     if isinstance(
         cell, (bool, int, float, Decimal)
     ):  # equal numbers share a place in `ValueReader`
-        if math.isnan(cell) or cell == -1:
+        # An integer may be too large for a float.
+        if cell == -1 or (not isinstance(cell, int) and math.isnan(cell)):
             return math.nan
         return float(cell) if cell in (0, 1) or (soft and 0 < cell < 1) else None
     return None
@@ -267,4 +268,5 @@ def _way_of(cell: Any) -> str | None:
         return "words" if text in ("true", "false") else "digits" if text[:1].isdigit() else None
     if isinstance(cell, bool):
         return "words"
-    return None if cell is None or math.isnan(cell) else "digits"
+    is_unknown = isinstance(cell, (float, Decimal)) and math.isnan(cell)
+    return "digits" if isinstance(cell, (int, float, Decimal)) and not is_unknown else None

@@ -9,9 +9,10 @@ from typing import Any
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import binary_error, value_reader
+from multihot.data.columns.headings import is_annotator_name, is_id_name, is_label_name
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
-from multihot.data.columns.text_and_id import LABEL_NAMES, is_id_name, required_column
+from multihot.data.columns.text_and_id import LABEL_NAMES, required_column
 from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 
@@ -21,7 +22,7 @@ __all__ = [
     "detected_label_columns",
     "given_label_columns",
     "label_candidates",
-    "may_hold_names",
+    "name_columns",
     "refuse_further_columns",
 ]
 
@@ -67,14 +68,24 @@ class ColumnFacts:
 def label_candidates(
     columns: Sequence[str], data: DataOptions, taken: Sequence[str | None]
 ) -> list[str]:
-    """Return the columns that may hold labels: those without another meaning, and not named like ids."""
+    """Return the columns that may hold labels: not named like ids or annotators, without another meaning."""
     out = {*taken, *data.ignore_columns}
-    return [name for name in columns if name not in out and not is_id_name(name)]
+    return [
+        name
+        for name in columns
+        if name not in out and not is_id_name(name) and not is_annotator_name(name)
+    ]
 
 
-def may_hold_names(column: str) -> bool:
+def _may_hold_names(column: str) -> bool:
     """Whether a column is named like one that holds all labels of a row."""
-    return column.casefold() in LABEL_NAMES
+    return is_label_name(column)
+
+
+def name_columns(candidates: Sequence[str]) -> list[str]:
+    """Return those that may hold names: named as in `LABEL_NAMES`, and without such, otherwise."""
+    usual = [name for name in candidates if name.casefold() in LABEL_NAMES]
+    return usual or list(filter(_may_hold_names, candidates))
 
 
 def given_label_columns(
@@ -157,7 +168,7 @@ def _named_columns(
     wanted = [spelling(name) for name in known or data.label_columns]
     missing = [name for name in wanted if name not in by_name]
     if missing and not (known and data.partial_labels):
-        named = [name for name in candidates if may_hold_names(name)]
+        named = [name for name in candidates if _may_hold_names(name)]
         advice = (
             f"If column '{named[0]}' holds the labels, set data.label_columns= (empty) and "
             f"data.label_column={named[0]}."
@@ -218,7 +229,11 @@ def detected_label_columns(
     Raises `DataError` where it is ambiguous or wrong.
     """
     wrong = {name: fact.first_not_binary for name, fact in facts.items() if fact.first_not_binary}
-    named = {name: fact.names for name, fact in facts.items() if fact.names is not None}
+    named = {
+        name: fact.names
+        for name, fact in facts.items()
+        if fact.names is not None and (name in wrong or name.casefold() in LABEL_NAMES)
+    }
     binary = [name for name in facts if name not in wrong]
     lists = [name for name, cells in named.items() if cells.has_list]
     texts = [name for name in named if name in wrong]
@@ -241,11 +256,17 @@ def detected_label_columns(
     if len(texts) == 1 and not lists and not binary:
         return LabelColumns(names=texts[0])
     if lists or texts:
+        votes = (
+            " Where columns hold votes on the label that is named beside them, set data.label_column and "
+            f"data.vote_columns={','.join(binary[:30])}."
+            if binary and data.group_by is not None
+            else ""
+        )
         raise DataError(
             f"The labels may be the names in {' or '.join(lists or texts)}"
-            + (f", or the 0/1 columns {', '.join(binary)}" if binary else "")
+            + (f", or the 0/1 columns {listed(binary)}" if binary else "")
             + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
-            "labels go to data.ignore_columns.",
+            f"labels go to data.ignore_columns.{votes}",
             path=path,
         )
     worst = min(wrong, key=lambda name: wrong[name][0])

@@ -41,6 +41,7 @@ def count_names(
             continue
         occurring.update(names)
         num_names = len(set(names))
+        counts.empty_cells += count if isinstance(cell, str) and not cell.strip() else 0
         num_repeating += count if num_names < len(names) else 0
         fewest = min(fewest, num_names)
         counts.negative += count if not num_names else 0

@@ -152,13 +152,27 @@ class Spelling:
         return self.folded or bool(self.aliases)
 
 
+_CHOICES = {
+    "label_case": ("keep", "fold"),
+    "unknown_labels": ("error", "ignore"),
+    "empty_labels": ("negative", "unknown"),
+}
+
+
+def _check_choices(data: DataOptions) -> None:
+    """Raise `OptionError` when an option about label names is not one of its values."""
+    for name, known in _CHOICES.items():
+        value = getattr(data, name)
+        if value not in known:
+            raise OptionError(f"data.{name}={value} is unknown. Known: {', '.join(known)}.")
+
+
 def spelling_of(data: DataOptions) -> Spelling:
     """Return what `data.label_case` and `data.label_aliases` ask for.
 
     Raises `OptionError` when one of them is wrong.
     """
-    if data.label_case not in ("keep", "fold"):
-        raise OptionError(f"data.label_case={data.label_case} is unknown. Known: keep, fold.")
+    _check_choices(data)
     plain = Spelling(folded=data.label_case == "fold")
     if data.label_aliases is None:
         return plain

@@ -21,7 +21,7 @@ from multihot.data.columns.label_columns import (
     detected_label_columns,
     given_label_columns,
     label_candidates,
-    may_hold_names,
+    name_columns,
     refuse_further_columns,
 )
 from multihot.data.columns.label_counts import (
@@ -93,10 +93,6 @@ class LabelScan:
         class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
-        if data.unknown_labels not in ("error", "ignore"):
-            raise OptionError(
-                f"data.unknown_labels={data.unknown_labels} is unknown. Known: error, ignore."
-            )
         self._spelling = spelling_of(data)
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
@@ -108,7 +104,7 @@ class LabelScan:
             columns, candidates, data, source, known=self._known, spelling=self._spelling
         )
         if given is None:
-            binary, named = candidates, [name for name in candidates if may_hold_names(name)]
+            binary, named = candidates, name_columns(candidates)
         elif given.names is not None:
             binary, named = [], [given.names]
         else:

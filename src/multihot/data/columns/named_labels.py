@@ -37,7 +37,8 @@ class NameForm:
     path, column
         The file and the column, for messages.
     data
-        The options; of them, `label_key`, `soft_labels` and `unknown_labels` count here.
+        The options; of them, `label_key`, `soft_labels`, `unknown_labels` and
+        `empty_labels` count here.
     writing
         `lists` or `objects` (of JSON and Parquet); `written` (lists or objects written as text);
         `tags` (`<a><b>`); `delimited` (texts); or `choices` (Label Studio's, a bare name for one).
@@ -161,7 +162,9 @@ class NameForm:
         if not isinstance(cell, (str, int)) or isinstance(cell, bool):
             raise self.fail(line, f"{cut(cell)} is not a label name, nor a list of label names.")
         text = str(cell).strip()
-        return self._of_text(text, line) if text else []
+        if not text:
+            return None if self.data.empty_labels == "unknown" else []
+        return self._of_text(text, line)
 
     def _of_text(self, text: str, line: int) -> Any:
         if self.writing == "delimited":

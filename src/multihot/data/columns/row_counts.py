@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.text_tables import counted
+from multihot.data.columns.text_and_id import paragraph_notes
 
 __all__ = ["ReadCounts"]
 
@@ -28,6 +30,8 @@ class ReadCounts:
         All rows.
     empty
         Texts without anything but white space.
+    lists
+        Texts that are lists of paragraphs.
     zero_weights
         Rows that have the weight 0.
     has_labels
@@ -38,6 +42,8 @@ class ReadCounts:
         Unknown label cells of the other rows.
     negative
         Rows all of whose labels are 0.
+    empty_cells
+        Empty cells of a column of label names that were read as no label.
     soft, half
         Label cells that are fractions; that are exactly 0.5.
     has_positive, has_zero
@@ -46,18 +52,22 @@ class ReadCounts:
 
     rows: int = 0
     empty: int = 0
+    lists: int = 0
     zero_weights: int = 0
     has_labels: bool = False
     unlabelled: int = 0
     unknown: int = 0
     negative: int = 0
+    empty_cells: int = 0
     soft: int = 0
     half: int = 0
     has_positive: bool = False
     has_zero: bool = False
 
-    def add_texts(self, texts: Sequence[str]) -> None:
-        """Count rows and their texts."""
+    def add_texts(self, texts: Sequence[str], cells: Sequence[Any] = ()) -> None:
+        """Count rows, their texts and the cells that hold them."""
+        if list in set(map(type, cells)):
+            self.lists += sum(isinstance(cell, list) for cell in cells)
         self.rows += len(texts)
         self.empty += texts.count("") + sum(map(str.isspace, texts))
 
@@ -86,7 +96,7 @@ class ReadCounts:
 
     def clear_values(self) -> None:
         """Forget label values that were counted, to count label names instead."""
-        counts = ReadCounts(self.rows, self.empty, self.zero_weights, has_labels=True)
+        counts = ReadCounts(self.rows, self.empty, self.lists, self.zero_weights, has_labels=True)
         self.__dict__.update(counts.__dict__)
 
     def add_absent(self, num_labels: int) -> None:
@@ -96,7 +106,9 @@ class ReadCounts:
 
     def notes(self) -> list[str]:
         """Say how many texts are empty, unlabelled, partly labelled or without any label."""
-        notes = [f"{self.empty} of {self.rows} texts are empty."] if self.empty else []
+        notes = paragraph_notes(self.lists)
+        if self.empty:
+            notes.append(f"{self.empty} of {self.rows} texts are empty.")
         if self.zero_weights:
             notes.append(f"{self.zero_weights} of {self.rows} texts have the weight 0.")
         if not self.has_labels:
@@ -114,10 +126,16 @@ class ReadCounts:
             notes.append(f"{cells} unknown (empty, null, NaN or -1).")
         if self.negative:
             notes.append(f"{self.negative} of {self.rows} texts have no label.")
-        if not self.has_positive:
-            notes.append("Not a single text has a label.")
-        elif self.unknown and not self.has_zero:
+        if self.empty_cells:
             notes.append(
-                "No label cell is 0: if -1 means negative (absent), write 0; -1 means unknown."
+                f"{self.empty_cells} empty label cells count as negative for every label; "
+                "data.empty_labels=unknown makes them unknown."
             )
-        return notes
+        return [*notes, *self._doubts()]
+
+    def _doubts(self) -> list[str]:
+        if not self.has_positive:
+            return ["Not a single text has a label."]
+        if self.unknown and not self.has_zero:
+            return ["No label cell is 0: if -1 means negative (absent), write 0; -1 means unknown."]
+        return []

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
+from multihot.data.columns.headings import is_id_name, is_label_name, is_text_name
 from multihot.data.readers.table import as_text, nearest
 from multihot.errors import DataError
 
@@ -27,7 +29,9 @@ __all__ = [
     "find_text_column",
     "group_cells",
     "is_id_name",
+    "is_label_name",
     "other_columns",
+    "paragraph_notes",
     "required_column",
     "text_cells",
     "text_of",
@@ -84,32 +88,52 @@ LABEL_NAMES = frozenset(
 def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path) -> str:
     """Return `data.text_column`, the only column named as in `TEXT_NAMES`, or the only candidate.
 
-    A candidate is a column that no option names and that is not named like an id or a label.
+    A candidate is a column that no option names and that is not named like an id or a label. The
+    column that keeps or puts rows together is the text only where no other one is named like a text.
+    Names of other languages (`is_text_name`) count where none of `TEXT_NAMES` is there.
     """
     if data.text_column is not None:
         return required_column(data.text_column, columns, path, "data.text_column")
     taken = {data.id_column, data.label_column, *data.label_columns, *data.ignore_columns}
     taken.update(other_columns(data))
-    free = [name for name in columns if name not in taken]
-    named = [name for name in free if name.casefold() in TEXT_NAMES]
+    together = {data.group_by, data.split_by}
+    free = [name for name in columns if name not in taken and name not in together]
+    keys = [name for name in columns if name in together and name not in taken - together]
+    named = next(filter(None, (_text_names(names) for names in (free, keys))), [])
+    # What annotation tools call it; in other tables it means many things.
+    named = named or [name for name in free if name.casefold() == "data"]
     if len(named) > 1:
         raise DataError(
-            f"Several columns are named like a text: {', '.join(named)}. Choose one with "
-            "data.text_column=NAME.",
+            f"Several columns are named like a text: {listed(named)}. Choose one with "
+            "data.text_column=NAME, or join them with data.text_columns=NAME,NAME.",
             path=path,
         )
-    plain = [
-        name
-        for name in free
-        if name != data.group_by and not is_id_name(name) and name.casefold() not in LABEL_NAMES
-    ]
+    plain = [name for name in free if not is_id_name(name) and not is_label_name(name)]
+    if len(plain) != 1:
+        plain = [
+            name for name in free if not _is_plain_id(name) and name.casefold() not in LABEL_NAMES
+        ]
     if len(named or plain) == 1:
         return (named or plain)[0]
+    advice = (
+        "if the first line is not a header, set data.header=false."
+        if data.header
+        else "without a header, columns are named 1, 2, 3 ..."
+    )
     raise DataError(
-        f"No column is named like a text. The columns are: {', '.join(columns)}. Choose one with "
-        "data.text_column=NAME; if the first line is not a header, set data.header=false.",
+        f"No column is named like a text. The columns are: {listed(columns)}. Choose one with "
+        f"data.text_column=NAME; {advice}",
         path=path,
     )
+
+
+def _text_names(columns: Sequence[str]) -> list[str]:
+    usual = [name for name in columns if name.casefold() in TEXT_NAMES]
+    return usual or [name for name in columns if is_text_name(name)]
+
+
+def _is_plain_id(name: str) -> bool:
+    return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
 
 
 def find_id_column(
@@ -124,13 +148,17 @@ def find_id_column(
         return data.id_column if data.id_column in columns else None
     taken = {text, data.label_column, *data.label_columns, *data.ignore_columns}
     taken.update(other_columns(data))
-    found = [name for name in columns if is_id_name(name) and name not in taken]
+    free = [name for name in columns if name not in taken]
+    found = list(filter(_is_plain_id, free))
+    others = list(filter(is_id_name, free))
+    if not found and len(others) == 1:
+        found = others
     for preferred in (*(name for name in found if name.casefold() == "id"), data.group_by):
         if preferred in columns and preferred not in taken:
             return preferred
     if len(found) > 1:
         raise DataError(
-            f"Several columns are named like an id: {', '.join(found)}. Choose one with "
+            f"Several columns are named like an id: {listed(found)}. Choose one with "
             "data.id_column=NAME, and name the others in data.ignore_columns.",
             path=path,
         )
@@ -152,11 +180,23 @@ def column_notes(text: str, row_id: str | None, data: DataOptions) -> list[str]:
     return notes
 
 
+def paragraph_notes(num_lists: int) -> list[str]:
+    """Say how many texts are lists of paragraphs."""
+    if not num_lists:
+        return []
+    return [f"{num_lists} texts are lists of paragraphs, which are joined by line breaks."]
+
+
 def text_of(cell: Any, source: str, line: int, column: str) -> str:
-    """Return the cell of a text column; raise `DataError` when it is not a text."""
+    """Return the cell of a text column, a list of paragraphs joined by line breaks.
+
+    Raises `DataError` when it is not a text.
+    """
     if isinstance(cell, str):
         return cell
-    what = "is missing (null)" if cell is None else f"is {cell!r}, not a text"
+    if isinstance(cell, list) and all(part is None or isinstance(part, str) for part in cell):
+        return "\n".join(part for part in cell if part)
+    what = "is missing (null)" if cell is None else f"is {cut(cell)}, not a text"
     raise DataError(
         f"The text {what}. Write it as a text; an empty one is allowed.",
         path=source,
@@ -172,17 +212,12 @@ def text_cells(cells: Sequence[Any], lines: Sequence[int], source: str, column: 
     return [text_of(cell, source, line, column) for line, cell in zip(lines, cells, strict=True)]
 
 
-def is_id_name(name: str) -> bool:
-    """Whether a column is named like an id."""
-    return name.casefold() in ID_NAMES or name.casefold().endswith("_id")
-
-
 def required_column(name: str, columns: Sequence[str], path: str | Path, option: str) -> str:
     """Return `name`; raise `DataError` when there is no such column."""
     if name not in columns:
         raise DataError(
             f"There is no column '{name}' ({option}).{nearest(name, columns)} The columns are: "
-            f"{', '.join(columns)}.",
+            f"{listed(columns)}.",
             path=path,
         )
     return name

@@ -8,10 +8,10 @@ from typing import Any
 from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import BLANK, label_value
 
-__all__ = ["distinct_values", "like_values", "value_advice"]
+__all__ = ["are_yes_and_no", "distinct_values", "like_values", "value_advice"]
 
 _MOST_VALUES = 64
-_MOST_VOTES = 100
+_MOST_VOTES = 30
 _MOST_WORDS = 6
 _LONGEST_WORD = 30
 _FEWEST_CELLS = 4  # to conclude from that there are just two words
@@ -49,6 +49,11 @@ def distinct_values(cells: Sequence[Any]) -> frozenset[str]:
     is_known = not (_YES | _NO).isdisjoint(found) or _numbers(found) is not None
     are_few = len(cells) < _FEWEST_CELLS and not is_known
     return frozenset() if are_few or len(found) > _MOST_VALUES else frozenset(found)
+
+
+def are_yes_and_no(values: Collection[str]) -> bool:
+    """Whether all of these words mean yes or no in some language."""
+    return set(values) <= _YES | _NO
 
 
 def like_values(values: Collection[str]) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value, value_reader
-from multihot.data.columns.text_and_id import is_id_name
+from multihot.data.columns.headings import is_annotator_name, is_id_name
 from multihot.data.readers.table import as_text
 from multihot.errors import DataError
 
@@ -96,6 +96,7 @@ class VoteSuspects:
     _first: dict[tuple[str, str], str] = field(default_factory=dict)
     _differ: set[str] = field(default_factory=set)
     _no_votes: set[str] = field(default_factory=set)
+    _above_one: set[str] = field(default_factory=set)
     _pairs: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     _repeated: dict[str, int] = field(default_factory=dict)
 
@@ -106,7 +107,13 @@ class VoteSuspects:
         for name, index in self.columns.items():
             if name not in self._no_votes and not all(map(_may_count, cells[index])):
                 self._no_votes.add(name)
-            is_annotator = is_id_name(name) or bool(_ANNOTATOR.fullmatch(name.casefold()))
+            if name not in self._above_one and not all(map(_is_binary, cells[index])):
+                self._above_one.add(name)
+            is_annotator = (
+                is_id_name(name)
+                or is_annotator_name(name)
+                or bool(_ANNOTATOR.fullmatch(name.casefold()))
+            )
             if name in self._no_votes and not is_annotator:
                 continue
             pairs = self._pairs.setdefault(name, set())
@@ -128,14 +135,18 @@ class VoteSuspects:
         votes = [
             name
             for name in self.columns
-            if name in self._differ and name not in self._no_votes and not is_id_name(name)
+            if name in self._differ
+            and name not in self._no_votes
+            and not is_id_name(name)
+            and not is_annotator_name(name)
         ]
         named = [
             name
             for name in votes
             if _VOTES.fullmatch(name.casefold()) or _ANNOTATOR.fullmatch(name.casefold())
         ]
-        if label is not None and (named or len(votes) > 1):
+        are_votes = named or len(votes) > 1 or not self._above_one.issuperset(votes)
+        if label is not None and are_votes:
             some = ",".join((named or votes)[:30])
             raise DataError(
                 f"The numbers in {listed(named or votes)} differ between lines of one text. Either they "
@@ -163,6 +174,10 @@ def _may_count(cell: Any) -> bool:
         return True
     count = _number(cell)
     return count is not None and 0 <= count <= _MOST_VOTES
+
+
+def _is_binary(cell: Any) -> bool:
+    return label_value(cell, soft=False) is not None
 
 
 def _number(cell: Any) -> float | None:

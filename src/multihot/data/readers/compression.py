@@ -173,7 +173,7 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
         and PurePosixPath(member.filename).name != ".DS_Store"
     ]
     if len(members) != 1:
-        held = listed([member.filename for member in members]) if members else "nothing"
+        held = listed([member.filename for member in members], most=8) if members else "nothing"
         raise DataError(
             f"A zip archive with exactly one file was expected; this one has {len(members)}: {held}. "
             "Unpack it and name one of them.",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, listed
 from multihot.data.readers.records import (
     DelimitedSource,
     Records,
@@ -245,7 +245,7 @@ def _ragged_error(
     )
     return DataError(
         f"This record has {num_cells} cells, but {len(columns)} were expected "
-        f"({', '.join(columns)}), separated by {_word(source.delimiter)}. {advice}",
+        f"({listed(columns)}), separated by {_word(source.delimiter)}. {advice}",
         path=source.path,
         line=line,
     )

@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 from multihot.core.options import DataOptions
 from multihot.data.readers.compression import open_unpacked, packing_of, unpacked_name
 from multihot.data.readers.office_files import archive_kind, ole_kind
-from multihot.data.readers.text_encoding import assumed_encoding, read_pieces, split_lines
-from multihot.data.readers.text_lines import LABEL_PREFIX
+from multihot.data.readers.text_encoding import assumed_encoding, decoded_pieces, split_lines
+from multihot.data.readers.text_lines import LABEL_PREFIX, find_label_file
 from multihot.errors import DataError, OptionError, UserError
 
 __all__ = ["FORMATS", "FileFormat", "content_kind", "format_of"]
@@ -99,7 +99,7 @@ def _head_lines(path: Path, encoding: str | None) -> list[str] | None:
 
 def _content_lines(path: Path, encoding: str) -> list[str]:
     head = ""
-    for piece in read_pieces(path, encoding, block_bytes=_FIRST_PIECE_BYTES):
+    for piece in decoded_pieces(path, encoding, block_bytes=_FIRST_PIECE_BYTES):
         head = (head + piece).lstrip()
         if len(head) >= _HEAD_CHARACTERS or "\n" in head:
             head = (
@@ -200,14 +200,6 @@ def format_of(file: Path, data: DataOptions) -> FileFormat:
     name = PurePath(unpacked_name(file, packing))
     notes = () if packing is None else (f"Unpacked from {_PACKINGS[packing]}: {name}.",)
     said = data.format if data.format != "auto" else _ENDINGS.get(name.suffix.lower())
-    is_pattern = data.label_file is not None and "*" in data.label_file
-    if data.label_file is not None and not (is_pattern and data.format == "auto" and said):
-        if said not in (None, "lines"):
-            raise OptionError(
-                f"data.label_file={data.label_file} goes with a file of one text a line, but {file} is "
-                f"read as {said}. Leave it out, or set data.format=lines."
-            )
-        said = "lines"
     found = content_kind(file, data.encoding)
     if found == "empty":
         raise DataError("The file is empty: expected a table of texts.", path=file)
@@ -222,6 +214,8 @@ def format_of(file: Path, data: DataOptions) -> FileFormat:
             f"This is {_DESCRIPTIONS[found]} packed with {_PACKINGS[packing]}. Unpack it first.",
             path=file,
         )
+    if data.label_file is not None and _is_lines(file, data.label_file, said, name, found):
+        said = "lines"
     if said is None:
         kind, why = _recognised(file, data, name, found)
         return FileFormat(kind, name.name, packing, is_said=False, notes=(*notes, *why))
@@ -237,6 +231,23 @@ def format_of(file: Path, data: DataOptions) -> FileFormat:
     return FileFormat(said, name.name, packing, is_said=True, notes=notes)
 
 
+def _is_lines(file: Path, label_file: str, said: str | None, name: PurePath, found: str) -> bool:
+    """Whether a file is one of texts that `data.label_file` belongs to.
+
+    Where that holds a `*`, other files, such as later ones, may have other formats.
+    """
+    said = said or ("json" if name.suffix.lower() == ".json" else None)
+    if "*" in label_file:
+        has_labels = find_label_file(file, label_file) is not None
+        return said in (None, "lines") and (has_labels or found == "text")
+    if said not in (None, "lines"):
+        raise OptionError(
+            f"data.label_file={label_file} goes with a file of one text a line, but {file} is read as "
+            f"{said}. Leave it out, or set data.format=lines."
+        )
+    return True
+
+
 def _recognised(
     file: Path, data: DataOptions, name: PurePath, found: str
 ) -> tuple[str, tuple[str, ...]]:
@@ -246,8 +257,14 @@ def _recognised(
         if len(lines) == 1 and not _is_plain_object(lines[0]):
             return "json", ()
         return "jsonl", ("The file holds JSON lines: one object a line.",)
-    if found == "text" and lines and all(line.startswith(LABEL_PREFIX) for line in lines):
-        return "fasttext", ()
+    if found == "text" and lines and lines[0].startswith(LABEL_PREFIX):
+        if all(line.startswith(LABEL_PREFIX) for line in lines):
+            return "fasttext", ()
+        raise DataError(
+            f"The first line begins with {LABEL_PREFIX}, as in a fastText file, but others do not. Set "
+            "data.format=fasttext if rows without labels are among them, data.format=csv if this is a table.",
+            path=file,
+        )
     return ("csv" if found == "text" else found), ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.parquet_excel import arrow_batches, class_names
+from multihot.data.readers.arrow_rows import arrow_batches, class_names
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
 
@@ -56,13 +56,14 @@ def read_dataset(name: str, split: str | None = None, *, batch_rows: int = BATCH
     chosen, notes = _split_of(loaded, split, name)
     if not len(chosen):
         raise DataError("The split has no rows.", path=name)
-    features = class_names(chosen.features.to_dict())
+    names, more = class_names(chosen.features.to_dict())
     columns = named_columns(chosen.column_names, name, None)
 
     def batches() -> Iterator[CellBatch]:
-        return arrow_batches(chosen.with_format("arrow").iter(batch_size=batch_rows), features)
+        tables = chosen.with_format("arrow").iter(batch_size=batch_rows)
+        return arrow_batches(tables, names, name)
 
-    return Table(columns, batches(), notes, batches)
+    return Table(columns, batches(), [*notes, *more], batches, class_names=names)
 
 
 def _arguments(name: str) -> dict[str, Any]:

@@ -18,34 +18,47 @@ from multihot.data.readers.jsonl import (
     checked_characters,
     decode_object,
     kind_of_value,
+    reason_of,
     table_of_objects,
+)
+from multihot.data.readers.label_studio import (
+    LabelStudio,
+    flat_table,
+    is_flat_export,
+    is_task,
+    tasks_as_rows,
 )
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
     MAX_LINE_CHARACTERS,
     Encoding,
-    read_pieces,
+    decoded_pieces,
 )
 from multihot.errors import DataError
 
-__all__ = ["read_json"]
+__all__ = ["read_json_documents"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _MARGIN = 16  # how far before the end of what was read an error may come from the end itself
+_CUT_OFF = "The file ends before its array does: it is cut off."
 _EXPECTED = 'an array of objects was expected, such as [{"text": "...", "labels": ["joy"]}]'
 
 
-def read_json(
+def read_json_documents(
     path: Path,
     *,
     encoding: Encoding,
+    label_studio: LabelStudio | None = None,
     is_provisional: bool = False,
     batch_rows: int = BATCH_ROWS,
     block_bytes: int = BLOCK_BYTES,
 ) -> Table:
     """Open a JSON array of objects, or a file of JSON objects one after the other.
+
+    With `label_studio`, an export of Label Studio is recognised and becomes a table of its texts and
+    choices.
 
     Columns, missing keys and `is_provisional` are as in `read_jsonlines`. The line of a row is that
     in which its object begins.
@@ -57,19 +70,33 @@ def read_json(
         or holds half a surrogate pair.
     """
 
-    def objects() -> Objects:
-        return _objects(_Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path))
+    def reader() -> _Reader:
+        return _Reader(decoded_pieces(path, encoding.name, block_bytes=block_bytes), path)
 
+    is_array = reader().next() == "["
+    first = next(_objects(reader()), (0, {}))[1]
     notes = [encoding.note] if encoding.note else []
-    is_array = (
-        _Reader(read_pieces(path, encoding.name, block_bytes=block_bytes), path).next() == "["
-    )
-    notes.append(
-        f"Format: JSON, {'an array of objects' if is_array else 'one object after the other'}."
-    )
-    return table_of_objects(
+    if label_studio is not None and is_task(first):
+        export = label_studio
+        notes.append("Format: Label Studio, tasks with their annotations; labels: the choices.")
+        passes: list[list[str]] = [notes]  # what a pass finds is said once
+
+        def objects() -> Objects:
+            noted = passes.pop() if passes else []
+            return tasks_as_rows(_objects(reader()), export.again(), noted)
+    else:
+        kind = "an array of objects" if is_array else "one object after the other"
+        notes.append(f"Format: JSON, {kind}.")
+
+        def objects() -> Objects:
+            return _objects(reader())
+
+    table = table_of_objects(
         objects, path, notes, is_provisional=is_provisional, batch_rows=batch_rows
     )
+    if label_studio is None or not is_flat_export(table.columns):
+        return table
+    return flat_table(table, label_studio)
 
 
 class _Reader:
@@ -120,10 +147,8 @@ class _Reader:
                     continue
                 self._place = error.pos
                 raise self.fail(f"Invalid JSON: {error.msg}; {_EXPECTED}.") from None
-            except ValueError as error:
-                raise self.fail(f"Cannot be read as JSON: {_sentence(error)}.") from None
-            except RecursionError:
-                raise self.fail("Cannot be read as JSON: it is nested too deeply.") from None
+            except (ValueError, RecursionError) as error:
+                raise self.fail(f"Cannot be read as JSON: {reason_of(error)}.") from None
         if isinstance(value, dict) and _HALF_PAIR.search(self._text, self._place, end):
             checked_characters(value, self.path, self.line())
         self._place = end
@@ -135,7 +160,7 @@ class _Reader:
         rest = self._text[self._place :]
         if len(rest) > MAX_LINE_CHARACTERS:
             raise self.fail(
-                f"One object has more than {MAX_LINE_CHARACTERS >> 20} million characters; {_EXPECTED}."
+                f"One object has more than {MAX_LINE_CHARACTERS:,} characters; {_EXPECTED}."
             )
         self._place = self._counted = 0
         pieces, num_read = [rest], 0
@@ -148,11 +173,6 @@ class _Reader:
         return num_read > 0
 
 
-def _sentence(error: ValueError) -> str:
-    said = str(error)
-    return "a number has too many digits" if "integer string conversion" in said else said
-
-
 def _objects(reader: _Reader) -> Objects:
     return _array(reader) if reader.next() == "[" else _successive(reader)
 
@@ -162,7 +182,7 @@ def _array(reader: _Reader) -> Objects:
     is_first = True
     while (character := reader.next()) != "]" or not is_first:
         if not character:
-            raise reader.fail("The file ends before its array does: it is cut off.")
+            raise reader.fail(_CUT_OFF)
         line = reader.line()
         value = reader.value()
         if not isinstance(value, dict):
@@ -173,9 +193,11 @@ def _array(reader: _Reader) -> Objects:
             )
         yield line, value
         is_first = False
-        if reader.next() == "]":
+        if (character := reader.next()) == "]":
             break
-        if reader.next() != ",":
+        if character != ",":
+            if not character:
+                raise reader.fail(_CUT_OFF)
             raise reader.fail(f"A comma or the end of the array is missing here; {_EXPECTED}.")
         reader.skip()
     reader.skip()
@@ -217,8 +239,8 @@ def _refuse_wrapped(record: Mapping[str, Any], path: Path) -> None:
     if len(columns) > 1 and len(set(map(len, columns))) == 1 and len(columns[0]) > 1:
         raise DataError(
             f"The file is one JSON object with a list or an object of {len(columns[0])} values for each of "
-            f"{listed(list(record))}: this looks like a table written by columns; {_EXPECTED}. With pandas, "
-            'write it with to_json(path, orient="records"). If it is one row, set data.format=jsonl and '
+            f"{listed(list(record))}: this looks like a table written by columns or with ids as keys; {_EXPECTED}. With "
+            'pandas, write it with to_json(path, orient="records"). If it is one row, set data.format=jsonl and '
             "write it in one line.",
             path=path,
         )

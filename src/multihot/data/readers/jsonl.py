@@ -26,6 +26,7 @@ __all__ = [
     "kind_of_value",
     "parse_objects",
     "read_jsonlines",
+    "reason_of",
     "table_of_objects",
 ]
 
@@ -197,12 +198,21 @@ def _strict_object(line: str, content: str, source: str | Path, number: int) -> 
             line=number,
         ) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"Cannot be read as JSON: {error}.", path=source, line=number) from None
+        raise DataError(
+            f"Cannot be read as JSON: {reason_of(error)}.", path=source, line=number
+        ) from None
     if not isinstance(record, dict):
         raise DataError(
             f"The line holds {kind_of_value(record)}; {_EXPECTED}.", path=source, line=number
         )
     return record
+
+
+def reason_of(error: ValueError | RecursionError) -> str:
+    """Return why a JSON value cannot be read that is written rightly."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has too many digits" if "integer string" in str(error) else str(error)
 
 
 def kind_of_value(value: Any) -> str:

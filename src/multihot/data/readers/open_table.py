@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from multihot.core.options import DataOptions
 from multihot.data.readers import (
@@ -17,6 +19,7 @@ from multihot.data.readers import (
 from multihot.data.readers import jsonl as jsonlines
 from multihot.data.readers.excel import read_workbook
 from multihot.data.readers.file_kind import FORMATS, FileFormat, format_of
+from multihot.data.readers.label_studio import LabelStudio, flat_table, is_flat_export
 from multihot.data.readers.parquet_excel import read_parquet
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import BLOCK_BYTES, assumed_encoding, file_encoding
@@ -91,6 +94,13 @@ def open_table(
         raise DataError(f"The file cannot be read: {error.strerror or error}.", path=path) from None
 
 
+_READERS: dict[str, Callable[..., Table]] = {
+    "jsonl": jsonlines.read_jsonlines,
+    "fasttext": text_lines.read_fasttext,
+    "libmultilabel": text_lines.read_libmultilabel,
+}
+
+
 def _opened(
     file: Path,
     kind: FileFormat,
@@ -105,42 +115,33 @@ def _opened(
     if kind.name == "xlsx":
         return read_workbook(file, sheet=data.sheet, header=data.header)
     find_encoding = assumed_encoding if is_provisional else file_encoding
-    encoding = find_encoding(file, data.encoding)
-    if kind.name in ("csv", "tsv"):
-        return delimited.read_delimited(
-            file,
-            delimiter=data.delimiter,
-            quoting=data.quoting,
-            header=data.header,
-            encoding=encoding,
-            usual=kind.usual_delimiter,
-            is_provisional=is_provisional,
-            batch_rows=batch_rows,
-            block_bytes=block_bytes,
+    reading: dict[str, Any] = {
+        "encoding": find_encoding(file, data.encoding),
+        "is_provisional": is_provisional,
+        "batch_rows": batch_rows,
+        "block_bytes": block_bytes,
+    }
+    export = LabelStudio(file, data.label_column, data.group_by is not None)
+    is_auto = data.format == "auto"  # a format that is named is read as it is
+    if kind.name == "json":
+        return json_documents.read_json_documents(
+            file, label_studio=export if is_auto else None, **reading
         )
     if kind.name == "lines":
         return text_lines.read_text_lines(
-            file,
-            data.label_file,
-            label_delimiter=data.label_delimiter,
-            encoding=encoding,
-            is_provisional=is_provisional,
-            batch_rows=batch_rows,
-            block_bytes=block_bytes,
+            file, data.label_file, label_delimiter=data.label_delimiter, **reading
         )
-    readers = {
-        "jsonl": jsonlines.read_jsonlines,
-        "json": json_documents.read_json,
-        "fasttext": text_lines.read_fasttext,
-        "libmultilabel": text_lines.read_libmultilabel,
-    }
-    return readers[kind.name](
+    if kind.name in _READERS:
+        return _READERS[kind.name](file, **reading)
+    table = delimited.read_delimited(
         file,
-        encoding=encoding,
-        is_provisional=is_provisional,
-        batch_rows=batch_rows,
-        block_bytes=block_bytes,
+        delimiter=data.delimiter,
+        quoting=data.quoting,
+        header=data.header,
+        usual=kind.usual_delimiter,
+        **reading,
     )
+    return flat_table(table, export) if is_auto and is_flat_export(table.columns) else table
 
 
 def table_format(path: str | Path, data: DataOptions) -> FileFormat:

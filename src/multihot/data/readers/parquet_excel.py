@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from multihot.data.readers.arrow_rows import arrow_batches, stored_class_names
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
 
-__all__ = ["arrow_batches", "class_names", "read_parquet"]
-
-
-def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the class names of every column of Hugging Face features (as plain values) that has some.
-
-    A column has names when it is a `ClassLabel`, or a list of them.
-    """
-    found = {}
-    for column, feature in features.items():
-        inner = feature
-        while isinstance(inner, Mapping) and isinstance(inner.get("feature"), Mapping):
-            inner = inner["feature"]
-        if isinstance(inner, list) and len(inner) == 1:  # how older versions write a list
-            inner = inner[0]
-        if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel" and inner.get("names"):
-            found[column] = list(inner["names"])
-    return found
-
-
-def arrow_batches(tables: Iterable[Any], names: Mapping[str, list[str]]) -> Iterator[CellBatch]:
-    """Yield the rows of Arrow tables or record batches with 1-based row numbers.
-
-    Class numbers become lists of names, also single ones, so that no name is cut at a comma; the
-    number -1, which stands for no annotation, becomes `None`.
-    """
-    num_before = 0
-    for table in tables:
-        columns = [
-            [_named(cell, names[column]) for cell in values] if column in names else values
-            for column, values in zip(
-                table.schema.names, (column.to_pylist() for column in table.columns), strict=True
-            )
-        ]
-        yield CellBatch(range(num_before + 1, num_before + table.num_rows + 1), columns)
-        num_before += table.num_rows
-
-
-def _named(cell: Any, names: list[str]) -> list[str] | None:
-    if cell is None or cell == -1:
-        return None
-    numbers = cell if isinstance(cell, list) else [cell]
-    return [names[number] for number in numbers]
+__all__ = ["read_parquet"]
 
 
 def read_parquet(path: Path, *, batch_rows: int = BATCH_ROWS) -> Table:
@@ -74,19 +31,20 @@ def read_parquet(path: Path, *, batch_rows: int = BATCH_ROWS) -> Table:
         raise MissingExtraError("pyarrow", "train", "Reading Parquet files") from None
     try:
         file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        schema = file.schema_arrow
+        stored_columns = schema.names
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
-    columns = named_columns(file.schema_arrow.names, path, None)
-    metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
-    names = class_names(json.loads(metadata).get("info", {}).get("features", {}))
+    columns = named_columns(stored_columns, path, None)
+    names, notes = stored_class_names((schema.metadata or {}).get(b"huggingface"))
 
     def batches() -> Iterator[CellBatch]:
         try:
-            yield from arrow_batches(file.iter_batches(batch_size=batch_rows), names)
+            yield from arrow_batches(file.iter_batches(batch_size=batch_rows), names, path)
         except (pyarrow.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
 
-    return Table(columns, batches(), again=batches)
+    return Table(columns, batches(), notes, batches, class_names=names)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from multihot.data.readers.text_encoding import read_blocks, split_lines
+from multihot.data.readers.text_encoding import MAX_LINE_CHARACTERS, read_blocks, split_lines
 from multihot.errors import DataError
 
 __all__ = [
@@ -25,10 +26,11 @@ __all__ = [
 Records = tuple[Sequence[int], list[list[str]]]
 """The line that each of some records begins in, and their cells."""
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _FIRST_RECORDS = 16  # until their width is known
 _MAX_BATCH_CELLS = 1 << 20
-# The csv module refuses cells above 131072 characters by default; a C long may have 32 bits.
-_MAX_CELL_CHARACTERS = 2**31 - 1
+# The csv module refuses cells above 131072 characters by default and takes 4 bytes for each.
+_MAX_CELL_CHARACTERS = MAX_LINE_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def csv_records(lines: Iterable[str], delimiter: str) -> Any:
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
-def _cut(blocks: Iterator[str], source: DelimitedSource, batch_rows: int) -> Iterator[Records]:
+def _cut(
+    blocks: Iterator[str], source: DelimitedSource, batch_rows: int, rows_in_cells: _RowsInCells
+) -> Iterator[Records]:
     """Cut blocks of lines into records; a blank line is an empty record.
 
     Records are cut at every delimiter up to the first block with a quote, by the csv module from
@@ -71,14 +75,18 @@ def _cut(blocks: Iterator[str], source: DelimitedSource, batch_rows: int) -> Ite
         lines = split_lines(block)
         if source.quoted and '"' in block:
             following = chain(lines, chain.from_iterable(map(split_lines, blocks)))
-            yield from _cut_quoted(following, source, line, batch_rows)
+            yield from _cut_quoted(following, source, line, batch_rows, rows_in_cells)
             return
         yield range(line, line + len(lines)), split_records(lines, source.delimiter)
         line += len(lines)
 
 
 def _cut_quoted(
-    lines: Iterable[str], source: DelimitedSource, line: int, batch_rows: int
+    lines: Iterable[str],
+    source: DelimitedSource,
+    line: int,
+    batch_rows: int,
+    rows_in_cells: _RowsInCells,
 ) -> Iterator[Records]:
     reader = csv_records(lines, source.delimiter)
     start, num_records = line, min(batch_rows, _FIRST_RECORDS)
@@ -87,8 +95,9 @@ def _cut_quoted(
         failure: Exception | None = None
         try:
             records.extend(islice(reader, num_records))
-        except csv.Error:  # strict parsing raises it for quotes only
-            failure = _quote_error(source)
+        except csv.Error as error:  # strict parsing raises it for quotes, and for long cells
+            is_long = "field limit" in str(error)
+            failure = _long_cell_error(source, records, line) if is_long else _quote_error(source)
         except DataError as error:
             failure = error
         end = start + reader.line_num
@@ -96,7 +105,7 @@ def _cut_quoted(
             if end - line == len(records):
                 yield range(line, end), records
             else:
-                yield _record_lines(records, line), records
+                yield _record_lines(records, line, source.delimiter, rows_in_cells), records
             num_records = max(1, min(batch_rows, _MAX_BATCH_CELLS // max(1, len(records[-1]))))
         if failure is not None:
             raise failure
@@ -105,16 +114,62 @@ def _cut_quoted(
         line = end
 
 
-def _record_lines(records: Iterable[Sequence[str]], line: int) -> list[int]:
+def _record_lines(
+    records: Iterable[Sequence[str]], line: int, delimiter: str, rows_in_cells: _RowsInCells
+) -> list[int]:
     """Return the line that each record begins in; a quoted cell may hold line breaks."""
     lines = []
     for cells in records:
         lines.append(line)
+        start = line
         line += 1
-        for cell in cells:
+        for place, cell in enumerate(cells):
             if "\n" in cell or "\r" in cell:
-                line += cell.count("\n") + cell.count("\r") - cell.count("\r\n")
+                num_ends = cell.count("\n") + cell.count("\r") - cell.count("\r\n")
+                line += num_ends
+                if cell.count(delimiter) == num_ends * (len(cells) - 1):  # as in that many rows
+                    rows_in_cells.add(start, cell, place, len(cells), delimiter)
     return lines
+
+
+class _RowsInCells:
+    """Finds quoted cells that hold lines which look like rows: a quote may have been opened by mistake."""
+
+    def __init__(self) -> None:
+        self._num_cells = 0
+        self._first = (0, 0)
+
+    def add(self, line: int, cell: str, place: int, width: int, delimiter: str) -> None:
+        """Count a cell with line breaks, unless its lines do not look like rows."""
+        contents = _LINE_END.split(cell)
+        if not _are_rows(contents, place, width, delimiter):
+            return
+        if not self._num_cells:
+            self._first = line, line + len(contents) - 1
+        self._num_cells += 1
+
+    def notes(self) -> list[str]:
+        if not self._num_cells:
+            return []
+        first, last = self._first
+        return [
+            f"{self._num_cells} quoted cells hold line breaks and lines that look like rows; the first goes "
+            f"from line {first} to {last}. If these are rows, a quote is open in line {first}: write it as "
+            '"" inside a quoted cell, or set data.quoting=false.'
+        ]
+
+
+def _are_rows(contents: Sequence[str], place: int, width: int, delimiter: str) -> bool:
+    """Whether the lines of a cell, with the cells before and after it, all have as many cells as a row."""
+    first, *inner, last = [content.count(delimiter) for content in contents]
+    if not inner and width < 4:  # two lines with a comma each are nothing special
+        return False
+    return (
+        width > 1
+        and first == width - 1 - place
+        and last == place
+        and all(number == width - 1 for number in inner)
+    )
 
 
 def read_records(
@@ -126,13 +181,13 @@ def read_records(
     header: bool,
 ) -> Iterator[Records]:
     """Yield the records that are not blank lines, at least one at a time."""
-    blank = _BlankLines(header)
-    for lines, records in _cut(blocks, source, batch_rows):
+    blank, rows_in_cells = _BlankLines(header), _RowsInCells()
+    for lines, records in _cut(blocks, source, batch_rows, rows_in_cells):
         if blank.num_columns and all(records):
             yield lines, records
         elif (kept := blank.taken_out(lines, records))[0]:
             yield kept
-    notes += blank.notes()
+    notes += [*blank.notes(), *rows_in_cells.notes()]
 
 
 class _BlankLines:
@@ -176,6 +231,19 @@ class _BlankLines:
                 f"first is line {self._empty[0]}."
             )
         return notes
+
+
+def _long_cell_error(
+    source: DelimitedSource, records: Sequence[Sequence[str]], line: int
+) -> DataError:
+    start = _record_lines([*records, []], line, source.delimiter, _RowsInCells())[-1]
+    return DataError(
+        f"A quoted cell that begins here has more than {_MAX_CELL_CHARACTERS:,} characters: its quote is "
+        'probably never closed. Inside a quoted cell write a quote as ""; if this file uses no quoting, set '
+        "data.quoting=false.",
+        path=source.path,
+        line=start,
+    )
 
 
 def _quote_error(source: DelimitedSource) -> DataError:

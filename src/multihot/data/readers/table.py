@@ -84,6 +84,9 @@ class Table:
         What may help where columns are not the expected ones, such as the other sheets of a workbook.
     delimiter
         What separates the columns of a text table.
+    class_names
+        The names of the classes of a column in their order, also of classes without a row, where the
+        file stores them.
     """
 
     columns: tuple[str, ...]
@@ -95,6 +98,7 @@ class Table:
     faults: Mapping[str, DataError] = field(default_factory=dict)
     advice: str = ""
     delimiter: str | None = None
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> Iterator[Row]:

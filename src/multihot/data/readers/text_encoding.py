@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ __all__ = [
     "Encoding",
     "assumed_encoding",
     "declared_encoding",
+    "decoded_pieces",
     "detect_encoding",
     "file_encoding",
     "read_blocks",
     "read_lines",
-    "read_pieces",
     "split_lines",
     "stream_lines",
 ]
@@ -44,6 +45,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _NOT_IN_CP1252 = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+_ASCII = bytes(range(128))
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how the bytes that are no UTF-8 are decoded, see below
 _ADVICE = (
     "Set data.encoding to the encoding that the file was saved with (such as cp1252, latin-1, "
     "gb18030, big5 or shift_jis), or save the file again as UTF-8."
@@ -109,7 +112,8 @@ def detect_encoding(path: Path) -> Encoding:
     the beginning are at even or at odd offsets; valid UTF-8; GB18030, when it is valid, holds at
     least four Han characters, and four fifths of its characters beyond ASCII are common Han
     characters (the first level of GB 2312) or Chinese punctuation; cp1252, when it defines every
-    byte. Otherwise `DataError`.
+    byte. Otherwise `DataError`, and so it is where most bytes beyond ASCII are UTF-8 (nine tenths, if it
+    may be GB18030): single lines are in another encoding then.
     """
     head = _head(path)
     marked = _marked_encoding(head)
@@ -121,7 +125,15 @@ def detect_encoding(path: Path) -> Encoding:
     undecodable = _undecodable(path, "utf-8")
     if undecodable is None:
         return Encoding("utf-8")
-    is_chinese, is_western = _legacy_encodings(path)
+    is_chinese, is_western, utf8_share = _legacy_encodings(path)
+    if utf8_share > (0.9 if is_chinese else 0.5):
+        raise _undecodable_error(
+            path,
+            "UTF-8",
+            undecodable,
+            also=" Most other characters beyond ASCII are UTF-8: this line was probably saved in another "
+            "encoding than the rest and should be corrected. If not:",
+        )
     if is_chinese:
         return Encoding(
             "gb18030",
@@ -160,7 +172,7 @@ def read_blocks(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) ->
         raise _nul_error(lines[wrong], num_lines + wrong + 1, path)
 
 
-def read_pieces(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+def decoded_pieces(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[str]:
     """Yield the text of a file in pieces that may end anywhere; memory stays constant.
 
     Raises `DataError` for bytes that do not fit the encoding.
@@ -176,7 +188,7 @@ def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str
     most = MAX_LINE_CHARACTERS
     rest: list[str] = []  # the beginning of a line whose end has not been read
     num_rest = 0
-    for text in read_pieces(path, encoding, block_bytes=block_bytes):
+    for text in decoded_pieces(path, encoding, block_bytes=block_bytes):
         # A carriage return at the end may be the first half of a line end.
         end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         if end:
@@ -195,8 +207,8 @@ def _decoded_blocks(path: Path, encoding: str, block_bytes: int) -> Iterator[str
 
 def _long_line_error(path: str | Path, line: int | None) -> DataError:
     return DataError(
-        f"A line has more than {MAX_LINE_CHARACTERS >> 20} million characters. Is this really a text "
-        "file with one row a line? Unpack it and look at its beginning.",
+        f"A line has more than {MAX_LINE_CHARACTERS:,} characters and does not end. Texts are expected, "
+        "one row a line: look at the beginning of the input.",
         path=path,
         line=line,
     )
@@ -232,12 +244,12 @@ def read_lines(path: Path, encoding: str, *, block_bytes: int = BLOCK_BYTES) -> 
 def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
     """Yield the lines of a byte stream that can be read only once, as soon as each is there.
 
-    Raises `DataError` as `read_lines` does, without the offset.
+    Raises `DataError` as `read_lines` does, without the offset, and for a line that does not end.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     rest, number = "", 0
     while True:
-        chunk = handle.readline()
+        chunk = handle.readline(MAX_LINE_CHARACTERS // 4)
         try:
             rest += decoder.decode(chunk, final=not chunk)
         except UnicodeError:
@@ -252,6 +264,8 @@ def stream_lines(handle: BinaryIO, encoding: str, source: str) -> Iterator[str]:
             yield _without_nul(line + "\n", number, source)
         if not chunk:
             break
+        if len(rest) > MAX_LINE_CHARACTERS:
+            raise _long_line_error(source, number + 1)
     if rest:
         yield _without_nul(rest, number + 1, source)
 
@@ -346,12 +360,19 @@ def _common_chinese() -> frozenset[str]:
     return frozenset("".join(cell.decode("gb2312", "ignore") for cell in cells))
 
 
-def _legacy_encodings(path: Path) -> tuple[bool, bool]:
-    """Whether the file is valid GB18030 and mostly common Chinese; whether cp1252 defines its bytes."""
+def _legacy_encodings(path: Path) -> tuple[bool, bool, float]:
+    """Whether the file is valid GB18030 and mostly common Chinese; whether cp1252 defines its bytes.
+
+    Also, how much of its bytes beyond ASCII is valid UTF-8.
+    """
     decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("gb18030")()
+    tolerant = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     counts: Counter[str] = Counter()
+    num_beyond = num_invalid = 0
     is_western = True
     for chunk in itertools.chain(_chunks(path), [b""]):
+        num_beyond += len(chunk.translate(None, _ASCII))
+        num_invalid += len(_NOT_UTF8.findall(tolerant.decode(chunk, final=not chunk)))
         is_western = is_western and not any(byte in chunk for byte in _NOT_IN_CP1252)
         if decoder is not None:
             try:
@@ -365,4 +386,5 @@ def _legacy_encodings(path: Path) -> tuple[bool, bool]:
         count for character, count in beyond_ascii.items() if "\u4e00" <= character <= "\u9fff"
     )
     is_chinese = num_han >= 4 and num_common >= 0.8 * sum(beyond_ascii.values())
-    return decoder is not None and is_chinese, is_western
+    share = 1 - num_invalid / num_beyond if num_beyond else 0.0
+    return decoder is not None and is_chinese, is_western, share

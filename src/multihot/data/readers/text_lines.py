@@ -21,6 +21,7 @@ from multihot.errors import DataError
 __all__ = [
     "LABEL_PREFIX",
     "fasttext_row",
+    "find_label_file",
     "read_fasttext",
     "read_libmultilabel",
     "read_text_lines",
@@ -215,7 +216,7 @@ def read_text_lines(
         The files have different numbers of lines, or the labels are vectors of 0 and 1.
     """
     file = _LineFile(path, encoding, is_provisional, batch_rows, block_bytes)
-    found = None if label_file is None else _label_file_of(path, label_file)
+    found = None if label_file is None else find_label_file(path, label_file)
     if label_file is None or found is None:
         missing = [] if label_file is None else [f"There is no file of labels {label_file} for it."]
         return file.table(
@@ -234,6 +235,8 @@ def read_text_lines(
             if text is None or label is None:
                 raise _uneven(file, labels, path if text is None else labels.path)
             names = _split_labels(label[1], mark)
+            if mark is None:
+                _refuse_marks(names, labels.path, label[0])
             if width is not None:
                 is_vector = (
                     len(names) > 1 and set(names) <= {"0", "1"} and width in (-1, len(names))
@@ -253,7 +256,7 @@ def read_text_lines(
     return file.table(_COLUMNS, rows, notes)
 
 
-def _label_file_of(path: Path, label_file: str) -> Path | None:
+def find_label_file(path: Path, label_file: str) -> Path | None:
     """Return the file of labels of a file of texts; `None` where a name with `*` fits no file."""
     wanted = Path(label_file.replace("*", path.name.partition(".")[0]))
     if "*" in label_file:
@@ -268,6 +271,19 @@ def _label_file_of(path: Path, label_file: str) -> Path | None:
 def _split_labels(content: str, mark: str | None) -> list[str]:
     parts = [content] if mark == "" else content.split(mark)
     return [part.strip() for part in parts if part.strip()]
+
+
+def _refuse_marks(names: Sequence[str], path: Path, line: int) -> None:
+    """Raise `DataError` when labels between white space hold something else that separates labels."""
+    for mark in "|;,":
+        wrong = next((name for name in names if mark in name), None)
+        if wrong is not None:
+            raise DataError(
+                f"{cut(wrong)} may be one label, or '{mark}' separates labels. Set data.label_delimiter={mark} "
+                "for that, data.label_delimiter=space if only white space does.",
+                path=path,
+                line=line,
+            )
 
 
 def _uneven(texts: _LineFile, labels: _LineFile, shorter: Path) -> DataError:

@@ -145,5 +145,6 @@ class PretrainingCallbacks:
 
     def _save(self) -> None:
         root, state = self.run.directory.checkpoints, self.state
-        save_checkpoint(root, state.step, self.run.network, self.optimizer, asdict(state))
+        folder = save_checkpoint(root, state.step, self.run.network, self.optimizer, asdict(state))
+        self.run.save(folder)  # so that the checkpoint is an encoder, too
         keep_checkpoints(root)

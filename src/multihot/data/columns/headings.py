@@ -1,0 +1,231 @@
+"""What names of columns mean, in several languages, whatever their case, spaces and underscores."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+__all__ = ["is_annotator_name", "is_id_name", "is_label_name", "is_text_name"]
+
+_TEXTS = frozenset(
+    # English
+    {
+        "text",
+        "texts",
+        "tweet",
+        "content",
+        "sentence",
+        "comment",
+        "message",
+        "review",
+        "body",
+        "post",
+    }
+    | {
+        "utterance",
+        "document",
+        "description",
+        "abstract",
+        "article",
+        "passage",
+        "paragraph",
+        "fact",
+    }
+    | {"statement", "transcript", "overview", "question", "query"}
+    # German, Dutch
+    | {
+        "texte",
+        "nachricht",
+        "nachrichten",
+        "inhalt",
+        "kommentar",
+        "beschreibung",
+        "beitrag",
+        "satz",
+    }
+    | {"bewertung", "rezension", "anfrage", "meldung", "freitext", "volltext", "wortlaut", "tekst"}
+    | {"bericht", "inhoud", "zin"}
+    # French, Spanish, Italian, Portuguese
+    | {
+        "contenu",
+        "commentaire",
+        "avis",
+        "phrase",
+        "corps",
+        "texto",
+        "mensaje",
+        "contenido",
+        "frase",
+    }
+    | {
+        "comentario",
+        "reseña",
+        "opinión",
+        "oración",
+        "descripción",
+        "descripcion",
+        "cuerpo",
+        "testo",
+    }
+    | {"messaggio", "contenuto", "commento", "recensione", "descrizione", "corpo", "mensagem"}
+    | {"conteúdo", "conteudo", "comentário", "avaliação", "descrição", "descricao"}
+    # Chinese, Japanese, Korean, Russian, Arabic
+    | {
+        "文本",
+        "内容",
+        "正文",
+        "句子",
+        "评论",
+        "微博",
+        "文章",
+        "文字",
+        "留言",
+        "消息",
+        "描述",
+        "摘要",
+    }
+    | {"內容", "評論", "テキスト", "本文", "コメント", "メッセージ", "レビュー", "投稿", "発話"}
+    | {"텍스트", "내용", "문장", "текст", "сообщение", "комментарий", "نص", "النص"}
+)
+_LABELS = frozenset(
+    # English
+    {
+        "label",
+        "labels",
+        "tag",
+        "tags",
+        "category",
+        "categories",
+        "class",
+        "classes",
+        "emotion",
+        "cat",
+    }
+    | {"emotions", "topic", "topics", "cats", "genre", "genres", "keyword", "keywords", "target"}
+    | {"targets", "subject", "subjects", "label names", "label list"}
+    # German
+    | {
+        "schlagwörter",
+        "schlagworte",
+        "schlagwort",
+        "stichwörter",
+        "stichworte",
+        "stichwort",
+        "thema",
+    }
+    | {
+        "themen",
+        "kategorie",
+        "kategorien",
+        "klasse",
+        "klassen",
+        "etikett",
+        "etiketten",
+        "emotionen",
+    }
+    # French
+    | {"étiquette", "étiquettes", "etiquette", "etiquettes", "catégorie", "catégories", "categorie"}
+    | {"classe", "thème", "thèmes", "theme", "themes", "sujet", "sujets", "mots clés", "émotions"}
+    # Spanish, Italian, Portuguese
+    | {
+        "etiqueta",
+        "etiquetas",
+        "categoría",
+        "categorías",
+        "categoria",
+        "categorias",
+        "clase",
+        "clases",
+    }
+    | {
+        "tema",
+        "temas",
+        "etichetta",
+        "etichette",
+        "classi",
+        "temi",
+        "argomento",
+        "argomenti",
+        "rótulo",
+    }
+    | {"rótulos", "rotulo", "rotulos", "assunto", "assuntos", "emociones", "emozioni", "emoções"}
+    # Chinese, Japanese, Korean, Russian
+    | {
+        "标签",
+        "类别",
+        "分类",
+        "主题",
+        "標籤",
+        "類別",
+        "ラベル",
+        "タグ",
+        "カテゴリ",
+        "カテゴリー",
+        "分類",
+    }
+    | {"라벨", "레이블", "태그", "метка", "метки", "категория", "категории", "тема", "темы"}
+)
+_IDS = frozenset(
+    {"id", "ids", "index", "idx", "guid", "uuid", "nr", "no", "number", "row", "row number", "#"}
+    | {
+        "nummer",
+        "lfd nr",
+        "laufende nummer",
+        "kennung",
+        "numéro",
+        "numero",
+        "número",
+        "identifiant",
+    }
+    | {"identificador", "identificativo", "编号", "序号", "編號", "番号", "번호", "номер"}
+)
+_ANNOTATORS = frozenset(
+    {"annotator", "annotators", "annotator name", "rater", "coder", "labeler", "labeller"}
+    | {
+        "annotateur",
+        "anotador",
+        "annotatore",
+        "bewerter",
+        "annotatorin",
+        "标注者",
+        "标注员",
+        "注釈者",
+    }
+)
+_HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])")
+_BETWEEN = re.compile(r"[\s_./:-]+")
+_OTHER_SCRIPT = re.compile(r"[^\x00-\x7f]id")
+
+
+@lru_cache(maxsize=1 << 14)
+def _words(name: str) -> str:
+    """Return a name as words: `ticketId`, `Ticket ID` and `ticket_id` are all `ticket id`."""
+    return _BETWEEN.sub(" ", _HUMP.sub(" ", name)).strip().casefold()
+
+
+def is_text_name(name: str) -> bool:
+    """Whether a column is named like a text."""
+    words = _words(name)
+    return words in _TEXTS or words.endswith((" text", " content", " comment"))
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a column is named like one that holds all labels of a row."""
+    words = _words(name)
+    return words in _LABELS or words.endswith((" labels", " tags", " categories"))
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column is named like an id."""
+    words = _words(name)
+    return (
+        words in _IDS
+        or words.endswith((" id", " ids", " uuid", " guid"))
+        or words.startswith("id ")
+        or bool(_OTHER_SCRIPT.fullmatch(words[-3:]))
+    )
+
+
+def is_annotator_name(name: str) -> bool:
+    """Whether a column is named like one that says who labelled a row."""
+    return _words(name) in _ANNOTATORS
