@@ -3,11 +3,14 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import multiprocessing
+import pickle
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -20,10 +23,24 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from emotions import LABELS, NAMES, QUICK, TEXTS
-from multihot import LabelMatrix, LabelSpace, MultiLabelClassifier, TrainOptions, read_examples
-from multihot.core.progress import Listener
+from multihot import (
+    LabelMatrix,
+    LabelSpace,
+    Listener,
+    MultiLabelClassifier,
+    TrainOptions,
+    read_examples,
+)
 from multihot.core.recipes import option_types
-from multihot.errors import DataError, LabelError, MultihotError, OptionError, StorageError
+from multihot.errors import (
+    ArtifactError,
+    DataError,
+    LabelError,
+    MultihotError,
+    OptionError,
+    StorageError,
+)
+from multihot.inference.artifact import is_artifact
 
 MULTI_HOT = LabelMatrix.from_names(NAMES, LabelSpace(LABELS)).values.astype(np.int64)
 
@@ -175,7 +192,6 @@ def test_validation_may_be_a_file_that_was_read(quick: dict[str, Any], tmp_path:
         (("one text", [["joy"]], None), DataError, "expected a list of texts, got one string"),
         ((["a"], ["joy"], None), LabelError, "Row 0 has the string 'joy' where a list"),
         ((["a", "b"], [["joy"]], None), DataError, "2 texts, but 1 rows of labels"),
-        ((["a"], MULTI_HOT[:1], None), LabelError, r"without column names: add classes=\[...\]"),
         ((["a"], MULTI_HOT[:1], ["joy"]), LabelError, r"expected \(rows, 1\)"),
         ((["a"], [[0, 1, 1]], None), LabelError, "the label 0, which is not a string"),
         ((["a"], np.array([["joy", "x"]]), ["a", "b"]), LabelError, "values that are not numbers"),
@@ -236,7 +252,7 @@ def test_parameters_are_the_options_with_the_same_defaults() -> None:
     expected = {name: getattr(options, name) for name in option_types(TrainOptions)}
     del expected["data"]
     expected["objective"] = None  # the default one, which is no value that a signature can hold
-    assert parameters == {**expected, "start_from": None, "listener": None}
+    assert parameters == {**expected, "start_from": None, "classes": None, "listener": None}
     signature = inspect.signature(MultiLabelClassifier)
     assert list(parameters) == list(signature.parameters)
 
@@ -246,8 +262,10 @@ def test_parameters_are_set_by_name_and_unknown_ones_refused() -> None:
 
     assert classifier.set_params(epochs=2, goal="jaccard") is classifier
     assert classifier.get_params()["epochs"] == 2
-    with pytest.raises(OptionError, match=r"Unknown parameter 'epoch'; known: encoder, goal"):
+    with pytest.raises(OptionError, match=r"'epoch'\. Did you mean 'epochs'\? Known: encoder"):
         classifier.set_params(epoch=2)
+    with pytest.raises(OptionError, match=r"'epoch'\. Did you mean 'epochs'\? Known: encoder"):
+        MultiLabelClassifier(epoch=2)  # type: ignore[call-arg]
 
 
 def test_only_what_differs_from_the_defaults_is_shown() -> None:
@@ -264,6 +282,13 @@ def test_only_what_differs_from_the_defaults_is_shown() -> None:
         ({"epochs": 0}, "'epochs' is 0; expected at least 1"),
         ({"epochs": 1.5}, "'epochs' is 1.5; expected a whole number"),
         ({"batch_size": None}, "'batch_size' is None; expected a whole number"),
+        ({"epochs": "3"}, "'epochs' is '3'; expected a whole number"),
+        ({"objective": {"focal_gamma": "2"}}, "'objective.focal_gamma' is '2'; expected a number"),
+        ({"objective": "zlpr"}, "objective is 'zlpr'; expected ObjectiveOptions"),
+        ({"threads": 10**9}, "'threads' is 1000000000; expected at most 1024"),
+        ({"encoder": 5}, "'encoder' is 5; expected a string"),
+        ({"start_from": 5}, "start_from is 5; expected a path"),
+        ({"listener": print}, "listener is <built-in function print>; expected an object"),
     ],
 )
 def test_options_are_checked_when_fitting(
@@ -438,6 +463,106 @@ def test_a_deep_copy_of_the_parameters_is_the_same_model() -> None:
     classifier = MultiLabelClassifier("e", epochs=3)
 
     assert copy.deepcopy(classifier).get_params() == classifier.get_params()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["packed", "padded"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "attention", "labels"])
+def test_a_fitted_classifier_survives_pickle_and_copy(
+    quick: dict[str, Any], tmp_path: Path, pooling: str, execution: str
+) -> None:
+    many = TEXTS * 2  # enough for the fast execution of prediction
+    options = {**quick, "pooling": pooling, "execution": execution}
+    fitted = MultiLabelClassifier(**options).fit(TEXTS, NAMES)
+    expected = fitted.predict_proba(many)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    pickled = pickle.dumps(fitted)
+    fitted.save(tmp_path / "saved")
+    loaded = MultiLabelClassifier.load(tmp_path / "saved", device="cpu")
+
+    for again in (
+        pickle.loads(pickled),
+        joblib.load(tmp_path / "model.joblib"),
+        copy.deepcopy(fitted),
+        pickle.loads(pickle.dumps(loaded)),
+    ):
+        np.testing.assert_array_equal(again.predict_proba(many), expected)
+        assert again.thresholds_ == fitted.thresholds_
+        again.save(tmp_path / f"saved-{id(again)}")
+        assert is_artifact(tmp_path / f"saved-{id(again)}")
+
+
+def test_a_copy_has_files_of_its_own_which_go_with_it(by_names: MultiLabelClassifier) -> None:
+    again = pickle.loads(pickle.dumps(by_names))
+    folder = again._fitted.artifact.folder
+
+    again.decide(TEXTS, NAMES, thresholds=0.25)
+
+    assert set(again.thresholds_.values()) == {0.25} != set(by_names.thresholds_.values())
+    assert pickle.loads(pickle.dumps(again)).thresholds_ == again.thresholds_
+    assert folder != by_names._fitted.artifact.folder
+    assert folder.exists()
+    del again
+    assert not folder.exists()
+    assert by_names._fitted.artifact.folder.exists()
+
+
+@pytest.mark.slow
+def test_another_process_computes_the_same(by_names: MultiLabelClassifier) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        scores = pool.apply(by_names.predict_proba, (TEXTS,))
+
+    np.testing.assert_array_equal(scores, by_names.predict_proba(TEXTS))
+
+
+def test_a_model_whose_folder_is_gone_or_changed_is_not_pickled(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    loaded = MultiLabelClassifier.load(tmp_path / "model", device="cpu")
+    (tmp_path / "model" / "tokenizer.json").write_text("{}", "utf-8")
+
+    with pytest.raises(ArtifactError, match=r"tokenizer.json was changed"):
+        pickle.dumps(loaded)
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(ArtifactError, match=r"there is no such folder"):
+        copy.deepcopy(loaded)
+
+
+@pytest.mark.parametrize("method", ["evaluate", "score", "decide"])
+def test_rows_to_measure_are_there_and_have_every_label(
+    loaded: MultiLabelClassifier, method: str
+) -> None:
+    call = getattr(loaded, method)
+
+    with pytest.raises(DataError, match=r"there are no rows"):
+        call([], [])
+    with pytest.raises(DataError, match=r"there is no known label"):
+        call(TEXTS[:2], [None, None])
+    with pytest.raises(LabelError, match=r"no column for love"):
+        call(TEXTS, Frame(list(LABELS[:2]), MULTI_HOT[:, :2]))
+
+
+def test_labels_may_lack_where_that_is_asked_for(loaded: MultiLabelClassifier) -> None:
+    frame = Frame(list(LABELS[:2]), MULTI_HOT[:, :2])
+
+    report = loaded.evaluate(TEXTS, frame, partial_labels=True)
+
+    assert report.labels["joy"].support == MULTI_HOT[:, 1].sum()
+    assert report.labels["love"].f1 is None
+
+
+def test_classes_name_the_columns_of_an_array_for_a_model_to_go_on_from(
+    loaded: MultiLabelClassifier,
+) -> None:
+    loaded.set_params(epochs=1, batch_size=8, learning_rate=1e-9, precision="fp32")
+
+    loaded.fit(TEXTS, MULTI_HOT[:, ::-1], classes=np.array(LABELS[::-1]))
+
+    assert loaded.classes_.tolist() == list(LABELS)
+    assert loaded.score(TEXTS, NAMES) > 0.9
+    with pytest.raises(LabelError, match=r"the model in .* does not know: anger"):
+        loaded.fit(TEXTS, NAMES, classes=["joy", "anger"])
 
 
 def test_the_decision_can_be_fitted_again(tiny_model: Path, tmp_path: Path) -> None:

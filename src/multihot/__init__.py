@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from multihot.core.labels import LabelMatrix, LabelSpace
     from multihot.core.options import DataOptions, TrainOptions
     from multihot.core.pretrain_options import PretrainOptions
+    from multihot.core.progress import Listener, StepProgress
     from multihot.data.examples import Examples
     from multihot.data.labelled_file import read_examples
     from multihot.data.split_report import SplitReport
@@ -36,6 +37,7 @@ __all__ = [
     "FillMask",
     "LabelMatrix",
     "LabelSpace",
+    "Listener",
     "MultiLabelClassifier",
     "MultihotError",
     "NextSentence",
@@ -45,6 +47,7 @@ __all__ = [
     "PretrainReport",
     "Report",
     "SplitReport",
+    "StepProgress",
     "TrainOptions",
     "__version__",
     "compare",
@@ -64,6 +67,7 @@ _HOMES = {
     "FillMask": "multihot.inference.masked_lm",
     "LabelMatrix": "multihot.core.labels",
     "LabelSpace": "multihot.core.labels",
+    "Listener": "multihot.core.progress",
     "MultiLabelClassifier": "multihot.classifier",
     "MultihotError": "multihot.errors",
     "NextSentence": "multihot.inference.masked_lm",
@@ -73,6 +77,7 @@ _HOMES = {
     "PretrainReport": "multihot.training.pretraining.report",
     "Report": "multihot.evaluation.report",
     "SplitReport": "multihot.data.split_report",
+    "StepProgress": "multihot.core.progress",
     "TrainOptions": "multihot.core.options",
     "compare": "multihot.workflows.compare",
     "fill_mask": "multihot.inference.masked_lm",

@@ -8,11 +8,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import inspect
-import json
 import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,52 +16,56 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.estimator import (
+    as_json,
+    classifier_tags,
+    differs,
+    not_fitted,
+    unknown_parameter,
+    with_suggestions,
+)
 from multihot.core.extras import require_training
+from multihot.core.files import TemporaryFolder, as_path
 from multihot.core.goals import Costs
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.core.options import ObjectiveOptions, TrainOptions
+from multihot.core.options import (
+    CalibrationName,
+    EmptySetRule,
+    ExecutionName,
+    ObjectiveOptions,
+    PoolingName,
+    PrecisionName,
+    SeedsKept,
+    TrainOptions,
+)
 from multihot.core.progress import Listener
+from multihot.core.progress_line import listening
 from multihot.core.recipes import build_options, option_types, to_plain
-from multihot.data.examples import Examples, as_examples, as_texts, as_validation, is_matrix
-from multihot.errors import MultihotError, OptionError
+from multihot.core.text_tables import cut, listed
+from multihot.data.examples import Examples
+from multihot.data.in_memory import as_classes, as_examples, as_texts, as_validation, is_matrix
+from multihot.errors import LabelError, OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import copy_artifact, load_artifact
 from multihot.inference.predictor import Predictor
 from multihot.workflows.decide import TuningResult, decide, save
 from multihot.workflows.evaluate import evaluate
 
-__all__ = ["MultiLabelClassifier", "as_json", "classifier_tags", "not_fitted"]
+__all__ = ["MultiLabelClassifier"]
 
 
-def as_json(name: str, table: Mapping[str, str]) -> str:
-    """Return a mapping parameter as the JSON that recipes hold; raise `OptionError` if impossible."""
-    try:
-        return json.dumps(dict(table))
-    except TypeError as error:
-        raise OptionError(f"{name} is {table!r}; expected texts by label name: {error}.") from None
-
-
-def classifier_tags() -> Any:
-    """Return scikit-learn's tags of a multi-label classifier of strings."""
-    from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-    return Tags(
-        estimator_type="classifier",
-        target_tags=TargetTags(required=True, one_d_labels=False, two_d_labels=True),
-        classifier_tags=ClassifierTags(multi_class=False, multi_label=True),
-        input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-    )
-
-
-def not_fitted() -> Exception:
-    """Return scikit-learn's NotFittedError where it is installed, our own error elsewhere."""
-    message = "This MultiLabelClassifier is not fitted yet; call fit(...) or load(...) first."
-    try:
-        from sklearn.exceptions import NotFittedError
-    except ImportError:
-        return MultihotError(message)
-    error: Exception = NotFittedError(message)
-    return error
+def _known_labels(start: Path | None, classes: tuple[str, ...] | None) -> LabelSpace | None:
+    """Return the labels of the model to start from, else `classes`, if any."""
+    given = None if classes is None else LabelSpace(classes)
+    if start is None:
+        return given
+    space = load_artifact(start).decision.space
+    if given is not None and (unknown := sorted(set(given.names) - set(space.names))):
+        raise LabelError(
+            f"classes has labels that the model in {start} does not know: {listed(unknown)}. Its labels "
+            f"are: {listed(space.names)}."
+        )
+    return space
 
 
 class MultiLabelClassifier:
@@ -79,6 +79,8 @@ class MultiLabelClassifier:
         `ObjectiveOptions` or a mapping such as `{"loss": "zlpr"}`.
     start_from
         Folder of a finished model to fine-tune further, instead of `encoder`.
+    classes
+        Names of the columns when labels are an array, as in `fit`, for scikit-learn's cross-validation.
     listener
         Receives messages and progress; default: silent.
 
@@ -95,8 +97,10 @@ class MultiLabelClassifier:
     objective: Mapping[str, Any] | ObjectiveOptions | None
     device: str
     start_from: str | os.PathLike[str] | None
+    classes: Sequence[str] | None
     listener: Listener | None
 
+    @with_suggestions
     def __init__(
         self,
         encoder: str | os.PathLike[str] = "starter",
@@ -104,8 +108,8 @@ class MultiLabelClassifier:
         goal: str = "micro_f1",
         costs: str | None = None,
         thresholds: str | float = "global",
-        calibration: str = "none",
-        empty_set_rule: str = "allow",
+        calibration: CalibrationName = "none",
+        empty_set_rule: EmptySetRule = "allow",
         epochs: int = 5,
         batch_size: int = 32,
         batch_tokens: int | None = None,
@@ -119,10 +123,10 @@ class MultiLabelClassifier:
         max_gradient_norm: float = 1.0,
         max_length: int | None = None,
         max_unknown_fraction: float = 0.5,
-        pooling: str = "auto",
+        pooling: PoolingName = "auto",
         label_descriptions: str | os.PathLike[str] | Mapping[str, str] | None = None,
-        precision: str = "auto",
-        execution: str = "auto",
+        precision: PrecisionName = "auto",
+        execution: ExecutionName = "auto",
         length_bucketing: bool | None = None,
         early_stopping_epochs: int | None = None,
         validation_fraction: float = 0.1,
@@ -131,13 +135,14 @@ class MultiLabelClassifier:
         teacher_weight: float = 0.5,
         seed: int = 0,
         seeds: int = 1,
-        seeds_keep: str = "best",
+        seeds_keep: SeedsKept = "best",
         device: str = "auto",
         threads: int | None = None,
         checkpoint_steps: int = 500,
         trackers: tuple[str, ...] = (),
         objective: Mapping[str, Any] | ObjectiveOptions | None = None,
         start_from: str | os.PathLike[str] | None = None,
+        classes: Sequence[str] | None = None,
         listener: Listener | None = None,
     ) -> None:
         # scikit-learn expects every parameter as an attribute of its name, unchanged.
@@ -149,9 +154,10 @@ class MultiLabelClassifier:
         y: Any,
         *,
         validation: Examples | tuple[Iterable[str], Any] | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | npt.NDArray[Any] | None = None,
         sample_weight: npt.ArrayLike | None = None,
         output: str | os.PathLike[str] | None = None,
+        verbose: bool | int = False,
     ) -> MultiLabelClassifier:
         """Train on N texts, and return the classifier itself.
 
@@ -162,36 +168,43 @@ class MultiLabelClassifier:
         y
             A `LabelMatrix`, N lists of label names (`None` = unlabelled), or an array of *shape*
             (N, L) whose column names are `classes`: 0, 1, fractions (of annotators),
-            and for unknown NaN, None or -1.
+            and for unknown NaN, None or -1. Columns without names are called 0, 1, ...
         validation
             Rows that select the epoch and fit the thresholds: `Examples` or (texts, labels).
             Without it a stratified part of the N texts is set aside, or each of `folds` in turn.
         classes
-            Label names: of the array's columns, or the ones allowed in lists of names.
+            Label names: of the array's columns, or the ones allowed in lists of names; default: those
+            of the constructor.
         sample_weight
             *Shape:* (N,), at least 0: weight of each text in training; default 1.
         output
             Folder for the model, also kept when the run is interrupted; default: temporary.
+        verbose
+            Whether to show progress on standard error, in one updating line where it can.
         """
         require_training()
         from multihot.workflows.train import train
 
-        space = self._starting_space() or (LabelSpace(tuple(classes)) if classes else None)
-        training = as_examples(X, y, space, "the training data", sample_weight=sample_weight)
+        options = self._options()
+        start = None if self.start_from is None else as_path(self.start_from, "start_from")
+        columns = as_classes(self.classes if classes is None else classes)
+        space = _known_labels(start, columns)
+        training = as_examples(
+            X, y, space, "the training data", sample_weight=sample_weight, columns=columns
+        )
         assert training.labels is not None
         validation_rows = as_validation(validation, training.labels.space)
-        folder = Path(output if output is not None else tempfile.mkdtemp(prefix="multihot-"))
-        if output is None:  # the files must live as long as this object, which may save them
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.validation_report_ = train(
-            training,
-            validation_rows,
-            self._options(),
-            folder,
-            start_from=Path(self.start_from) if self.start_from is not None else None,
-            listener=self.listener,
-        )
-        self._adopt(Predictor.load(folder, device=self.device))
+        temporary = TemporaryFolder() if output is None else None
+        folder = temporary.path if temporary else as_path(output, "output")
+        with listening(self.listener, verbose=verbose) as listener:
+            for note in training.notes:
+                listener.say(note)
+            self.validation_report_ = train(
+                training, validation_rows, options, folder, start_from=start, listener=listener
+            )
+        predictor = Predictor.load(folder, device=self.device)
+        predictor.owned = temporary
+        self._adopt(predictor)
         self._predicts_matrix = not isinstance(y, LabelMatrix) and is_matrix(y)
         return self
 
@@ -213,19 +226,31 @@ class MultiLabelClassifier:
         """
         return self._predictor().scores(as_texts(X))
 
-    def evaluate(self, X: Iterable[str], y: Any) -> Report:
-        """Return every metric and one row per label on N labelled texts."""
-        predictor = self._predictor()
-        return evaluate(predictor, as_examples(X, y, predictor.space, "the given rows"))
+    def evaluate(self, X: Iterable[str], y: Any, *, partial_labels: bool = False) -> Report:
+        """Return every metric and one row per label on N labelled texts.
+
+        With `partial_labels`, labels that a frame has no column for are unknown in all rows.
+        """
+        return evaluate(self._predictor(), self._rows(X, y, partial_labels))
 
     def score(self, X: Iterable[str], y: Any) -> float:
         """Return the value of the model's goal (larger is better), NaN where undefined."""
-        predictor = self._predictor()
-        labels = as_examples(X, y, predictor.space, "the given rows").labels
-        assert labels is not None
-        truth = labels.aligned_to(predictor.space).hard().values
-        value = predictor.decision.goal_value(self.predict_proba(X), truth)
+        rows = self._rows(X, y, False)
+        assert rows.labels is not None
+        truth = rows.labels.hard().values
+        value = self._predictor().decision.goal_value(self.predict_proba(rows.texts), truth)
         return float("nan") if value is None else value
+
+    def _rows(self, X: Any, y: Any, partial_labels: bool) -> Examples:
+        """Return labelled rows with the labels of the model."""
+        return as_examples(
+            X,
+            y,
+            self._predictor().space,
+            "the given rows",
+            partial_labels=partial_labels,
+            rows_required=True,
+        )
 
     def decide(
         self,
@@ -234,15 +259,19 @@ class MultiLabelClassifier:
         *,
         goal: str | None = None,
         thresholds: str | float | None = None,
-        calibration: str | None = None,
-        empty_set_rule: str | None = None,
+        calibration: CalibrationName | None = None,
+        empty_set_rule: EmptySetRule | None = None,
         costs: Costs | None = None,
+        partial_labels: bool = False,
     ) -> TuningResult:
-        """Tune the decision on N new texts: as `multihot.workflows.decide`, and `thresholds.json` is written."""
+        """Tune the decision on N new texts: as `multihot.workflows.decide`, and `thresholds.json` is written.
+
+        With `partial_labels`, labels that a frame has no column for are unknown in all rows.
+        """
         predictor = self._predictor()
         result = decide(
             predictor,
-            as_examples(X, y, predictor.space, "the given rows"),
+            self._rows(X, y, partial_labels),
             goal=goal,
             thresholds=thresholds,
             calibration=calibration,
@@ -254,12 +283,12 @@ class MultiLabelClassifier:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model folder; it must be new or empty."""
-        copy_artifact(self._predictor().artifact.folder, Path(folder))
+        copy_artifact(self._predictor().artifact.folder, as_path(folder, "folder"))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> MultiLabelClassifier:
         """Load a model folder; a later `fit` on the result fine-tunes that model further."""
-        predictor = Predictor.load(Path(folder), device=device)
+        predictor = Predictor.load(as_path(folder, "folder"), device=device)
         decision = predictor.decision
         loaded = cls(
             **decision.train_values(),
@@ -279,7 +308,7 @@ class MultiLabelClassifier:
         known = self._parameter_names()
         for name, value in params.items():
             if name not in known:
-                raise OptionError(f"Unknown parameter '{name}'; known: {', '.join(known)}.")
+                raise unknown_parameter(name, known)
             setattr(self, name, value)
         return self
 
@@ -294,7 +323,7 @@ class MultiLabelClassifier:
         changed = [
             f"{name}={getattr(self, name)!r}"
             for name, parameter in inspect.signature(type(self)).parameters.items()
-            if getattr(self, name) != parameter.default
+            if differs(getattr(self, name), parameter.default)
         ]
         return f"MultiLabelClassifier({', '.join(changed)})"
 
@@ -310,20 +339,21 @@ class MultiLabelClassifier:
             raise not_fitted()
         return self._fitted
 
-    def _starting_space(self) -> LabelSpace | None:
-        start = self.start_from
-        return None if start is None else load_artifact(Path(start)).decision.space
-
     def _options(self) -> TrainOptions:
         names = (name for name in option_types(TrainOptions) if name != "data")
         values = {name: getattr(self, name) for name in names}
         if isinstance(texts := values["label_descriptions"], Mapping):
             values["label_descriptions"] = as_json("label_descriptions", texts)
-        if not isinstance(values["objective"], Mapping):
+        if self.objective is None or isinstance(self.objective, ObjectiveOptions):
             values["objective"] = to_plain(self.objective or ObjectiveOptions())
+        elif not isinstance(self.objective, Mapping):
+            raise OptionError(
+                f"objective is {cut(self.objective)}; expected ObjectiveOptions or a mapping, such as "
+                '{"loss": "zlpr"}.'
+            )
         # A parameter grid is often a numpy array, whose scalars are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
-        return build_options(TrainOptions, plain)
+        return build_options(TrainOptions, plain, parse_strings=False)
 
     @classmethod
     def _parameter_names(cls) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,3 +209,15 @@ def test_labels_without_fractions_are_hard_already() -> None:
     matrix = LabelMatrix(LabelSpace(("joy",)), np.array([[1], [np.nan], [0]], dtype=np.float32))
 
     assert matrix.hard() is matrix
+
+
+@pytest.mark.parametrize("names", ["ab", b"ab", None, 5])
+def test_label_names_are_several_names(names: Any) -> None:
+    with pytest.raises(LabelError, match=r"expected a sequence of names"):
+        LabelSpace(names)
+
+
+@pytest.mark.parametrize("rows", [None, 5, "ab", [5], [float("nan")], [{"a": 1}], {"a": ["b"]}])
+def test_rows_of_names_are_lists(rows: Any) -> None:
+    with pytest.raises(LabelError, match=r"expected a list of"):
+        LabelMatrix.from_names(rows)

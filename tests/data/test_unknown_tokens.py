@@ -11,12 +11,13 @@ from data.test_tokens import word_tokenizer
 from multihot.core.options import DataOptions
 from multihot.data.dataset import encode
 from multihot.data.labelled_file import read_examples
-from multihot.data.tokens import tokenize, with_label_prompt
+from multihot.data.tokens import load_tokenizer, tokenize, with_label_prompt
 from multihot.data.union import open_union
 from multihot.data.unknown_tokens import (
     UnknownTokens,
     UnknownTokensCounter,
     check_unknown_tokens,
+    texts_with_special_tokens,
     unknown_tokens_in,
 )
 from multihot.errors import DataError
@@ -35,6 +36,13 @@ def test_a_range_of_texts_is_counted_alone() -> None:
     tokenized = tokenize(tokenizer, ["w4 x w5", "y z", "w6"], 16)
 
     assert UnknownTokensCounter(tokenizer).count(tokenized, 1, 2) == UnknownTokens(2, 2)
+
+
+def test_texts_that_write_a_special_token_themselves_are_counted(tiny_encoder: Path) -> None:
+    tokenizer = load_tokenizer(tiny_encoder / "tokenizer.json")
+    texts = ["i [SEP] you", "i[MASK]you", "", "[sep] i", "[UNK] unheard", "[PAD] [PAD]"]
+
+    assert texts_with_special_tokens(tokenizer, tokenize(tokenizer, texts, 64)) == 3
 
 
 def test_labels_in_front_of_every_text_count_in_neither() -> None:

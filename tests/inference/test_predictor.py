@@ -154,3 +154,16 @@ def test_without_a_backend_the_extra_is_named(
 def test_an_unknown_device_is_refused(tiny_model: Path) -> None:
     with pytest.raises(OptionError, match="device='gpu'"):
         Predictor.load(tiny_model, device="gpu")
+
+
+@pytest.mark.parametrize("given", ["abc", {"a": 1}, [("a", "b")], None, np.array([["a"]])])
+def test_what_is_no_list_of_texts_is_refused(predictor: Predictor, given: object) -> None:
+    for call in (predictor.predict, predictor.scores, predictor.logits):
+        with pytest.raises(DataError, match=r"expected a"):
+            call(given)  # type: ignore[operator]
+
+
+def test_a_stream_is_of_pairs(predictor: Predictor) -> None:
+    for given in ("ab", ["abc"], None):
+        with pytest.raises(DataError, match=r"expected"):
+            list(predictor.stream(given))  # type: ignore[arg-type]

@@ -480,3 +480,13 @@ def test_labels_that_are_taken_by_rank_have_no_thresholds(tmp_path: Path) -> Non
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError):
         inspect_artifact(tmp_path)
+
+
+def test_texts_that_write_special_tokens_are_remarked(tmp_path: Path, tiny_encoder: Path) -> None:
+    rows = [*many("happy day", 5, "1,0"), *many("i [SEP] am", 2, "0,1")]
+
+    inspection = inspect_files(
+        [write(tmp_path / "logs.csv", rows)], PLAIN, encoder=str(tiny_encoder)
+    )
+
+    assert any("2 texts write a special token" in remark for remark in inspection.remarks)

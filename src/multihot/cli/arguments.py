@@ -22,6 +22,7 @@ from multihot.core.text_tables import printable, wrapped
 from multihot.errors import DataError, OptionError
 
 __all__ = [
+    "check_order",
     "data_options",
     "files_and_assignments",
     "flags_of",
@@ -137,13 +138,21 @@ def files_and_assignments(arguments: Sequence[str]) -> tuple[list[str], list[str
     return [argument for argument in arguments if argument not in pairs], pairs
 
 
+def check_order(model: str, file: str) -> None:
+    """Raise `OptionError` when the model and the file to score it on were given the wrong way round."""
+    if Path(model).is_file() and (Path(file) / "thresholds.json").is_file():
+        raise OptionError(f"{model} is a file and {file} a model: give the model first.")
+
+
 def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:
     """Return the `data.*` options stored with a model, overridden by `data.KEY=VALUE` pairs."""
     given = parse_assignments(pairs)
     unsupported = [key for key in given if key != "data"]
     if unsupported:
+        near = difflib.get_close_matches(unsupported[0], [f.name for f in fields(DataOptions)], n=1)
+        hint = f" Did you mean 'data.{near[0]}'?" if near else ""
         raise OptionError(
-            f"'{unsupported[0]}' is not an option of this command; only data.KEY=VALUE is."
+            f"'{unsupported[0]}' is not an option of this command; only data.KEY=VALUE is.{hint}"
         )
     changes = given.get("data", {})
     if not isinstance(changes, dict):

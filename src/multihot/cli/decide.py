@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, show
 from multihot.core.goals import parse_goal, read_costs
 
@@ -13,8 +13,10 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot decide runs/ec dev.csv --goal jaccard
-  multihot decide runs/ec dev.csv --goal 'precision>=0.9' --thresholds per_label
-  multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt --empty-set-rule abstain
+  multihot decide runs/ec dev.csv --goal 'precision>=0.9' \\
+      --thresholds per_label
+  multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt \\
+      --empty-set-rule abstain
 
 goals: micro_f1, macro_f1, jaccard, subset_accuracy, precision>=P, recall>=R, top_k=K, cost=FP:FN.
 What is not given stays as the model has it. Only thresholds.json is written. Use rows that are
@@ -51,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
+    check_order(given.model, given.file)
     if given.goal is not None:
         parse_goal(given.goal)
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
 
 __all__ = ["build_parser", "run"]
@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
+    check_order(given.model, given.file)
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled

@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.arguments import (
+    data_options,
+    files_and_assignments,
+    new_parser,
+    parse,
+    print_json,
+)
 from multihot.cli.console import report_text, show
 from multihot.errors import OptionError
 
@@ -14,7 +20,8 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot inspect train.csv dev.csv test.csv
-  multihot inspect reviews.tsv --encoder bert-base-uncased data.text_column=review
+  multihot inspect reviews.tsv --encoder bert-base-uncased \\
+      data.text_column=review
   multihot inspect runs/ec
 
 Give the training file first: the others are compared with it (leaks, label frequencies, unseen
@@ -47,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         inspect_files,
     )
 
-    pairs = [target for target in given.targets if target.startswith("data.") and "=" in target]
+    pairs = [each for each in files_and_assignments(given.targets)[1] if not Path(each).exists()]
     paths = [target for target in given.targets if target not in pairs]
     if not paths:
         raise OptionError("Give at least one file or model folder to inspect.")

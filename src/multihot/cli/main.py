@@ -41,11 +41,12 @@ _USAGE = """usage: multihot COMMAND ...
 commands:
 {commands}
 
-'multihot help COMMAND' or 'multihot COMMAND --help' describes one; --quiet prints
-only results and errors.
+'multihot help COMMAND' or 'multihot COMMAND --help' describes one.
+--quiet prints only results and errors.
 
-Exit codes: 0 success, 1 multihot failed, 2 invalid command or input, 3 a required
-check failed (reserved), 130 interrupted (resumable where reported).
+Exit codes: 0 success, 1 multihot failed, 2 invalid command or input,
+3 a required check failed (reserved), 130 interrupted (resumable where
+reported).
 """
 
 _SYNONYMS = {
@@ -96,7 +97,10 @@ def _dispatch(given: list[str]) -> int:
         sys.stderr.write(_usage())
         return 2
     command, *rest = given
-    if command in ("-h", "--help") or (command == "help" and not set(rest) - {"-h", "--help"}):
+    if command in ("help", "version") and {"-h", "--help"} & set(rest):
+        sys.stdout.write(_usage())
+        raise SystemExit(0)  # as the parsers of other commands do
+    if command in ("-h", "--help") or given in (["help"], ["help", "help"], ["help", "version"]):
         sys.stdout.write(_usage())
         return 0
     if command in ("version", "--version", "-V"):
@@ -106,8 +110,6 @@ def _dispatch(given: list[str]) -> int:
         return 0
     if command == "help":
         command, rest = rest[0], ["--help"]
-        if command in ("help", "version"):
-            return _dispatch(["help"])
     if command not in COMMANDS:
         say_error(f"{_usage()}\nmultihot: unknown command '{command}'.{_hint(command, rest)}")
         return 2

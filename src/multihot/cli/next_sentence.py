@@ -14,7 +14,8 @@ from multihot.errors import DataError, OptionError
 __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
-  multihot next-sentence bert-base-uncased "It was raining." "She opened her umbrella."
+  multihot next-sentence bert-base-uncased "It was raining." \\
+      "She opened her umbrella."
   multihot next-sentence runs/my-bert --input pairs.tsv --json
 
 Prints the probability that the second text follows the first. --input takes one pair a line, its two

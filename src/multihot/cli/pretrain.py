@@ -22,9 +22,11 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot pretrain books/ --output runs/mini --hours 0.33
-  multihot pretrain texts.jsonl.gz --output runs/mine --encoder bert-base-uncased --hours 4
+  multihot pretrain texts.jsonl.gz --output runs/mine \\
+      --encoder bert-base-uncased --hours 4
   multihot pretrain books/ --output runs/mini --resume
-  multihot pretrain books/ --output runs/mini --resume --probe train.csv dev.csv probe.goal=jaccard
+  multihot pretrain books/ --output runs/mini --resume \\
+      --probe train.csv dev.csv probe.goal=jaccard
 
 CORPUS is plain text (documents separated by blank lines) or JSON lines, optionally compressed, or a
 folder of such files. key=value sets any option of a recipe and overrides flags; flags override the

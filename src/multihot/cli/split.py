@@ -19,7 +19,8 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot split all.csv --output parts
-  multihot split all.tsv --output parts --parts train=0.9,test=0.1 data.split_by=author
+  multihot split all.tsv --output parts --parts train=0.9,test=0.1 \\
+      data.split_by=author
   multihot split all.jsonl --output folds --folds 5 --seed 1
 
 Every label has about the same frequency in every part. Near-duplicate texts stay in one part. The lines

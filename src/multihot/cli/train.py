@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
-from multihot.cli.console import ConsoleListener, say
+from multihot.cli.console import ConsoleListener, report_text, say
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import (
     build_options,
@@ -29,11 +29,14 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """examples:
   multihot train tickets.csv
-  multihot train train.tsv --validation dev.tsv --encoder bert-base-uncased --goal jaccard
-  multihot train train.csv --recipe recipe.toml epochs=3 data.text_column=message
+  multihot train train.tsv --validation dev.tsv \\
+      --encoder bert-base-uncased --goal jaccard
+  multihot train train.csv --recipe recipe.toml epochs=3 \\
+      data.text_column=message
   multihot train tweets.csv reviews.jsonl --validation dev.csv
   multihot train few.csv --folds 5
-  multihot train train.csv --validation dev.csv --teacher runs/large --unlabelled texts.csv
+  multihot train train.csv --validation dev.csv --teacher runs/large \\
+      --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
 
 key=value sets any option of a recipe and overrides flags; flags override the recipe.
@@ -73,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume", action="store_true", help="resume the interrupted run in --output"
     )
+    parser.add_argument("--all-labels", action="store_true", help="all labels in the report")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.usage = f"{parser.prog} TRAIN [TRAIN ...] [key=value ...] [--option ...]"
     return parser
@@ -129,7 +133,8 @@ def run(arguments: Sequence[str]) -> int:
             resume=given.resume,
             listener=listener,
         )
-    say(f"\n{_evaluated_rows(options)}:\n{result}\n")
+    report = report_text(result, all_labels=given.all_labels)
+    say(f"\n{_evaluated_rows(options)}:\n{report}\n")
     say(f"The model is in {output}. Next:")
     say(f"  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')

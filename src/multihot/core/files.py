@@ -7,15 +7,21 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import tomllib
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from multihot.core.text_tables import cut
 from multihot.errors import ArtifactError, OptionError, StorageError, shown_path
 
 __all__ = [
     "GuardedText",
+    "TemporaryFolder",
+    "as_path",
     "atomic_path",
     "atomic_text",
     "digest_64",
@@ -58,6 +64,26 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
             "training run continues with --resume."
         ) from error
+
+
+def as_path(path: Any, name: str) -> Path:
+    """Return the path that the argument `name` of a public function is; raise `OptionError` for no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"{name} is {cut(path)}; expected a path.")
+    return Path(path)
+
+
+class TemporaryFolder:
+    """An empty folder that lives as long as this object; a forked process leaves it alone."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="multihot-"))
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def flush_file(path: Path) -> None:
@@ -195,7 +221,7 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
     value = content[key]
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         name = getattr(expected, "__name__", expected)
-        raise ArtifactError(f"The key '{key}' is {value!r}; expected a value of type {name}.")
+        raise ArtifactError(f"The key '{key}' is {cut(value)}; expected a value of type {name}.")
     return value
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import read_table
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, listed
 from multihot.errors import OptionError
 
 __all__ = [
@@ -172,10 +172,11 @@ def read_costs(
 
 
 def _check_labels(what: str, table: Mapping[str, Any], names: Sequence[str]) -> None:
-    if unknown := [name for name in table if name not in names]:
+    allowed = set(names)
+    if unknown := [name for name in table if name not in allowed]:
         raise OptionError(
-            f"{what} names labels that are not known here: {', '.join(unknown)}. The labels are: "
-            f"{', '.join(names)}"
+            f"{what} names labels that are not known here: {listed(unknown)}. The labels are: "
+            f"{listed(names)}"
         )
 
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import digest_64
+from multihot.core.text_tables import cut, listed
 from multihot.errors import LabelError
 
 __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes", "text_hashes"]
@@ -21,6 +25,7 @@ __all__ = ["LabelMatrix", "LabelSpace", "normalized_name", "row_hashes", "text_h
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
+_WINDOW_CELLS = 1 << 18  # that are checked at once
 _HALF = 0.5  # a tie of the annotators
 
 
@@ -40,32 +45,40 @@ class LabelSpace:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        given: Any = self.names
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise LabelError(f"The label names are {cut(given)}; expected a sequence of names.")
         names = tuple(normalized_name(str(name)) for name in self.names)
         object.__setattr__(self, "names", names)
         if not names:
             raise LabelError("There are no labels: at least one label name is needed.")
         for name in names:
             if not name:
-                raise LabelError(f"A label name is empty. The names are: {list(names)}")
-            if any(unicodedata.category(character) == "Cc" for character in name):
-                raise LabelError(f"The label name {name!r} contains a control character.")
-        repeated = sorted({name for name in names if names.count(name) > 1})
+                raise LabelError(
+                    f"A label name is empty. The names are: [{listed([*map(repr, names)])}]"
+                )
+            if not name.isprintable() and "Cc" in map(unicodedata.category, name):
+                raise LabelError(f"The label name {cut(name)} contains a control character.")
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise LabelError(
-                f"Label names must be unique; these occur more than once: {', '.join(repeated)}"
+                f"Label names must be unique; these occur more than once: {listed(repeated)}"
             )
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def columns(self) -> Mapping[str, int]:
+        """The column of each name."""
+        return {name: column for column, name in enumerate(self.names)}
+
     def index(self, name: str) -> int:
         """Return the column of `name`; raise `LabelError` when there is none."""
-        try:
-            return self.names.index(normalized_name(name))
-        except ValueError:
-            raise LabelError(
-                f"Unknown label '{name}'. The labels are: {', '.join(self.names)}"
-            ) from None
+        column = self.columns.get(normalized_name(name))
+        if column is None:
+            raise LabelError(f"Unknown label {cut(name)}. The labels are: {listed(self.names)}")
+        return column
 
 
 @dataclass(frozen=True)
@@ -91,15 +104,18 @@ class LabelMatrix:
     lists_all: bool = False
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
+        try:
+            values = np.asarray(self.values, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise LabelError("The label matrix holds values that are not numbers.") from None
         if values.ndim != 2 or values.shape[1] != len(self.space):
             raise LabelError(
                 f"The label matrix has shape {values.shape}; expected (rows, {len(self.space)}) "
-                f"for the labels {', '.join(self.space.names)}"
+                f"for the labels {listed(self.space.names)}"
             )
-        allowed = np.isnan(values) | ((values >= 0) & (values <= 1))
-        if not allowed.all():
-            row, column = np.argwhere(~allowed)[0]
+        wrong = _first_wrong(values)
+        if wrong is not None:
+            row, column = wrong
             raise LabelError(
                 f"The label value {values[row, column]:g} in row {row}, label "
                 f"'{self.space.names[column]}' is not 0, 1 or NaN (unknown), nor a fraction between."
@@ -119,33 +135,32 @@ class LabelMatrix:
         space
             The allowed names; without it, the sorted set of all names that occur.
         """
-        listed = [row if row is None or isinstance(row, str) else list(row) for row in rows]
-        for number, row in enumerate(listed):
+        given = _rows_of_names(rows)
+        for number, row in enumerate(given):
             if isinstance(row, str):
                 raise LabelError(
-                    f"Row {number} has the string {row!r} where a list of label names was expected."
+                    f"Row {number} has the string {cut(row)} where a list of label names was expected."
                 )
             for name in row or ():
                 if not isinstance(name, str):
                     raise LabelError(
-                        f"Row {number} has the label {name!r}, which is not a string. Write names as "
+                        f"Row {number} has the label {cut(name)}, which is not a string. Write names as "
                         "strings; pass rows of 0 and 1 as an array together with the label names."
                     )
         if space is None:
-            names = {normalized_name(name) for row in listed for name in row or ()}
+            names = {normalized_name(name) for row in given for name in row or ()}
             space = LabelSpace(tuple(sorted(names)))
-        values = np.zeros((len(listed), len(space)), dtype=np.float32)
-        columns = {name: column for column, name in enumerate(space.names)}
-        for number, row in enumerate(listed):
+        values = np.zeros((len(given), len(space)), dtype=np.float32)
+        for number, row in enumerate(given):
             if row is None:
                 values[number] = np.nan
                 continue
             for name in row:
-                column = columns.get(normalized_name(name))
+                column = space.columns.get(normalized_name(name))
                 if column is None:
                     raise LabelError(
-                        f"Row {number} has the label '{name}', which is not among the labels: "
-                        f"{', '.join(space.names)}"
+                        f"Row {number} has the label {cut(name)}, which is not among the labels: "
+                        f"{listed(space.names)}"
                     )
                 values[number, column] = 1.0
         return cls(space, values, lists_all=True)
@@ -187,17 +202,16 @@ class LabelMatrix:
         """
         if space == self.space:
             return self
-        extra = [name for name in self.space.names if name not in space.names]
+        extra = [name for name in self.space.names if name not in space.columns]
         if extra:
             raise LabelError(
-                f"These labels are not known here: {', '.join(extra)}. "
-                f"The known labels are: {', '.join(space.names)}"
+                f"These labels are not known here: {listed(extra)}. "
+                f"The known labels are: {listed(space.names)}"
             )
         values = np.full((len(self), len(space)), np.nan, dtype=np.float32)
         if self.lists_all:
             values[self.known.any(axis=1)] = 0.0
-        for column, name in enumerate(self.space.names):
-            values[:, space.index(name)] = self.values[:, column]
+        values[:, [space.columns[name] for name in self.space.names]] = self.values
         return replace(self, space=space, values=values)
 
     def to_names(self) -> list[list[str]]:
@@ -206,6 +220,33 @@ class LabelMatrix:
             [self.space.names[column] for column in np.flatnonzero(row > _HALF)]
             for row in self.values
         ]
+
+
+def _rows_of_names(rows: Any) -> list[Any]:
+    """Return the names of each text as lists; raise `LabelError` for what has no names."""
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise LabelError(f"The labels are {cut(rows)}; expected a list of names for each text.")
+    found: list[Any] = []
+    for number, row in enumerate(rows):
+        if isinstance(row, bytes | Mapping) or not (row is None or isinstance(row, Iterable)):
+            raise LabelError(
+                f"Row {number} of the labels is {type(row).__name__} ({cut(row)}); expected a list of "
+                "label names, [] for no label, or None for unlabelled."
+            )
+        found.append(row if row is None or isinstance(row, str) else list(row))
+    return found
+
+
+def _first_wrong(values: FloatArray) -> tuple[int, int] | None:
+    """Return row and column of the first value that is no label value, a window of rows at a time."""
+    step = max(1, _WINDOW_CELLS // values.shape[1])
+    for start in range(0, len(values), step):
+        window = values[start : start + step]
+        allowed = (window >= 0) & (window <= 1)
+        if not allowed.all() and not (allowed | np.isnan(window)).all():
+            row, column = np.argwhere(~(allowed | np.isnan(window)))[0].tolist()
+            return start + row, column
+    return None
 
 
 def _hard_values(values: FloatArray) -> FloatArray:

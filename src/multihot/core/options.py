@@ -9,6 +9,7 @@ which data).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from multihot.core.data_options import DataOptions
 from multihot.core.goals import GOALS, THRESHOLD_FORMS, parse_goal, parse_thresholds
@@ -21,10 +22,25 @@ __all__ = [
     "EMPTY_SET_RULES",
     "GOALS",
     "LOSS_NAMES",
+    "CalibrationName",
     "DataOptions",
+    "EmptySetRule",
+    "ExecutionName",
+    "LossName",
     "ObjectiveOptions",
+    "PoolingName",
+    "PrecisionName",
+    "SeedsKept",
     "TrainOptions",
 ]
+
+LossName = Literal["bce", "focal", "asymmetric", "zlpr", "distribution_balanced"]
+CalibrationName = Literal["none", "temperature", "platt", "beta", "isotonic"]
+EmptySetRule = Literal["allow", "at_least_one", "abstain"]
+PoolingName = Literal["auto", "cls", "mean", "attention", "labels"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+ExecutionName = Literal["auto", "packed", "padded"]
+SeedsKept = Literal["best", "average"]
 
 LOSS_NAMES = ("bce", "focal", "asymmetric", "zlpr", "distribution_balanced")
 """Names of the losses; the functions are in `models.losses`."""
@@ -41,7 +57,7 @@ _OF_ONE_LOSS = {
 class ObjectiveOptions:
     """The loss and its additional terms (`objective.*` in a recipe or on the command line)."""
 
-    loss: str = "bce"
+    loss: LossName = "bce"
     """`bce`, `focal`, `asymmetric`, `zlpr` or `distribution_balanced`; formulas: `models.losses`. *Experimental*: `focal`, +3.1 points of Jaccard (+1.7 to +4.5), and `distribution_balanced`, +2.1 (+0.6 to +3.6); no recipe uses them, as neither is distinguishable from `asymmetric` with `negative_gamma=2`, +2.7 (+1.5 to +3.9)."""
     positive_weight: str | float = 1.0
     """Weight of positive cells in `bce`: a number, or `balanced` (negatives per positive of each label) or `sqrt` (its square root). *Experimental*: `sqrt` +1.6 points of Jaccard (+0.2 to +3.1) with mean pooling, but -1.6 (-3.0 to -0.1) with `pooling=cls`; the others were not measured."""
@@ -102,6 +118,8 @@ CALIBRATIONS: tuple[str, ...] = ("none", "temperature", "platt", "beta", "isoton
 EMPTY_SET_RULES: tuple[str, ...] = ("allow", "at_least_one", "abstain")
 """Predictions for a text whose scores reach no threshold."""
 
+_MAX_THREADS = 1024  # more are a mistake, and systems refuse to start them
+
 POOLINGS = ("auto", "cls", "mean", "attention", "labels")
 """How token vectors become logits."""
 
@@ -121,9 +139,9 @@ class TrainOptions:
     """File of per-label costs for the goal `cost`: TOML or JSON, `label = [FP, FN]`."""
     thresholds: str | float = "global"
     """`global` (one fitted threshold), `per_label`, `shrunk` (per label, regularised towards the global one by support), `by_frequency=T` (one fitted threshold, lowered for rare labels by T times their prior log odds), or a fixed number between 0 and 1."""
-    calibration: str = "none"
+    calibration: CalibrationName = "none"
     """Calibration of scores into probabilities: `none`, `temperature`, `platt`, `beta` or `isotonic`."""
-    empty_set_rule: str = "allow"
+    empty_set_rule: EmptySetRule = "allow"
     """Prediction when no score reaches its threshold: `allow` (no label), `at_least_one` (the nearest label), `abstain` (no label, and marked)."""
     epochs: int = 5
     """Passes over the training set."""
@@ -151,13 +169,13 @@ class TrainOptions:
     """Maximum tokens per text, special tokens included; default: 256 or the encoder's limit."""
     max_unknown_fraction: float = 0.5
     """Fraction of the tokens of a file, 0 to 1, that may be unknown to the encoder's vocabulary; beyond, training is refused; 1 never refuses."""
-    pooling: str = "auto"
+    pooling: PoolingName = "auto"
     """How token vectors become logits: `cls`, `mean`, `attention` (learnt weights), `labels` (label names are encoded with each text and scored at their positions), or `auto` (`cls` or `mean`, as the encoder was trained). *Experimental*: `attention`, +1.7 points of Jaccard (+0.6 to +2.8), and `labels`, +1.1 (-0.2 to +2.4), which also makes inputs longer; `cls` had +3.5 (+2.2 to +4.7)."""
     label_descriptions: str | None = None
     """With `pooling=labels`: a JSON or TOML file that maps label names to longer descriptions, or JSON itself. *Experimental*: not measured."""
-    precision: str = "auto"
+    precision: PrecisionName = "auto"
     """Training precision: `fp32`, `bf16`, or `auto` (bf16 where the CPU or GPU computes it natively)."""
-    execution: str = "auto"
+    execution: ExecutionName = "auto"
     """`packed` (no padding), `padded`, or `auto` (packed if the self-test of the encoder passes)."""
     length_bucketing: bool | None = None
     """Whether to batch texts of similar length; default: only in padded execution."""
@@ -175,7 +193,7 @@ class TrainOptions:
     """Seed from which all random streams are derived."""
     seeds: int = 1
     """Number of runs with seeds `seed`, `seed` + 1, ...; mean and standard deviation of the metrics are reported."""
-    seeds_keep: str = "best"
+    seeds_keep: SeedsKept = "best"
     """With several seeds: keep the `best` network by the goal, or the `average` of all weights. *Experimental*: `average`; validation Jaccard .612, and .611 as the mean of its three seeds."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
@@ -215,7 +233,8 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps", "seeds"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("weight_decay", "max_gradient_norm", "seed"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), name, value, "at least 0, and finite")
         decay = self.weight_averaging
         require(0 <= decay < 1, "weight_averaging", decay, "at least 0 and below 1")
         decay = self.layer_decay
@@ -226,16 +245,7 @@ class TrainOptions:
         require(0 <= fraction < 1, "warmup_fraction", fraction, "at least 0 and below 1")
         fraction = self.validation_fraction
         require(0 < fraction < 1, "validation_fraction", fraction, "a number between 0 and 1")
-        for name in (
-            "batch_tokens",
-            "learning_rate",
-            "head_learning_rate",
-            "early_stopping_epochs",
-            "max_length",
-            "threads",
-        ):
-            value = getattr(self, name)
-            require(value is None or value > 0, name, value, "more than 0")
+        self._check_optional_numbers()
         weight = self.teacher_weight
         require(0 <= weight <= 1, "teacher_weight", weight, "a number from 0 to 1")
         if not self.teacher and weight != type(self).teacher_weight:
@@ -248,6 +258,22 @@ class TrainOptions:
                 f"batch_size={self.batch_size} (rows) and batch_tokens={self.batch_tokens} (tokens) "
                 "are mutually exclusive; set only one of them."
             )
+
+    def _check_optional_numbers(self) -> None:
+        """Raise `OptionError` for a number out of range where `None` is allowed, too."""
+        few = (self.threads or 1) <= _MAX_THREADS
+        require(few, "threads", self.threads, f"at most {_MAX_THREADS}")
+        for name in (
+            "batch_tokens",
+            "learning_rate",
+            "head_learning_rate",
+            "early_stopping_epochs",
+            "max_length",
+            "threads",
+        ):
+            value = getattr(self, name)
+            finite = value is None or 0 < value < float("inf")
+            require(finite, name, value, "more than 0, and finite")
 
     def _check_runs(self) -> None:
         """Raise `OptionError` when the options of several runs contradict each other."""

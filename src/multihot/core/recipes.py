@@ -15,10 +15,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from multihot.core.text_tables import cut, listed
 from multihot.errors import OptionError
 
 __all__ = [
     "build_options",
+    "did_you_mean",
     "option_types",
     "parse_assignments",
     "read_recipe",
@@ -29,6 +31,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_MAX_LISTED = 5  # options beside the nearest one
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -78,29 +81,48 @@ def option_types(kind: type[Any]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-def build_options(kind: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
+def build_options(
+    kind: type[T], values: Mapping[str, Any], *, prefix: str = "", parse_strings: bool = True
+) -> T:
     """Build the options dataclass `kind` from plain values.
 
-    Strings (from `key=value`) are converted to the field's type. Raises `OptionError` for unknown
-    keys and values of the wrong type.
+    Strings (from `key=value`) are converted to the field's type, unless `parse_strings` is off: then a
+    number is no string. Raises `OptionError` for unknown keys and values of the wrong type.
     """
     known = option_types(kind)
     built: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
-            raise OptionError(
-                f"Unknown option '{prefix}{key}'.{hint} Options here: {', '.join(known)}."
-            )
+            raise OptionError(_unknown_option(key, known, prefix))
         if dataclasses.is_dataclass(known[key]):
             if not isinstance(value, Mapping):
                 raise OptionError(f"'{prefix}{key}' is a table; set '{prefix}{key}.NAME' instead.")
             inner = typing.cast("type[Any]", known[key])
-            built[key] = build_options(inner, value, prefix=f"{prefix}{key}.")
+            built[key] = build_options(
+                inner, value, prefix=f"{prefix}{key}.", parse_strings=parse_strings
+            )
         else:
-            built[key] = _convert(value, known[key], f"{prefix}{key}")
+            built[key] = _convert(value, known[key], f"{prefix}{key}", parse=parse_strings)
     return kind(**built)
+
+
+def _unknown_option(key: str, known: Mapping[str, Any], prefix: str) -> str:
+    """Name the nearest option here or in a table below, or all that there are."""
+    names = {name: f"{prefix}{name}" for name in known}
+    for table, kind in known.items():
+        if dataclasses.is_dataclass(kind):
+            for field in dataclasses.fields(kind):
+                names.setdefault(field.name, f"{prefix}{table}.{field.name}")
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f" Did you mean '{names[near[0]]}'?" if near else ""
+    shown = listed(list(known), _MAX_LISTED if near else len(known))
+    return f"Unknown option '{prefix}{key}'.{hint} Options here: {shown}."
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a sentence that names the known name nearest to `name`, with a blank before it; else ''."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean '{prefix}{near[0]}'?" if near else ""
 
 
 def to_plain(options: Any) -> dict[str, Any]:
@@ -116,20 +138,32 @@ def to_plain(options: Any) -> dict[str, Any]:
     return plain
 
 
-def _convert(value: Any, kind: Any, name: str) -> Any:
-    """Convert one value to the type `kind` of the option `name`."""
-    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if types.NoneType in allowed and (value is None or str(value).lower() == "none"):
+def _convert(value: Any, kind: Any, name: str, *, parse: bool) -> Any:
+    """Convert one value to the type `kind` of the option `name`; strings only where `parse`."""
+    allowed = _plain_types(kind)
+    is_text = isinstance(value, str) and not parse
+    is_none = value is None or (not is_text and str(value).lower() == "none")
+    if types.NoneType in allowed and is_none:
         return None
     if value is None and kind == tuple[str, ...]:
         return ()
     # The most specific type first, so that `str | float` takes "0.5" as a number.
+    of_texts = {str, tuple[str, ...]}
     for candidate in sorted(allowed, key=_specificity):
+        if is_text and not of_texts & set(allowed):
+            break
         converted = _as(value, candidate)
         if converted is not None:
             return converted
     expected = " or ".join(_describe(candidate) for candidate in allowed)
-    raise OptionError(f"Option '{name}' is {value!r}; expected {expected}.")
+    raise OptionError(f"Option '{name}' is {cut(value)}; expected {expected}.")
+
+
+def _plain_types(kind: Any) -> tuple[Any, ...]:
+    """Return the types that an option takes; a `Literal` is a string whose value is checked later."""
+    unions = (types.UnionType, typing.Union)
+    members = typing.get_args(kind) if typing.get_origin(kind) in unions else (kind,)
+    return tuple(str if typing.get_origin(each) is typing.Literal else each for each in members)
 
 
 def _specificity(kind: Any) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "format_percent",
     "listed",
     "printable",
+    "short_names",
     "shown_labels",
     "wrapped",
 ]
@@ -32,6 +34,7 @@ _MAX_CHARACTERS = 80
 _MAX_NAMES = 30
 _MOST, _LEAST = 40, 20  # labels in a table
 _HEAD_WIDTHS = (24, 16, 12, 9)  # columns of a heading where a table is too wide
+_BEFORE_DIFFERENCE = 5  # letters before the one in which names differ
 _GOOD_FIRST, _MIN_FIRST = 24, 14  # columns of the first column: before and after headings are cut
 
 # Control characters, marks that change the direction of writing, line separators, marks without width
@@ -127,7 +130,7 @@ def aligned(
         room = min(room, max(_MIN_FIRST, width - _total(others)))
         if keep_first or room + _total(others) > width:  # there is a second block in any case
             room = min(natural, width if keep_first else _GOOD_FIRST)
-        first = [fitted(name, room) for name in first]
+        first = [first[0], *_told_apart(first[1:], room)]
     lines: list[str] = []
     for block in _blocks(others, groups or [1] * len(others), width - room):
         widths = [max(map(display_width, column)) for column in block]
@@ -138,6 +141,27 @@ def aligned(
             ]
             lines.append("  ".join([_padded(name, room, left=True), *shown]).rstrip())
     return lines
+
+
+def _told_apart(names: list[str], width: int) -> list[str]:
+    """Cut names; those that would look the same begin where they differ."""
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        groups.setdefault(fitted(name, width), set()).add(name)
+    shown = []
+    for name in names:
+        alike = groups[fitted(name, width)]
+        if len(alike) == 1:
+            shown.append(fitted(name, width))
+            continue
+        pairs = zip(min(alike), max(alike), strict=False)
+        common = next((at for at, (one, other) in enumerate(pairs) if one != other), 0)
+        begin = max(0, common - _BEFORE_DIFFERENCE)
+        rest = name[begin:]
+        is_cut = display_width(rest) > width - 3
+        kept = _prefix(rest, width - 6) if is_cut else rest
+        shown.append(f"...{kept}{'...' if is_cut else ''}")
+    return shown
 
 
 def _with_short_heads(columns: list[list[str]], width: int) -> list[list[str]]:
@@ -251,3 +275,27 @@ def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
     )
     left = len(names) - most
     return f"{shown} and {left} more" if left > 0 else shown
+
+
+def short_names(sources: Sequence[str]) -> list[str]:
+    """Return names for table columns: file names without their common beginning and end.
+
+    Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
+    Files of equal names keep their paths.
+    """
+    stems = [Path(source).stem for source in sources]
+    if len(set(stems)) < len(stems):
+        return list(sources)
+    if len(stems) == 1:
+        return [Path(sources[0]).name]
+    without_begin = _without_common_begin(stems)
+    reversed_names = [name[::-1] for name in without_begin]
+    return [name[::-1] for name in _without_common_begin(reversed_names)]
+
+
+def _without_common_begin(names: list[str]) -> list[str]:
+    length = len(min(names, key=len))
+    while length and (len({name[:length] for name in names}) > 1 or names[0][length - 1].isalnum()):
+        length -= 1
+    cut = [name[length:] for name in names]
+    return cut if all(cut) else names

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_generator
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, listed
 from multihot.data.batches import Batch, make_batch
 from multihot.data.encode import (
     EncodedRows,
@@ -317,7 +317,7 @@ def describe_rows(
         )
     without = [train_set.space.names[label] for label in np.flatnonzero(totals[0].positives == 0)]
     if without:
-        listener.say(f"No training row has these labels: {', '.join(without)}.")
+        listener.say(f"No training row has these labels: {listed(without)}.")
 
 
 def _file_of(origin: Labelled, index: int) -> str:

@@ -1,30 +1,20 @@
-"""Texts, labels and ids: from a file, or from lists and arrays in memory as scikit-learn users have them.
+"""Texts, labels and ids, wherever they were read from.
 
 Letters: `N` texts, `L` labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import KNOWN_LABELS
-from multihot.errors import DataError, LabelError
 
-__all__ = [
-    "Examples",
-    "as_examples",
-    "as_texts",
-    "as_validation",
-    "is_matrix",
-    "portable",
-]
+__all__ = ["Examples", "portable"]
 
 
 @dataclass(frozen=True)
@@ -116,93 +106,3 @@ def portable(data: DataOptions) -> DataOptions:
         split_by=None,
         ignore_columns=(*data.ignore_columns, *extra),
     )
-
-
-def as_texts(X: Iterable[str]) -> list[str]:
-    """Return the texts as a list; a single string is refused, since it would become its letters."""
-    if isinstance(X, str):
-        raise DataError(f"expected a list of texts, got one string: {X[:60]!r}. Put it in a list.")
-    return list(X)
-
-
-def is_matrix(y: Any) -> bool:
-    """Return whether `y` is an array-like of numbers rather than lists of names."""
-    return len(getattr(y, "shape", ())) == 2
-
-
-def _labels(y: Any, space: LabelSpace | None) -> LabelMatrix:
-    if isinstance(y, LabelMatrix):
-        return y.aligned_to(space) if space is not None else y
-    if not is_matrix(y):
-        return LabelMatrix.from_names(y, space)
-    names = tuple(map(str, getattr(y, "columns", ()))) or (space.names if space else None)
-    if names is None:
-        raise LabelError(
-            "The labels are an array without column names: add classes=[...], one name per column."
-        )
-    try:
-        # scipy's sparse matrices do not say their values to numpy unasked.
-        values = np.array(y.toarray() if hasattr(y, "toarray") else y, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise LabelError(
-            "The labels are an array with values that are not numbers; expected 0, 1, a fraction "
-            "between, or for unknown NaN, None or -1. Give names as lists, one per text."
-        ) from None
-    values[values == -1] = np.nan
-    matrix = LabelMatrix(LabelSpace(names), values)
-    return matrix.aligned_to(space) if space is not None else matrix
-
-
-def as_examples(
-    X: Iterable[str],
-    y: Any,
-    space: LabelSpace | None,
-    source: str,
-    *,
-    sample_weight: npt.ArrayLike | None = None,
-) -> Examples:
-    """Return in-memory texts and labels as examples with row numbers for ids."""
-    texts = as_texts(X)
-    labels = _labels(y, space)
-    if len(texts) != len(labels):
-        raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
-    numbers = list(range(1, len(texts) + 1))
-    return Examples(
-        texts=texts,
-        labels=labels,
-        ids=[str(number) for number in numbers],
-        source=source,
-        data=DataOptions(),  # there was no file, so the next one is recognised by itself
-        notes=(),
-        lines=numbers,
-        weights=None if sample_weight is None else _weights(sample_weight, len(texts), source),
-    )
-
-
-def _weights(sample_weight: npt.ArrayLike, num_rows: int, source: str) -> npt.NDArray[np.float32]:
-    try:
-        weights = np.asarray(sample_weight, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise DataError(f"{source}: sample_weight holds values that are not numbers.") from None
-    if weights.shape != (num_rows,):
-        raise DataError(
-            f"{source}: sample_weight has the shape {weights.shape}; expected one number for each of "
-            f"the {num_rows} texts."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        raise DataError(
-            f"{source}: sample_weight of row {wrong[0]} is {weights[wrong[0]]:g}; expected a number, "
-            "0 or more."
-        )
-    return weights
-
-
-def as_validation(
-    validation: Examples | tuple[Iterable[str], Any] | None, space: LabelSpace
-) -> Examples | None:
-    """Return validation rows given as `Examples` or as (texts, labels) as examples."""
-    if validation is None or isinstance(validation, Examples):
-        return validation
-    texts, labels = validation
-    return as_examples(texts, labels, space, "the validation data")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.memory import require_label_memory
 from multihot.core.numeric import holm
 
 __all__ = [
@@ -97,7 +98,8 @@ class LabelBits:
             yield positive, known
 
     def matrix(self) -> LabelMatrix:
-        """Return the values in memory, at four bytes a cell."""
+        """Return the values in memory, at four bytes a cell; raise `DataError` where they do not fit."""
+        require_label_memory(len(self), len(self.space))
         values = np.empty((len(self), len(self.space)), dtype=np.float32)
         start = 0
         for positive, known in self.windows():

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from multihot.core.files import as_path
 from multihot.core.labels import LabelMatrix, LabelSpace
+from multihot.core.memory import require_label_memory
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut
 from multihot.data.aggregation import checked_aggregation, merged_lines
-from multihot.data.checked_file import ReadLimits, open_checked
+from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.examples import Examples
 from multihot.data.readers.table import BATCH_ROWS
-from multihot.errors import DataError
+from multihot.errors import DataError, OptionError
 
 __all__ = [
     "WINDOW_ROWS",
@@ -34,6 +37,9 @@ Chunks = Callable[[int], Iterator[Examples]]
 
 WINDOW_ROWS = 1024
 """Rows that are read, sorted by length and scored together."""
+
+_JOINED_CELLS = 1 << 20  # of rows that are joined to others at once
+_WINDOW_CELLS = 1 << 24  # label values of these rows; with very many labels they are fewer rows
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,10 @@ class LabelledFile:
     def __len__(self) -> int:
         return self.num_rows
 
-    def chunks(self, chunk_rows: int = WINDOW_ROWS) -> Iterator[Examples]:
+    def chunks(self, chunk_rows: int | None = None) -> Iterator[Examples]:
         """Yield all rows in order, `chunk_rows` at a time (the last chunk may be smaller).
+
+        By default they are `WINDOW_ROWS`, and fewer with more than 16,384 labels.
 
         Every call reads the file again from its beginning. The chunks together are what
         `read_examples` returns; their own notes are empty.
@@ -79,7 +87,9 @@ class LabelledFile:
             The file has changed since it was opened.
         """
         num_read = 0
-        for chunk in self._chunks(chunk_rows):
+        for chunk in self._chunks(
+            window_rows(len(self.space)) if chunk_rows is None else chunk_rows
+        ):
             num_read += len(chunk)
             yield chunk
         if num_read != self.num_rows:
@@ -120,12 +130,25 @@ def read_examples(
     MissingExtraError
         The package that reads this format is not installed.
     """
-    given = checked_aggregation(data or DataOptions())
+    given = _checked(path, data)
     file = open_checked(path, given, space, labels=labels, holds_rows=True, limits=ReadLimits())
     if given.group_by is not None:
-        rows = _joined(file.chunks(BATCH_ROWS), file.num_rows)
-        return merged_lines(file, rows, given.group_by)
-    return replace(_joined(file.chunks(BATCH_ROWS), file.num_rows), notes=file.notes())
+        return merged_lines(file, _all_rows(file), given.group_by)
+    return replace(_all_rows(file), notes=file.notes())
+
+
+def window_rows(num_labels: int) -> int:
+    """Return how many rows are read at once, so that their label values take at most 64 MB."""
+    return max(1, min(WINDOW_ROWS, _WINDOW_CELLS // num_labels))
+
+
+def _all_rows(file: CheckedFile) -> Examples:
+    if file.plan is None:
+        return _joined(file.chunks(BATCH_ROWS), file.num_rows)
+    num_labels = len(file.plan.space)
+    require_label_memory(file.num_rows, num_labels, file.source)
+    step = max(1, min(BATCH_ROWS, _JOINED_CELLS // num_labels))
+    return _joined(file.chunks(step), file.num_rows)
 
 
 def open_labelled(
@@ -143,7 +166,7 @@ def open_labelled(
 
     Parameters, errors: as for `read_examples`; `limits` bound the memory.
     """
-    data, limits = checked_aggregation(data or DataOptions()), limits or ReadLimits()
+    data, limits = _checked(path, data), limits or ReadLimits()
     if data.group_by is not None:
         return _in_memory(read_examples(path, data, space=space), "data.group_by needs all rows")
     file = open_checked(path, data, space, labels="required", holds_rows=False, limits=limits)
@@ -154,6 +177,14 @@ def open_labelled(
     return LabelledFile(
         file.plan.space, file.plan.data, file.source, notes, file.num_rows, file.chunks
     )
+
+
+def _checked(path: Any, data: Any) -> DataOptions:
+    """Return the options, or those by default; raise `OptionError` for what is no path or no options."""
+    as_path(path, "path")
+    if data is not None and not isinstance(data, DataOptions):
+        raise OptionError(f"data is {cut(data)}; expected DataOptions(...).")
+    return checked_aggregation(data or DataOptions())
 
 
 def _joined(chunks: Iterator[Examples], num_rows: int) -> Examples:
@@ -217,7 +248,7 @@ def labelled_chunks(
     Raises `DataError` when there are none.
     """
     if isinstance(examples, LabelledFile):
-        for chunk in examples.chunks(WINDOW_ROWS):
+        for chunk in examples.chunks():
             yield chunk, required_labels(chunk)
         return
     for start in range(0, len(examples), WINDOW_ROWS):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -153,6 +154,22 @@ class SplitReport:
     def to_json(self) -> dict[str, Any]:
         """Return the document that `split --json` prints; all shares are fractions, 0 to 1."""
         return asdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its share in all rows and in each part as a pandas data frame."""
+        columns = {"all": self.labels, **{part.name: part.labels for part in self.parts}}
+        rows = {
+            name: {column: values[name].share for column, values in columns.items()}
+            for name in self.labels
+        }
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         return self.to_text()

@@ -34,7 +34,10 @@ __all__ = [
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-CountArray = BoolArray | IntArray
+CountArray = BoolArray | npt.NDArray[np.signedinteger]
+
+_WINDOW_CELLS = 1 << 22  # of units that may be moved, compared at once
+_MAX_PAIR_CELLS = 1 << 31
 
 
 def split_positives(
@@ -107,7 +110,8 @@ def stratify(
     part
         *Shape:* (U,), int64, 0 to K - 1.
     """
-    counts = counts.astype(np.int64, copy=False)
+    if counts.dtype == np.bool_:
+        counts = counts.astype(np.int8)
     part = np.full(len(counts), -1)
     free = sizes.copy()
     remaining = counts.sum(axis=0)
@@ -148,7 +152,7 @@ def _assign_unlabelled(units: IntArray, part: IntArray, rows: IntArray, free: In
         free[chosen] -= rows[unit]
 
 
-def _correct_sizes(part: IntArray, counts: IntArray, rows: IntArray, sizes: IntArray) -> None:
+def _correct_sizes(part: IntArray, counts: CountArray, rows: IntArray, sizes: IntArray) -> None:
     """Move units, in place, from the fullest part to the emptiest until no move helps.
 
     The paper's algorithm misses the sizes by a few rows. Each step moves the unit that reduces the
@@ -169,9 +173,10 @@ def _correct_sizes(part: IntArray, counts: IntArray, rows: IntArray, sizes: IntA
             return
         excess = counts[part == source].sum(axis=0) - totals * proportions[source]
         excess -= counts[part == target].sum(axis=0) - totals * proportions[target]
-        moved = counts[units]
-        gain = (moved * (excess - moved)) @ (1 / np.maximum(totals, 1))
-        part[units[np.argmax(gain)]] = target
+        weights, step = 1 / np.maximum(totals, 1), max(1, _WINDOW_CELLS // len(totals))
+        windows = (counts[units[start : start + step]] for start in range(0, len(units), step))
+        gain = [(moved * (excess - moved)) @ weights for moved in windows]
+        part[units[np.argmax(np.concatenate(gain))]] = target
 
 
 def stratified_folds(
@@ -188,6 +193,8 @@ def stratified_folds(
     """
     if num_folds < 2:
         raise OptionError(f"There are {num_folds} folds; expected at least 2.")
+    if num_folds > len(labels):  # before there is a list of so many
+        raise DataError(f"There are {len(labels)} rows; {num_folds} parts need at least as many.")
     return _parts(labels, [1.0] * num_folds, seed, units, pairs=pairs, first_learns=False)
 
 
@@ -246,9 +253,7 @@ def _parts(
     order = np.argsort(np.asarray(labels.space.names))
     positive = labels.hard().values[:, order] == 1
     if pairs:
-        first, second = np.triu_indices(len(order), 1)
-        both = positive[:, first] & positive[:, second]
-        positive = np.hstack([positive, both[:, both.any(axis=0)]])
+        positive = _with_pairs(positive)
     if units is None:
         units = np.arange(len(labels))
     generator = named_generator(seed, "split")
@@ -260,6 +265,28 @@ def _parts(
         first_learns=first_learns,
         num_labels=len(order),
     )
+
+
+def _with_pairs(positive: BoolArray) -> BoolArray:
+    """Return the columns and behind them one for each pair of columns that a row has both of."""
+    num_rows, num_labels = positive.shape
+    pairs = [np.zeros((2, 0), dtype=np.int64)]
+    for row in range(num_rows):
+        columns = np.flatnonzero(positive[row])
+        first, second = np.triu_indices(len(columns), 1)
+        number = columns[first] * num_labels + columns[second]
+        pairs.append(np.stack([np.full(len(number), row), number]))
+    rows, numbers = np.concatenate(pairs, axis=1)
+    distinct, place = np.unique(numbers, return_inverse=True)
+    if num_rows * len(distinct) > _MAX_PAIR_CELLS:
+        raise DataError(
+            f"Stratifying by pairs of labels needs about {3 * num_rows * len(distinct) / 1e9:.1f} GB: "
+            f"there are {len(distinct)} different pairs in {num_rows} rows. Split without pairs."
+        )
+    both = np.zeros((num_rows, num_labels + len(distinct)), dtype=np.bool_)
+    both[:, :num_labels] = positive
+    both[rows, num_labels + place] = True
+    return both
 
 
 def split_units(
@@ -286,11 +313,16 @@ def split_units(
         what = "rows" if len(rows) == len(units) else "groups of rows that must stay together"
         raise DataError(f"There are {len(rows)} {what}; {num_parts} parts need at least as many.")
     ordered = positive[np.argsort(unit_of_row, kind="stable")]
-    counts = np.add.reduceat(ordered, np.cumsum(rows) - rows, axis=0, dtype=np.int64)
+    # Of bytes where they suffice: with pairs, columns are many.
+    small = np.int8 if rows.max(initial=0) < 1 << 7 else np.int64
+    counts = np.add.reduceat(ordered, np.cumsum(rows) - rows, axis=0, dtype=small)
+    del ordered
     sizes = _sizes(len(units), proportions)
     part = stratify(counts, rows, sizes, generator)
     _fill_empty(part, rows, num_parts)
-    place_rare_labels(part, counts[:, :num_labels], rows, sizes, first_learns=first_learns)
+    place_rare_labels(
+        part, counts[:, :num_labels].astype(np.int64), rows, sizes, first_learns=first_learns
+    )
     return np.asarray(part[unit_of_row], dtype=np.int64)
 
 

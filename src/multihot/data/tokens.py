@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.text_tables import listed
 from multihot.errors import ArtifactError, DataError, OptionError
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, 
 def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:
     """Return the ids of each text; name the row that is not a proper string."""
     try:
+        if not all(isinstance(text, str) for text in texts):  # two strings would be read as a pair
+            raise TypeError
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
     except (TypeError, UnicodeEncodeError):
         for row, text in enumerate(texts, start=first_row):
@@ -250,7 +253,7 @@ def with_label_prompt(
     """
     if unknown := sorted(set(descriptions) - set(names)):
         raise OptionError(
-            f"There are descriptions for {', '.join(unknown)}, but the labels are {', '.join(names)}."
+            f"There are descriptions for {listed(unknown)}, but the labels are {listed(names)}."
         )
     before, between, after, text_type = _pair_tokens(tokenizer)
     ids, spans = list(before), []

@@ -5,6 +5,7 @@ Files of texts alone can follow, as rows whose labels are all unknown.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import counted, listed
+from multihot.core.text_tables import counted, cut, listed
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
@@ -41,6 +42,9 @@ def union_of(*examples: Examples) -> Examples:
     """
     if not examples:
         raise DataError("There is nothing to unite: give at least one data set.")
+    for one in examples:
+        if not isinstance(one, Examples):
+            raise DataError(f"expected Examples of multihot.read_examples, got {cut(one)}.")
     if len(examples) == 1:
         return examples[0]
     for one in examples:
@@ -84,7 +88,7 @@ def open_union(
     given = data or DataOptions()
     if len(paths) == 1:
         return open_labelled(paths[0], given, space=space)
-    repeated = sorted({str(path) for path in paths if [*map(str, paths)].count(str(path)) > 1})
+    repeated = sorted(name for name, count in Counter(map(str, paths)).items() if count > 1)
     if repeated:
         raise DataError("This file is named more than once; name it once.", path=repeated[0])
     if given.label_file is not None and "*" not in given.label_file:
@@ -157,7 +161,7 @@ def _notes(
         f"{len(sources)} data sets with {sum(num_rows)} rows and {counted(len(space), 'label')} as one."
     ]
     for source, names, rows in zip(sources, own, num_rows, strict=True):
-        lacking = [name for name in space.names if name not in names.names]
+        lacking = [name for name in space.names if name not in names.columns]
         if lacking:
             notes.append(
                 f"{source} knows {len(names)} of the labels; unknown in its {counted(rows, 'row')}: "
@@ -217,9 +221,11 @@ def with_unlabelled(
         return labelled
     parts = [*(labelled.parts or (labelled,))]
     num_labelled = len(parts)
+    opened = {Path(part.source).resolve() for part in parts}
     for path in paths:
-        if Path(path).resolve() in [Path(part.source).resolve() for part in parts]:
+        if Path(path).resolve() in opened:
             raise DataError("This file is named more than once; name it once.", path=path)
+        opened.add(Path(path).resolve())
         parts.append(_opened(path, labelled, data))
     new = parts[num_labelled:]
     names = " + ".join(part.source for part in new)

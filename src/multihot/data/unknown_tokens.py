@@ -21,7 +21,13 @@ from multihot.errors import DataError
 if TYPE_CHECKING:
     from multihot.data.dataset import Subset
 
-__all__ = ["UnknownTokens", "UnknownTokensCounter", "check_unknown_tokens", "unknown_tokens_in"]
+__all__ = [
+    "UnknownTokens",
+    "UnknownTokensCounter",
+    "check_unknown_tokens",
+    "texts_with_special_tokens",
+    "unknown_tokens_in",
+]
 
 _REMARK_FROM = 0.03
 _MOST = 0.5
@@ -89,6 +95,23 @@ class UnknownTokensCounter:
 def unknown_tokens_in(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> UnknownTokens:
     """Tokenise texts and count."""
     return UnknownTokensCounter(tokenizer).count(tokenize(tokenizer, texts, max_length))
+
+
+def texts_with_special_tokens(tokenizer: Tokenizer, tokenized: TokenizedTexts) -> int:
+    """Count the texts that write a special token themselves, such as `[SEP]`; the unknown token is none.
+
+    It is read as that token, not as its letters, as in `transformers`.
+    """
+    unknown = _unknown_id(tokenizer)
+    special = [
+        number
+        for number, token in tokenizer.get_added_tokens_decoder().items()
+        if token.special and number != unknown
+    ]
+    own = int(np.isin(tokenizer.encode("").ids, special).sum())
+    found = np.concatenate([[0], np.cumsum(np.isin(tokenized.ids, special), dtype=np.int64)])
+    counts = found[tokenized.offsets[1:]] - found[tokenized.offsets[:-1]]
+    return int((counts > own).sum())
 
 
 def check_unknown_tokens(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multihot.core.files import required_value
 from multihot.core.labels import LabelSpace
 from multihot.core.options import CALIBRATIONS
+from multihot.core.text_tables import listed
 from multihot.decision.calibrators import (
     apply_beta,
     fit_beta,
@@ -25,6 +26,7 @@ from multihot.decision.calibrators import (
     isotonic_map,
 )
 from multihot.decision.common_map import common_offset, line_map
+from multihot.decision.many_calibrators import fit_beta_maps, fit_platt_maps
 from multihot.errors import ArtifactError
 
 __all__ = ["LEAST_SUPPORT", "Calibration", "fit_calibration"]
@@ -33,6 +35,7 @@ LEAST_SUPPORT = {"platt": 10, "beta": 10, "isotonic": 30}
 """Positives and negatives that a label needs for a map of its own."""
 
 _METHODS = tuple(name for name in CALIBRATIONS if name != "none")
+_MANY_LABELS = 100  # more are fitted together
 _NUM_PARAMETERS = {"platt": 2, "beta": 3}
 _LARGEST = 1e4  # logits beyond are taken as this, so that no infinity is multiplied by 0
 
@@ -107,7 +110,7 @@ class Calibration:
             if method != "temperature":
                 stored = required_value(content, "labels", dict)
                 if set(stored) != set(space.names):
-                    different = ", ".join(sorted(set(stored) ^ set(space.names)))
+                    different = listed(sorted(set(stored) ^ set(space.names)))
                     raise ArtifactError(f"'labels' has other labels than the model: {different}")
             maps = tuple(_read_map(method, name, stored.get(name)) for name in space.names)
         except ArtifactError as error:
@@ -148,22 +151,25 @@ def fit_calibration(
             "rows have the same labels): the scores of the model are kept."
         )
     maps: list[tuple[tuple[float, ...], ...] | None] = [None] * len(names)
-    rare, turned = [], []
-    for column, name in enumerate(names if method != "temperature" else ()):
-        cells = known[:, column]
-        pair = _sorted(values[cells, column], positive[cells, column])
-        num_positive = int(pair[1].sum())
-        if min(num_positive, len(pair[1]) - num_positive) < LEAST_SUPPORT[method]:
-            rare.append(name)
-            continue
-        maps[column] = _fit_map(method, *pair)
-        if maps[column] is None:
-            turned.append(name)
+    rare, turned = list[str](), list[str]()
+    if method != "temperature":
+        num_positive = positive.sum(axis=0)
+        num_rarer = np.minimum(num_positive, known.sum(axis=0) - num_positive)
+        rare = [
+            name
+            for name, count in zip(names, num_rarer, strict=True)
+            if count < LEAST_SUPPORT[method]
+        ]
+        columns = np.flatnonzero(num_rarer >= LEAST_SUPPORT[method])
+        fitted = _fit_maps(method, values[:, columns], known[:, columns], positive[:, columns])
+        for column, found in zip(columns.tolist(), fitted, strict=True):
+            maps[column] = found
+        turned = [names[column] for column in columns.tolist() if maps[column] is None]
     least = LEAST_SUPPORT.get(method)
     if rare:
         notes.append(
             f"Fewer than {least} rows with or without the label, so calibrated by the common "
-            f"temperature: {', '.join(rare)}."
+            f"temperature: {listed(rare)}."
         )
     if rare and slope is not None:
         columns = np.flatnonzero(np.isin(np.array(names), rare))
@@ -174,9 +180,20 @@ def fit_calibration(
     if turned:
         notes.append(
             "The scores of these labels do not rise with the truth, so they are calibrated by the "
-            f"common temperature: {', '.join(turned)}."
+            f"common temperature: {listed(turned)}."
         )
     return Calibration(method, 1.0 if slope is None else 1 / slope, tuple(maps)), notes
+
+
+def _fit_maps(
+    method: str, logits: DoubleArray, known: BoolArray, positive: BoolArray
+) -> list[tuple[tuple[float, ...], ...] | None]:
+    """Return the map of each column, `None` where there is none. *Shapes:* (N, L)."""
+    if logits.shape[1] > _MANY_LABELS and method in _NUM_PARAMETERS:
+        fit_all = fit_platt_maps if method == "platt" else fit_beta_maps
+        return [None if one is None else (one,) for one in fit_all(logits, known, positive)]
+    columns = zip(logits.T, known.T, positive.T, strict=True)
+    return [_fit_map(method, *_sorted(z[cells], truth[cells])) for z, cells, truth in columns]
 
 
 def _fit_map(
@@ -191,8 +208,12 @@ def _fit_map(
 
 def _sorted(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray, BoolArray]:
     """Return cells in one order, so that sums do not depend on how rows or labels were ordered."""
-    order = np.lexsort((positive, logits))
-    return logits[order], positive[order]
+    negatives, positives = np.sort(logits[~positive]), np.sort(logits[positive])
+    places = np.searchsorted(negatives, positives, side="right") + np.arange(len(positives))
+    values, is_positive = np.empty_like(logits), np.zeros(len(logits), dtype=np.bool_)
+    is_positive[places] = True
+    values[places], values[~is_positive] = positives, negatives
+    return values, is_positive
 
 
 def _plain(method: str, parameters: tuple[tuple[float, ...], ...] | None) -> Any:

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from multihot.core.numeric import logit, sigmoid
 
 __all__ = [
+    "MAX_STEPS",
+    "STEEPEST",
     "apply_beta",
     "fit_beta",
     "fit_platt",
@@ -30,8 +32,11 @@ __all__ = [
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 
-_MAX_STEPS = 100
-_STEEPEST = 1000.0  # a larger slope only says that the two kinds are separated
+MAX_STEPS = 100
+"""Of Newton's method."""
+
+STEEPEST = 1000.0
+"""A larger slope only says that the two kinds are separated."""
 
 
 def targets(positive: BoolArray) -> DoubleArray:
@@ -68,7 +73,7 @@ def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArr
     scaled = features / size
     weights = np.zeros(scaled.shape[1])
     loss = _log_loss(scaled @ weights, target)
-    for _ in range(_MAX_STEPS):
+    for _ in range(MAX_STEPS):
         probability = sigmoid(scaled @ weights, np.float64)
         gradient = scaled.T @ (probability - target)
         hessian = (scaled * (probability * (1 - probability))[:, None]).T @ scaled
@@ -93,13 +98,13 @@ def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArr
 def fit_slope(logits: DoubleArray, positive: BoolArray) -> float | None:
     """Return a of `a z`, the inverse of a temperature; `None` where it is not above 0."""
     weights = logistic_regression(logits[:, None], targets(positive))
-    return None if weights is None or not 0 < weights[0] <= _STEEPEST else float(weights[0])
+    return None if weights is None or not 0 < weights[0] <= STEEPEST else float(weights[0])
 
 
 def fit_platt(logits: DoubleArray, positive: BoolArray) -> tuple[float, float] | None:
     """Return a and b of `a z + b`; `None` where a is not above 0."""
     weights = logistic_regression(np.stack([logits, np.ones(len(logits))], 1), targets(positive))
-    if weights is None or not 0 < weights[0] <= _STEEPEST:
+    if weights is None or not 0 < weights[0] <= STEEPEST:
         return None
     return float(weights[0]), float(weights[1])
 
@@ -117,7 +122,7 @@ def fit_beta(logits: DoubleArray, positive: BoolArray) -> tuple[float, float, fl
         for used in attempts:
             features = np.stack([*(columns[column] for column in used), one], 1)
             weights = logistic_regression(features, target)
-            if weights is None or not ((weights[:-1] > 0) & (weights[:-1] <= _STEEPEST)).all():
+            if weights is None or not ((weights[:-1] > 0) & (weights[:-1] <= STEEPEST)).all():
                 continue
             slopes = dict(zip(used, weights[:-1].tolist(), strict=True))
             found = slopes.get(0, 0.0), slopes.get(1, 0.0), float(weights[-1])

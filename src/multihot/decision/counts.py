@@ -24,6 +24,7 @@ __all__ = [
     "LabelCounts",
     "Outcomes",
     "count_metrics",
+    "label_f1",
     "label_metrics",
     "number",
     "outcomes",
@@ -220,7 +221,7 @@ def count_metrics(sums: Floats) -> dict[str, Floats]:
     labels = sums[:, :-NUM_ROW_COUNTS].reshape(len(sums), 3, -1)
     right, extra, missed = np.moveaxis(labels.sum(axis=2), 1, 0)
     jaccard, jaccard_zero, samples, equal, rows, known = sums[:, -NUM_ROW_COUNTS:].T
-    f1 = label_metrics(sums)["f1"]
+    f1 = label_f1(sums)
     defined = ~np.isnan(f1)
     f1, support = np.where(defined, f1, 0.0), labels[:, 0] + labels[:, 2]
     found = (
@@ -238,6 +239,12 @@ def count_metrics(sums: Floats) -> dict[str, Floats]:
     return dict(zip(COUNT_METRICS, found, strict=True))
 
 
+def label_f1(sums: Floats) -> Floats:
+    """Return the F1 of each label. *Shapes:* (R, K) -> (R, L)."""
+    right, extra, missed = np.moveaxis(sums[:, :-NUM_ROW_COUNTS].reshape(len(sums), 3, -1), 1, 0)
+    return ratio(2 * right, 2 * right + extra + missed)
+
+
 def label_metrics(sums: Floats) -> dict[str, Floats]:
     """Return precision, recall and F1 of each label. *Shapes:* (R, K) -> (R, L)."""
     labels = sums[:, :-NUM_ROW_COUNTS].reshape(len(sums), 3, -1)
@@ -245,7 +252,7 @@ def label_metrics(sums: Floats) -> dict[str, Floats]:
     return {
         "precision": ratio(right, right + extra),
         "recall": ratio(right, right + missed),
-        "f1": ratio(2 * right, 2 * right + extra + missed),
+        "f1": label_f1(sums),
     }
 
 

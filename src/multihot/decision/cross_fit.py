@@ -5,6 +5,7 @@ See `FitReport`. Letters: `N` texts, `L` labels, `B` bootstrap samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from multihot.decision.fitting import (
     DecisionOptions,
     FittingRows,
     at_half,
+    calibrate,
     fit,
     hashed_folds,
     mixed,
@@ -65,16 +67,21 @@ def _report(
     folds = hashed_folds(rows.hashes, rows.truth == 1, NUM_FOLDS, seed=seed)
     whole = fit(space, rows, options)
     decision, goal = whole.decision, whole.decision.parsed_goal()
-    fitted, half = _cross_fitted(space, rows, options, folds)
+    others = {
+        text: replace(options, goal=text, costs=None)
+        for text in GOALS
+        if text != options.goal and isinstance(options.thresholds, str)
+    }
+    (fitted, *outcomes), half = _cross_fitted(space, rows, [options, *others.values()], folds)
+    counts_of = dict(zip(others, outcomes, strict=True))
     # The recall of decisions without a budget of labels is no price of one with it.
     outside = None if goal.name == "top_k" else goal
     goals = {"0.5": _metrics(half, outside)}
     for text in dict.fromkeys((*GOALS, options.goal)):
         if text == options.goal:
             goals[text] = _metrics(fitted, goal)
-        elif isinstance(options.thresholds, str):
-            other = replace(options, goal=text, costs=None)
-            goals[text] = _metrics(_cross_fitted(space, rows, other, folds)[0], outside)
+        elif text in counts_of:
+            goals[text] = _metrics(counts_of[text], outside)
     part = [f"Measured on {len(rows)} of the {num_rows} rows."]
     num_samples = 0
     spread: dict[str, float] = {}
@@ -95,16 +102,24 @@ def _report(
 
 
 def _cross_fitted(
-    space: LabelSpace, rows: FittingRows, options: DecisionOptions, folds: npt.NDArray[np.int64]
-) -> tuple[Counts, Counts]:
-    """Return the counts of cross-fitted decisions, and of 0.5 on scores calibrated likewise."""
-    fitted, half = Counts(len(space)), Counts(len(space))
+    space: LabelSpace,
+    rows: FittingRows,
+    options: Sequence[DecisionOptions],
+    folds: npt.NDArray[np.int64],
+) -> tuple[list[Counts], Counts]:
+    """Return the counts of cross-fitted decisions, and of 0.5 on scores calibrated likewise.
+
+    All options have the same calibration, which is fitted once.
+    """
+    fitted, half = [Counts(len(space)) for _ in options], Counts(len(space))
     for fold in np.unique(folds):
-        test_fold = rows.take(folds == fold)
-        decision = fit(space, rows.take(folds != fold), options).decision
-        scores = decision.scores(test_fold.logits)
-        fitted.update(test_fold.truth, decision.decide(scores))
-        half.update(test_fold.truth, at_half(decision).decide(scores))
+        rest, test_fold = rows.take(folds != fold), rows.take(folds == fold)
+        calibrated = calibrate(space, rest, options[0].calibration)
+        decisions = [fit(space, rest, each, calibrated=calibrated).decision for each in options]
+        scores = decisions[0].scores(test_fold.logits)
+        for counts, decision in zip(fitted, decisions, strict=True):
+            counts.update(test_fold.truth, decision.decide(scores))
+        half.update(test_fold.truth, at_half(decisions[0]).decide(scores))
     return fitted, half
 
 

@@ -19,6 +19,7 @@ from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
+from multihot.core.text_tables import listed
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
 from multihot.decision.objective import decided_value
@@ -85,8 +86,10 @@ class Decision:
                 f"There are {len(self.thresholds)} thresholds for {len(self.space)} labels; "
                 "expected one per label."
             )
-        pairs = zip(self.space.names, self.thresholds, strict=True)
-        thresholds = tuple(_threshold(f"thresholds.{name}", value) for name, value in pairs)
+        thresholds = self.thresholds
+        if not all(type(value) is float and 0 <= value <= 1 for value in thresholds):
+            pairs = zip(self.space.names, thresholds, strict=True)
+            thresholds = tuple(_threshold(f"thresholds.{name}", value) for name, value in pairs)
         object.__setattr__(self, "thresholds", thresholds)
         goal = parse_goal(self.goal)
         object.__setattr__(self, "goal", goal.text)
@@ -226,7 +229,7 @@ class Decision:
                 different = sorted(set(thresholds) ^ set(space.names))
                 raise ArtifactError(
                     "The keys 'labels' and 'thresholds' do not name the same labels; "
-                    f"only one of them has: {', '.join(different)}"
+                    f"only one of them has: {listed(different)}"
                 )
             return cls(
                 space=space,
@@ -252,7 +255,7 @@ class Decision:
         if values.ndim != 2 or values.shape[1] != len(self.space):
             raise LabelError(
                 f"The {what} have shape {values.shape}; expected (texts, {len(self.space)}) "
-                f"for the labels {', '.join(self.space.names)}"
+                f"for the labels {listed(self.space.names)}"
             )
         return values
 

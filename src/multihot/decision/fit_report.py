@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multihot.core.files import required_values
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import DEFAULT_WIDTH, aligned, format_number
 from multihot.errors import ArtifactError
 
@@ -77,6 +78,17 @@ class FitReport:
         except ArtifactError as error:
             raise ArtifactError(f"The key 'fit_report' is invalid. {error}") from None
         return cls(**{**stored, "notes": tuple(map(str, stored["notes"]))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per goal with the metrics that tuning for it reaches as a pandas data frame."""
+        return as_frame(self.goals, "goal")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         return self.to_text()

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal, parse_thresholds
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.options import CALIBRATIONS
-from multihot.decision.calibration import fit_calibration
+from multihot.core.text_tables import listed
+from multihot.decision.calibration import Calibration, fit_calibration
 from multihot.decision.decision import Decision
 from multihot.decision.objective import goal_value
 from multihot.decision.provenance import FittedOn
@@ -32,10 +33,12 @@ from multihot.errors import LabelError, OptionError
 
 __all__ = [
     "NUM_FOLDS",
+    "Calibrated",
     "DecisionOptions",
     "Fit",
     "FittingRows",
     "at_half",
+    "calibrate",
     "fit",
     "hashed_folds",
     "mixed",
@@ -190,6 +193,14 @@ class Fit:
     """Of shrunk thresholds, see `STRENGTHS`."""
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """A fitted calibration, `None` for none, and what is to be said about it."""
+
+    calibration: Calibration | None
+    notes: tuple[str, ...] = ()
+
+
 def fit(
     space: LabelSpace,
     rows: FittingRows,
@@ -197,6 +208,7 @@ def fit(
     *,
     source: str | None = None,
     strength: float | None = None,
+    calibrated: Calibrated | None = None,
 ) -> Fit:
     """Fit a decision.
 
@@ -214,13 +226,16 @@ def fit(
         were, unless nothing was fitted.
     strength
         Of shrunk thresholds; `None`: chosen on rows that did not fit them.
+    calibrated
+        What `calibrate` gave for these rows and this calibration, where it is at hand.
 
     Raises
     ------
     OptionError
         The goal asks for more labels than there are, or costs name an unknown label.
     """
-    found = _fit(space, rows, options, strength)
+    calibrated = calibrate(space, rows, options.calibration) if calibrated is None else calibrated
+    found = _fit(space, rows, options, strength, calibrated)
     decision = found.decision
     if source is None or (decision.kind == "fixed" and decision.calibration is None):
         return found
@@ -235,8 +250,22 @@ def fit(
     return replace(found, decision=replace(decision, fitted_on=fitted_on))
 
 
+def calibrate(space: LabelSpace, rows: FittingRows, method: str) -> Calibrated:
+    """Fit a calibration, one of `CALIBRATIONS`; it does not depend on the goal."""
+    if method == "none":
+        return Calibrated(None)
+    plain = Decision(space, (0.5,) * len(space), "micro_f1", "fixed")
+    plain.scores(rows.logits)  # raises what is wrong with the logits
+    calibration, notes = fit_calibration(method, rows.logits, rows.truth, space.names)
+    return Calibrated(calibration, tuple(notes))
+
+
 def _fit(
-    space: LabelSpace, rows: FittingRows, options: DecisionOptions, strength: float | None
+    space: LabelSpace,
+    rows: FittingRows,
+    options: DecisionOptions,
+    strength: float | None,
+    calibrated: Calibrated,
 ) -> Fit:
     goal = parse_goal(options.goal).with_costs(options.costs, space.names)
     goal.require_labels(len(space))
@@ -248,13 +277,8 @@ def _fit(
         empty_set_rule=options.empty_set_rule,
         costs=None if options.costs is None else goal.costs,
     )
-    notes: list[str] = []
-    if options.calibration != "none":
-        start.scores(rows.logits)  # raises what is wrong with the logits
-        calibration, notes = fit_calibration(
-            options.calibration, rows.logits, rows.truth, space.names
-        )
-        start = replace(start, calibration=calibration)
+    notes = list(calibrated.notes)
+    start = replace(start, calibration=calibrated.calibration)
     if not isinstance(options.thresholds, str):
         return Fit(start.with_threshold(options.thresholds), tuple(notes))
     if goal.name == "top_k":
@@ -338,9 +362,9 @@ def _unreached(decision: Decision, scores: FloatArray, truth: FloatArray) -> lis
     if silent:
         notes.append(
             f"No threshold reaches {tail} in these labels; their threshold is above every score of these "
-            f"rows, so they are not predicted: {', '.join(silent)}."
+            f"rows, so they are not predicted: {listed(silent)}."
         )
     if missed:
         which = "no threshold reaches" if decision.kind == "per_label" else "the threshold misses"
-        notes.append(f"In these labels {which} {tail}: {', '.join(missed)}.")
+        notes.append(f"In these labels {which} {tail}: {listed(missed)}.")
     return notes

@@ -26,7 +26,15 @@ import numpy.typing as npt
 from multihot.core.goals import Goal
 from multihot.decision.objective import constrained_value
 
-__all__ = ["ChangePoints", "GroupCounts", "best_threshold", "resolution"]
+__all__ = [
+    "ChangePoints",
+    "GroupCounts",
+    "best_threshold",
+    "group_values",
+    "largest_scale",
+    "resolution",
+    "thresholds_between",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
@@ -49,7 +57,7 @@ class ChangePoints:
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """Counts of each group. *Shape:* (G,) each, int64."""
+    """Counts of each group, int64. *Shape:* (G,) each; in `group_values` any shape but for costs."""
 
     true_positives: IntArray
     predicted: IntArray
@@ -62,7 +70,7 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     `start` holds the counts of each group before any of the change points. Among equal optima it is the
     threshold nearest to 0.5. A cost is reached in units of the largest cost, summed over all cells.
     """
-    points = points.take(np.argsort(-points.scores, kind="stable"))
+    points = points.take(np.argsort(-points.scores))  # equal scores happen together
     scores, scale = points.scores, _scale(goal, points, start)
     value, counted = _running_sums(goal, points, start, scale)
     # Change points of equal score happen together, so only the last of them ends in a possible outcome.
@@ -70,7 +78,7 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     upper = np.append(scores.dtype.type(1), scores[last])
     lower = np.append(scores[last], scores.dtype.type(0))
     outcomes = np.append(0, last + 1)[upper > lower]
-    thresholds = _between(lower[upper > lower], upper[upper > lower])
+    thresholds = thresholds_between(lower[upper > lower], upper[upper > lower])
     means = value[outcomes] / np.maximum(counted[outcomes], 1) / scale
     optimal = np.flatnonzero(means >= means.max() - 2 / scale)
     best = optimal[np.argmin(np.abs(thresholds[optimal] - 0.5))]
@@ -85,7 +93,10 @@ def _running_sums(
     Values are whole numbers in units of `1 / scale`: their sums are exact, so that equal outcomes
     compare as equal however the rows are ordered.
     """
-    by_group = np.argsort(points.group, kind="stable")
+    if len(start.positives) == 1:
+        return _sums_of_one(goal, points, start, scale)
+    small = np.uint16 if len(start.positives) < 1 << 16 else np.int64  # sorted by digits
+    by_group = np.argsort(points.group.astype(small), kind="stable")
     group, gain = points.group[by_group], points.positive[by_group].astype(np.int64)
     first = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     lengths = np.diff(np.append(first, len(group)))
@@ -98,23 +109,38 @@ def _running_sums(
         start.predicted[group] + earlier,
     )
     positives = start.positives[group]
-    before, counted_before = _values(
+    before, counted_before = group_values(
         goal, GroupCounts(true_positives, predicted, positives), group, scale
     )
     later = GroupCounts(true_positives + gain, predicted + 1, positives)
-    after, counted_after = _values(goal, later, group, scale)
+    after, counted_after = group_values(goal, later, group, scale)
     change, count_change = np.empty_like(gain), np.empty_like(gain)
     change[by_group] = after - before
     count_change[by_group] = counted_after - counted_before
 
-    value, counted = _values(goal, start, np.arange(len(start.positives)), scale)
+    value, counted = group_values(goal, start, np.arange(len(start.positives)), scale)
     return (
         np.cumsum(np.append(value.sum(), change)),
         np.cumsum(np.append(counted.sum(), count_change)),
     )
 
 
-def _values(
+def _sums_of_one(
+    goal: Goal, points: ChangePoints, start: GroupCounts, scale: float
+) -> tuple[IntArray, IntArray]:
+    """Do the same for a single group."""
+    num_points = len(points.scores)
+    right = np.zeros(num_points + 1, dtype=np.int64)
+    np.cumsum(points.positive, out=right[1:])
+    counts = GroupCounts(
+        start.true_positives + right,
+        start.predicted + np.arange(num_points + 1),
+        np.broadcast_to(start.positives, right.shape),
+    )
+    return group_values(goal, counts, np.zeros(num_points + 1, dtype=np.int64), scale)
+
+
+def group_values(
     goal: Goal, groups: GroupCounts, number: IntArray, scale: float
 ) -> tuple[IntArray, IntArray]:
     """Return the value of each group in units of `1 / scale`, and 1 where the group counts.
@@ -141,15 +167,13 @@ def _values(
         values = constrained_value(goal, true_positives, predicted, positives)
     else:
         sizes = predicted + positives
-        values = np.divide(
-            2 * true_positives, sizes, out=np.zeros(true_positives.shape), where=sizes > 0
-        )
+        values = np.divide(2 * true_positives, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
         counted = (sizes > 0).astype(np.int64)
     return np.rint(values * scale).astype(np.int64), counted
 
 
-def _between(lower: FloatArray, upper: FloatArray) -> DoubleArray:
-    """Return for each pair a threshold t with lower < t <= upper, *shape* (C,), float64.
+def thresholds_between(lower: FloatArray, upper: FloatArray) -> DoubleArray:
+    """Return for each pair a threshold t with lower < t <= upper, float64. Any shape.
 
     0.5 where it separates the pair, else the middle rounded to float32, which decides alike in both
     precisions; where the pair is too close for that, the upper score itself.
@@ -162,7 +186,7 @@ def _between(lower: FloatArray, upper: FloatArray) -> DoubleArray:
 
 def resolution(num_groups: int) -> float:
     """Return the difference below which two means over the groups count as equal."""
-    return 2 / _largest_scale(num_groups)
+    return 2 / largest_scale(num_groups)
 
 
 def _scale(goal: Goal, points: ChangePoints, start: GroupCounts) -> float:
@@ -172,10 +196,10 @@ def _scale(goal: Goal, points: ChangePoints, start: GroupCounts) -> float:
     """
     if goal.name == "cost":
         num_cells = len(points.scores) + int((start.positives + start.predicted).sum())
-        return min(2.0**40, _largest_scale(num_cells))
-    return _largest_scale(len(start.positives))
+        return min(2.0**40, largest_scale(num_cells))
+    return largest_scale(len(start.positives))
 
 
-def _largest_scale(count: int) -> float:
+def largest_scale(count: int) -> float:
     """Return the largest power of two at which a sum of so many ones fits a 64-bit integer."""
     return float(2 ** min(52, 62 - count.bit_length()))

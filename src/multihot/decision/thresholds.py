@@ -5,10 +5,21 @@ Letters: `N` texts, `L` labels. See `threshold_sweep` for how one threshold is f
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.goals import Goal
+from multihot.decision.column_sweep import (
+    BLOCK_CELLS,
+    RowCounts,
+    SortedColumns,
+    best_alone,
+    best_beside,
+)
 from multihot.decision.objective import as_goal, check_scores, goal_value
 from multihot.decision.threshold_sweep import ChangePoints, GroupCounts, best_threshold, resolution
 from multihot.errors import OptionError
@@ -18,6 +29,9 @@ __all__ = ["MAX_ROUNDS", "fit_global", "fit_per_label"]
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+_FIRST_BLOCK = 4  # columns that are tried at once at first
+_MAX_SORTED_CELLS = 1 << 22  # of about 50 bytes each
 
 MAX_ROUNDS = 20
 """Rounds of coordinate ascent; in practice it stops after three to six."""
@@ -98,9 +112,8 @@ def fit_per_label(
     if goal.is_sum_over_labels:
         if goal.name == "cost" and len(fitted):
             fitted = np.flatnonzero(~np.isnan(truth).all(axis=0))
-        for column in fitted:
-            alone = scores[:, [column]], truth[:, [column]]
-            thresholds[column] = _best_common(*alone, goal.of_label(int(column)))
+        of_fitted = goal if len(goal.costs) < 2 else replace(goal, costs=_some(goal.costs, fitted))
+        thresholds[fitted] = best_alone(of_fitted, scores[:, fitted], truth[:, fitted])
         return thresholds
     used = ~np.isnan(truth).all(axis=1)
     columns = fitted[_order_of_columns(scores[used][:, fitted], truth[used][:, fitted])]
@@ -125,36 +138,56 @@ def _ascend(
     *,
     max_rounds: int,
 ) -> DoubleArray:
-    """Improve the thresholds of `columns` one at a time until none improves the goal."""
-    thresholds = thresholds.copy()
+    """Improve the thresholds of `columns` one at a time until none improves the goal.
+
+    Several columns are tried at once; what was found for those behind one that improves is thrown away.
+    """
     known, positive = ~np.isnan(truth), truth == 1
     predicted = known & (scores >= thresholds)
-    row_right, row_predicted = (predicted & positive).sum(axis=1), predicted.sum(axis=1)
-    group = np.zeros(len(scores), np.int64) if goal.name == "micro_f1" else np.arange(len(scores))
-    positives = _sum_by_group(group, positive.sum(axis=1))
+    counts = RowCounts(
+        (predicted & positive).sum(axis=1), predicted.sum(axis=1), positive.sum(axis=1)
+    )
     reached = goal_value(scores, truth, thresholds, goal) or 0.0
+    thresholds, least = thresholds.copy(), resolution(1 if goal.name == "micro_f1" else len(scores))
+    sorted_columns = _sorted_columns(scores, truth, columns)
+    most = max(1, BLOCK_CELLS // (len(scores) + 1))
     for _ in range(max_rounds):
-        improved = False
-        for column in columns:
-            cells, has_label, score = known[:, column], positive[:, column], scores[:, column]
-            chosen = cells & (score >= thresholds[column])
-            row_right, row_predicted = row_right - (chosen & has_label), row_predicted - chosen
-            threshold, value = best_threshold(
-                goal,
-                ChangePoints(score[cells], has_label[cells], group[cells]),
-                GroupCounts(
-                    true_positives=_sum_by_group(group, row_right),
-                    predicted=_sum_by_group(group, row_predicted),
-                    positives=positives,
-                ),
-            )
-            if value > reached + resolution(len(positives)):
-                improved, reached, thresholds[column] = True, value, threshold
-                chosen = cells & (score >= threshold)
-            row_right, row_predicted = row_right + (chosen & has_label), row_predicted + chosen
+        improved, start, size = False, 0, _FIRST_BLOCK
+        while start < len(columns):
+            tried = columns[start : start + size]
+            block = sorted_columns(slice(start, start + size))
+            chosen = block.known & (scores[:, tried] >= thresholds[tried])
+            found, values = best_beside(goal, block, chosen, counts)
+            better = np.flatnonzero(values > reached + least)
+            if not len(better):
+                start, size = start + len(tried), min(2 * size, most)
+                continue
+            first = int(better[0])
+            column, has_label = tried[first], block.positive[:, first]
+            improved, reached, thresholds[column] = True, float(values[first]), found[first]
+            counts.turn(chosen[:, first], has_label, -1)
+            counts.turn(block.known[:, first] & (scores[:, column] >= found[first]), has_label, 1)
+            start, size = start + first + 1, min(2 * (first + 1), most)
         if not improved:
             break
     return thresholds
+
+
+def _sorted_columns(
+    scores: FloatArray, truth: FloatArray, columns: IntArray
+) -> Callable[[slice], SortedColumns]:
+    """Return what gives some of the columns sorted; they are sorted at once, unless there are many."""
+    if len(scores) * len(columns) <= _MAX_SORTED_CELLS:
+        return SortedColumns.of_cells(scores[:, columns], truth[:, columns]).columns
+
+    def block(part: slice) -> SortedColumns:
+        return SortedColumns.of_cells(scores[:, columns[part]], truth[:, columns[part]])
+
+    return block
+
+
+def _some(costs: tuple[tuple[float, float], ...], columns: IntArray) -> tuple[Any, ...]:
+    return tuple(costs[column] for column in columns)
 
 
 def _sum_by_group(group: IntArray, counts: npt.NDArray[np.int64 | np.bool_]) -> IntArray:

@@ -113,23 +113,33 @@ class Differences:
         metrics = {name: _difference(*(each[name] for each in figures)) for name in figures[0]}
         scores = [f1_of_labels(each).T for each in (first, second, *swapped)]
         counted = np.maximum(*(label_counts(each[:1])[0] for each in (first, second)))
-        labels = [_difference(*each) for each in zip(*scores, strict=True)]
+        labels = [_difference(*each, percentiles=False) for each in zip(*scores, strict=True)]
         return metrics, [_widened(*each) for each in zip(labels, counted.tolist(), strict=True)]
 
 
 def _difference(
-    first: Floats, second: Floats, swapped_first: Floats, swapped_second: Floats
+    first: Floats,
+    second: Floats,
+    swapped_first: Floats,
+    swapped_second: Floats,
+    *,
+    percentiles: bool = True,
 ) -> Difference:
-    """Return the difference of a figure and its replicates, (1 + R,), tested by swapped ones."""
+    """Return the difference of a figure and its replicates, (1 + R,), tested by swapped ones.
+
+    Without `percentiles` the interval is left to `_widened`, where there is a standard error.
+    """
     one, other = number(first[0]), number(second[0])
     if one is None or other is None:
         return Difference(one, other)
     drawn = first - second
-    low, high = percentile_interval(drawn) or (None, None)
     permuted = np.abs(swapped_first - swapped_second)
     permuted = permuted[~np.isnan(permuted)]
     num_larger = int((permuted >= abs(one - other) - _SAME).sum())
     defined = drawn[1:][~np.isnan(drawn[1:])]
+    low = high = None
+    if percentiles or len(defined) < 2:
+        low, high = percentile_interval(drawn) or (None, None)
     return Difference(
         first=one,
         second=other,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -212,6 +213,16 @@ class Ranking:
             label_error_intervals=of_labels,
         )
 
+    def area_metrics(self) -> dict[str, float | None]:
+        """Return `INFLUENCED` alone, which is much faster than `result`; it is the end of both."""
+        if self._keys is None:
+            assert self._bins is not None
+            found = _area_metrics(self._bins.per_label(), self._bins.pooled())
+        else:
+            areas = self._sorted_areas(lambda _: None)
+            found = _area_metrics(areas[:-1], areas[-1])
+        return {name: value for name, (value, _) in found.items()}
+
     def influences(self) -> Influences | None:
         """Return the influence of each row on `INFLUENCED`; to be asked before `result`.
 
@@ -244,29 +255,45 @@ class Ranking:
 
             each = [binned(bins.counts[:, column]) for column in range(self._shape[0])]
             return _Cells(bins.per_label(), bins.pooled(), each, binned(bins.counts.sum(axis=1)))
+        found: list[Reliability] = []
+        *areas, pooled = self._sorted_areas(
+            lambda cells: found.append(reliability_of(cells, self._seed, self._simulations))
+        )
+        return _Cells(areas, pooled, found[:-1], found[-1])
+
+    def _sorted_areas(self, look: Callable[[npt.NDArray[np.uint32]], None]) -> list[Areas]:
+        """Return the areas of each label and of all cells; `look` receives the cells of each, sorted."""
         keys, self._keys = self._keys, None
+        assert keys is not None
         keys[:, self._num_rows :] = UNKNOWN
-        areas, each = [], []
+        areas = []
         for column, num_known in zip(keys, self._known.tolist(), strict=True):
             column.sort()  # where it lies, so that a file is not read into memory
             areas.append(areas_of(column[:num_known]))
-            each.append(reliability_of(column[:num_known], self._seed, self._simulations))
+            look(column[:num_known])
         everything = keys.reshape(-1)
         everything.sort()
         everything = everything[: int(self._known.sum())]
-        pooled = reliability_of(everything, self._seed, self._simulations)
-        return _Cells(areas, areas_of(everything), each, pooled)
+        look(everything)
+        return [*areas, areas_of(everything)]
+
+
+def _area_metrics(areas: Sequence[Areas], pooled: Areas) -> dict[str, tuple[float | None, float]]:
+    """Return `INFLUENCED`, each with its error."""
+    return {
+        "mean_average_precision": _mean(
+            [(one.average_precision, one.average_precision_error) for one in areas]
+        ),
+        "micro_roc_auc": (pooled.roc_auc, pooled.roc_auc_error),
+        "macro_roc_auc": _mean([(one.roc_auc, one.roc_auc_error) for one in areas]),
+    }
 
 
 def _metrics(cells: _Cells) -> tuple[dict[str, float | None], dict[str, float]]:
     """Return the metrics of all cells, and how far the exact values may be from them."""
     pooled = cells.pooled_areas, cells.pooled_reliability
     found = {
-        "mean_average_precision": _mean(
-            [(one.average_precision, one.average_precision_error) for one in cells.areas]
-        ),
-        "micro_roc_auc": (pooled[0].roc_auc, pooled[0].roc_auc_error),
-        "macro_roc_auc": _mean([(one.roc_auc, one.roc_auc_error) for one in cells.areas]),
+        **_area_metrics(cells.areas, pooled[0]),
         "expected_calibration_error": (pooled[1].error, pooled[1].error_bound),
         "mean_label_ece": _mean([(one.error, one.error_bound) for one in cells.reliability]),
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 from multihot.core.files import storage_errors
 from multihot.core.goals import Goal
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -109,6 +110,17 @@ class Report:
             },
             "labels": labels,
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label as a pandas data frame."""
+        return as_frame({name: asdict(label) for name, label in self.labels.items()}, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         return self.to_text()

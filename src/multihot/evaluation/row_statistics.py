@@ -18,7 +18,7 @@ from multihot.decision.counts import (
     Counts,
     Outcomes,
     count_metrics,
-    label_metrics,
+    label_f1,
     outcomes,
     ratio,
 )
@@ -152,7 +152,7 @@ def metrics_of_sums(sums: Floats) -> dict[str, Floats]:
 
 def f1_of_labels(sums: Floats) -> Floats:
     """Return the F1 of each label. *Shapes:* (R, K) -> (R, L), NaN for 0/0."""
-    return label_metrics(sums[:, :-_NUM_SCORED])["f1"]
+    return label_f1(sums[:, :-_NUM_SCORED])
 
 
 def label_counts(sums: Floats) -> Floats:

@@ -5,6 +5,7 @@ Everything here works without torch; the network writes itself through a callabl
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.core.files import (
+    as_path,
     flush_file,
     flush_folder,
     read_json,
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT_VERSION",
     "Artifact",
+    "artifact_bytes",
     "copy_artifact",
     "is_artifact",
     "load_artifact",
     "read_artifact",
     "replace_decision",
     "save_artifact",
+    "write_artifact_bytes",
 ]
 
 FORMAT_VERSION = 1
@@ -126,6 +130,38 @@ def copy_artifact(source: Path, target: Path) -> None:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:
+    """Return the content of every file of a model folder by its relative name, for a copy elsewhere.
+
+    The decision is that of `artifact`. Raises `ArtifactError` when the folder is gone or was changed.
+    """
+    content = _read_content(artifact.folder)
+    _verify_files(artifact.folder, content["files"])
+    names = [
+        *content["files"],
+        *(name for name in ("README.md",) if (artifact.folder / name).is_file()),
+    ]
+    try:
+        files = {name: (artifact.folder / name).read_bytes() for name in names}
+    except OSError as error:
+        raise ArtifactError(f"{artifact.folder} cannot be read: {error.strerror}.") from None
+    new = artifact.decision.to_json()
+    gone = set(Decision.from_json(content).to_json()) - set(new)
+    kept = {key: value for key, value in content.items() if key not in gone}
+    return {
+        **files,
+        _DECISION_FILE: json.dumps({**kept, **new}, ensure_ascii=False).encode("utf-8"),
+    }
+
+
+def write_artifact_bytes(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write what `artifact_bytes` returned into an empty folder."""
+    with storage_errors(folder):
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+
 def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
     """Write another decision of the same labels into the folder; no other file is touched.
 
@@ -195,7 +231,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     Raises `ArtifactError` as `read_artifact` does, and when a file beside `thresholds.json` is
     missing or was changed.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     content = _read_content(folder)
     _verify_files(folder, content.get("files"))
     return _build(folder, content)
@@ -208,7 +244,7 @@ def read_artifact(folder: str | Path) -> Artifact:
     Raises `ArtifactError` when the folder does not exist, is unfinished or comes from a newer
     version.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     return _build(folder, _read_content(folder))
 
 

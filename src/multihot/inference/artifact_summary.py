@@ -11,6 +11,7 @@ from multihot.core.files import read_json
 from multihot.core.goals import parse_goal
 from multihot.core.options import DataOptions
 from multihot.core.recipes import to_plain
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -60,6 +61,18 @@ class ArtifactSummary:
     def to_json(self) -> dict[str, Any]:
         """Return the document that `inspect --json` prints."""
         return {**asdict(self), "labels": list(self.thresholds), "data": to_plain(self.data)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its threshold as a pandas data frame."""
+        rows = {name: {"threshold": value} for name, value in self.thresholds.items()}
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         return self.to_text()

@@ -5,7 +5,7 @@ Letters: `N` texts or pairs, `M` masks of all texts together, `V` vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.extras import require_network
+from multihot.core.files import as_path
+from multihot.core.text_tables import cut
 from multihot.data.batches import length_sorted_batches
+from multihot.data.in_memory import as_texts
 from multihot.errors import DataError, EncoderError, OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class Fill:
     """The token as text."""
     token_id: int
     score: float
-    """Probability of the token at this mask, 0 to 1; those of all tokens sum to 1."""
+    """Probability of the token at this mask, 0 to 1; those of all tokens, special ones too, sum to 1."""
     text: str
     """The whole text with this mask filled, as the tokenizer writes it; other masks stay."""
 
@@ -99,6 +102,11 @@ class FillMask:
                 "Use the tokenizer that it was pretrained with."
             )
         self._mask_id: int = mask_id
+        self._special = {
+            number
+            for number, added in loaded.tokenizer.get_added_tokens_decoder().items()
+            if added.special or number == mask_id
+        }
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> FillMask:
@@ -111,12 +119,14 @@ class FillMask:
         MissingExtraError
             Without torch or transformers.
         """
-        return cls(_load(str(name), "masked-language-model", device))
+        return cls(_load(name, "masked-language-model", device))
 
     def fill(
         self, texts: Sequence[str], *, top: int = 5, names: Sequence[str] | None = None
     ) -> list[list[list[Fill]]]:
         """Return, for every mask of every text, the `top` most probable tokens, best first.
+
+        Special tokens, such as `[SEP]`, are no answers; the scores of all tokens with them sum to 1.
 
         Several masks in a text are predicted independently, with the other masks left in place; the
         best tokens of each are not always the best together.
@@ -139,6 +149,7 @@ class FillMask:
         """
         if top < 1:
             raise OptionError(f"top={top}; expected at least 1.")
+        texts = texts if isinstance(texts, list) else as_texts(texts)
         names = _numbered("Text", len(texts)) if names is None else names
         _require_strings(texts, names)
         encodings = self._loaded.encode(texts, names)
@@ -165,7 +176,9 @@ class FillMask:
                 masked = torch.nonzero(ids.flatten() == self._mask_id)[:, 0]
                 output = network(ids, attended, types, masked_positions=masked)
                 probabilities = output.mlm_logits.float().softmax(dim=1)
-                best = probabilities.topk(min(top, probabilities.shape[1]))
+                answers = probabilities.clone()
+                answers[:, sorted(self._special)] = -1.0
+                best = answers.topk(min(top, probabilities.shape[1] - len(self._special)))
                 length = ids.shape[1]
                 for slot, values, tokens in zip(
                     masked.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
@@ -182,12 +195,12 @@ class FillMask:
         """Return the fills of the mask at `position` of a text with the tokens `ids`."""
         decode = self._loaded.tokenizer.decode
         # Special tokens are left out of the text, unless they are masks still to fill.
-        is_last = list(ids).count(self._mask_id) == 1
         fills = []
         for probability, token in zip(probabilities, tokens, strict=True):
             filled = [*ids[:position], token, *ids[position + 1 :]]
+            kept = [each for each in filled if each == self._mask_id or each not in self._special]
             shown = decode([token], skip_special_tokens=False)
-            text = decode(filled, skip_special_tokens=is_last)
+            text = decode(kept, skip_special_tokens=False)
             fills.append(Fill(shown, token, probability, text))
         return fills
 
@@ -214,7 +227,7 @@ class NextSentence:
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> NextSentence:
         """Load a pretrained BERT: a folder, or a hub name; raises as `FillMask.load` does."""
-        return cls(_load(str(name), "next-sentence", device))
+        return cls(_load(name, "next-sentence", device))
 
     def probabilities(
         self, pairs: Sequence[tuple[str, str]], *, names: Sequence[str] | None = None
@@ -232,6 +245,7 @@ class NextSentence:
         """
         import torch
 
+        pairs = _as_pairs(pairs)
         names = _numbered("Pair", len(pairs)) if names is None else names
         for side in (0, 1):
             _require_strings([pair[side] for pair in pairs], names)
@@ -258,8 +272,10 @@ def next_sentence(
     return NextSentence.load(model, device=device).probabilities(pairs)
 
 
-def _load(name: str, head: str, device_name: str) -> _Loaded:
+def _load(given: str | Path, head: str, device_name: str) -> _Loaded:
     """Load a checkpoint with its `head`; raise `EncoderError` when it has none."""
+    as_path(given, "model")
+    name = str(given)  # a path would lose the ./ that tells a folder from a hub name
     require_network("A language model")
     from multihot.models.devices import choose_device
     from multihot.models.encoder import load_encoder_tokenizer, locate_encoder, read_config
@@ -295,6 +311,17 @@ def _require_same_vocabulary(name: str, tokenizer: Tokenizer, vocab_size: int) -
             f"The tokenizer of {name} has {num_tokens} tokens and the vocabulary of its model "
             f"{vocab_size}: they do not belong together."
         )
+
+
+def _as_pairs(given: Any) -> list[tuple[str, str]]:
+    """Return pairs of texts as a list; raise `DataError` for anything else."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise DataError(f"expected a list of pairs of texts, got {cut(given)}.")
+    pairs = list(given)
+    for number, pair in enumerate(pairs, start=1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"Pair {number} is {cut(pair)}; expected two texts.")
+    return pairs
 
 
 def _numbered(what: str, count: int) -> list[str]:

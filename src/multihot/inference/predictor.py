@@ -5,22 +5,31 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from multihot.core.extras import require_network
+from multihot.core.files import TemporaryFolder
 from multihot.core.labels import LabelSpace
+from multihot.core.text_tables import cut
+from multihot.data.in_memory import as_texts
 from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
 from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
-from multihot.inference.artifact import Artifact, load_artifact
+from multihot.errors import DataError, OptionError
+from multihot.inference.artifact import (
+    Artifact,
+    artifact_bytes,
+    load_artifact,
+    write_artifact_bytes,
+)
 
 __all__ = ["Backend", "Prediction", "Predictor"]
 
@@ -51,16 +60,32 @@ class Prediction:
 
 
 class Predictor:
-    """An artefact that is ready to answer."""
+    """An artefact that is ready to answer.
 
-    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, backend: Backend) -> None:
+    Pickles and copies hold the files of the model folder; what is loaded from them has a temporary
+    folder of its own.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        tokenizer: Tokenizer,
+        backend: Backend,
+    ) -> None:
         self.artifact = artifact
         self.tokenizer = tokenizer
         self.backend = backend
+        self.owned: TemporaryFolder | None = None
+        """Where the folder is a temporary one: it lives as long as this."""
+        self._loading: dict[str, str] | None = None
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str = "auto", precision: str = "fp32"
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
     ) -> Predictor:
         """Load a model folder and the backend that this installation has.
 
@@ -78,7 +103,30 @@ class Predictor:
     ) -> Predictor:
         """Load the backend of an artefact that was read before; raises as `load` does."""
         tokenizer = load_tokenizer(artifact.folder / "tokenizer.json")
-        return cls(artifact, tokenizer, _load_torch_backend(artifact, device, precision))
+        loaded = cls(artifact, tokenizer, _load_torch_backend(artifact, device, precision))
+        loaded._loading = {"device": device, "precision": precision}
+        return loaded
+
+    def with_artifact(self, artifact: Artifact) -> Predictor:
+        """Return the same model with another description of its folder, such as a new decision."""
+        other = Predictor(artifact, self.tokenizer, self.backend)
+        other.owned, other._loading = self.owned, self._loading
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the files of the model folder; raise before anything is lost when they are not there."""
+        if self._loading is None:
+            raise OptionError(
+                "This Predictor was put together by hand, so it cannot be pickled or copied; use "
+                "Predictor.load(folder)."
+            )
+        return {"files": artifact_bytes(self.artifact), "loading": self._loading}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        owned = TemporaryFolder()
+        write_artifact_bytes(state["files"], owned.path)
+        vars(self).update(vars(Predictor.load(owned.path, **state["loading"])))
+        self.owned = owned
 
     @property
     def decision(self) -> Decision:
@@ -92,7 +140,7 @@ class Predictor:
 
     def logits(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool."""
-        tokenized = tokenize(self.tokenizer, texts, self.artifact.max_length)
+        tokenized = tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
         return self.backend.logits(tokenized), tokenized.truncated
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
@@ -127,11 +175,20 @@ class Predictor:
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
     ) -> Iterator[tuple[T, Prediction]]:
         """Label any number of (text, companion) pairs in constant memory, in their order."""
-        iterator = iter(rows)
+        iterator = _checked_pairs(rows)
         while window := list(islice(iterator, _WINDOW_ROWS)):
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
+
+
+def _checked_pairs(rows: Any) -> Iterator[Any]:
+    if isinstance(rows, str) or not isinstance(rows, Iterable):
+        raise DataError(f"expected pairs of a text and a companion, got {cut(rows)}.")
+    for number, pair in enumerate(rows):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"row {number} is {cut(pair)}; expected a text and its companion.")
+        yield pair
 
 
 def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: str) -> Backend:

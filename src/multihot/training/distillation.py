@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, listed
 from multihot.data.array_store import (
     StoredArrays,
     cache_folder,
@@ -196,8 +196,8 @@ class Teachers:
         for artifact, own in zip(self.artifacts, scores, strict=True):
             own_space = artifact.decision.space
             for column, name in enumerate(space.names):
-                if name in own_space.names:
-                    total[:, column] += own[:, own_space.index(name)]
+                if name in own_space.columns:
+                    total[:, column] += own[:, own_space.columns[name]]
                     count[column] += 1
         known = np.where(count > 0, count, np.nan).astype(np.float32)
         return np.asarray(total / known, dtype=np.float32)
@@ -218,7 +218,7 @@ def open_teachers(
         if not set(names) & set(space.names):
             raise OptionError(
                 f"teacher={artifact.folder} knows none of the labels of the training rows: it has "
-                f"{', '.join(names)}; they have {', '.join(space.names)}."
+                f"{listed(names)}; they have {listed(space.names)}."
             )
         known |= set(names)
         if artifact.decision.calibration is None:

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.files import as_path
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.numeric import holm
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
 from multihot.decision.decision import rows_fitted
-from multihot.errors import LabelError
+from multihot.errors import LabelError, OptionError
 from multihot.evaluation.comparison import Comparison, LabelDifference
 from multihot.evaluation.paired_tests import Difference, Differences, area_difference
 from multihot.evaluation.ranking import Ranking
@@ -63,12 +65,15 @@ def compare(
         The models share no label.
     """
     models = tuple(
-        one if isinstance(one, Predictor) else Predictor.load(Path(one)) for one in (first, second)
+        one if isinstance(one, Predictor) else Predictor.load(as_path(one, "model"))
+        for one in (first, second)
     )
     shared = _shared_space(models[0].space, models[1].space)
     if isinstance(examples, str | os.PathLike):
         spaces = models[0].space, models[1].space
         examples = open_for_both(Path(examples), models[0].artifact.data, *spaces)
+    if not isinstance(examples, Examples | LabelledFile):
+        raise OptionError(f"examples is {cut(examples)}; expected Examples or the path of a file.")
     differences = Differences(len(examples), len(shared), seed)
     rankings = [Ranking(len(examples), len(shared), intervals=True, seed=seed) for _ in models]
     support, fitted, num_rows, num_scored = np.zeros(len(shared), np.int64), [0, 0], 0, 0
@@ -123,7 +128,7 @@ def _label_differences(
 
 def united_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
     """Return the labels of the first model, then those that only the second knows."""
-    return LabelSpace((*first.names, *(n for n in second.names if n not in first.names)))
+    return LabelSpace((*first.names, *(n for n in second.names if n not in first.columns)))
 
 
 def open_for_both(
@@ -141,11 +146,11 @@ def open_for_both(
 
 
 def _shared_space(first: LabelSpace, second: LabelSpace) -> LabelSpace:
-    shared = tuple(name for name in first.names if name in second.names)
+    shared = tuple(name for name in first.names if name in second.columns)
     if not shared:
         raise LabelError(
             "The models have no label in common, so there is nothing to compare. The first knows "
-            f"{', '.join(first.names)}; the second {', '.join(second.names)}."
+            f"{listed(first.names)}; the second {listed(second.names)}."
         )
     return LabelSpace(shared)
 
@@ -164,7 +169,7 @@ def _area_differences(rankings: list[Ranking], num_rows: int) -> dict[str, Diffe
     if first is not None and second is not None:
         blocks = [one - other for one, other in zip(first.blocks, second.blocks, strict=True)]
         ranked = first.values - second.values
-    found, other = (ranking.result().metrics for ranking in rankings)
+    found, other = (ranking.area_metrics() for ranking in rankings)
     return {
         name: area_difference(
             found[name],

@@ -14,6 +14,7 @@ import numpy as np
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -66,6 +67,19 @@ class TuningResult:
             "fit_report": None if report is None else report.to_json(),
             "notes": list(self.notes),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its threshold before and after as a pandas data frame."""
+        before, after = self.before.thresholds_by_name(), self.decision.thresholds_by_name()
+        rows = {name: {"before": before[name], "after": after[name]} for name in after}
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def _goal(self) -> Goal:
         return self.decision.parsed_goal()
@@ -202,7 +216,7 @@ def _scored(
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
     """Write the new decision into the model's `thresholds.json`, and return the model with it."""
     artifact = replace_decision(predictor.artifact, result.decision)
-    return Predictor(artifact, predictor.tokenizer, predictor.backend)
+    return predictor.with_artifact(artifact)
 
 
 def _options(

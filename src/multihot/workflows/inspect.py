@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from multihot.core.files import read_json
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
+from multihot.core.text_tables import listed
 from multihot.data.duplicates import (
     LabelledTexts,
     RowsByText,
@@ -152,12 +153,12 @@ def _open_all(
                 path,
                 replace(later, label_columns=data.label_columns, label_names=data.label_names),
             )
-            new = [name for name in alone.space.names if name not in space.names]
+            new = [name for name in alone.space.names if name not in space.columns]
             if not new:
                 raise error
             files.append(alone)
             space = LabelSpace((*space.names, *new))
-    new = [name for name in space.names if name not in first.space.names]
+    new = [name for name in space.names if name not in first.space.columns]
     if not new:
         return files, space, []
     name = short_names([file.source for file in files])[0]
@@ -165,7 +166,7 @@ def _open_all(
         files,
         space,
         [
-            f"{name} lacks these labels of the other files: {', '.join(new)}. They cannot be learnt, "
+            f"{name} lacks these labels of the other files: {listed(new)}. They cannot be learnt, "
             "and training refuses such a validation file, unless data.unknown_labels=ignore."
         ],
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import flush_folder, storage_errors
+from multihot.core.files import as_path, flush_folder, storage_errors
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
 from multihot.data.label_statistics import LabelBits
@@ -26,6 +27,7 @@ from multihot.errors import DataError, OptionError, StorageError
 
 __all__ = ["DEFAULT_PARTS", "split"]
 
+_MAX_FOLDS = 10_000
 DEFAULT_PARTS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 """Default names and proportions of the parts."""
 
@@ -82,7 +84,7 @@ def split(
     StorageError
         A file cannot be written; then `output` is as it was.
     """
-    folder, names = Path(output), _part_names(parts, folds)
+    folder, names = as_path(output, "output"), _part_names(parts, folds)
     _check_output(folder, force=force)
     options = _by_split_column(data or DataOptions())
     file = open_labelled(path, options)
@@ -117,7 +119,13 @@ def _part_names(parts: Mapping[str, float] | None, folds: int | None) -> list[st
     if folds is not None:
         if parts is not None:
             raise OptionError("Give parts or folds, not both.")
+        if isinstance(folds, bool) or not isinstance(folds, int) or folds > _MAX_FOLDS:
+            raise OptionError(f"folds is {cut(folds)}; expected a whole number up to {_MAX_FOLDS}.")
         return [f"fold-{number}" for number in range(1, folds + 1)]
+    if parts is not None and not isinstance(parts, Mapping):
+        raise OptionError(
+            f"parts is {cut(parts)}; expected names with sizes, such as {DEFAULT_PARTS}."
+        )
     names = list(DEFAULT_PARTS if parts is None else parts)
     if len(names) < 2:
         raise OptionError("A split needs at least two parts, such as train=0.9,test=0.1.")

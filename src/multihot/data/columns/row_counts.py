@@ -111,8 +111,10 @@ class ReadCounts:
             notes.append(f"{self.empty} of {self.rows} texts are empty.")
         if self.zero_weights:
             notes.append(f"{self.zero_weights} of {self.rows} texts have the weight 0.")
-        if not self.has_labels:
-            return notes
+        return notes + self._label_notes() if self.has_labels else notes
+
+    def _label_notes(self) -> list[str]:
+        notes = []
         if self.soft:
             notes.append(
                 f"{counted(self.soft, 'label cell is a fraction', 'label cells are fractions')}; "

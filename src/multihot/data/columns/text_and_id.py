@@ -263,7 +263,7 @@ def weight_cells(
         weight = _number(cell)
         if weight is None or not 0 <= weight <= _LARGEST:
             raise DataError(
-                f"The weight is {cell!r}; expected a number, 0 or more, such as 1 or 0.5.",
+                f"The weight is {cut(cell)}; expected a number, 0 or more, such as 1 or 0.5.",
                 path=path,
                 line=line,
                 column=column,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -23,12 +23,13 @@ from multihot.core.text_tables import (
     format_percent,
     listed,
     printable,
+    short_names,
     shown_labels,
 )
 from multihot.data.duplicates import DuplicatedText, Duplicates
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
 from multihot.data.tokens import tokenize
-from multihot.data.unknown_tokens import UnknownTokensCounter
+from multihot.data.unknown_tokens import UnknownTokensCounter, texts_with_special_tokens
 
 __all__ = [
     "FileComparison",
@@ -80,6 +81,8 @@ class TokenFigures:
     """Tokens that the vocabulary does not have; special tokens count in neither."""
     unknown_share: float = 0.0
     """The fraction of the tokens that they are, 0 to 1."""
+    texts_with_special: int = 0
+    """Texts that write a special token themselves, such as `[SEP]`."""
 
 
 def word_figures(texts: Sequence[str]) -> LengthFigures:
@@ -105,6 +108,7 @@ def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -
         padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
         unknown=unknown.unknown,
         unknown_share=unknown.fraction,
+        texts_with_special=texts_with_special_tokens(tokenizer, tokenized),
     )
 
 
@@ -200,6 +204,25 @@ class Inspection:
                 shown["shifts"][name]["significant"] = shift.significant
         return content
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per label with its frequency in every file as a pandas data frame."""
+        rows = {
+            name: {
+                f"{file.source}: {key}": getattr(file.labels.get(name), key, None)
+                for file in self.files
+                for key in ("positives", "unknown", "share")
+            }
+            for name in dict.fromkeys(name for file in self.files for name in file.labels)
+        }
+        return as_frame(rows, "label")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
     def __str__(self) -> str:
         return self.to_text()
 
@@ -284,30 +307,6 @@ class Inspection:
             for note in file.notes
         ]
         return ["Notes from reading", *lines] if lines else []
-
-
-def short_names(sources: Sequence[str]) -> list[str]:
-    """Return names for table columns: file names without their common beginning and end.
-
-    Only whole words are removed: `2018-train.txt` and `2018-test.txt` become `train` and `test`.
-    Files of equal names keep their paths.
-    """
-    stems = [Path(source).stem for source in sources]
-    if len(set(stems)) < len(stems):
-        return list(sources)
-    if len(stems) == 1:
-        return [Path(sources[0]).name]
-    without_begin = _without_common_begin(stems)
-    reversed_names = [name[::-1] for name in without_begin]
-    return [name[::-1] for name in _without_common_begin(reversed_names)]
-
-
-def _without_common_begin(names: list[str]) -> list[str]:
-    length = len(min(names, key=len))
-    while length and (len({name[:length] for name in names}) > 1 or names[0][length - 1].isalnum()):
-        length -= 1
-    cut = [name[length:] for name in names]
-    return cut if all(cut) else names
 
 
 def _column_names(sources: Sequence[str]) -> list[str]:

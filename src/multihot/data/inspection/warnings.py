@@ -73,6 +73,12 @@ def _text_remarks(file: FileInspection, name: str) -> Iterator[str]:
         if remark := unknown.remark(name):
             refused = " Training refuses such a file (max_unknown_fraction)." * unknown.is_most
             yield remark + refused
+        if number := file_tokens.texts_with_special:
+            yield (
+                f"{name}: {_texts(number, 'writes', 'write')} a special token of the tokenizer, such as "
+                "[SEP] or [MASK], which is read as that token and not as its letters; replace it where "
+                "it is meant as text."
+            )
     if file.alike_repeats.rows:
         advice = (
             "Correct the labels, or make the conflicting cells unknown."

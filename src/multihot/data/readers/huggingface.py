@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from multihot.core.text_tables import listed
 from multihot.data.readers.arrow_rows import arrow_batches, class_names
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
 from multihot.errors import DataError, MissingExtraError
@@ -117,5 +118,5 @@ def _split_of(loaded: Any, split: str | None, name: str) -> tuple[Any, list[str]
             if split is None
             else f"There is no split '{split}'."
         )
-        raise DataError(f"{said} The splits are: {', '.join(names)}.", path=name)
+        raise DataError(f"{said} The splits are: {listed(names)}.", path=name)
     return loaded[split], []

@@ -33,6 +33,7 @@ __all__ = [
 Objects = Iterator[tuple[int, dict[str, Any]]]
 """Line number and object of every row."""
 
+_BATCH_CELLS = 1 << 22
 _JSON_SPACE = " \t\r\n"
 _EXPECTED = (
     'one JSON object a line was expected, such as {"id": "1", "text": "...", "labels": ["joy"]}'
@@ -109,18 +110,28 @@ def table_of_objects(
     columns = tuple(keys)
 
     def batches() -> Iterator[CellBatch]:
-        return (_batch(window, columns) for window in records())
+        return _batches(records(), columns)
 
     if not is_provisional:
         return Table(columns, batches(), notes, batches)
     checked = map(partial(_with_known_keys, keys=keys, path=path), chain([first], windows))
     return Table(
         columns,
-        (_batch(window, columns) for window in checked),
+        _batches(checked, columns),
         notes,
         batches,
         is_provisional=True,
     )
+
+
+def _batches(
+    windows: Iterable[Sequence[tuple[int, dict[str, Any]]]], columns: Sequence[str]
+) -> Iterator[CellBatch]:
+    """Yield the rows of windows as columns, fewer rows at once where there are very many columns."""
+    step = max(1, _BATCH_CELLS // len(columns))
+    for window in windows:
+        for start in range(0, len(window), step):
+            yield _batch(window[start : start + step], columns)
 
 
 def _batch(window: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> CellBatch:

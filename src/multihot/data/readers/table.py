@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from multihot.core.text_tables import listed
 from multihot.errors import DataError
 
 __all__ = [
@@ -174,6 +175,7 @@ def named_columns(names: Sequence[str], path: str | Path, line: int | None) -> t
     columns = [name.strip() for name in names]
     if len(columns) > 1 and not columns[0] and "index" not in columns:
         columns[0] = "index"
+    seen: set[str] = set()
     for number, name in enumerate(columns, start=1):
         if not name:
             raise DataError(
@@ -182,14 +184,15 @@ def named_columns(names: Sequence[str], path: str | Path, line: int | None) -> t
                 path=path,
                 line=line,
             )
-        if name in columns[: number - 1]:
+        if name in seen:
             raise DataError(
-                f"Two columns have the same name. Rename one of them. Columns: {', '.join(columns)}. "
+                f"Two columns have the same name. Rename one of them. Columns: {listed(columns)}. "
                 "If the file has no header, set data.header=false.",
                 path=path,
                 line=line,
                 column=name,
             )
+        seen.add(name)
     return tuple(columns)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import atomic_path, read_json, write_json
+from multihot.core.report_views import as_frame, as_html
 from multihot.errors import ArtifactError, MissingExtraError
 from multihot.evaluation.bootstrap import Estimate
 
@@ -68,6 +69,17 @@ class PretrainReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report in the shape that `pretrain --json` prints."""
         return asdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as `to_json`."""
+        return self.to_json()
+
+    def to_frame(self) -> Any:
+        """Return one row per metric with its interval as a pandas data frame."""
+        return as_frame({name: asdict(one) for name, one in self.metrics.items()}, "metric")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __str__(self) -> str:
         lines = [f"{'hold-out corpus':<46}{'value':>9}   95 % interval"]

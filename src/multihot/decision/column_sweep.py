@@ -1,0 +1,180 @@
+"""The best threshold of many labels at once: their columns are sorted once, then swept in one go.
+
+Does for each column what `threshold_sweep.best_threshold` does for its known cells, in the same whole
+units, so that the results are equal to the last bit.
+
+Letters: `N` texts, `L` labels. After `k` cells by falling score, 0 to N, a decision is on for these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.goals import Goal
+from multihot.decision.threshold_sweep import (
+    GroupCounts,
+    group_values,
+    largest_scale,
+    thresholds_between,
+)
+
+__all__ = ["BLOCK_CELLS", "RowCounts", "SortedColumns", "best_alone", "best_beside"]
+
+BLOCK_CELLS = 1 << 18
+"""Cells that are swept at once."""
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating]
+DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SortedColumns:
+    """Columns of scores, each by falling score, with the unknown cells behind the known ones.
+
+    Attributes
+    ----------
+    order
+        The rows of the cells. *Shape:* (N, L).
+    right
+        How many of the first k cells are positive. *Shape:* (N + 1, L).
+    known
+        Whether a cell is known; rows in their own order. *Shape:* (N, L).
+    positive
+        Whether it is positive, likewise. *Shape:* (N, L).
+    thresholds
+        One that turns on the first k cells and no others. *Shape:* (N + 1, L).
+    distance
+        How far it is from 0.5; infinite where there is none. *Shape:* (N + 1, L).
+    """
+
+    order: IntArray
+    right: IntArray
+    known: BoolArray
+    positive: BoolArray
+    thresholds: DoubleArray
+    distance: DoubleArray
+
+    @classmethod
+    def of_cells(cls, scores: FloatArray, truth: FloatArray) -> SortedColumns:
+        """Sort the columns. *Shapes:* (N, L) both; truth is 0, 1 or NaN (unknown)."""
+        known, positive = ~np.isnan(truth), truth == 1
+        order = np.argsort(np.where(known, -scores, np.inf), axis=0, kind="stable")
+        num_rows, num_labels = scores.shape
+        ends = np.zeros((2, num_rows + 1, num_labels), dtype=scores.dtype)
+        lower, upper = ends
+        lower[:-1] = np.take_along_axis(np.where(known, scores, 0), order, axis=0)
+        upper[0], upper[1:] = 1, lower[:-1]
+        right = np.zeros((num_rows + 1, num_labels), dtype=np.int64)
+        np.cumsum(np.take_along_axis(positive, order, axis=0), axis=0, out=right[1:])
+        thresholds = thresholds_between(lower, upper)
+        is_outcome = (upper > lower) & (np.arange(num_rows + 1)[:, None] <= known.sum(axis=0))
+        distance = np.where(is_outcome, np.abs(thresholds - 0.5), np.inf)
+        return cls(order, right, known, positive, thresholds, distance)
+
+    def columns(self, chosen: slice) -> SortedColumns:
+        """Return some of the columns."""
+        return SortedColumns(*(getattr(self, field.name)[:, chosen] for field in fields(self)))
+
+    def best(self, means: DoubleArray, tolerance: float | DoubleArray) -> tuple[DoubleArray, ...]:
+        """Return the threshold of the best mean of each column, and that mean.
+
+        Of means that are equal but for `tolerance`, it is the one whose threshold is nearest to 0.5.
+        *Shapes:* (N + 1, L) -> (L,) twice.
+        """
+        means = np.where(np.isinf(self.distance), -np.inf, means)
+        distance = np.where(means >= means.max(axis=0) - tolerance, self.distance, np.inf)
+        place = distance.argmin(axis=0)[None]
+        return (
+            np.take_along_axis(self.thresholds, place, axis=0)[0],
+            np.take_along_axis(means, place, axis=0)[0],
+        )
+
+
+def best_alone(goal: Goal, scores: FloatArray, truth: FloatArray) -> DoubleArray:
+    """Return the best threshold of each label alone, for a goal that is a sum over labels.
+
+    *Shapes:* (N, L) -> (L,).
+    """
+    found = np.empty(scores.shape[1])
+    step = max(1, BLOCK_CELLS // (len(scores) + 1))
+    for start in range(0, scores.shape[1], step):
+        part = slice(start, start + step)
+        block = SortedColumns.of_cells(scores[:, part], truth[:, part])
+        costs = np.array(goal.costs).reshape(-1, 2)
+        means, tolerance = _means_alone(goal, block, costs if len(costs) < 2 else costs[part])
+        found[part] = block.best(means, tolerance)[0]
+    return found
+
+
+def _means_alone(
+    goal: Goal, block: SortedColumns, costs: DoubleArray
+) -> tuple[DoubleArray, float | DoubleArray]:
+    right, predicted = block.right, np.arange(len(block.right))[:, None]
+    positives = block.positive.sum(axis=0)
+    if goal.name == "cost":
+        num_cells = (block.known.sum(axis=0) + positives).tolist()
+        scale = np.array([min(2.0**40, largest_scale(count)) for count in num_cells])
+        units = np.rint(costs / costs.max(axis=1, keepdims=True) * scale[:, None]).astype(np.int64)
+        value = -(predicted - right) * units[:, 0] - (positives - right) * units[:, 1]
+        return value / scale, 2 / scale
+    of_one, one = largest_scale(1), goal.of_label(0)
+    counts = GroupCounts(*np.broadcast_arrays(right, predicted, positives))
+    value, _ = group_values(one, counts, np.zeros(0, np.int64), of_one)
+    return value / of_one, 2 / of_one
+
+
+@dataclass
+class RowCounts:
+    """What the decisions of all labels are so far, row by row. *Shape of each:* (N,)."""
+
+    right: IntArray
+    predicted: IntArray
+    positives: IntArray
+
+    def turn(self, chosen: BoolArray, positive: BoolArray, by: int) -> None:
+        """Add, or with -1 take away, the cells that a label is given in."""
+        self.right += by * (chosen & positive)
+        self.predicted += by * chosen
+
+
+def best_beside(
+    goal: Goal, block: SortedColumns, chosen: BoolArray, counts: RowCounts
+) -> tuple[DoubleArray, ...]:
+    """Return the best threshold of each column while all other labels stay, and the goal it reaches.
+
+    Parameters
+    ----------
+    goal
+        One that couples the labels: `micro_f1`, or a mean over texts.
+    block
+        Some columns.
+    chosen
+        Where the decisions of these columns are on now. *Shape:* (N, columns).
+    counts
+        Of all labels.
+    """
+    hits = chosen & block.positive
+    num_before = np.arange(len(block.right))[:, None]
+    nobody = np.zeros(0, np.int64)
+    if goal.name == "micro_f1":
+        right = counts.right.sum() - hits.sum(axis=0)
+        predicted = counts.predicted.sum() - chosen.sum(axis=0)
+        total, scale = counts.positives.sum(), largest_scale(1)
+        after = GroupCounts(right + block.right, predicted + num_before, total)
+        value, _ = group_values(goal, after, nobody, scale)
+        return block.best(value / scale, 2 / scale)
+    scale = largest_scale(len(counts.right))
+    right, predicted = counts.right[:, None] - hits, counts.predicted[:, None] - chosen
+    positives = np.broadcast_to(counts.positives[:, None], right.shape)
+    without, _ = group_values(goal, GroupCounts(right, predicted, positives), nobody, scale)
+    given = GroupCounts(right + block.positive, predicted + 1, positives)
+    gain = group_values(goal, given, nobody, scale)[0] - without
+    value = np.empty(block.right.shape, dtype=np.int64)
+    value[0] = without.sum(axis=0)
+    value[1:] = np.take_along_axis(gain, block.order, axis=0)
+    return block.best(np.cumsum(value, axis=0) / len(right) / scale, 2 / scale)
