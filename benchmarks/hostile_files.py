@@ -200,7 +200,7 @@ def _beginning(rows: Sequence[Row]) -> Accepts:
         (text, labels), (whole, all_labels) = found[-1], rows[len(found) - 1]
         are_cut = all(any(n.startswith(name) for n in all_labels or ()) for name in labels or ())
         same = list(found[:-1]) == list(rows[: len(found) - 1])
-        return same and whole.startswith(text) and are_cut
+        return same and (whole.startswith(text) or "__label__".startswith(text)) and are_cut
 
     return accepts
 
@@ -337,7 +337,7 @@ def _cell_changes(written: Written, plain: Case, random: Random) -> Iterator[Cas
     if mark != "\t":
         open_quote = mark.join([cells[0], f'"{cells[1]}', *cells[2:]])
         yield case("open quote", open_quote, _never)
-        if row + 2 < len(rows):
+        if row + 2 < len(rows) and '"' not in "".join(lines[line : line + 3]):
             later = lines[line + 2].rsplit(mark, 1)
             content = "\n".join(
                 [

@@ -174,3 +174,22 @@ def test_unknown_options_of_spelling_are_errors(tmp_path: Path) -> None:
 
     with pytest.raises(OptionError):
         read_examples(path, DataOptions(label_aliases=str(tmp_path / "none.json")))
+
+
+def test_classes_without_rows_are_labels_in_their_order(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "labels": datasets.Sequence(datasets.ClassLabel(names=["sad", "joy", "fear"])),
+        }
+    )
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "labels": [[1], [0, 1]]}, features)
+    rows.to_parquet(tmp_path / "t.parquet")
+    rows.save_to_disk(str(tmp_path / "saved"))
+
+    for path in (tmp_path / "t.parquet", tmp_path / "saved"):
+        examples = read_examples(path)
+        assert examples.labels is not None
+        assert examples.labels.space.names == ("sad", "joy", "fear")
+        assert names_of(examples) == [["joy"], ["sad", "joy"]]

@@ -192,7 +192,14 @@ def _checked(
     scan = None
     if labels == "required":
         try:
-            scan = LabelScan(columns, resolved, space, source, max_bytes=distinct_bytes)
+            scan = LabelScan(
+                columns,
+                resolved,
+                space,
+                source,
+                max_bytes=distinct_bytes,
+                class_names=table.class_names,
+            )
         except UserError as error:
             failure = error
     is_held = holds_rows or table.again is None

@@ -10,6 +10,7 @@ from multihot.core.options import DataOptions
 from multihot.data.columns.label_plan import LabelPlan
 from multihot.data.columns.label_scan import LabelScan
 from multihot.data.columns.row_counts import ReadCounts
+from multihot.data.labelled_file import read_examples
 from multihot.data.readers.table import CellBatch
 from multihot.errors import DataError, OptionError
 
@@ -157,3 +158,16 @@ def test_a_missing_or_further_column_is_an_error_when_labels_are_known() -> None
         ["text", "joy", "fear"], ["a", "1", "0"], known=["joy"], ignore_columns=("fear",)
     )
     assert ignoring.binary == ("joy",)
+
+
+def test_a_column_of_objects_leads_to_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "meta": {"tags": ["joy"], "year": 1999}}\n', "utf-8")
+
+    with pytest.raises(DataError, match=r"data\.label_column=meta\.tags .*meta\.year") as error:
+        read_examples(path)
+
+    assert (error.value.line, error.value.column) == (1, "meta")
+    named = read_examples(path, DataOptions(label_column="meta.tags")).labels
+    assert named is not None
+    assert named.to_names() == [["joy"]]

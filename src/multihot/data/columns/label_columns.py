@@ -271,6 +271,16 @@ def detected_label_columns(
         )
     worst = min(wrong, key=lambda name: wrong[name][0])
     line, cell = wrong[worst]
+    if isinstance(cell, dict) and cell:
+        paths = [f"{worst}.{key}" for key in cell]
+        raise DataError(
+            f"The column holds objects. If the labels are in one of their keys, set data.label_column="
+            f"{paths[0]} (the keys: {listed(paths)}); if it has no labels, set data.ignore_columns="
+            f"{worst}.",
+            path=path,
+            line=line,
+            column=worst,
+        )
     valued = {name: facts[name].distinct for name in wrong if like_values(facts[name].distinct)}
     others = [name for name in wrong if name not in valued]
     advice = value_advice(valued)
