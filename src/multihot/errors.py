@@ -19,6 +19,8 @@ A message states what was given, what was expected and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -34,7 +36,12 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "UserError",
+    "shown_path",
+    "system_errors",
 ]
+
+_MAX_SHOWN = 240
+_NUM_LAST = 80
 
 
 class MultihotError(Exception):
@@ -113,7 +120,7 @@ class DataError(UserError):
         self.path = None if path is None else str(path)
         self.line = line
         self.column = column
-        position = self.path or ""
+        position = shown_path(self.path or "")
         if line is not None:
             position += f":{line}" if position else f"line {line}"
         if column is not None:
@@ -126,3 +133,20 @@ class InterruptedRunError(MultihotError):
     """The run was stopped by a signal and can be resumed."""
 
     exit_code = 130
+
+
+@contextmanager
+def system_errors(what: str) -> Iterator[None]:
+    """Turn what the system says of a file or folder into an `OptionError` about `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(f"{shown_path(what)}: {error.strerror or error}.") from None
+
+
+def shown_path(path: str | Path) -> str:
+    """Return a path as messages show it: of a very long one, its beginning and its end."""
+    text = str(path)
+    if len(text) <= _MAX_SHOWN:
+        return text
+    return f"{text[: _MAX_SHOWN - _NUM_LAST]} ... {text[-_NUM_LAST:]}"

@@ -13,8 +13,15 @@ import pytest
 
 from emotions import LABELS, NAMES, TEXTS, write_jsonl
 from multihot.cli.main import main
+from multihot.cli.prediction_tables import (
+    TableStyle,
+    delimited_rows,
+    prediction_writer,
+    table_style,
+)
 from multihot.core.options import DataOptions
-from multihot.data.text_stream import stream_texts
+from multihot.data.text_stream import TextRow, TextStream, stream_texts
+from multihot.inference.predictor import Prediction
 
 OURS = ["predicted_labels", "truncated", *(f"score_{label}" for label in LABELS)]
 
@@ -232,7 +239,10 @@ def test_a_wrong_command_is_explained(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output", "out.txt"], "end it with .csv, .tsv (tab-separated), .jsonl or .ndjson"),
+        (
+            ["--output", "out.txt"],
+            "end it with .csv, .tsv (tab-separated), .xlsx, .jsonl or .ndjson",
+        ),
         (["--output", "out"], "--output out has no known ending"),
         (["--output", "out.jsonl.gz"], "has no known ending"),
         (["--output", "out.csv", "--json"], "--output out.csv is a table: end it with .jsonl"),
@@ -372,8 +382,11 @@ def test_a_bad_line_keeps_the_former_output(
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "a"}\n{"text": 3}\n', "utf-8")
     target.write_text("former\n", "utf-8")
+    command = ["predict", str(tiny_model), "--input", str(source), "--output", str(target)]
 
-    code = main(["predict", str(tiny_model), "--input", str(source), "--output", str(target)])
+    assert main(command) == 2
+    assert f"{target} exists. Choose another --output, or add --force" in capfd.readouterr().err
+    code = main([*command, "--force"])
 
     assert code == 2
     assert "in.jsonl:2, column 'text': The text is 3, not a text" in capfd.readouterr().err
@@ -402,3 +415,207 @@ def test_a_reader_that_goes_away_is_no_error(
 
         gone.write("and what comes later goes nowhere")
     assert "Broken" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"id,text,labels\n1,one,joy\n2,two,\n", 1),
+        (b"\n;Text\n1;one, two\n", 2),
+        (b'"ID"\t"Tweet"\n"1"\t"one"\n', 1),
+        (b'text,topics\n"one\ntwo, three",x\n', 1),
+        (b'[{"text": "one"},\n{"text": "two"}]', 1),
+        (b"[\n  {}\n]", 1),
+        (b"PK\x03\x04 and so on", 1),
+    ],
+)
+def test_a_file_on_standard_input_is_not_labelled_line_by_line(
+    tiny_model: Path,
+    content: bytes,
+    line: int,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feed(monkeypatch, content)
+
+    assert main(["predict", str(tiny_model), "--input", "-", "--json"]) == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"standard input:{line}: This looks like " in err
+    assert "--input FILE; if the lines are texts, set data.format=lines" in err
+    feed(monkeypatch, content)
+    assert main(["predict", str(tiny_model), "--input", "-", "--json", "data.format=lines"]) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id, text\n",
+        "text, id\nAll of this, you see, is one text.\n",
+        "Yes, comment below.\nNo, do not.\n",
+        "Paris, London\nRome, Oslo\n",
+        "[laughs] no\nso\n",
+        "The review, which is long and has no full stop, the end\na, b, c\n",
+    ],
+)
+def test_texts_with_commas_are_texts(
+    tiny_model: Path,
+    content: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feed(monkeypatch, content.encode())
+
+    assert main(["predict", str(tiny_model), "--input", "-", "--json"]) == 0
+    texts = [row["text"] for row in json_lines(capfd.readouterr().out)]
+    assert texts == content.splitlines()
+
+
+def test_a_first_line_that_may_be_a_header_and_no_line_at_all_are_remarked(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content, words in ((b"Text\none\n", "The first line of"), (b"", "holds no text")):
+        feed(monkeypatch, content)
+        assert main(["predict", str(tiny_model), "--input", "-", "--json"]) == 0
+        assert words in capfd.readouterr().err
+
+
+def test_the_name_of_a_file_is_no_text_unless_it_is_said(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my notes").write_text("text\nx\n", "utf-8")
+
+    for name in (
+        "test.csv",
+        "data/new.XLSX",
+        "a.jsonl.gz",
+        str(tmp_path / "my notes"),
+        f"{tmp_path}",
+    ):
+        assert main(["predict", str(tiny_model), name]) == 2
+        out, err = capfd.readouterr()
+        assert (out, f"--input {name}" in err) == ("", True)
+        assert main(["predict", str(tiny_model), "--", name]) == 0
+        capfd.readouterr()
+    for text in ("see test.csv", "a.b", "word " * 2000, "x" * 5000, "null\0byte"):
+        assert main(["predict", str(tiny_model), text]) == 0
+
+
+def predicted(model: Path, source: Path, target: Path, *more: str) -> None:
+    command = ["predict", str(model), "--input", str(source), "--output", str(target), *more]
+    assert main(command) == 0
+
+
+def test_a_table_follows_its_input(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text;price\nhappy;1,50\nna\u00efve;2,25\n", "utf-8-sig")
+
+    predicted(tiny_model, source, target)
+
+    content = target.read_bytes()
+    assert content.startswith("\ufefftext;price;predicted_labels;".encode())
+    scores = content.decode("utf-8-sig").splitlines()[1].split(";")[4:]
+    assert all(0 < float(score.replace(",", ".")) < 1 and "," in score for score in scores)
+    assert "scores have a decimal comma" in capfd.readouterr().err
+
+    source.write_text("text;price\nhappy;1.50\n", "utf-8")
+    predicted(tiny_model, source, target, "--force", "--output-encoding", "utf-8-sig")
+    assert target.read_bytes().startswith(b"\xef\xbb\xbftext;price;")
+    assert "," not in target.read_text("utf-8")
+    predicted(tiny_model, source, target, "--force", "--decimal", "comma")
+    assert "," in target.read_text("utf-8")
+
+
+def test_options_of_tables_are_refused_for_json(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for options in (["--decimal", "comma"], ["--output-encoding", "utf-8-sig", "--json"]):
+        assert main(["predict", str(tiny_model), "a", *options]) == 2
+        assert f"{options[0]} is about tables" in capfd.readouterr().err
+
+
+def test_a_workbook_is_written_with_texts_as_texts(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.xlsx"
+    texts = ["=1+1", "#N/A", "007", "bell \a", "  spaces ", "x" * 40_000, "line\nbreak", "+1", ""]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+
+    predicted(tiny_model, source, target)
+
+    head, *rows = openpyxl.load_workbook(target).active.iter_rows()
+    assert [cell.value for cell in head] == ["text", *OURS]
+    assert all(row[0].data_type in ("s", "inlineStr") for row in rows[:-1])
+    assert [row[0].value for row in rows] == [
+        *texts[:3],
+        "bell \ufffd",
+        texts[4],
+        "x" * 32767,
+        *texts[6:8],
+        None,
+    ]
+    assert all(row[2].value is False for row in rows)
+    assert all(isinstance(row[3].value, float) for row in rows)
+    err = capfd.readouterr().err
+    assert "1 cells were cut to 32767 characters" in err
+    assert "Control characters of 1 cells" in err
+    again = stream_texts(target, DataOptions(text_column="text"))
+    assert [row.text for row in again.rows][:3] == texts[:3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.xlsx"]
+
+
+def test_a_workbook_that_fails_leaves_the_former_one(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.xlsx"
+    source.write_text('{"text": "a"}\n{"text": 3}\n', "utf-8")
+    target.write_bytes(b"former")
+
+    command = ["predict", str(tiny_model), "--input", str(source), "--output", str(target)]
+    assert main([*command, "--force"]) == 2
+
+    assert target.read_bytes() == b"former"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.xlsx"]
+
+
+@pytest.mark.parametrize(
+    ("names", "stored", "separator"),
+    [
+        (["a", "b"], None, "|"),
+        (["a", "b"], ";", ";"),
+        (["a b", "c"], " ", "|"),
+        (["a", "c"], "\n", "|"),
+        (["a|b", "c"], "|", ";"),
+        (["a|b;c", "d"], None, ","),
+        (["a|b", "c;d", "e, f"], None, None),
+    ],
+)
+def test_what_separates_labels_is_in_none_of_their_names(
+    names: list[str], stored: str | None, separator: str | None
+) -> None:
+    stream = TextStream(("text",), iter(()), [])
+
+    _, style = table_style(
+        stream, names, stored_separator=stored, ending=".csv", encoding=None, decimal=None
+    )
+
+    assert style.separator == separator
+    assert bool(style.notes) is (separator != "|")
+
+
+def test_labels_whose_names_hold_every_separator_are_a_json_list() -> None:
+    names = ["a|b", "c;d", "e, f"]
+    output = io.StringIO()
+    style = TableStyle(",", ".", "utf-8", None, ())
+    write = prediction_writer(
+        delimited_rows(output, style), ("text",), names, style, abstains=False
+    )
+
+    scores = dict.fromkeys(names, 0.75)
+    write(TextRow(1, "1", "x", {"text": "x"}), Prediction(names[:2], scores, truncated=False))
+
+    (row,) = table(output.getvalue())
+    assert json.loads(row["predicted_labels"]) == names[:2]

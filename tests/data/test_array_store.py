@@ -11,6 +11,7 @@ import pytest
 
 from multihot.data.array_store import (
     cache_folder,
+    entry_of,
     new_arrays,
     new_entry,
     open_arrays,
@@ -88,6 +89,14 @@ def test_a_damaged_folder_is_as_good_as_absent_and_is_replaced(tmp_path: Path) -
     found = open_arrays(entry)
     assert found is not None
     assert found[0]["ids"].tolist() == [5, 5]
+
+
+def test_an_entry_whose_description_is_nested_without_end_is_absent(tmp_path: Path) -> None:
+    with new_entry(tmp_path, "key") as writer:
+        writer.append("a", np.arange(3))
+    (entry_of(tmp_path, "key") / "meta.json").write_text("[" * 100_000, "utf-8")
+
+    assert open_entry(tmp_path, "key") is None
 
 
 def test_the_first_writer_wins(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ r"""Rows are copied as they are: quotes, line ends, encodings and byte order mar
 from __future__ import annotations
 
 import codecs
+import datetime
 import gzip
 import json
 import zipfile
@@ -118,18 +119,54 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert second.equals(whole.take([1]), check_metadata=True)
 
 
-def test_workbooks_become_json_lines(tmp_path: Path) -> None:
+def test_workbooks_stay_workbooks_with_their_values(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     workbook = openpyxl.Workbook()
-    for row in (["text", "a"], ["x", 1], ["y", 0]):
-        workbook.active.append(row)
+    workbook.active.title = "Notes"
+    sheet = workbook.create_sheet("Data")
+    date = datetime.datetime(2024, 5, 1, 12)
+    for row in (
+        [],
+        ["text", "a", "share", "when", "note"],
+        ["x", 1, 0.5, date, "007"],
+        [],
+        ["y", 0, None, date, "#N/A"],
+        ["=z", True, 1.5, None, "\u00e9"],
+    ):
+        sheet.append(row)
+    sheet["D3"].number_format = "dd.mm.yyyy"
+    sheet["A6"].data_type = "s"
     workbook.save(tmp_path / "all.xlsx")
 
-    first, second = parts_of(tmp_path / "all.xlsx")
+    first, second = parts_of(tmp_path / "all.xlsx", DataOptions(sheet="Data"))
 
-    assert first.name == "part-0.jsonl"
-    assert json.loads(first.read_text("utf-8")) == {"text": "x", "a": "1"}
-    assert json.loads(second.read_text("utf-8")) == {"text": "y", "a": "0"}
+    assert (first.name, second.name) == ("part-0.xlsx", "part-1.xlsx")
+    part = openpyxl.load_workbook(first)["Data"]
+    assert list(part.values) == [
+        ("text", "a", "share", "when", "note"),
+        ("x", 1, 0.5, date, "007"),
+        ("=z", True, 1.5, None, "\u00e9"),
+    ]
+    assert part["D2"].number_format == "dd.mm.yyyy"
+    assert (part["A3"].data_type, part["B3"].data_type) == ("s", "b")
+    again = openpyxl.load_workbook(second)["Data"]
+    assert again["E2"].data_type == "e"
+    whole = {
+        tuple(cells)
+        for _, cells in open_table(tmp_path / "all.xlsx", DataOptions(sheet="Data")).rows
+    }
+    parts = [open_table(part, DataOptions()) for part in (first, second)]
+    assert {tuple(cells) for part in parts for _, cells in part.rows} == whole
+
+
+def test_a_workbook_that_changed_is_noticed(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(tmp_path / "all.xlsx")
+
+    with pytest.raises(DataError, match="changed"):
+        copy_rows(
+            tmp_path / "all.xlsx", DataOptions(), np.array([2]), {tmp_path / "p": np.array([True])}
+        )
 
 
 def test_a_file_that_became_shorter_is_noticed(tmp_path: Path) -> None:

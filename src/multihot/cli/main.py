@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from multihot.cli.console import say_error
-from multihot.errors import MultihotError
+from multihot.errors import MultihotError, shown_path
 
 __all__ = ["COMMANDS", "main"]
 
@@ -148,9 +148,21 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             raise
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
-        message, code = f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
+        message, code = _unexpected(error)
     say_error(f"multihot {command}: {message}")
     return code
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    """Return message and exit code for an error that no part of multihot explained."""
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        shown = shown_path(error.filename)
+        if error.errno in _FULL:
+            return f"{shown} cannot be written: {error.strerror}. Free some space.", 1
+        return f"{shown}: {error.strerror}. Check the name and who may read and write it.", 2
+    if isinstance(error, MemoryError):
+        return "The memory of this machine is not enough for this.", 1
+    return f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
 
 
 def _usage() -> str:

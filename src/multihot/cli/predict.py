@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import heapq
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import data_options, holds_unicode, new_parser, parse
 from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
-from multihot.core.text_tables import counted, printable
-from multihot.errors import DataError, OptionError
+from multihot.cli.prediction_tables import (
+    DECIMAL_SIGNS,
+    ENCODINGS,
+    TableStyle,
+    TextOutput,
+    Write,
+    delimited_rows,
+    prediction_writer,
+    table_style,
+    workbook_rows,
+)
+from multihot.core.text_tables import counted, cut, printable
+from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
     from multihot.data.text_stream import TextRow, TextStream
     from multihot.inference.artifact import Artifact
-    from multihot.inference.predictor import Prediction
+    from multihot.inference.predictor import Prediction, Predictor
 
 __all__ = ["build_parser", "run"]
 
@@ -31,21 +42,19 @@ _EPILOG = """examples:
   multihot predict runs/ec --input new.csv --output labelled.csv
   cat texts.txt | multihot predict runs/ec --input - --json > labelled.jsonl
 
-The ending of --output decides its form: .csv or .tsv (every input column kept, ours added; cells are
-quoted where needed, also in .tsv, which data.quoting=true reads) or .jsonl or .ndjson. Standard output
-is JSON lines with --json, else CSV with --input and plain lines for texts on the command line. With
---input, data.KEY=VALUE changes how the file is read.
+The ending of --output decides its form: .csv, .tsv or .xlsx (every input column kept, ours added; cells
+are quoted where needed, also in .tsv, which data.quoting=true reads) or .jsonl or .ndjson. A .csv has the
+delimiter, the decimal sign and the byte order mark of a .csv input. Standard output is JSON lines with
+--json, else CSV with --input and plain lines for texts on the command line. With --input,
+data.KEY=VALUE changes how the file is read.
 """
-_TABLES = {".csv": ",", ".tsv": "\t"}
+_TABLES = (".csv", ".tsv")
+_WORKBOOK = ".xlsx"
 _JSON_LINES = (".jsonl", ".ndjson")
-
-Write = Callable[["TextRow", "Prediction"], None]
-
-
-class _Output(Protocol):
-    """What can be written to."""
-
-    def write(self, text: str, /) -> int: ...
+_FILE_NAME = re.compile(
+    r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|xlsx|xlsm|xls|ods)(\.(gz|zst|zip))?",
+    re.IGNORECASE,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,6 +64,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
     parser.add_argument("--input", metavar="FILE|-", help="file of texts, or - for standard input")
     parser.add_argument("--output", metavar="FILE", help="write here instead of standard output")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    parser.add_argument(
+        "--output-encoding",
+        choices=ENCODINGS,
+        metavar="NAME",
+        help="utf-8 or utf-8-sig, which Excel recognises (default: as the input)",
+    )
+    parser.add_argument(
+        "--decimal",
+        choices=tuple(DECIMAL_SIGNS),
+        metavar="SIGN",
+        help="point or comma in the scores of a table (default: as the input)",
+    )
     parser.add_argument("--threshold", type=float, metavar="T", help="instead of the stored ones")
     parser.add_argument(
         "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
@@ -68,8 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
-    _check(given)
-    _check_top(given)
+    texts = list(arguments)
+    _check(given, texts[texts.index("--") + 1 :] if "--" in texts else ())
 
     from multihot.inference.artifact import load_artifact
     from multihot.inference.predictor import Predictor
@@ -84,10 +106,8 @@ def run(arguments: Sequence[str]) -> int:
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
     first_texts: list[str] = []
-    with _opened(given.output) as output:
-        abstains = predictor.decision.empty_set_rule == "abstain"
-        names = predictor.space.names
-        write = _writer(given, output, stream.columns, names, abstains=abstains)
+    stream, style = _style(given, stream, artifact)
+    with _written(given, stream.columns, predictor, style) as write:
         pairs = ((row.text, row) for row in stream.rows)
         for row, prediction in predictor.stream(pairs, threshold=given.threshold):
             write(row, prediction)
@@ -99,6 +119,8 @@ def run(arguments: Sequence[str]) -> int:
     for note in stream.notes[num_shown:]:  # what is known only after the last row
         say(note)
     say_if_unknown(predictor, first_texts)
+    if not count:
+        say("The input holds no text.")
     if num_truncated:
         say(
             f"{num_truncated} of {counted(count, 'text')} were cut to {artifact.max_length} tokens."
@@ -108,23 +130,11 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check_top(given: argparse.Namespace) -> None:
-    """Raise `OptionError` for a --top that is no number of scores, or that a table cannot follow."""
-    if given.top is None:
-        return
-    if given.top < 1:
-        raise OptionError(f"--top {given.top}; expected at least 1.")
-    ending = Path(given.output or "").suffix.lower()
-    is_table = given.input is not None if given.output is None else ending not in _JSON_LINES
-    if is_table and not given.json:
-        raise OptionError(
-            "--top leaves out scores, and a table has a column for the score of each label: add --json, "
-            "or an --output that ends with .jsonl."
-        )
+def _check(given: argparse.Namespace, literal: Sequence[str]) -> None:
+    """Raise `OptionError` for arguments that contradict each other, before anything is loaded.
 
-
-def _check(given: argparse.Namespace) -> None:
-    """Raise `OptionError` for arguments that contradict each other, before anything is loaded."""
+    `literal` are the arguments behind `--`, which are texts whatever they look like.
+    """
     if given.input is None and not given.texts:
         raise OptionError(
             "Nothing to label: give texts, or --input FILE (or - for standard input)."
@@ -133,29 +143,78 @@ def _check(given: argparse.Namespace) -> None:
         is_option = re.match(r"data\.\w+=", text) is not None
         if given.input is None and is_option:
             raise OptionError(
-                f"{text!r} is an option for reading a file, and there is none: add --input FILE. To label it "
-                "as a text, send it as a line of standard input to --input -."
+                f"{cut(text)} is an option for reading a file, and there is none: add --input FILE. To label "
+                "it as a text, send it as a line of standard input to --input -."
             )
         if given.input is not None and not is_option:
-            raise OptionError(f"Give texts or --input, not both; with --input, {text!r} is a text.")
+            raise OptionError(
+                f"Give texts or --input, not both; with --input, {cut(text)} is a text."
+            )
+        if given.input is None and text not in literal:
+            _refuse_file(text)
+    with system_errors(f"--output {given.output}"):
+        _check_output(given)
+
+
+def _refuse_file(text: str) -> None:
+    """Raise `OptionError` for a text that is the name of a file, or looks like one."""
+    try:
+        is_file = Path(text).is_file() or (os.sep in text and Path(text).is_dir())
+    except (OSError, ValueError):  # such as a text that is too long for a name
+        is_file = False
+    if is_file or _FILE_NAME.fullmatch(text):
+        what = "is the name of a file" if is_file else "looks like the name of a file"
+        raise OptionError(
+            f"{cut(text)} {what}, and would be labelled as a text. To label the texts in it: --input "
+            f"{text}; to label these words, put -- before them."
+        )
+
+
+def _check_output(given: argparse.Namespace) -> None:
+    for option in ("output_encoding", "decimal"):
+        if getattr(given, option) is not None and not _is_table(given):
+            flag = option.replace("_", "-")
+            raise OptionError(f"--{flag} is about tables, and the output is none.")
+    if given.top is not None and given.top < 1:
+        raise OptionError(f"--top {given.top}; expected at least 1.")
+    if given.top is not None and _is_table(given):
+        raise OptionError(
+            "--top leaves out scores, and a table has a column for the score of each label: add --json, "
+            "or an --output that ends with .jsonl."
+        )
+    if given.output is not None:
+        _check_file(given)
+
+
+def _is_table(given: argparse.Namespace) -> bool:
+    if given.json:
+        return False
     if given.output is None:
-        return
+        return given.input is not None
+    return Path(given.output).suffix.lower() not in _JSON_LINES
+
+
+def _check_file(given: argparse.Namespace) -> None:
     output = Path(given.output)
+    ending = output.suffix.lower()
     if output.is_dir():
         raise OptionError(f"--output {output} is a folder; name a file.")
-    ending = output.suffix.lower()
-    if ending not in (*_TABLES, *_JSON_LINES):
+    if ending not in (*_TABLES, _WORKBOOK, *_JSON_LINES):
         raise OptionError(
-            f"--output {output} has no known ending: end it with .csv, .tsv (tab-separated), "
+            f"--output {output} has no known ending: end it with .csv, .tsv (tab-separated), .xlsx, "
             ".jsonl or .ndjson."
         )
-    if given.json and ending in _TABLES:
+    if given.json and ending not in _JSON_LINES:
         raise OptionError(
             f"--json writes JSON lines, and --output {output} is a table: end it with .jsonl, or leave "
             "out --json."
         )
     if given.input is not None and output.resolve() == Path(given.input).resolve():
         raise OptionError("--output is the input file; write to another one.")
+    if output.exists() and not given.force:
+        raise OptionError(
+            f"{output} exists. Choose another --output, or add --force to replace it."
+        )
 
 
 def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
@@ -170,48 +229,95 @@ def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
     return stream_texts(given.input, data_options(given.texts, to_plain(artifact.data)))
 
 
+def _style(
+    given: argparse.Namespace, stream: TextStream, artifact: Artifact
+) -> tuple[TextStream, TableStyle | None]:
+    """Return how a table is written, `None` where none is; the stream begins anew where it was read."""
+    if not _is_table(given):
+        return stream, None
+    stream, style = table_style(
+        stream,
+        artifact.decision.space.names,
+        stored_separator=artifact.data.label_delimiter,
+        ending=Path(given.output or "").suffix.lower(),
+        encoding=given.output_encoding,
+        decimal=given.decimal,
+    )
+    for note in style.notes:
+        say(note)
+    return stream, style
+
+
 @contextlib.contextmanager
-def _opened(output: str | None) -> Iterator[_Output]:
-    """Yield standard output, or a file that appears under its name only when it is complete."""
-    if output is None:
+def _written(
+    given: argparse.Namespace,
+    columns: tuple[str, ...],
+    predictor: Predictor,
+    style: TableStyle | None,
+) -> Iterator[Write]:
+    """Yield what writes a prediction; a file appears under its name only when it is complete."""
+    abstains = predictor.decision.empty_set_rule == "abstain"
+    names = predictor.space.names
+    path = None if given.output is None else Path(given.output)
+    if path is not None:
+        from multihot.core.files import storage_errors
+
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    if path is not None and path.suffix.lower() == _WORKBOOK and style is not None:
+        with workbook_rows(path) as put:
+            yield prediction_writer(put, columns, names, style, abstains=abstains)
+        return
+    with _opened(path) as output:
+        if style is None:
+            yield _text_writer(given, output, abstains=abstains)
+            return
+        _say_if_narrow(given)
+        if path is not None and style.encoding == "utf-8-sig":
+            output.write("\ufeff")
+        put = delimited_rows(output, style)
+        yield prediction_writer(put, columns, names, style, abstains=abstains)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[TextOutput]:
+    """Yield standard output or a file."""
+    if path is None:
         yield sys.stdout
         sys.stdout.flush()
         return
-    from multihot.core.files import atomic_text, storage_errors
+    from multihot.core.files import atomic_text
 
-    path = Path(output)
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_text(path) as handle:
         yield handle
 
 
-def _writer(
-    given: argparse.Namespace,
-    output: _Output,
-    columns: tuple[str, ...],
-    names: tuple[str, ...],
-    *,
-    abstains: bool,
-) -> Write:
-    ending = Path(given.output or "").suffix.lower()
-    is_narrow = given.output is None and not holds_unicode(sys.stdout)
-    if given.json or ending in _JSON_LINES:
-        return lambda row, prediction: _write_json(
-            output, row, _topped(prediction, given.top), escaped=is_narrow, abstains=abstains
-        )
-    if given.input is None and given.output is None:
-        return lambda row, prediction: _write_plain(output, row, prediction, given.top)
-    if is_narrow:
+def _is_narrow(given: argparse.Namespace) -> bool:
+    return given.output is None and not holds_unicode(sys.stdout)
+
+
+def _say_if_narrow(given: argparse.Namespace) -> None:
+    if _is_narrow(given):
         say(
             f"Standard output is {sys.stdout.encoding}: characters that it lacks are written as "
             "backslash codes. A file (--output) keeps them."
         )
-    return _table_writer(output, columns, names, _TABLES.get(ending, ","), abstains=abstains)
+
+
+def _text_writer(given: argparse.Namespace, output: TextOutput, *, abstains: bool) -> Write:
+    if given.json or given.output is not None:
+        return lambda row, prediction: _write_json(
+            output,
+            row,
+            _topped(prediction, given.top),
+            escaped=_is_narrow(given),
+            abstains=abstains,
+        )
+    return lambda row, prediction: _write_plain(output, row, prediction, given.top)
 
 
 def _write_json(
-    output: _Output, row: TextRow, prediction: Prediction, *, escaped: bool, abstains: bool
+    output: TextOutput, row: TextRow, prediction: Prediction, *, escaped: bool, abstains: bool
 ) -> None:
     content: dict[str, object] = {
         "id": row.id,
@@ -225,7 +331,7 @@ def _write_json(
     output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
 
 
-def _write_plain(output: _Output, row: TextRow, prediction: Prediction, top: int | None) -> None:
+def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
     scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
     nothing = "abstained" if prediction.abstained else "no label"
     lines = [row.text, f"  -> {scored or nothing}"]
@@ -243,52 +349,3 @@ def _topped(prediction: Prediction, top: int | None) -> Prediction:
         return prediction
     scores = heapq.nlargest(top, prediction.scores.items(), key=lambda pair: pair[1])
     return replace(prediction, scores=dict(scores))
-
-
-def _table_writer(
-    output: _Output,
-    columns: tuple[str, ...],
-    names: tuple[str, ...],
-    separator: str,
-    *,
-    abstains: bool,
-) -> Write:
-    """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label.
-
-    Where the model abstains, `abstained` stands between the last two.
-    """
-    delimiter = next((mark for mark in "|;," if not any(mark in name for name in names)), "|")
-    flags = ["truncated", "abstained"] if abstains else ["truncated"]
-    ours = ["predicted_labels", *flags, *(f"score_{name}" for name in names)]
-    while any(name in columns for name in ours):
-        ours = [f"{name}_" for name in ours]
-    table = csv.writer(output, delimiter=separator, lineterminator="\n")
-    quoted = csv.writer(output, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
-
-    def put(cells: Sequence[str]) -> None:
-        # A lone carriage return breaks a line for readers, and csv does not quote it unasked.
-        (quoted if any("\r" in cell for cell in cells) else table).writerow(cells)
-
-    put([*columns, *ours])
-
-    def write(row: TextRow, prediction: Prediction) -> None:
-        if len(row.values) > len(columns):
-            raise _unknown_key(row, columns)
-        scores = (f"{score:.6f}" for score in prediction.scores.values())
-        said = [str(getattr(prediction, flag)).lower() for flag in flags]
-        kept = (row.values.get(column, "") for column in columns)
-        put([*kept, delimiter.join(prediction.labels), *said, *scores])
-
-    return write
-
-
-def _unknown_key(row: TextRow, columns: Sequence[str]) -> DataError:
-    """Only lines of standard input can have a key that no column was made for."""
-    key = next(name for name in row.values if name not in columns)
-    return DataError(
-        "The first line lacks this key, and its keys are the columns of the table. Give every key in "
-        "the first line, or use --json, which writes id and text of the input.",
-        path="standard input",
-        line=row.line,
-        column=key,
-    )

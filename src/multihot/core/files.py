@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from multihot.core.text_tables import cut
-from multihot.errors import ArtifactError, OptionError, StorageError
+from multihot.errors import ArtifactError, OptionError, StorageError, shown_path
 
 __all__ = [
     "GuardedText",
@@ -38,6 +38,7 @@ __all__ = [
     "write_text",
 ]
 
+_MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -51,9 +52,13 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             advice = "The disk is full: free some space, then run the same command again."
+        elif error.errno == errno.ENAMETOOLONG:
+            advice = "Choose a shorter name."
         else:
             advice = "Check that the folder exists and may be written to."
-        raise StorageError(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+        raise StorageError(
+            f"Cannot write {shown_path(path)}: {error.strerror or error}. {advice}"
+        ) from error
     except SafetensorError as error:
         raise StorageError(
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
@@ -147,7 +152,8 @@ def atomic_text(path: Path) -> Iterator[GuardedText]:
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and remove what is left there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else "long-name"
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         yield temporary
     finally:
@@ -179,7 +185,10 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read strict UTF-8 JSON; raises `OSError` or `ValueError`, for the caller to explain."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deeply") from None
 
 
 def read_table(path: Path, option: str) -> dict[str, Any]:
@@ -188,14 +197,13 @@ def read_table(path: Path, option: str) -> dict[str, Any]:
     Raises `OptionError` when the file is missing or holds anything else.
     """
     try:
-        content = path.read_text(encoding="utf-8")
         is_json = path.suffix.lower() == ".json"
-        table = json.loads(content) if is_json else tomllib.loads(content)
+        table = read_json(path) if is_json else tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise OptionError(
             f"{option}={path}: the file cannot be read: {error.strerror or error}."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
         raise OptionError(f"{option}={path}: the file is not valid {kind}: {error}") from None
     if not isinstance(table, dict) or not table:

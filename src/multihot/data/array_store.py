@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import flush_folder, read_json, sha256_of, storage_errors, write_json
-from multihot.errors import StorageError
+from multihot.errors import OptionError, StorageError
 
 __all__ = [
     "ArrayWriter",
@@ -240,7 +240,10 @@ def cache_folder() -> Path | None:
     if given.lower() in ("off", "none", "0"):
         return None
     if given:
-        return Path(given).expanduser() / "tokens"
+        try:
+            return Path(given).expanduser() / "tokens"
+        except RuntimeError as error:  # ~name of a user that does not exist
+            raise OptionError(f"MULTIHOT_CACHE={given}: {error}") from None
     if os.name == "nt":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
@@ -275,7 +278,11 @@ def new_entry(folder: Path, key: str) -> Iterator[ArrayWriter]:
 def remove_old(folder: Path) -> None:
     """Remove what killed builders left a week ago, and entries that no run used for a month."""
     now = time.time()
-    for path in folder.iterdir():
+    try:
+        paths = list(folder.iterdir())
+    except OSError:  # may be written, but not listed
+        return
+    for path in paths:
         if _STAGE_NAME.fullmatch(path.name):
             witness, days = path, _STAGE_DAYS
         elif _ENTRY_NAME.fullmatch(path.name):

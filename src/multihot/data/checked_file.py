@@ -28,7 +28,14 @@ from multihot.data.columns.text_and_id import (
 )
 from multihot.data.examples import Examples
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import BATCH_ROWS, CellBatch, as_text, regrouped
+from multihot.data.readers.table import (
+    BATCH_ROWS,
+    CellBatch,
+    advised,
+    as_text,
+    refuse_faults,
+    regrouped,
+)
 from multihot.data.readers.text_encoding import BLOCK_BYTES
 from multihot.errors import DataError, UserError
 
@@ -135,14 +142,18 @@ def open_checked(
         may_be_wrong = table.is_provisional
         known = None if space is None else space.names
         for_labels = labels == "required"
-        return _checked(
-            reshaped(table, data, str(path), known=known, for_labels=for_labels),
-            str(path),
-            space,
-            labels=labels,
-            holds_rows=holds_rows,
-            distinct_bytes=limits.distinct_bytes,
-        )
+        with advised(table):
+            shaped = reshaped(table, data, str(path), known=known, for_labels=for_labels)
+            checked = _checked(
+                shaped,
+                str(path),
+                space,
+                labels=labels,
+                holds_rows=holds_rows,
+                distinct_bytes=limits.distinct_bytes,
+            )
+            refuse_faults(shaped.table, _used_columns(checked, data))
+            return checked
 
     if data.format != "dataset":
         try:
@@ -151,6 +162,14 @@ def open_checked(
             if not may_be_wrong:
                 raise
     return attempt(is_provisional=False)
+
+
+def _used_columns(file: CheckedFile, data: DataOptions) -> list[str | None]:
+    places = [file.text, file.row_id, file.weight, file.group]
+    if file.plan is not None:
+        places += file.plan.columns
+    names: list[str | None] = [file.columns[place] for place in places if place is not None]
+    return [*names, data.group_by, data.annotator_column, *data.vote_columns]
 
 
 def _checked(
@@ -210,7 +229,7 @@ def _checked(
         shaped.restored(resolved),
         columns,
         again,
-        is_held,
+        is_held or table.is_held,
         None if plan is None else replace(plan, data=shaped.restored(plan.data)),
         counts,
         tuple(notes),

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from multihot.core.files import flush_file, storage_errors
 from multihot.core.options import DataOptions
+from multihot.data.copy_workbook import copy_workbook
 from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.open_table import open_table, table_format
 from multihot.data.readers.text_encoding import file_encoding, read_lines
@@ -45,6 +46,8 @@ def part_ending(path: str | Path, data: DataOptions) -> str:
     kind = table_format(path, data)
     if kind.name == "parquet":
         return Path(path).suffix or ".parquet"
+    if kind.name == "xlsx":
+        return ".xlsx"
     if kind.name not in _TEXT_FORMATS:
         return ".jsonl"
     if (
@@ -80,8 +83,8 @@ def copy_rows(
     ------
     DataError
         The table has changed since `lines` were read.
-    StorageError
-        A file cannot be written.
+    StorageError, OSError
+        A file cannot be written; `OSError` where it is not said which.
     """
     kind = table_format(path, data)
     if kind.name in _TEXT_FORMATS:
@@ -92,6 +95,8 @@ def copy_rows(
     if kind.name == "parquet":
         _copy_parquet(Path(path), wanted)
         return []
+    if kind.name == "xlsx":
+        return copy_workbook(Path(path), data, lines, wanted)
     _copy_as_json(path, data, wanted)
     return ["The parts are JSON lines, because rows of this format cannot be copied unchanged."]
 
@@ -115,18 +120,28 @@ def _copy_lines(
                 files.append(_opened(target, stack, is_packed=is_packed))
                 files[-1].write(mark)
         targets = files  # every file gets the lines before the first row, such as a header
-        for number, content in enumerate(_raw_lines(path, encoding, mark), start=1):
+        contents = _read(_raw_lines(path, encoding, mark), path)
+        for number, content in enumerate(contents, start=1):
             if number == next_line:
                 row += 1
                 next_line = int(lines[row + 1]) if row + 1 < len(lines) else -1
                 targets = [files[index] for index in np.flatnonzero(is_wanted[row])]
             for file in targets:
-                with storage_errors(path):
-                    file.write(content)
+                file.write(content)
         if row != len(lines) - 1:
             raise DataError("The file changed while it was read. Start again.", path=path)
     for target in wanted:
         flush_file(target)
+
+
+def _read(contents: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """Pass on what is read; `OSError`s beside it are about the files that are written."""
+    try:
+        yield from contents
+    except OSError as error:
+        raise DataError(
+            f"The file cannot be read to its end: {error.strerror or error}.", path=path
+        ) from None
 
 
 def _opened(target: Path, stack: ExitStack, *, is_packed: bool) -> BinaryIO:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,17 +13,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import cut, listed
 from multihot.data.columns.reshaping import reshaped
 from multihot.data.columns.text_and_id import (
+    TEXT_NAMES,
     column_notes,
     find_id_column,
     find_text_column,
     paragraph_notes,
     text_of,
 )
+from multihot.data.header_line import header_names
+from multihot.data.readers.compression import open_unpacked
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.open_table import open_table
-from multihot.data.readers.table import CellBatch, Table, as_text
+from multihot.data.readers.table import CellBatch, Table, advised, as_text, refuse_faults
 from multihot.data.readers.text_encoding import declared_encoding, stream_lines
 from multihot.data.readers.text_lines import fasttext_row
 from multihot.errors import DataError, OptionError
@@ -36,6 +42,8 @@ _STANDARD_INPUT = "standard input"
 # What is read before the first row of it is passed on.
 _BATCH_ROWS = 128
 _BLOCK_BYTES = 1 << 16
+_NUM_COMPARED = 3  # lines behind what may be a header
+_SIGNATURES = ("PK\x03\x04", "PAR1", "\x1f\x8b")
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,15 @@ class TextStream:
     """Texts to predict; `rows` reads the input while it is consumed.
 
     `columns` are those of the file; of standard input, those of its first line. `notes` say what was
-    detected; they are complete when all rows have been consumed.
+    detected; they are complete when all rows have been consumed. `delimiter` separates the columns of
+    a text table; `has_mark` says whether the file begins with a byte order mark.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[TextRow]
     notes: list[str]
+    delimiter: str | None = None
+    has_mark: bool = False
 
 
 def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStream:
@@ -78,10 +89,12 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
         return _standard_input(data)
     source = str(path)
     table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
-    shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
-    columns = shaped.table.columns
-    text = find_text_column(columns, shaped.data, source)
-    row_id = find_id_column(columns, shaped.data, source, text)
+    with advised(table):
+        shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
+        columns = shaped.table.columns
+        text = find_text_column(columns, shaped.data, source)
+        row_id = find_id_column(columns, shaped.data, source, text)
+        refuse_faults(shaped.table, (text, row_id))
     place = columns.index(text)
     id_place = None if row_id is None else columns.index(row_id)
     cells = (
@@ -96,7 +109,16 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     )
     notes = table.notes  # the reader keeps adding to it
     notes += column_notes(text, row_id, shaped.data)
-    return TextStream(table.columns, _text_rows(cells, text, source, notes), notes)
+    rows = _text_rows(cells, text, source, notes)
+    has_mark = table.delimiter is not None and _begins_with_mark(Path(path))
+    return TextStream(table.columns, rows, notes, table.delimiter, has_mark)
+
+
+def _begins_with_mark(path: Path) -> bool:
+    with open_unpacked(path) as handle:
+        return handle.read(3).startswith(
+            (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        )
 
 
 def _readable(items: Iterator[T], source: str) -> Iterator[T]:
@@ -137,12 +159,16 @@ def _standard_input(data: DataOptions) -> TextStream:
         beginning.append(line)
         if line.strip():
             break
-    everything = itertools.chain(beginning, lines)
+    everything: Iterator[str] = itertools.chain(beginning, lines)
     may_be_json = data.format == "auto"
     if data.format == "jsonl" or (
         may_be_json and beginning and beginning[-1].lstrip().startswith("{")
     ):
         return _json_input(everything, data)
+    notes = [f"Texts: one a line, from {_STANDARD_INPUT}."]
+    if data.format == "auto" and beginning:
+        everything, further = _checked_beginning(beginning, lines)
+        notes += further
     texts = (
         fasttext_row(content, _STANDARD_INPUT, line)[1] if data.format == "fasttext" else content
         for line, content in enumerate((line.rstrip("\r\n") for line in everything), start=1)
@@ -150,7 +176,39 @@ def _standard_input(data: DataOptions) -> TextStream:
     rows = (
         TextRow(line, str(line), text, {"text": text}) for line, text in enumerate(texts, start=1)
     )
-    return TextStream(("text",), rows, [f"Texts: one a line, from {_STANDARD_INPUT}."])
+    return TextStream(("text",), rows, notes)
+
+
+def _checked_beginning(
+    beginning: list[str], lines: Iterator[str]
+) -> tuple[Iterator[str], list[str]]:
+    """Return all lines and notes; raise `DataError` where they are a file rather than texts."""
+    first = beginning[-1].strip()
+    number = len(beginning)
+    if first.startswith(_SIGNATURES):
+        kind = "a workbook or a packed or Parquet file"
+    elif first == "[" or re.match(r"\[\s*\{", first):
+        kind = "a JSON array, not JSON lines"
+    elif names := header_names(first):
+        beginning += itertools.islice(lines, _NUM_COMPARED)
+        if names.fits(beginning[number:]):
+            kind = f"a table whose header names {listed(names.columns)}"
+        else:
+            return itertools.chain(beginning, lines), []
+    else:
+        notes = []
+        if first.casefold() in TEXT_NAMES:
+            notes.append(
+                f"The first line of {_STANDARD_INPUT} is {cut(first)}; it is labelled as a text. If it is "
+                "a header, save the lines in a file and name it with --input FILE."
+            )
+        return itertools.chain(beginning, lines), notes
+    raise DataError(
+        f"This looks like {kind}, of which every line would be labelled as a text. Save it in a file and "
+        "name that with --input FILE; if the lines are texts, set data.format=lines.",
+        path=_STANDARD_INPUT,
+        line=number,
+    )
 
 
 def _input_lines(encoding: str | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from multihot.core.files import sha256_of
+from multihot.core.files import read_json, sha256_of
 from multihot.core.options import POOLINGS
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
@@ -175,7 +175,7 @@ def _check(folder: Path) -> None:
 
 def _read_table(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
         raise EncoderError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict):

@@ -15,6 +15,7 @@ from torch import nn
 from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
+from multihot.core.text_tables import cut
 from multihot.data.tokens import LabelPrompt, load_tokenizer, with_label_prompt
 from multihot.errors import EncoderError, OptionError
 from multihot.inference.artifact import load_artifact
@@ -124,8 +125,8 @@ def read_descriptions(path: str | None) -> dict[str, str]:
 def _inline_table(text: str) -> dict[str, Any]:
     try:
         table: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise OptionError(f"label_descriptions={text} is not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"label_descriptions={cut(text)} is not valid JSON: {error}") from None
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from multihot.core.files import read_json
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
 from multihot.core.text_tables import listed
@@ -224,7 +224,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
         raise EncoderError(f"{path} is not valid JSON: {error}") from None
     return content if isinstance(content, dict) else {}

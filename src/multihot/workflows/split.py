@@ -23,7 +23,7 @@ from multihot.data.label_statistics import LabelBits
 from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
 from multihot.data.split_report import KeptTogether, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
-from multihot.errors import OptionError
+from multihot.errors import DataError, OptionError, StorageError
 
 __all__ = ["DEFAULT_PARTS", "split"]
 
@@ -52,8 +52,9 @@ def split(
 
     Near-duplicates (`data.duplicates.normalised`) stay together, and so do rows with equal values in
     the column `data.split_by` or `data.group_by`. Every line of a text table or of
-    JSON lines is copied byte for byte, in its order, below the header; Parquet stays Parquet, other
-    formats become JSON lines.
+    JSON lines is copied byte for byte, in its order, below the header; Parquet and
+    workbooks stay what they are (of a workbook, the values of one sheet), other formats become JSON
+    lines.
 
     Parameters
     ----------
@@ -217,7 +218,7 @@ def _write(
         with storage_errors(folder):
             for name in wanted:
                 (stage / name).parent.mkdir(parents=True, exist_ok=True)
-        notes = copy_rows(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
+        notes = _copied(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
         with storage_errors(folder):
             if folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -228,6 +229,23 @@ def _write(
                     (folder / name).parent.mkdir(exist_ok=True)
                     os.replace(stage / name, folder / name)
             flush_folder(folder)
+    except StorageError as error:
+        raise StorageError(str(error).replace(str(stage), str(folder))) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return notes
+
+
+def _copied(
+    path: str | Path, data: DataOptions, lines: IntArray, targets: Mapping[Path, BoolArray]
+) -> list[str]:
+    try:
+        return copy_rows(path, data, lines, targets)
+    except OSError as error:
+        if error.filename is not None:  # the table, which was there before
+            raise DataError(f"The file cannot be read: {error.strerror}.", path=path) from None
+        with storage_errors(
+            next(iter(targets)).parent
+        ):  # a file that was closed with its last rows
+            raise
+        raise AssertionError("unreachable") from None

@@ -253,7 +253,18 @@ class _Shaping:
             columns=tuple(self.columns[index] for index in kept),
             batches=changed(self._batches),
             again=None if again is None else lambda: changed(again()),
+            faults=self._faults(),
         )
+
+    def _faults(self) -> dict[str, DataError]:
+        """Return the faults of all columns; an added one has the first of those it is made of."""
+        faults = dict(self._table.faults)
+        first = len(self._table.columns)
+        for name, column in zip(self.columns[first:], self.added, strict=True):
+            sources = [self.columns[source] for source in column.sources]
+            found = [faults[source] for source in sources if source in faults]
+            faults.update({name: found[0]} if found else {})
+        return faults
 
     def _changed(self, batch: CellBatch, kept: Sequence[int]) -> CellBatch:
         cells = list(batch.cells)

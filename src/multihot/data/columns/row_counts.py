@@ -133,10 +133,11 @@ class ReadCounts:
                 f"{self.empty_cells} empty label cells count as negative for every label; "
                 "data.empty_labels=unknown makes them unknown."
             )
+        return [*notes, *self._doubts()]
+
+    def _doubts(self) -> list[str]:
         if not self.has_positive:
-            notes.append("Not a single text has a label.")
-        elif self.unknown and not self.has_zero:
-            notes.append(
-                "No label cell is 0: if -1 means negative (absent), write 0; -1 means unknown."
-            )
-        return notes
+            return ["Not a single text has a label."]
+        if self.unknown and not self.has_zero:
+            return ["No label cell is 0: if -1 means negative (absent), write 0; -1 means unknown."]
+        return []

@@ -30,7 +30,13 @@ SUFFIXES = {"gzip": (".gz",), "zstd": (".zst", ".zstd")}
 _FIRST_BYTES = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _ZIP_FIRST_BYTES = (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK_BYTES = 1 << 18
-_OFFICE_PARTS = {"xl/workbook.xml", "word/document.xml"}
+_OFFICE_PARTS = {
+    "xl/workbook.xml",
+    "xl/workbook.bin",
+    "word/document.xml",
+    "ppt/presentation.xml",
+    "mimetype",  # of OpenDocument
+}
 # What zipfile raises for damaged directories.
 _ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, struct.error)
 

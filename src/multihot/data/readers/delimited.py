@@ -115,7 +115,7 @@ def read_delimited(
         return _checked(records, columns, source, later_notes)
 
     batches = _checked(remaining, columns, source, notes)
-    return Table(columns, batches, notes, again, is_provisional)
+    return Table(columns, batches, notes, again, is_provisional, delimiter=chosen)
 
 
 def _beginning(blocks: Iterator[str]) -> tuple[list[str], list[str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from multihot.core.options import DataOptions
 from multihot.data.readers.compression import open_unpacked, packing_of, unpacked_name
+from multihot.data.readers.office_files import archive_kind, ole_kind
 from multihot.data.readers.text_encoding import assumed_encoding, decoded_pieces, split_lines
 from multihot.data.readers.text_lines import LABEL_PREFIX, find_label_file
 from multihot.errors import DataError, OptionError, UserError
@@ -32,7 +32,7 @@ _MAGIC_NUMBERS = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"Rar!", "a RAR archive"),
     (b"%PDF", "a PDF document"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file (.xls, .doc)"),
+    (b"\xd0\xcf\x11\xe0", "ole"),
     (b"{\\rtf", "an RTF document"),
     (b"ARROW1", "an Arrow file"),
     (b"SQLite format 3", "an SQLite database"),
@@ -54,7 +54,7 @@ def content_kind(path: Path, encoding: str | None = None) -> str:
         return "empty"
     for magic, kind in _MAGIC_NUMBERS:
         if head.startswith(magic):
-            return _zip_kind(path) if kind == "zip" else kind
+            return _packed_kind(path, kind) if kind in ("ole", "zip") else kind
     if head[_TAR[0] :].startswith(_TAR[1]):
         return "a tar archive"
     beginning = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
@@ -65,15 +65,12 @@ def content_kind(path: Path, encoding: str | None = None) -> str:
     return _text_kind(_head_lines(path, encoding))
 
 
-def _zip_kind(path: Path) -> str:
+def _packed_kind(path: Path, kind: str) -> str:
+    if kind == "ole":
+        return ole_kind(path)
     if packing_of(path) is not None:
         return "a zip archive or a workbook"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        return "a damaged zip archive or workbook"
-    return "xlsx" if "xl/workbook.xml" in names else "a Word document"
+    return archive_kind(path)
 
 
 def _text_kind(lines: Sequence[str] | None) -> str:

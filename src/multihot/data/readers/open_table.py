@@ -17,9 +17,10 @@ from multihot.data.readers import (
     text_lines,
 )
 from multihot.data.readers import jsonl as jsonlines
-from multihot.data.readers import parquet_excel as columnar
+from multihot.data.readers.excel import read_workbook
 from multihot.data.readers.file_kind import FORMATS, FileFormat, format_of
 from multihot.data.readers.label_studio import LabelStudio, flat_table, is_flat_export
+from multihot.data.readers.parquet_excel import read_parquet
 from multihot.data.readers.table import BATCH_ROWS, Table
 from multihot.data.readers.text_encoding import BLOCK_BYTES, assumed_encoding, file_encoding
 from multihot.errors import DataError, OptionError
@@ -110,9 +111,9 @@ def _opened(
     block_bytes: int,
 ) -> Table:
     if kind.name == "parquet":
-        return columnar.read_parquet(file)
+        return read_parquet(file)
     if kind.name == "xlsx":
-        return columnar.read_workbook(file, sheet=data.sheet, header=data.header)
+        return read_workbook(file, sheet=data.sheet, header=data.header)
     find_encoding = assumed_encoding if is_provisional else file_encoding
     reading: dict[str, Any] = {
         "encoding": find_encoding(file, data.encoding),

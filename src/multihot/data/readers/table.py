@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ __all__ = [
     "CellBatch",
     "Row",
     "Table",
+    "advised",
     "as_text",
     "named_columns",
     "nearest",
+    "refuse_faults",
     "regrouped",
 ]
 
@@ -74,6 +77,14 @@ class Table:
     is_provisional
         Whether encoding and columns were taken from the beginning of the file. When its end
         contradicts them, reading raises a `UserError`, and the table has to be opened anew.
+    is_held
+        Whether the rows are in memory although `again` reads them.
+    faults
+        For each column with a cell that has no value to read, the error for whoever uses the column.
+    advice
+        What may help where columns are not the expected ones, such as the other sheets of a workbook.
+    delimiter
+        What separates the columns of a text table.
     class_names
         The names of the classes of a column in their order, also of classes without a row, where the
         file stores them.
@@ -84,6 +95,10 @@ class Table:
     notes: list[str] = field(default_factory=list)
     again: Callable[[], Iterator[CellBatch]] | None = None
     is_provisional: bool = False
+    is_held: bool = False
+    faults: Mapping[str, DataError] = field(default_factory=dict)
+    advice: str = ""
+    delimiter: str | None = None
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -91,6 +106,28 @@ class Table:
         """The rows one by one; they are consumed together with the batches."""
         for batch in self.batches:
             yield from batch.rows()
+
+
+@contextmanager
+def advised(table: Table) -> Iterator[None]:
+    """Add what the table advises to an error about its columns, and name cells without a value."""
+    try:
+        yield
+    except DataError as error:
+        fault = table.faults.get(error.column or "")
+        if fault is not None:
+            raise fault from None
+        if error.line is None:
+            further = [str(next(iter(table.faults.values())))] if table.faults else []
+            error.args = (" ".join([str(error), *further, table.advice]).strip(),)
+        raise
+
+
+def refuse_faults(table: Table, columns: Iterable[str | None]) -> None:
+    """Raise the `DataError` of the first of some columns with a cell that has no value to read."""
+    for name in columns:
+        if name is not None and name in table.faults:
+            raise table.faults[name]
 
 
 def regrouped(batches: Iterable[CellBatch], num_rows: int) -> Iterator[CellBatch]:
