@@ -81,7 +81,8 @@ def _literal(text: str) -> Any:
     """Return what a Python or JSON literal, or a PostgreSQL array, stands for."""
     try:
         tree = ast.parse(text, mode="eval")
-        _refuse_repeated_keys(tree)
+        if "{" in text:
+            _refuse_repeated_keys(tree)
         return ast.literal_eval(tree)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if isinstance(error, _RepeatedKeyError):
