@@ -16,6 +16,8 @@ _CALL = re.compile(r"(?:(?:np|numpy)\.)?(?:array|set|frozenset|list|tuple)\((.*)
 _DTYPE = re.compile(r",\s*dtype=[\w.'<>|]+\s*$")
 _TAGS = re.compile(r"(?:<[^<>]+>\s*)+")
 _QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_PLAIN = r"'[^'\\\x00-\x1f\ud800-\udfff]*'"
+_PLAIN_LIST = re.compile(rf"\[{_PLAIN}(?:, {_PLAIN})*\]")
 _NUMBERS = re.compile(r"\[[\s\d.+-]+\]")
 _MAPPED = re.compile(r"\s*[^:]+:\s*(?:[\d.]+|true|false)\s*", re.IGNORECASE)
 _NEEDS_QUOTES = frozenset('{}"\\')
@@ -55,6 +57,8 @@ def read_collection(text: str) -> list[Any] | dict[Any, Any]:
     """
     if len(text) > _MAX_CHARACTERS:
         raise ValueError("it is too long")
+    if _PLAIN_LIST.fullmatch(text):  # most lists are, and need no parser
+        return text[2:-2].split("', '")
     if kind_of(text) == "quoted":
         return _quoted_names(text) or []
     call = _CALL.fullmatch(text)
