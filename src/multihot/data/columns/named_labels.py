@@ -217,7 +217,7 @@ class NameForm:
                 raise self.fail(
                     line,
                     f"The index {cut(index)} is not one of the {len(self.indexed)} label names (0 is "
-                    "the first).",
+                    "the first). If indices count from 1, subtract 1 from each.",
                 )
         repeated = len(set(indices)) < len(indices)
         if repeated and len(indices) == len(self.indexed) and set(indices) <= {0, 1}:
@@ -264,6 +264,8 @@ class NameForm:
 
     def not_a_name(self, part: Any) -> str:
         """Return why an object or a number is no label name, and what to do."""
+        if part is None:
+            return "A label in the list is null, a missing value: leave it out; [] is no label."
         if isinstance(part, dict):
             keys = [key for key, value in part.items() if isinstance(value, str)]
             return (

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 __all__ = [
     "DELIMITERS",
+    "delimiter_option",
     "doubtful_comma",
     "doubtful_whole_cells",
     "looks_like_vectors",
@@ -24,13 +25,37 @@ __all__ = [
 DELIMITERS = ("|", ";", ",", "\n", "，", "、", "；", "،", "؛")
 """What may separate labels when that is detected. White space never does: names may contain it."""
 
-_IN_NAMES = ("\t", "#", "/", "+", "&", " ")
-"""What separates labels in some files, and stands in names in others."""
+_IN_NAMES = (
+    *(
+        "\t",
+        "<br>",
+        "<br/>",
+        "<br />",
+        "->",
+        "→",
+        ">",
+        "·",
+        "•",
+        "#",
+        "/",
+        "／",
+        "+",
+        "&",
+        "~",
+        "^",
+    ),
+    *("\\", "*", "@", " and ", " und ", " - ", " "),
+)
+"""What separates labels in some files, and stands in names in others; longer ones first."""
+
+_JOINING = (":", "_", ".", "-", "=")
+"""What hardly ever separates labels, but joins parts of one name that may be names themselves."""
 
 _WORDS = {"tab": "\t", "space": " ", "newline": "\n"}
 """Separators that `data.label_delimiter` takes by name."""
 
 _NAMES = {mark: name for name, mark in _WORDS.items()}
+_FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
 _FEW_CELLS = 3
 _MOST = 0.5
@@ -49,6 +74,12 @@ def split_cell(text: str, delimiter: str | None) -> list[str]:
 def shown_delimiter(mark: str) -> str:
     """Return a separator as `data.label_delimiter` takes it."""
     return _NAMES.get(mark, mark)
+
+
+def delimiter_option(mark: str) -> str:
+    """Return the option that sets a separator, in quotes where a shell needs them."""
+    option = f"data.label_delimiter={mark}"
+    return f"'{option}'" if _FOR_SHELLS & set(mark) else option
 
 
 def looks_like_vectors(cells: Sequence[str]) -> int:
@@ -85,6 +116,14 @@ def recurring_parts(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return the separator whose parts nearly all recur in other cells, and a cell with it."""
     for mark in _marks(cells):
         if _recur(cells, mark):
+            return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
+    wholes = set(cells)
+    for mark in _JOINING:
+        split = [
+            parts for parts in (split_cell(c, mark) for c in cells if mark in c) if len(parts) > 1
+        ]
+        alone = sum(part in wholes for parts in split for part in parts)
+        if alone and alone >= _MOST * sum(map(len, split)):
             return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
     return None
 
