@@ -57,6 +57,7 @@ _WORDS = {"tab": "\t", "space": " ", "newline": "\n"}
 _NAMES = {mark: name for name, mark in _WORDS.items()}
 _FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
+_NUMBERS = re.compile(r"\d+(?:\s+\d+)*")
 _FEW_CELLS = 3
 _MOST = 0.5
 _NEARLY_ALL = 0.7
@@ -96,12 +97,15 @@ def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return the separator that cells taken as one label each seem to have, and a cell with it.
 
     At least half of the parts of the cells with it are cells themselves; or some are, and nearly all
-    recur in other cells; or a cell holds several URIs.
+    recur in other cells; or a cell holds several URIs, or several numbers while all hold numbers.
     """
     wholes = set(cells)
     several_uris = next((cell for cell in cells if cell.count("://") > 1), None)
     if several_uris is not None:
         return " ", several_uris
+    several_numbers = next((cell for cell in cells if " " in cell), None)
+    if several_numbers is not None and all(map(_NUMBERS.fullmatch, cells)):
+        return " ", several_numbers
     for mark in _marks(cells):
         split = [(cell, split_cell(cell, mark)) for cell in cells if mark in cell]
         split = [(cell, parts) for cell, parts in split if len(parts) > 1]

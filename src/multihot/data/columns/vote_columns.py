@@ -21,7 +21,7 @@ from multihot.data.columns.headings import is_annotator_name, is_id_name
 from multihot.data.readers.table import as_text
 from multihot.errors import DataError
 
-__all__ = ["VoteReader", "VoteSuspects"]
+__all__ = ["VoteReader", "VoteSuspects", "is_vote_name"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -140,11 +140,7 @@ class VoteSuspects:
             and not is_id_name(name)
             and not is_annotator_name(name)
         ]
-        named = [
-            name
-            for name in votes
-            if _VOTES.fullmatch(name.casefold()) or _ANNOTATOR.fullmatch(name.casefold())
-        ]
+        named = list(filter(is_vote_name, votes))
         are_votes = named or len(votes) > 1 or not self._above_one.issuperset(votes)
         if label is not None and are_votes:
             some = ",".join((named or votes)[:30])
@@ -167,6 +163,12 @@ class VoteSuspects:
                 line=self._repeated[name],
                 column=name,
             )
+
+
+def is_vote_name(name: str) -> bool:
+    """Whether a column is named like votes or like one annotator, such as `annotator1`."""
+    folded = name.casefold()
+    return _VOTES.fullmatch(folded) is not None or _ANNOTATOR.fullmatch(folded) is not None
 
 
 def _may_count(cell: Any) -> bool:
