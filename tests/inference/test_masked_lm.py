@@ -50,16 +50,15 @@ def test_a_mask_gets_its_best_tokens_with_probabilities(bert: Path) -> None:
     words = load_encoder_tokenizer(bert)[0].get_vocab()
     for fill in fills:
         assert words[fill.token] == fill.token_id
-        assert fill.text == f"i am {fill.token} today"
+        if not fill.token.startswith("["):
+            assert fill.text == f"i am {fill.token} today"
 
 
-def test_all_tokens_but_the_special_ones_are_answers(bert: Path) -> None:
+def test_all_tokens_together_have_probability_one(bert: Path) -> None:
     (fills,) = fill_mask(bert, "i am [MASK] today", top=10_000)
 
-    special = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
-    words = set(load_encoder_tokenizer(bert)[0].get_vocab())
-    assert {fill.token for fill in fills} == words - special
-    assert 0.5 < sum(fill.score for fill in fills) < 1
+    assert len(fills) == load_encoder_tokenizer(bert)[0].get_vocab_size()
+    assert sum(fill.score for fill in fills) == pytest.approx(1, abs=1e-5)
 
 
 def test_several_masks_are_answered_each_for_itself_in_their_order(bert: Path) -> None:

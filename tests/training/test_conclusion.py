@@ -7,7 +7,7 @@ import pytest
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import TrainOptions
-from multihot.data.examples import as_examples
+from multihot.data.in_memory import as_examples
 from multihot.decision.decision import Decision
 from multihot.evaluation.evaluator import report
 from multihot.training.conclusion import best_constant_value, conclusion

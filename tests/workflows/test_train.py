@@ -409,7 +409,13 @@ def test_accumulation_changes_memory_and_not_the_losses(
     logs = []
     for parts in (1, accumulation_steps):
         output = tmp_path / f"in-{parts}"
-        cut = replace(options, encoder=str(still), accumulation_steps=parts, epochs=2)
+        cut = replace(
+            options,
+            encoder=str(still),
+            accumulation_steps=parts,
+            epochs=2,
+            max_unknown_fraction=1.0,
+        )
         unknown = with_unknown(TRAIN, lambda values: values.__setitem__((slice(3, 20), 1), np.nan))
         train(unknown, VALIDATION, cut, output)
         logs.append([entry["loss"] for entry in log_of(output) if "loss" in entry])

@@ -1,13 +1,12 @@
 """Results on stdout, messages and progress on stderr.
 
 What came from files is printed with control characters escaped. Tables are as wide as the terminal,
-80 columns without one; sentences are broken to the width of a terminal (or of `COLUMNS`), elsewhere
-each stays on its line. Documents for programs, JSON and tables of predictions, are never changed.
+80 columns without one; sentences are broken to the width of a terminal, elsewhere each stays on its
+line. Documents for programs, JSON and tables of predictions, are never changed.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -78,8 +77,7 @@ def show(result: object) -> None:
 def _for_people(text: str, stream: TextIO) -> str:
     """Escape what a terminal would obey, and break sentences where its width is known."""
     text = printable(text, lines=True)
-    has_width = stream.isatty() or "COLUMNS" in os.environ
-    return wrapped(text, table_width()) if has_width else text
+    return wrapped(text, table_width()) if stream.isatty() else text
 
 
 def report_text(report: _Report, *, all_labels: bool) -> str:

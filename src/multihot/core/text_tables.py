@@ -208,7 +208,7 @@ def _padded(cell: str, width: int, *, left: bool) -> str:
 def wrapped(text: str, width: int) -> str:
     """Return a text whose lines are broken at spaces to so many columns, as they are indented.
 
-    A word that is longer than a line is broken where it must be.
+    A word that is longer than a line, such as a path to be copied, stays whole.
     """
     return "\n".join(
         part
@@ -226,10 +226,6 @@ def _broken(line: str, width: int) -> list[str]:
         if current.strip() and display_width(current) + display_width(rest) > width:
             lines.append(current)
             current, rest = space, rest.lstrip(" ")
-        while display_width(current) + display_width(rest) > width:
-            part = _prefix(rest, width - display_width(current)) or rest[:1]
-            lines.append(current + part)
-            current, rest = space, rest[len(part) :]
         current += rest
     return [*lines, current]
 

@@ -31,6 +31,7 @@ from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import (
     BATCH_ROWS,
     CellBatch,
+    Table,
     advised,
     as_text,
     refuse_faults,
@@ -172,6 +173,24 @@ def _used_columns(file: CheckedFile, data: DataOptions) -> list[str | None]:
     return [*names, data.group_by, data.annotator_column, *data.vote_columns]
 
 
+def _label_scan(
+    table: Table, data: DataOptions, space: LabelSpace | None, source: str, distinct_bytes: int
+) -> tuple[LabelScan | None, UserError | None]:
+    """Return the scan of a table's labels, or why there can be none."""
+    try:
+        scan = LabelScan(
+            table.columns,
+            data,
+            space,
+            source,
+            max_bytes=distinct_bytes,
+            class_names=table.class_names,
+        )
+    except UserError as error:
+        return None, error
+    return scan, None
+
+
 def _checked(
     shaped: Reshaped,
     source: str,
@@ -188,20 +207,10 @@ def _checked(
     weight, group = extra_columns(columns, data, source)
     resolved = replace(data, text_column=text, id_column=row_id or data.id_column)
     counts = ReadCounts()
-    failure: UserError | None = None  # about labels or weights, which are judged last
-    scan = None
+    # What is wrong with labels or weights is judged last.
+    scan, failure = None, None
     if labels == "required":
-        try:
-            scan = LabelScan(
-                columns,
-                resolved,
-                space,
-                source,
-                max_bytes=distinct_bytes,
-                class_names=table.class_names,
-            )
-        except UserError as error:
-            failure = error
+        scan, failure = _label_scan(table, resolved, space, source, distinct_bytes)
     is_held = holds_rows or table.again is None
     held: list[CellBatch] = []
     for batch in table.batches:

@@ -176,9 +176,7 @@ class FillMask:
                 masked = torch.nonzero(ids.flatten() == self._mask_id)[:, 0]
                 output = network(ids, attended, types, masked_positions=masked)
                 probabilities = output.mlm_logits.float().softmax(dim=1)
-                answers = probabilities.clone()
-                answers[:, sorted(self._special)] = -1.0
-                best = answers.topk(min(top, probabilities.shape[1] - len(self._special)))
+                best = probabilities.topk(min(top, probabilities.shape[1]))
                 length = ids.shape[1]
                 for slot, values, tokens in zip(
                     masked.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
@@ -198,7 +196,11 @@ class FillMask:
         fills = []
         for probability, token in zip(probabilities, tokens, strict=True):
             filled = [*ids[:position], token, *ids[position + 1 :]]
-            kept = [each for each in filled if each == self._mask_id or each not in self._special]
+            kept = [
+                each
+                for index, each in enumerate(filled)
+                if each not in self._special or (each == self._mask_id and index != position)
+            ]
             shown = decode([token], skip_special_tokens=False)
             text = decode(kept, skip_special_tokens=False)
             fills.append(Fill(shown, token, probability, text))

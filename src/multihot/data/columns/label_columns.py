@@ -269,11 +269,21 @@ def detected_label_columns(
             f"labels go to data.ignore_columns.{votes}",
             path=path,
         )
+    raise _wrong_value_error(facts, wrong, data, path)
+
+
+def _wrong_value_error(
+    facts: Mapping[str, ColumnFacts],
+    wrong: Mapping[str, tuple[int, Any]],
+    data: DataOptions,
+    path: str,
+) -> DataError:
+    """Return the error for 0/1 columns that hold other values."""
     worst = min(wrong, key=lambda name: wrong[name][0])
     line, cell = wrong[worst]
     if isinstance(cell, dict) and cell:
         paths = [f"{worst}.{key}" for key in cell]
-        raise DataError(
+        return DataError(
             f"The column holds objects. If the labels are in one of their keys, set data.label_column="
             f"{paths[0]} (the keys: {listed(paths)}); if it has no labels, set data.ignore_columns="
             f"{worst}.",
@@ -291,7 +301,7 @@ def detected_label_columns(
             f"{','.join(others[:30])}; if one holds all labels of a row, set data.label_column="
             f"{others[0]}."
         )
-    raise binary_error(cell, path, line, worst, advice, values=value_reader(data))
+    return binary_error(cell, path, line, worst, advice, values=value_reader(data))
 
 
 def _refuse_mixed_words(facts: Mapping[str, ColumnFacts], path: str) -> None:
