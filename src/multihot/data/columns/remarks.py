@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
-from multihot.data.columns.headings import is_annotator_name, is_fact_name
+from multihot.data.columns.headings import is_annotator_name, is_fact_name, is_id_name
 from multihot.data.columns.separators import split_cell
 from multihot.data.columns.vote_columns import is_vote_name
 from multihot.errors import DataError
@@ -81,7 +81,9 @@ def unused_columns_notes(unused: Sequence[str], data: DataOptions) -> list[str]:
     """Point out unused columns that say whose labels a line holds, or whether they hold at all."""
     notes = []
     annotators = [
-        name for name in unused if is_annotator_name(name) and name not in data.ignore_columns
+        name
+        for name in unused
+        if is_annotator_name(name) or (is_id_name(name) and _WHO.search(name.casefold()))
     ]
     if annotators and data.group_by is None:
         notes.append(

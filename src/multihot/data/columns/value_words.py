@@ -20,7 +20,7 @@ _OR_NAMES = (
     "data.label_column."
 )
 _LARGE = 10  # votes that are rather counts or ids
-_SHORT = 2  # characters of a word that may be a sign
+_MOST_SIGNS, _LONGEST_SIGN = 2, 12  # words beside 0 and 1
 _FEW = 10  # columns in an advice that names them twice
 _MOST_VALUES = 64
 _MOST_VOTES = 30
@@ -122,7 +122,7 @@ def _special_advice(columns: Mapping[str, Collection[str]]) -> str:
     beside = sorted({word for values in columns.values() for word in _beside_digits(values)})
     if beside and all(map(_beside_digits, columns.values())):
         return (
-            f" {listed(beside)} stands beside 0 and 1: empty the cell if it means unknown, or name it in "
+            f" {listed(list(map(repr, beside)))} stands beside 0 and 1: empty the cell if it means unknown, or name it in "
             "data.true_values or data.false_values."
         )
     if any(value.endswith("%") for values in columns.values() for value in values):
@@ -154,13 +154,18 @@ def _word_advice(columns: Mapping[str, Collection[str]]) -> str:
         for name, pair in pairs.items()
         if pair is not None
     )
-    zero = f" data.false_values={listed(list(false)).replace(', ', ',')}" if false else ""
+    options = _word_option("true_values", list(true) or ["yes"])
+    options += f" {_word_option('false_values', list(false))}" if false else ""
     return (
-        f" These look like words for 1 and 0 in {listed(list(columns), _FEW)}: set data.true_values="
-        f"{listed(list(true)).replace(', ', ',') or 'yes'}{zero}"
+        f" These look like words for 1 and 0 in {listed(list(columns), _FEW)}: set {options}"
         + ("." if are_known else ", or the other way round.")
         + _OR_NAMES * (not are_known and len(columns) > 1)
     )
+
+
+def _word_option(name: str, words: Sequence[str]) -> str:
+    option = f"data.{name}={listed(words).replace(', ', ',')}"
+    return f"'{option}'" if any(" " in word for word in words) else option
 
 
 def _number_advice(numbers: Sequence[Sequence[float]]) -> str:
@@ -195,8 +200,8 @@ def _beside_digits(values: Collection[str]) -> set[str]:
     """Return the one or two words in a column of 0 and 1 that are no numbers and no names of labels."""
     given = set(filter(_is_given, values))
     words = given - {"0", "1"}
-    short = all(len(word) <= _SHORT and not word[:1].isdigit() for word in words)
-    return words if given & {"0", "1"} and len(words) <= _SHORT and short else set()
+    are_short = all(len(word) <= _LONGEST_SIGN and not word[:1].isdigit() for word in words)
+    return words if "1" in given and len(words) <= _MOST_SIGNS and are_short else set()
 
 
 def _is_of_annotator(name: str) -> bool:

@@ -150,7 +150,7 @@ class VoteSuspects:
         if label is not None and are_votes:
             some = ",".join((named or votes)[:30])
             raise DataError(
-                f"The numbers in {listed(named or votes)} differ between lines of one text. Either they "
+                f"The values in {listed(named or votes)} differ between lines of one text. Either they "
                 f"are votes on the label that '{label}' names in the same line: set data.vote_columns="
                 f"{some}. Or every line gives its label to the text, whatever they say: set "
                 f"data.ignore_columns={some}.",
