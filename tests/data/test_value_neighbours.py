@@ -124,3 +124,72 @@ def test_several_numbers_in_a_cell_are_not_one_name(tmp_path: Path) -> None:
     path = table(tmp_path, "text,labels", "a,5 1", "b,0")
     with pytest.raises(DataError, match=r"data.label_delimiter=space"):
         read_examples(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "zero"), [("1.000000e+00", "0.0e0"), ("+1", "0"), ("١", "٠"), ("１", "０")]
+)
+def test_0_and_1_are_read_in_any_writing_of_numbers(tmp_path: Path, one: str, zero: str) -> None:
+    path = table(tmp_path, "id,text,joy,love", f"1,a,{one},{zero}", f"2,b,{zero},{one}")
+    assert values_of(read_examples(path)) == [[1.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice"),
+    [
+        (["☑", "☐", "☐", "☑"], "data.true_values=☑ data.false_values=☐"),
+        (
+            ["Selected", "Not Selected"] * 2,
+            "data.true_values=selected 'data.false_values=not selected'",
+        ),
+        (["1", "0", "?", "1"], "'?' stands beside 0 and 1"),
+        (["1", "0", "None", "1"], "'none' stands beside 0 and 1"),
+        (["1", "2", "3", "14"], "data.ignore_columns=joy"),
+    ],
+)
+def test_signs_and_counts_lead_to_their_own_advice(
+    tmp_path: Path, cells: list[str], advice: str
+) -> None:
+    path = table(tmp_path, "id,text,joy", *(f"{n},text {n},{cell}" for n, cell in enumerate(cells)))
+    with pytest.raises(DataError) as error:
+        read_examples(path)
+    assert advice in str(error.value)
+
+
+@pytest.mark.parametrize(("column", "yes", "no"), [("agree", "yes", "no"), ("yes_votes", "3", "0")])
+def test_what_says_whether_a_label_holds_is_not_dropped_when_lines_are_merged(
+    tmp_path: Path, column: str, yes: str, no: str
+) -> None:
+    rows = [f"{n // 2},text {n // 2},{('joy', 'love')[n % 2]},{(yes, no)[n % 2]}" for n in range(8)]
+    path = table(tmp_path, f"id,text,label,{column}", *rows)
+    with pytest.raises(DataError, match=f"data.vote_columns={column}") as error:
+        read_examples(path, DataOptions(group_by="id", label_column="label"))
+    assert error.value.column == column
+    told = DataOptions(
+        group_by="id",
+        label_column="label",
+        vote_columns=(column,),
+        true_values=("yes",),
+        false_values=("no",),
+    )
+    assert values_of(read_examples(path, told)) == [[1.0, 0.0]] * 4
+
+
+def test_names_joined_in_a_list_and_names_that_always_stand_together_are_remarked(
+    tmp_path: Path,
+) -> None:
+    joined = tmp_path / "joined.jsonl"
+    joined.write_text('{"text": "a", "labels": ["joy|love"]}\n{"text": "b", "labels": ["joy"]}\n')
+    assert any("joined by '|'" in note for note in read_examples(joined).notes)
+    path = table(
+        tmp_path, "text,labels", 'a,"Slow, but fine, Price"', "b,Price", 'c,"Slow, but fine"'
+    )
+    assert any("'Slow, but fine' always" in note for note in read_examples(path).notes)
+
+
+def test_objects_of_spans_are_not_read_by_the_text_of_the_span(tmp_path: Path) -> None:
+    path = tmp_path / "spans.jsonl"
+    path.write_text('{"text": "a b", "label": [{"start": 0, "text": "a", "labels": ["joy"]}]}\n')
+    with pytest.raises(DataError, match=r"data.label_key=text") as error:
+        read_examples(path)
+    assert error.value.column == "label"

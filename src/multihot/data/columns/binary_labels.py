@@ -30,6 +30,7 @@ _VALUES: dict[str, float] = {
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
     **dict.fromkeys(("", "null", "nan", "-1", "-1.0", "na", "n/a", "<na>", "\\n"), math.nan),
 }
+_ONE_DIGIT = re.compile(r"\s*[+-]?\d(?:\.\d*)?(?:e[+-]?\d+)?\s*", re.IGNORECASE)  # of any script
 _DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 _DIGITS = frozenset({"digits"})
 _NO_VALUE = -1.0
@@ -215,7 +216,7 @@ def binary_error(
     cell: Any, path: str, line: int, column: str, advice: str = "", *, values: ValueReader
 ) -> DataError:
     """Return the error for a cell that is no label value."""
-    if isinstance(cell, str) and cell.strip().upper() == "NONE":
+    if isinstance(cell, str) and cell.strip() in ("NONE", "none"):
         message = (
             "The label is NONE: this looks like the unlabelled official test file. It can be "
             "predicted as it is; to train or evaluate, use the gold file (2018-E-c-En-test-gold.txt)."
@@ -236,8 +237,8 @@ def label_value(cell: Any, *, soft: bool) -> float | None:
         value = _VALUES.get(cell)
         if value is None:
             value = _VALUES.get(cell.strip().lower())
-        if value is None and _DECIMAL_COMMA.fullmatch(cell):
-            return label_value(cell.replace(",", "."), soft=soft)
+        if value is None and (_ONE_DIGIT.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell)):
+            return label_value(float(cell.replace(",", ".")), soft=soft)
         return _fraction(cell) if value is None and soft else value
     if cell is None:
         return math.nan

@@ -262,6 +262,6 @@ def is_fact_name(name: str) -> bool:
     words = _words(name)
     return (
         words in _FACTS
-        or words.startswith(("is ", "has ", "num "))
+        or words.startswith(("is ", "has ", "num ", "n ", "total"))
         or words.endswith((" count", " flag", " length"))
     )

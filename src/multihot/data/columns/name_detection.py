@@ -13,6 +13,7 @@ from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value
 from multihot.data.columns.foreign_cells import foreign_cell
+from multihot.data.columns.headings import is_label_name
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCell, NameCells
 from multihot.data.columns.named_labels import NameForm
@@ -20,6 +21,7 @@ from multihot.data.columns.separators import (
     delimiter_option,
     doubtful_comma,
     doubtful_whole_cells,
+    inseparable_parts,
     looks_like_vectors,
     recurring_parts,
     shown_delimiter,
@@ -115,7 +117,12 @@ def _with_delimiter(
                 path=form.path,
                 column=form.column,
             )
-        return form, _separated(form)
+        together = inseparable_parts(texts, form.delimiter)
+        return form, _separated(form) + (
+            f" {cut(together)} always stand together: if this is one name, write the labels as JSON lists."
+            if together is not None
+            else ""
+        )
     doubt = doubtful_whole_cells(texts)
     if doubt is not None:
         mark = shown_delimiter(doubt[0])
@@ -243,6 +250,15 @@ def _with_key(form: NameForm, first: Mapping[Any, Any]) -> tuple[NameForm, str]:
                 column=form.column,
             )
         [key] = keys
+        lists = [name for name, value in first.items() if isinstance(value, list)]
+        if lists and not is_label_name(key):
+            raise DataError(
+                f"The labels are objects, such as {cut(first)}: '{key}' is their only text, and "
+                f"{listed(lists)} a list. If the names are in '{key}', set data.label_key={key}; else "
+                "write a list of the names alone.",
+                path=form.path,
+                column=form.column,
+            )
     others = [name for name in first if name != key]
     unused = f"; not used: {listed(others)}" if others else ""
     return replace(form, content="keyed", key=key), f" Names: key '{key}' of each object{unused}."

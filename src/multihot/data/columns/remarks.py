@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
-from multihot.data.columns.headings import is_annotator_name, is_fact_name
+from multihot.data.columns.headings import is_annotator_name, is_fact_name, is_id_name
+from multihot.data.columns.separators import split_cell
 from multihot.data.columns.vote_columns import is_vote_name
 from multihot.errors import DataError
 
@@ -43,6 +44,15 @@ def odd_names_notes(space: LabelSpace, known: Sequence[str] | None) -> list[str]
             f"The label {listed(missing)} is taken as a name, although programs write a missing value "
             "like that: if it is one, empty these cells."
         )
+    names = set(space.names)
+    for mark in ("|", ";", ","):
+        joined = [name for name in space.names if mark in name]
+        apart = [name for name in joined if any(part in names for part in split_cell(name, mark))]
+        if apart:
+            notes.append(
+                f"{listed(apart)} may be several labels joined by '{mark}': parts of it are labels, too. "
+                "If so, separate them in the file."
+            )
     if all(name.isascii() and name.isdigit() for name in space.names):
         notes.append(
             "All label names are numbers: if they are indices of labels, data.label_names=FILE names "
@@ -71,7 +81,9 @@ def unused_columns_notes(unused: Sequence[str], data: DataOptions) -> list[str]:
     """Point out unused columns that say whose labels a line holds, or whether they hold at all."""
     notes = []
     annotators = [
-        name for name in unused if is_annotator_name(name) and name not in data.ignore_columns
+        name
+        for name in unused
+        if is_annotator_name(name) or (is_id_name(name) and _WHO.search(name.casefold()))
     ]
     if annotators and data.group_by is None:
         notes.append(

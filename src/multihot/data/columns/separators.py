@@ -7,6 +7,7 @@ against one.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ __all__ = [
     "delimiter_option",
     "doubtful_comma",
     "doubtful_whole_cells",
+    "inseparable_parts",
     "looks_like_vectors",
     "recurring_parts",
     "shown_delimiter",
@@ -166,6 +168,22 @@ def doubtful_comma(cells: Iterable[str], delimiter: str) -> str | None:
     if any(len(found) > 1 for found in positions.values()):
         return None
     return several[0] if len(alone) >= 2 or len(several) >= _FEW_CELLS else None
+
+
+def inseparable_parts(cells: Iterable[str], delimiter: str) -> str | None:
+    """Return two parts that always stand together, in that order, as in `Slow, but fine`; else `None`."""
+    if delimiter not in _COMMAS:
+        return None
+    found: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for cell in cells:
+        parts = split_cell(cell, delimiter)
+        found.update(parts)
+        pairs.update(itertools.pairwise(parts))
+    for (first, second), count in pairs.items():
+        if count > 1 and found[first] == found[second] == count:
+            return f"{first}{delimiter} {second}"
+    return None
 
 
 def _marks(cells: Sequence[str]) -> list[str]:

@@ -19,6 +19,8 @@ _OR_NAMES = (
     " If the words are names of labels, write all names of a row in one column, separated by '|', and set "
     "data.label_column."
 )
+_LARGE = 10  # votes that are rather counts or ids
+_MOST_SIGNS, _LONGEST_SIGN = 2, 12  # words beside 0 and 1
 _FEW = 10  # columns in an advice that names them twice
 _MOST_VALUES = 64
 _MOST_VOTES = 30
@@ -28,7 +30,7 @@ _FEWEST_CELLS = 4  # to conclude from that there are just two words
 _YES = frozenset(
     {"yes", "y", "true", "t", "x", "on", "ok", "pos", "positive", "present", "ja", "j", "oui"}
     | {"si", "sí", "s", "sim", "vero", "vrai", "verdadero", "verdadeiro", "wahr", "да", "o", "○"}
-    | {"✓", "✔", "是", "有", "对", "真", "はい", "あり"}
+    | {"✓", "✔", "☑", "checked", "ticked", "selected", "是", "有", "对", "真", "はい", "あり"}
 )
 _NO = frozenset(
     {
@@ -46,7 +48,23 @@ _NO = frozenset(
         "nao",
         "falso",
     }
-    | {"faux", "falsch", "нет", "✗", "✘", "否", "无", "不", "假", "いいえ", "なし"}
+    | {
+        "faux",
+        "falsch",
+        "нет",
+        "✗",
+        "✘",
+        "☐",
+        "unchecked",
+        "not selected",
+        "unselected",
+        "否",
+        "无",
+        "不",
+        "假",
+        "いいえ",
+        "なし",
+    }
 )
 
 
@@ -72,6 +90,7 @@ def like_values(values: Collection[str]) -> bool:
         _words(values) is not None
         or _numbers(values) is not None
         or bool(_missing_codes(values))
+        or bool(_beside_digits(values))
         or any(value.endswith("%") for value in values)
         or (len(values) <= _MOST_WORDS and not (_YES | _NO).isdisjoint(values))
     )
@@ -81,23 +100,40 @@ def value_advice(columns: Mapping[str, Collection[str]]) -> str:
     """Name the option that reads the columns of these distinct values; empty where none does."""
     if not columns:
         return ""
+    special = _special_advice(columns)
+    if special:
+        return special
+    numbers = [found for values in columns.values() if (found := _numbers(values)) is not None]
+    if numbers:
+        large = [name for name, values in columns.items() if max(_numbers(values) or [0]) >= _LARGE]
+        more = f" Ids and counts are no labels: data.ignore_columns={','.join(large[:_FEW])}."
+        return _number_advice(numbers) + more * bool(large)
+    return _word_advice(columns)
+
+
+def _special_advice(columns: Mapping[str, Collection[str]]) -> str:
+    """Return advice on codes, signs, percentages and what annotators chose; empty where there is none."""
     codes = sorted({code for values in columns.values() for code in _missing_codes(values)})
     if codes and all(_missing_codes(values) for values in columns.values()):
         return (
             f" {' and '.join(codes)} may stand for a missing value: empty these cells, an empty cell is "
             "unknown. Only if cells count votes, set data.votes to the number of votes."
         )
+    beside = sorted({word for values in columns.values() for word in _beside_digits(values)})
+    if beside and all(map(_beside_digits, columns.values())):
+        return (
+            f" {listed(list(map(repr, beside)))} stands beside 0 and 1: empty the cell if it means unknown, or name it in "
+            "data.true_values or data.false_values."
+        )
     if any(value.endswith("%") for values in columns.values() for value in values):
         return " Write percentages as fractions, such as 0.5, and set data.soft_labels=true."
-    numbers = [found for values in columns.values() if (found := _numbers(values)) is not None]
-    if numbers:
-        return _number_advice(numbers)
-    if all(map(_is_of_annotator, columns)):
+    are_words = all(_numbers(values) is None for values in columns.values())
+    if are_words and all(map(_is_of_annotator, columns)):
         return (
             f" {listed(list(columns))} seem to hold what each annotator chose: write one line for each "
             "text and annotator, with all labels in one column, and set data.group_by to the id of the text."
         )
-    return _word_advice(columns)
+    return ""
 
 
 def _word_advice(columns: Mapping[str, Collection[str]]) -> str:
@@ -118,13 +154,18 @@ def _word_advice(columns: Mapping[str, Collection[str]]) -> str:
         for name, pair in pairs.items()
         if pair is not None
     )
-    zero = f" data.false_values={listed(list(false)).replace(', ', ',')}" if false else ""
+    options = _word_option("true_values", list(true) or ["yes"])
+    options += f" {_word_option('false_values', list(false))}" if false else ""
     return (
-        f" These look like words for 1 and 0 in {listed(list(columns), _FEW)}: set data.true_values="
-        f"{listed(list(true)).replace(', ', ',') or 'yes'}{zero}"
+        f" These look like words for 1 and 0 in {listed(list(columns), _FEW)}: set {options}"
         + ("." if are_known else ", or the other way round.")
         + _OR_NAMES * (not are_known and len(columns) > 1)
     )
+
+
+def _word_option(name: str, words: Sequence[str]) -> str:
+    option = f"data.{name}={listed(words).replace(', ', ',')}"
+    return f"'{option}'" if any(" " in word for word in words) else option
 
 
 def _number_advice(numbers: Sequence[Sequence[float]]) -> str:
@@ -153,6 +194,14 @@ def _missing_codes(values: Collection[str]) -> set[str]:
     codes = set(values) & _CODES
     rest = set(values) - codes
     return codes if {"0", "1"} & rest and rest <= {"0", "1", ""} else set()
+
+
+def _beside_digits(values: Collection[str]) -> set[str]:
+    """Return the one or two words in a column of 0 and 1 that are no numbers and no names of labels."""
+    given = set(filter(_is_given, values))
+    words = given - {"0", "1"}
+    are_short = all(len(word) <= _LONGEST_SIGN and not word[:1].isdigit() for word in words)
+    return words if "1" in given and len(words) <= _MOST_SIGNS and are_short else set()
 
 
 def _is_of_annotator(name: str) -> bool:
