@@ -94,7 +94,8 @@ def _literal(text: str) -> Any:
     """Return what a Python or JSON literal, or a PostgreSQL array, stands for."""
     try:
         tree = ast.parse(text, mode="eval")
-        _refuse_repeated_keys(tree)
+        if "{" in text:
+            _refuse_repeated_keys(tree)
         return _value_of(tree.body)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if isinstance(error, _ToldError):
