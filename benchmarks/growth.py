@@ -237,7 +237,7 @@ def _report(task: str, size: int, source: Path, found: Found) -> None:
 
 def _record(task: str, size: int, source: Path, found: Found) -> None:
     """Append a row to `results/growth_202611.csv`."""
-    row = {"task": task, "n": size, "checkout": source.resolve().name, **_columns(found)}
+    row = {"task": task, "n": size, "checkout": source.name or "this one", **_columns(found)}
     append_row("growth_202611.csv", {**row, **provenance()})
 
 

@@ -8,7 +8,7 @@ Letters: `N` texts, `L` labels. After `k` cells by falling score, 0 to N, a deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,14 @@ class SortedColumns:
 
     def columns(self, chosen: slice) -> SortedColumns:
         """Return some of the columns."""
-        return SortedColumns(*(getattr(self, field.name)[:, chosen] for field in fields(self)))
+        return SortedColumns(
+            self.order[:, chosen],
+            self.right[:, chosen],
+            self.known[:, chosen],
+            self.positive[:, chosen],
+            self.thresholds[:, chosen],
+            self.distance[:, chosen],
+        )
 
     def best(self, means: DoubleArray, tolerance: float | DoubleArray) -> tuple[DoubleArray, ...]:
         """Return the threshold of the best mean of each column, and that mean.
@@ -88,11 +95,8 @@ class SortedColumns:
         """
         means = np.where(np.isinf(self.distance), -np.inf, means)
         distance = np.where(means >= means.max(axis=0) - tolerance, self.distance, np.inf)
-        place = distance.argmin(axis=0)[None]
-        return (
-            np.take_along_axis(self.thresholds, place, axis=0)[0],
-            np.take_along_axis(means, place, axis=0)[0],
-        )
+        place = distance.argmin(axis=0), np.arange(distance.shape[1])
+        return self.thresholds[place], means[place]
 
 
 def best_alone(goal: Goal, scores: FloatArray, truth: FloatArray) -> DoubleArray:
@@ -176,5 +180,5 @@ def best_beside(
     gain = group_values(goal, given, nobody, scale)[0] - without
     value = np.empty(block.right.shape, dtype=np.int64)
     value[0] = without.sum(axis=0)
-    value[1:] = np.take_along_axis(gain, block.order, axis=0)
+    value[1:] = gain[block.order, np.arange(gain.shape[1])]
     return block.best(np.cumsum(value, axis=0) / len(right) / scale, 2 / scale)

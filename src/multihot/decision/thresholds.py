@@ -20,6 +20,7 @@ from multihot.decision.column_sweep import (
     best_alone,
     best_beside,
 )
+from multihot.decision.micro_f1_ascent import ascend_micro_f1
 from multihot.decision.objective import as_goal, check_scores, goal_value
 from multihot.decision.threshold_sweep import ChangePoints, GroupCounts, best_threshold, resolution
 from multihot.errors import OptionError
@@ -151,6 +152,14 @@ def _ascend(
     thresholds, least = thresholds.copy(), resolution(1 if goal.name == "micro_f1" else len(scores))
     sorted_columns = _sorted_columns(scores, truth, columns)
     most = max(1, BLOCK_CELLS // (len(scores) + 1))
+    if goal.name == "micro_f1":
+        blocks = (sorted_columns(slice(at, at + most)) for at in range(0, len(columns), most))
+        changed = ascend_micro_f1(
+            predicted, positive, columns, blocks, reached=reached, max_rounds=max_rounds
+        )
+        if changed is not None:
+            thresholds[list(changed)] = list(changed.values())
+            return thresholds
     for _ in range(max_rounds):
         improved, start, size = False, 0, _FIRST_BLOCK
         while start < len(columns):
