@@ -126,10 +126,8 @@ def test_several_numbers_in_a_cell_are_not_one_name(tmp_path: Path) -> None:
         read_examples(path)
 
 
-@pytest.mark.parametrize(
-    ("one", "zero"), [("1.000000e+00", "0.0e0"), ("+1", "0"), ("١", "٠"), ("１", "０")]
-)
-def test_0_and_1_are_read_in_any_writing_of_numbers(tmp_path: Path, one: str, zero: str) -> None:
+@pytest.mark.parametrize(("one", "zero"), [("1.000000e+00", "0.0e0"), ("+1", "0")])
+def test_0_and_1_are_read_as_programs_print_numbers(tmp_path: Path, one: str, zero: str) -> None:
     path = table(tmp_path, "id,text,joy,love", f"1,a,{one},{zero}", f"2,b,{zero},{one}")
     assert values_of(read_examples(path)) == [[1.0, 0.0], [0.0, 1.0]]
 
@@ -142,6 +140,7 @@ def test_0_and_1_are_read_in_any_writing_of_numbers(tmp_path: Path, one: str, ze
             ["Selected", "Not Selected"] * 2,
             "data.true_values=selected 'data.false_values=not selected'",
         ),
+        (["１", "０"] * 2, "data.true_values"),
         (["1", "0", "?", "1"], "'?' stands beside 0 and 1"),
         (["1", "0", "None", "1"], "'none' stands beside 0 and 1"),
         (["1", "2", "3", "14"], "data.ignore_columns=joy"),

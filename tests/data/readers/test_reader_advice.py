@@ -69,3 +69,17 @@ def test_long_names_are_listed_in_a_bounded_message() -> None:
     assert len(listed(names)) < 700
     assert listed(names).endswith("more")
     assert listed(["joy", "love"]) == "joy, love"
+
+
+def test_a_map_column_of_parquet_is_read_as_objects(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kind = pyarrow.map_(pyarrow.string(), pyarrow.int8())
+    cells = [[("joy", 1), ("love", 0)], [("joy", 0), ("love", 1)]]
+    path = tmp_path / "map.parquet"
+    parquet.write_table(
+        pyarrow.table({"text": ["a", "b"], "labels": pyarrow.array(cells, kind)}), path
+    )
+    examples = read_examples(path)
+    assert examples.labels is not None
+    assert examples.labels.to_names() == [["joy"], ["love"]]

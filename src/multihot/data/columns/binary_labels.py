@@ -30,8 +30,8 @@ _VALUES: dict[str, float] = {
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
     **dict.fromkeys(("", "null", "nan", "-1", "-1.0", "na", "n/a", "<na>", "\\n"), math.nan),
 }
-_ONE_DIGIT = re.compile(r"\s*[+-]?\d(?:\.\d*)?(?:e[+-]?\d+)?\s*", re.IGNORECASE)  # of any script
-_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
+_ONE_DIGIT = re.compile(r"\s*[+-]?[0-9](?:\.[0-9]*)?(?:e[+-]?[0-9]+)?\s*", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"\s*-?[0-9]+,[0-9]+\s*")
 _DIGITS = frozenset({"digits"})
 _NO_VALUE = -1.0
 _MAX_REMEMBERED = 1 << 14

@@ -20,6 +20,9 @@ _SCALA_OR_R = re.compile(
 _DTYPE = re.compile(r",\s*dtype=[\w.'<>|]+\s*$")
 _TAGS = re.compile(r"(?:<[^<>]+>\s*)+")
 _QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_PLAIN_LIST = re.compile(
+    r"""\[(?:'[^'"\\\n\r]*'(?:, |(?=\])))*\]"""
+)  # of names without quotes and escapes
 _NUMBERS = re.compile(r"\[(?:[\s\d.+-]|True|False)+\]")
 _LISTS = frozenset(
     {"array", "list", "tuple", "set", "frozenset", "tensor", "Tensor", "Index", "deque"}
@@ -67,6 +70,8 @@ def read_collection(text: str) -> list[Any] | dict[Any, Any]:
     """
     if len(text) > _MAX_CHARACTERS:
         raise ValueError("it is too long")
+    if _PLAIN_LIST.fullmatch(text):
+        return text[2:-2].split("', '") if len(text) > 2 else []
     if kind_of(text) == "quoted":
         names = _quoted_names(text) or []
         return read_collection(names[0]) if _is_quoted_collection(names) else names
@@ -113,6 +118,8 @@ def _literal(text: str) -> Any:
 def _value_of(node: ast.expr) -> Any:
     """Return the value of a literal, also of the calls by which NumPy and others print theirs."""
     match node:
+        case ast.Constant():
+            return node.value
         case ast.List() | ast.Tuple() | ast.Set():
             values = [_value_of(element) for element in node.elts]
             return sorted(values, key=str) if isinstance(node, ast.Set) else values

@@ -60,6 +60,7 @@ _NAMES = {mark: name for name, mark in _WORDS.items()}
 _FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
 _NUMBERS = re.compile(r"\d+(?:\s+\d+)*")
+_MOST_COMPARED = 10_000  # cells
 _FEW_CELLS = 3
 _MOST = 0.5
 _NEARLY_ALL = 0.7
@@ -176,7 +177,7 @@ def inseparable_parts(cells: Iterable[str], delimiter: str) -> str | None:
         return None
     found: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
-    for cell in cells:
+    for cell in itertools.islice(cells, _MOST_COMPARED):
         parts = split_cell(cell, delimiter)
         found.update(parts)
         pairs.update(itertools.pairwise(parts))

@@ -30,7 +30,22 @@ _FEWEST_CELLS = 4  # to conclude from that there are just two words
 _YES = frozenset(
     {"yes", "y", "true", "t", "x", "on", "ok", "pos", "positive", "present", "ja", "j", "oui"}
     | {"si", "sí", "s", "sim", "vero", "vrai", "verdadero", "verdadeiro", "wahr", "да", "o", "○"}
-    | {"✓", "✔", "☑", "checked", "ticked", "selected", "是", "有", "对", "真", "はい", "あり"}
+    | {
+        "✓",
+        "✔",
+        "☑",
+        "１",
+        "١",
+        "checked",
+        "ticked",
+        "selected",
+        "是",
+        "有",
+        "对",
+        "真",
+        "はい",
+        "あり",
+    }
 )
 _NO = frozenset(
     {
@@ -239,6 +254,8 @@ def _numbers(values: Collection[str]) -> list[float] | None:
     for value in values:
         if value in ("", "nan", "null", "-1", "-1.0"):
             continue
+        if not value.isascii():
+            return None
         try:
             numbers.append(float(value.replace(",", ".")))
         except ValueError:
