@@ -101,7 +101,7 @@ def _literal(text: str) -> Any:
         tree = ast.parse(text, mode="eval")
         if "{" in text:
             _refuse_repeated_keys(tree)
-        return ast.literal_eval(tree)
+        return _value_of(tree.body)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if isinstance(error, _ToldError):
             raise
