@@ -325,7 +325,7 @@ def _cell_changes(written: Written, plain: Case, random: Random) -> Iterator[Cas
     yield case("cell too many", record([*cells, "x"]), _never)
     is_binary = len(cells) == 2 + len(NAMES)
     junk = str(
-        random.choice(["2", "yes", "0.5", "1e400", "--", "[]", "None", "=A1", "１", "x" * 200])
+        random.choice(["2", "yes", "0.5", "1e400", "--", "[]", "None", "=A1", "２", "x" * 200])
     )
     if is_binary:
         yield case(f"junk {junk[:5]}", record([*cells[:-1], junk]), _never)

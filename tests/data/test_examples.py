@@ -134,7 +134,7 @@ def test_unknown_cells_of_label_columns_are_counted(tmp_path: Path) -> None:
     assert examples.labels is not None
     assert not examples.labels.known[1].any()
     assert "1 of 3 texts are unlabelled." in examples.notes
-    assert "1 label cell is unknown (empty, null, NaN or -1)." in examples.notes
+    assert "1 label cell is unknown (empty, null, NaN, NA or -1)." in examples.notes
 
 
 def test_labels_that_are_never_zero_are_noted(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ DEFAULT_WIDTH = 80
 
 _MAX_CHARACTERS = 80
 _MAX_NAMES = 30
+_CHARACTERS_A_NAME = 20
+_FEWEST_NAMES = 3
 _MOST, _LEAST = 40, 20  # labels in a table
 _HEAD_WIDTHS = (24, 16, 12, 9)  # columns of a heading where a table is too wide
 _BEFORE_DIFFERENCE = 5  # letters before the one in which names differ
@@ -264,13 +266,19 @@ def cut(value: Any) -> str:
 
 
 def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
-    """Return names as messages list them: the first ones, cut, and how many are left."""
-    shown = ", ".join(
-        name if len(name) <= _MAX_CHARACTERS else f"{name[:_MAX_CHARACTERS]} ..."
-        for name in (printable(str(name)) for name in names[:most])
-    )
-    left = len(names) - most
-    return f"{shown} and {left} more" if left > 0 else shown
+    """Return names as messages list them: the first ones, cut, and how many are left.
+
+    Long names are fewer: about 20 characters each of `most`, but at least three.
+    """
+    shown: list[str] = []
+    room = _CHARACTERS_A_NAME * most
+    for name in (printable(str(name)) for name in names[:most]):
+        room -= len(name[:_MAX_CHARACTERS]) + 2
+        if room < 0 and len(shown) >= _FEWEST_NAMES:
+            break
+        shown.append(name if len(name) <= _MAX_CHARACTERS else f"{name[:_MAX_CHARACTERS]} ...")
+    left = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 
 
 def short_names(sources: Sequence[str]) -> list[str]:

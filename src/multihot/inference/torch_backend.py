@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +35,46 @@ _TOKEN_BUDGET = 32_768
 _WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
 
 
+class _Turns:
+    """Lets any number of threads compute, or one of them change the network while none computes."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._num_computing, self._num_waiting = 0, 0
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Wait until nobody changes the network or waits to do so; hold changes back meanwhile."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._num_waiting)
+            self._num_computing += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._num_computing -= 1
+                self._condition.notify_all()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Wait until nobody computes, and hold everyone back meanwhile."""
+        with self._condition:
+            self._num_waiting += 1
+            try:
+                self._condition.wait_for(lambda: not self._num_computing)
+                yield
+            finally:
+                self._num_waiting -= 1
+                self._condition.notify_all()
+
+
 class TorchBackend:
     """Token ids in, logits out, on one device.
 
     On a CPU it is made faster by `multihot.models.optimize.optimize_for_inference`.
+
+    With final weights (`frozen`) the network is set to evaluation once, and any number of threads may
+    ask for logits at the same time. A network in training belongs to one thread.
     """
 
     def __init__(
@@ -60,7 +97,11 @@ class TorchBackend:
         """Whether the weights never change again, so that they may be laid out for prediction."""
         self.notes: tuple[str, ...] = ()
         """Which fast kernels failed their self-test, and why."""
+        self._turns = _Turns()
+        self._is_prepared = False
         self._optimize(final_weights=False)
+        if frozen:
+            self.network.eval()
 
     def logits(
         self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64] | None = None
@@ -71,29 +112,49 @@ class TorchBackend:
         result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
         if len(indices) >= _WORTH_PREPARING:
             self._prepare()
-        budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
+        if self.frozen:
+            with self._turns.computing():
+                self._compute(tokenized, indices, result)
+            return result
         was_training = self.network.training
         self.network.eval()
         try:
-            with torch.inference_mode(), self.precision.autocast(self.device):
-                for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
-                    batch = make_batch(
-                        tokenized,
-                        indices[positions],
-                        pad_id(self.network),
-                        packed=bool(self.packed),
-                    )
-                    output = self.network(*batch_tensors(batch, self.device))
-                    result[positions] = output.float().cpu().numpy()
+            self._compute(tokenized, indices, result)
         finally:
             self.network.train(was_training)
         return result
 
+    def _compute(
+        self,
+        tokenized: TokenizedTexts,
+        indices: npt.NDArray[np.int64],
+        result: npt.NDArray[np.float32],
+    ) -> None:
+        budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
+        with torch.inference_mode(), self.precision.autocast(self.device):
+            for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
+                batch = make_batch(
+                    tokenized,
+                    indices[positions],
+                    pad_id(self.network),
+                    packed=bool(self.packed),
+                )
+                output = self.network(*batch_tensors(batch, self.device))
+                result[positions] = output.float().cpu().numpy()
+
     def _prepare(self) -> None:
         """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
+        if not self._is_prepared:
+            with self._turns.changing():
+                self._prepare_alone()
+
+    def _prepare_alone(self) -> None:
+        if self._is_prepared:  # by another thread, meanwhile
+            return
         self._optimize(final_weights=self.frozen)
         if self.packed is None:
             self.packed = self._can_pack()
+        self._is_prepared = self.frozen
 
     def _optimize(self, *, final_weights: bool) -> None:
         dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16

@@ -40,7 +40,7 @@ def test_all_ways_to_write_a_value(cells: list[Any], expected: float) -> None:
     np.testing.assert_array_equal(np.full(len(cells), expected), values)
 
 
-@pytest.mark.parametrize("cell", ["2", "yes", "NA", "0,5", 2, 0.5, [1], {"a": 1}])
+@pytest.mark.parametrize("cell", ["2", "yes", "N", "0,5", 2, 0.5, [1], {"a": 1}])
 def test_any_other_value_is_an_error_that_names_line_and_column(cell: Any) -> None:
     with pytest.raises(DataError, match="is not a label value: expected 0 or 1") as error:
         values_of("0", cell, "x")

@@ -76,3 +76,16 @@ def test_names_in_quotes_and_tags_are_told_apart() -> None:
     assert (kind_of("'a', 'b, c'"), read_collection("'a', 'b, c'")) == ("quoted", ["a", "b, c"])
     assert (kind_of('"a"'), read_collection('"a"')) == ("quoted", ["a"])
     assert (kind_of("<a><b c>"), read_tags("<a><b c>")) == ("tags", ["a", "b c"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[], [""], ["a"], ["a, b", "c"], ["it's", "b"], ['say "hi"'], ["a\\b"], ["', '"], ["a\n"]],
+)
+def test_lists_as_python_prints_them_are_read_exactly(names: list[str]) -> None:
+    assert read_collection(repr(names)) == names
+    assert read_collection(repr(tuple(names))) == names
+
+
+def test_a_comma_behind_the_last_name_is_no_part_of_it() -> None:
+    assert read_collection("['a', 'b', ]") == ["a", "b"]

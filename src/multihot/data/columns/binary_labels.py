@@ -6,6 +6,7 @@ Letters: `N` rows, `L` labels.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -27,8 +28,10 @@ FloatArray = npt.NDArray[np.float32]
 _VALUES: dict[str, float] = {
     **dict.fromkeys(("0", "0.0", "false"), 0.0),
     **dict.fromkeys(("1", "1.0", "true"), 1.0),
-    **dict.fromkeys(("", "null", "nan", "-1", "-1.0"), math.nan),
+    **dict.fromkeys(("", "null", "nan", "-1", "-1.0", "na", "n/a", "<na>", "\\n"), math.nan),
 }
+_ONE_DIGIT = re.compile(r"\s*[+-]?[0-9](?:\.[0-9]*)?(?:e[+-]?[0-9]+)?\s*", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"\s*-?[0-9]+,[0-9]+\s*")
 _DIGITS = frozenset({"digits"})
 _NO_VALUE = -1.0
 _MAX_REMEMBERED = 1 << 14
@@ -37,8 +40,8 @@ _MAX_REMEMBERED = 1 << 14
 class ValueReader:
     """Turns cells into label values and remembers what each way of writing one means.
 
-    0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`
-    and -1 are unknown.
+    0 and 1 may be written as 0.0, 1.0, true and false in any case. An empty cell, `null`, `NaN`,
+    `NA` and -1 are unknown; 0,5 is 0.5.
 
     Parameters
     ----------
@@ -213,7 +216,7 @@ def binary_error(
     cell: Any, path: str, line: int, column: str, advice: str = "", *, values: ValueReader
 ) -> DataError:
     """Return the error for a cell that is no label value."""
-    if isinstance(cell, str) and cell.strip().upper() == "NONE":
+    if isinstance(cell, str) and cell.strip() in ("NONE", "none"):
         message = (
             "The label is NONE: this looks like the unlabelled official test file. It can be "
             "predicted as it is; to train or evaluate, use the gold file (2018-E-c-En-test-gold.txt)."
@@ -234,6 +237,8 @@ def label_value(cell: Any, *, soft: bool) -> float | None:
         value = _VALUES.get(cell)
         if value is None:
             value = _VALUES.get(cell.strip().lower())
+        if value is None and (_ONE_DIGIT.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell)):
+            return label_value(float(cell.replace(",", ".")), soft=soft)
         return _fraction(cell) if value is None and soft else value
     if cell is None:
         return math.nan

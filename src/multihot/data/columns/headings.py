@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["is_annotator_name", "is_id_name", "is_label_name", "is_text_name"]
+__all__ = ["is_annotator_name", "is_fact_name", "is_id_name", "is_label_name", "is_text_name"]
 
 _TEXTS = frozenset(
     # English
@@ -192,7 +192,32 @@ _ANNOTATORS = frozenset(
         "注釈者",
     }
 )
-_HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])")
+_FACTS = frozenset(
+    {
+        "fold",
+        "split",
+        "train",
+        "test",
+        "verified",
+        "retweeted",
+        "length",
+        "score",
+        "confidence",
+        "year",
+    }
+    | {
+        "gold",
+        "golden",
+        "unclear",
+        "duplicate",
+        "example very unclear",
+        "lang",
+        "language",
+        "source",
+    }
+)
+_HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|(?<=[A-Z])(?=Id$)")
+_INDEX = re.compile(r"(?:unnamed|index level|level) \d+")
 _BETWEEN = re.compile(r"[\s_./:-]+")
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f]id")
 
@@ -220,6 +245,7 @@ def is_id_name(name: str) -> bool:
     words = _words(name)
     return (
         words in _IDS
+        or bool(_INDEX.fullmatch(words))
         or words.endswith((" id", " ids", " uuid", " guid"))
         or words.startswith("id ")
         or bool(_OTHER_SCRIPT.fullmatch(words[-3:]))
@@ -229,3 +255,13 @@ def is_id_name(name: str) -> bool:
 def is_annotator_name(name: str) -> bool:
     """Whether a column is named like one that says who labelled a row."""
     return _words(name) in _ANNOTATORS
+
+
+def is_fact_name(name: str) -> bool:
+    """Whether a 0/1 column is named like a fact about the row, as many labels are, too."""
+    words = _words(name)
+    return (
+        words in _FACTS
+        or words.startswith(("is ", "has ", "num ", "n ", "total"))
+        or words.endswith((" count", " flag", " length"))
+    )

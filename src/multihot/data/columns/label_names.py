@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import re
@@ -19,6 +20,13 @@ from multihot.errors import DataError, OptionError
 __all__ = ["Spelling", "nearly_equal_names", "read_label_names", "spelling_of"]
 
 _INDEXED_LINE = re.compile(r"\s*(\d+)\s*[,;\t]\s*(\S.*?)\s*")
+_NUMBERED_LINE = re.compile(r"\s*(\d+)(?:\s*[:=]\s*|[.)]\s+|\s+)(\S.*?)\s*")
+_ITEM = re.compile(r"\s*- (\S.*)")
+_QUOTED = re.compile(r"""(["'])(.*)\1""")
+_HEADERS = frozenset(
+    {"label", "labels", "label name", "label_name", "name", "names", "class", "classes"}
+)
+_UNDER_KEY = re.compile(r"- |\d+\s*:")
 _LAST_NUMBER = re.compile(r"\s*(\S.*?)\s*[,;\t]\s*(\d+)\s*")
 
 
@@ -46,7 +54,44 @@ def read_label_names(path: str | Path) -> tuple[str, ...]:
     names = [normalized_name(line) for line in lines]
     while names and not names[-1]:
         names.pop()
-    return _unique(_without_indices(names, path), path)
+    names = _without_marks(names)
+    numbered = _without_indices(names, path)
+    if numbered is names:
+        _refuse_other_formats(names, path)
+    return _unique(numbered, path)
+
+
+def _without_marks(names: list[str]) -> list[str]:
+    """Return names without what stands around every one of them: a list's `- `, quotes, a last comma."""
+    for pattern, group in ((_ITEM, 1), (re.compile(r"(.*\S)\s*,"), 1), (_QUOTED, 2)):
+        found = [pattern.fullmatch(name) for name in names]
+        matches = [match for match in found if match]
+        if matches and len(matches) == len(found):
+            names = [normalized_name(match.group(group)) for match in matches]
+    return names
+
+
+def _refuse_other_formats(names: Sequence[str], path: str | Path) -> None:
+    """Raise `DataError` for lines that are hardly a name each: a comment, a heading, a table, YAML."""
+    if not names:
+        return
+    first, several = names[0], len(names) > 1
+    reason = None
+    if several and first.startswith("# ") and not all(name.startswith("#") for name in names):
+        reason = "the first line looks like a comment"
+    elif several and first.casefold() in _HEADERS:
+        reason = f"the first line, '{first}', looks like a heading"
+    elif several and first.endswith(":") and all(map(_UNDER_KEY.match, names[1:])):
+        reason = "the lines look like YAML with a key above the names"
+    elif not several and (first.count(",") > 1 or first.startswith(("names:", "labels:"))):
+        reason = "the only line holds several names"
+    if reason is not None:
+        raise DataError(
+            f"Expected one label name a line, but {reason}. Correct the file; if it is a name, write "
+            'all names as a JSON list, such as ["joy", "love"].',
+            path=path,
+            line=1,
+        )
 
 
 def _unique(names: Sequence[str], path: str | Path, *, has_lines: bool = True) -> tuple[str, ...]:
@@ -70,7 +115,7 @@ def _unique(names: Sequence[str], path: str | Path, *, has_lines: bool = True) -
 
 def _without_indices(names: list[str], path: str | Path) -> list[str]:
     """Return the names of lines such as `0,joy` or `joy,0`, below a header or not."""
-    for pattern, index_group in ((_INDEXED_LINE, 1), (_LAST_NUMBER, 2)):
+    for pattern, index_group in ((_INDEXED_LINE, 1), (_LAST_NUMBER, 2), (_NUMBERED_LINE, 1)):
         for start in (0, 1):
             found = [pattern.fullmatch(name) for name in names[start:]]
             matches = [match for match in found if match]
@@ -78,18 +123,29 @@ def _without_indices(names: list[str], path: str | Path) -> list[str]:
                 continue
             numbered = {int(m.group(index_group)): m.group(3 - index_group) for m in matches}
             if sorted(numbered) != list(range(len(matches))):
+                if pattern is _NUMBERED_LINE and sorted(numbered) != list(
+                    range(1, len(matches) + 1)
+                ):
+                    continue  # names that begin with a number
                 raise DataError(
                     "The lines look like indices and names, but the indices are not 0 to "
-                    f"{len(matches) - 1}, each once. Number the labels from 0, or leave one name a line.",
+                    f"{len(matches) - 1}, each once. Number the labels from 0, or leave one name a line. "
+                    "If the cells of the data count from 1, too, subtract 1 from each of them.",
                     path=path,
                 )
-            return [normalized_name(numbered[index].strip('"')) for index in sorted(numbered)]
+            if start and pattern is _INDEXED_LINE and len(re.split(r"[,;\t]", names[0])) > 2:
+                raise DataError(
+                    "The table has more than two columns. Keep the index and the name of each label.",
+                    path=path,
+                    line=1,
+                )
+            return [normalized_name(numbered[index].strip("\"'")) for index in sorted(numbered)]
     return names
 
 
 def _from_json(content: str, path: str | Path) -> tuple[str, ...]:
     try:
-        value = json.loads(content)
+        value = _json_or_literal(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"The file of label names begins like JSON, but is none: {error}. Expected a list of "
@@ -101,20 +157,40 @@ def _from_json(content: str, path: str | Path) -> tuple[str, ...]:
             if isinstance(value.get(key), dict):
                 value = value[key]
                 break
+        for key in ("names", "labels", "classes"):
+            if isinstance(value.get(key), list) and len(value) == 1:
+                value = value[key]
+                break
     if isinstance(value, dict):
         value = _in_order(value)
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise DataError(
             "The JSON of label names must be a list of names, or an object from the indices 0, 1, 2 "
-            "... to names, or from names to them.",
+            "... to names, or from names to them; no index may be missing, and 0 is the first.",
             path=path,
         )
     return _unique([normalized_name(name) for name in value], path, has_lines=False)
 
 
+def _json_or_literal(content: str) -> Any:
+    """Return what JSON, or a list or dictionary as Python prints it, stands for."""
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        try:
+            value = ast.literal_eval(content)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise error from None
+    if isinstance(value, dict):
+        return {str(key) if isinstance(key, int) else key: name for key, name in value.items()}
+    if isinstance(value, list):
+        return value
+    raise ValueError("it has no order")
+
+
 def _in_order(table: Mapping[str, Any]) -> list[Any] | None:
     """Return the names of an object from indices to names or the other way, by index."""
-    if all(key.isascii() and key.isdigit() for key in table):
+    if all(isinstance(key, str) and key.isascii() and key.isdigit() for key in table):
         numbered = {int(key): name for key, name in table.items()}
     elif all(isinstance(index, int) and not isinstance(index, bool) for index in table.values()):
         numbered = {index: name for name, index in table.items()}

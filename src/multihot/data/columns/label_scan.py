@@ -44,6 +44,12 @@ from multihot.data.columns.name_cells import (
     NameCells,
 )
 from multihot.data.columns.name_detection import find_name_form
+from multihot.data.columns.remarks import (
+    fact_columns_notes,
+    odd_names_notes,
+    refuse_fractions,
+    unused_columns_notes,
+)
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import other_columns
 from multihot.data.columns.value_words import distinct_values, value_advice
@@ -152,6 +158,8 @@ class LabelScan:
         unused = [name for name in self._columns if name not in used]
         if unused:
             notes.append(f"Columns not used: {listed(unused)}.")
+        given = replace(data, label_column=found.names)
+        notes += unused_columns_notes(unused, given)
         if found.binary and self._known:  # else they were refused
             notes += ignored_columns_notes(
                 [name for name in unused if name in self._binary and name not in self._wrong]
@@ -198,6 +206,8 @@ class LabelScan:
         why = "; all columns that have no other meaning" if self._given is None else ""
         notes.append(f"Labels: {len(binary)} {kind}: {listed(binary, _MAX_LISTED)}{why}.")
         notes += self._values.notes()
+        if self._given is None:
+            notes += fact_columns_notes(binary)
         notes += similar_names_notes(labels)
         absent = _absent(labels, map(self._spelling, binary), data)
         notes += _absence(labels, absent)
@@ -242,6 +252,7 @@ class LabelScan:
             raise DataError(
                 "Not a single label occurs in this column.", path=self._source, column=column
             )
+        refuse_fractions(() if self._given else occurring, self._source, column)
         labels = LabelSpace(self._known or classes or occurring)
         absent = _absent(labels, occurring, data)
         counts.add_absent(len(absent))
@@ -258,6 +269,7 @@ class LabelScan:
         if data.unknown_labels == "ignore" and self._known:
             notes += ignored_names_notes(form, distinct())
         notes += similar_names_notes(labels)
+        notes += odd_names_notes(labels, self._known)
         notes += _absence(labels, absent)
         data = replace(data, label_column=column, label_delimiter=form.delimiter)
         return LabelPlan(labels, data, tuple(notes), self._source, (index,), form, absent)

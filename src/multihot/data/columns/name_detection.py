@@ -12,24 +12,27 @@ from typing import Any
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value
+from multihot.data.columns.foreign_cells import foreign_cell
+from multihot.data.columns.headings import is_label_name
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCell, NameCells
-from multihot.data.columns.named_labels import NameForm, Writing
-from multihot.data.columns.printed_collections import kind_of, read_collection
+from multihot.data.columns.named_labels import NameForm
 from multihot.data.columns.separators import (
+    delimiter_option,
     doubtful_comma,
     doubtful_whole_cells,
+    inseparable_parts,
     looks_like_vectors,
     recurring_parts,
     shown_delimiter,
 )
+from multihot.data.columns.ways_of_writing import way_of_writing
 from multihot.errors import DataError
 
 __all__ = ["find_name_form"]
 
 _MAX_EVIDENCE = 100_000  # distinct cells that are looked at for separators
 _NUMBER = re.compile(r"[+-]?\d{1,80}(?:\.\d*)?", re.ASCII)
-_WRITTEN_KINDS = ("collection", "quoted", "tags")
 _COLLECTIONS = {
     "lists": "lists",
     "objects": "objects",
@@ -72,7 +75,7 @@ def find_name_form(
         A cell is of another kind than the others, or it is ambiguous what separates labels.
     """
     form = NameForm(
-        path, column, data, _writing(cells, path, column, data), known=known, indexed=indexed
+        path, column, data, way_of_writing(cells, path, column, data), known=known, indexed=indexed
     )
     form = replace(form, spelling=spelling or Spelling())
     if form.writing == "delimited":
@@ -83,77 +86,6 @@ def find_name_form(
         form.parts(*cells.first["other"])  # raises
     form, more = _with_content(form, distinct)
     return replace(form, note=note + more)
-
-
-def _writing(cells: NameCells, path: str, column: str, data: DataOptions) -> Writing:
-    """Return how the cells are written; raise `DataError` when they are written in several ways."""
-    first = cells.first
-    if cells.has_list:
-        is_mixed = "plain" in first and "list" not in first
-        if is_mixed and _is_choices(first["dict"][1]):
-            return "choices"
-        return "lists" if "list" in first else "objects"
-    written = [kind for kind in _WRITTEN_KINDS if kind in first]
-    if cells.fitting or data.label_delimiter == "" or not written or "other" in first:
-        return "delimited"
-    if written == ["quoted"] and "plain" in first and "," not in str(first["quoted"][1]):
-        return "delimited"  # a name in quotes among others
-    if data.label_delimiter is not None:
-        if data.label_delimiter == "tags" and written == ["tags"]:
-            return "tags"
-        line, cell = first[written[0]]
-        raise DataError(
-            f"{cut(cell)} is a printed list of labels, which data.label_delimiter="
-            f"{data.label_delimiter} would cut apart with its brackets. Leave that option out; if it "
-            "is one label, make the option empty.",
-            path=path,
-            line=line,
-            column=column,
-        )
-    return _writing_of_texts(first, written, path, column)
-
-
-def _writing_of_texts(
-    first: Mapping[str, tuple[int, Any]], written: Sequence[str], path: str, column: str
-) -> Writing:
-    """Return how printed lists are written, of which there are some."""
-    bare = first.get("plain") or first.get("number")
-    if bare is not None:
-        if written == ["collection"] and _is_written_choices(str(first["collection"][1])):
-            return "choices"
-        earlier, later = sorted([bare, first[written[0]]], key=lambda place: place[0])
-        raise _mixed_error(path, later, earlier, column)
-    if "tags" in written and len(written) > 1:
-        earlier, later = sorted((first[kind] for kind in written), key=lambda place: place[0])[:2]
-        raise _mixed_error(path, later, earlier, column)
-    return "tags" if written == ["tags"] else "written"
-
-
-def _mixed_error(
-    path: str, later: tuple[int, Any], earlier: tuple[int, Any], column: str
-) -> DataError:
-    return DataError(
-        f"{cut(later[1])} is written otherwise than {cut(earlier[1])} in line {earlier[0]}: one is "
-        "a printed list of labels, the other a bare text. Write all cells of the column the same way "
-        "([] or an empty cell for no label); if the brackets belong to names, set "
-        "data.label_delimiter (empty: one label a cell).",
-        path=path,
-        line=later[0],
-        column=column,
-    )
-
-
-def _is_choices(cell: Any) -> bool:
-    return (
-        isinstance(cell, dict) and list(cell) == ["choices"] and isinstance(cell["choices"], list)
-    )
-
-
-def _is_written_choices(text: str) -> bool:
-    try:
-        return kind_of(text.strip()) == "collection" and _is_choices(read_collection(text.strip()))
-    except ValueError:
-        return False
 
 
 def _with_delimiter(
@@ -168,22 +100,13 @@ def _with_delimiter(
         return form, _separated(form)
     marks = cells.delimiters
     if len(marks) > 1:
-        raise DataError(
-            f"More than one character may separate the labels: {' '.join(map(shown_delimiter, marks))} "
-            f"(as in {cut(cells.example[1])}). Set data.label_delimiter to the one that does; empty "
-            "means one label a cell.",
-            path=form.path,
-            column=form.column,
-        )
+        raise _two_delimiters(form, marks, cells.example[1])
     form = replace(form, delimiter=marks[0] if marks else None)
     texts = _distinct_texts(distinct())
-    if form.indexed is None and (length := looks_like_vectors(texts)):
-        raise DataError(
-            f"The cells look like vectors of {length} values, 0 or 1 (as {cut(texts[0])}). Name the "
-            "labels with data.label_names=FILE, one a line, or write one 0/1 column per label.",
-            path=form.path,
-            column=form.column,
-        )
+    _refuse_foreign(form, texts)
+    if form.indexed and not marks and looks_like_vectors(texts) == len(form.indexed) > 1:
+        form = replace(form, delimiter=" ")
+        return form, _separated(form)
     if form.delimiter is not None:
         cell = doubtful_comma(texts, form.delimiter)
         if cell is not None:
@@ -194,13 +117,18 @@ def _with_delimiter(
                 path=form.path,
                 column=form.column,
             )
-        return form, _separated(form)
+        together = inseparable_parts(texts, form.delimiter)
+        return form, _separated(form) + (
+            f" {cut(together)} always stand together: if this is one name, write the labels as JSON lists."
+            if together is not None
+            else ""
+        )
     doubt = doubtful_whole_cells(texts)
     if doubt is not None:
         mark = shown_delimiter(doubt[0])
         raise DataError(
             f"{cut(doubt[1])} may be one label, or several that {_named(mark)} separates: its parts are "
-            f"cells themselves. Set data.label_delimiter={mark} for several labels, "
+            f"cells themselves. Set {delimiter_option(mark)} for several labels, "
             "data.label_delimiter= (empty) for one.",
             path=form.path,
             column=form.column,
@@ -216,13 +144,43 @@ def _with_delimiter(
     return form, note
 
 
+def _refuse_foreign(form: NameForm, texts: Sequence[str]) -> None:
+    """Raise `DataError` for texts that are no label names, or in which two characters may separate them."""
+    if form.indexed is None and (length := looks_like_vectors(texts)):
+        raise DataError(
+            f"The cells look like vectors of {length} values, 0 or 1 (as {cut(texts[0])}). Name the "
+            "labels with data.label_names=FILE, one a line, or write one 0/1 column per label.",
+            path=form.path,
+            column=form.column,
+        )
+    foreign = foreign_cell(texts)
+    if foreign is not None:
+        raise DataError(
+            f"{cut(foreign[0])} {foreign[1]} If it is one label, set data.label_delimiter= (empty).",
+            path=form.path,
+            column=form.column,
+        )
+    if form.delimiter == ";" and (cell := next((text for text in texts if ";#" in text), None)):
+        raise _two_delimiters(form, [";#", ";"], cell)
+
+
+def _two_delimiters(form: NameForm, marks: Sequence[str], cell: str) -> DataError:
+    options = " or ".join(delimiter_option(shown_delimiter(mark)) for mark in marks)
+    return DataError(
+        f"More than one character may separate the labels: {' '.join(map(shown_delimiter, marks))} "
+        f"(as in {cut(cell)}). Set {options}; data.label_delimiter= (empty) means one label a cell.",
+        path=form.path,
+        column=form.column,
+    )
+
+
 def _distinct_texts(distinct: Iterator[NameCell]) -> list[str]:
     cells = (cell for _, cell, _ in islice(distinct, _MAX_EVIDENCE) if cell is not None)
     return [text for text in map(str.strip, map(str, cells)) if text]
 
 
 def _named(mark: str) -> str:
-    return f"a {mark}" if len(mark) > 1 else f"'{mark}'"
+    return f"a {mark}" if mark in ("space", "newline", "tab") else f"'{mark}'"
 
 
 def _separated(form: NameForm) -> str:
@@ -292,6 +250,15 @@ def _with_key(form: NameForm, first: Mapping[Any, Any]) -> tuple[NameForm, str]:
                 column=form.column,
             )
         [key] = keys
+        lists = [name for name, value in first.items() if isinstance(value, list)]
+        if lists and not is_label_name(key):
+            raise DataError(
+                f"The labels are objects, such as {cut(first)}: '{key}' is their only text, and "
+                f"{listed(lists)} a list. If the names are in '{key}', set data.label_key={key}; else "
+                "write a list of the names alone.",
+                path=form.path,
+                column=form.column,
+            )
     others = [name for name in first if name != key]
     unused = f"; not used: {listed(others)}" if others else ""
     return replace(form, content="keyed", key=key), f" Names: key '{key}' of each object{unused}."
@@ -307,6 +274,7 @@ def _with_numbers(
     """
     are_whole = are_binary = True
     lengths: set[int] = set()
+    highest, has_zero = 0, False
     for line, cell, _ in distinct():
         parts = form.parts(line, cell)
         if parts is None:
@@ -314,6 +282,9 @@ def _with_numbers(
         if isinstance(parts, dict) or not all(map(_is_number, parts)):
             return form, ""
         are_whole = are_whole and all(map(_is_whole, parts))
+        if are_whole and parts:
+            indices = list(map(int, parts))
+            highest, has_zero = max(highest, *indices), has_zero or 0 in indices
         are_binary = are_binary and all(
             label_value(part, soft=form.data.soft_labels) is not None for part in parts
         )
@@ -330,8 +301,19 @@ def _with_numbers(
         return replace(form, content="vectors", unmentioned=math.nan), note
     if are_whole:
         note = f" They are 0-based indices into {len(indexed)} label names."
+        if highest and not has_zero:
+            note += (
+                " The index 0 never occurs: if indices count from 1, subtract 1 from each, or put a "
+                "name for 0 before the others in data.label_names."
+            )
         return replace(form, content="indices"), note
-    return form, ""
+    raise DataError(
+        f"The cells hold numbers or true and false, which are no label names: as vectors, all need "
+        f"{len(indexed)} values of 0 and 1, one for each label name; as indices, whole numbers from 0. "
+        "Values between 0 and 1 need data.soft_labels=true.",
+        path=form.path,
+        column=form.column,
+    )
 
 
 def _has_one(form: NameForm, distinct: Iterator[NameCell]) -> bool:
@@ -343,7 +325,7 @@ def _has_one(form: NameForm, distinct: Iterator[NameCell]) -> bool:
 def _is_number(part: Any) -> bool:
     if isinstance(part, str):
         return _NUMBER.fullmatch(part.strip()) is not None
-    return isinstance(part, (int, float)) and not isinstance(part, bool)
+    return isinstance(part, (bool, int, float))
 
 
 def _is_whole(part: Any) -> bool:

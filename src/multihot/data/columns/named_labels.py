@@ -139,6 +139,13 @@ class NameForm:
             advice = " Fractions need data.soft_labels=true." * (
                 label_value(cell, soft=True) is not None
             )
+            if isinstance(cell, list):
+                advice = (
+                    " If the labels are the list of one key, write that list alone, or (in JSON and "
+                    f"Parquet) set data.label_column={self.column}.KEY."
+                )
+            elif isinstance(cell, (int, float)) and not advice:
+                advice = " Votes are read from one column for each label (data.votes)."
             raise self.fail(
                 line,
                 f"The value {cut(cell)} of a label is not 0 or 1 (or true, false), nor unknown "
@@ -205,7 +212,8 @@ class NameForm:
         if not isinstance(part, dict) or self.key not in part:
             raise self.fail(
                 line,
-                f"{cut(part)} has no '{self.key}'; names are read from that key (data.label_key).",
+                f"{cut(part)} has no '{self.key}'; names are read from that key (data.label_key). "
+                "Where keys differ from row to row, write a list of the names alone.",
             )
         return part[self.key]
 
@@ -217,7 +225,7 @@ class NameForm:
                 raise self.fail(
                     line,
                     f"The index {cut(index)} is not one of the {len(self.indexed)} label names (0 is "
-                    "the first).",
+                    "the first). If indices count from 1, subtract 1 from each.",
                 )
         repeated = len(set(indices)) < len(indices)
         if repeated and len(indices) == len(self.indexed) and set(indices) <= {0, 1}:
@@ -264,6 +272,8 @@ class NameForm:
 
     def not_a_name(self, part: Any) -> str:
         """Return why an object or a number is no label name, and what to do."""
+        if part is None:
+            return "A label in the list is null, a missing value: leave it out; [] is no label."
         if isinstance(part, dict):
             keys = [key for key, value in part.items() if isinstance(value, str)]
             return (

@@ -125,7 +125,7 @@ class ReadCounts:
             notes.append(f"{self.unlabelled} of {self.rows} texts are unlabelled.")
         if self.unknown:
             cells = counted(self.unknown, "label cell is", "label cells are")
-            notes.append(f"{cells} unknown (empty, null, NaN or -1).")
+            notes.append(f"{cells} unknown (empty, null, NaN, NA or -1).")
         if self.negative:
             notes.append(f"{self.negative} of {self.rows} texts have no label.")
         if self.empty_cells:

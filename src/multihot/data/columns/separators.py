@@ -7,14 +7,17 @@ against one.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 __all__ = [
     "DELIMITERS",
+    "delimiter_option",
     "doubtful_comma",
     "doubtful_whole_cells",
+    "inseparable_parts",
     "looks_like_vectors",
     "recurring_parts",
     "shown_delimiter",
@@ -24,14 +27,40 @@ __all__ = [
 DELIMITERS = ("|", ";", ",", "\n", "，", "、", "；", "،", "؛")
 """What may separate labels when that is detected. White space never does: names may contain it."""
 
-_IN_NAMES = ("\t", "#", "/", "+", "&", " ")
-"""What separates labels in some files, and stands in names in others."""
+_IN_NAMES = (
+    *(
+        "\t",
+        "<br>",
+        "<br/>",
+        "<br />",
+        "->",
+        "→",
+        ">",
+        "·",
+        "•",
+        "#",
+        "/",
+        "／",
+        "+",
+        "&",
+        "~",
+        "^",
+    ),
+    *("\\", "*", "@", " and ", " und ", " - ", " "),
+)
+"""What separates labels in some files, and stands in names in others; longer ones first."""
+
+_JOINING = (":", "_", ".", "-", "=")
+"""What hardly ever separates labels, but joins parts of one name that may be names themselves."""
 
 _WORDS = {"tab": "\t", "space": " ", "newline": "\n"}
 """Separators that `data.label_delimiter` takes by name."""
 
 _NAMES = {mark: name for name, mark in _WORDS.items()}
+_FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
+_NUMBERS = re.compile(r"\d+(?:\s+\d+)*")
+_MOST_COMPARED = 10_000  # cells
 _FEW_CELLS = 3
 _MOST = 0.5
 _NEARLY_ALL = 0.7
@@ -51,6 +80,12 @@ def shown_delimiter(mark: str) -> str:
     return _NAMES.get(mark, mark)
 
 
+def delimiter_option(mark: str) -> str:
+    """Return the option that sets a separator, in quotes where a shell needs them."""
+    option = f"data.label_delimiter={mark}"
+    return f"'{option}'" if _FOR_SHELLS & set(mark) else option
+
+
 def looks_like_vectors(cells: Sequence[str]) -> int:
     """Return the length of the vectors of 0 and 1 that all cells are, such as `0,1,0`; else 0."""
     vectors = [re.split(r"[\s,;|]+", cell.strip("[]() ")) for cell in cells]
@@ -65,12 +100,15 @@ def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return the separator that cells taken as one label each seem to have, and a cell with it.
 
     At least half of the parts of the cells with it are cells themselves; or some are, and nearly all
-    recur in other cells; or a cell holds several URIs.
+    recur in other cells; or a cell holds several URIs, or several numbers while all hold numbers.
     """
     wholes = set(cells)
     several_uris = next((cell for cell in cells if cell.count("://") > 1), None)
     if several_uris is not None:
         return " ", several_uris
+    several_numbers = next((cell for cell in cells if " " in cell), None)
+    if several_numbers is not None and all(map(_NUMBERS.fullmatch, cells)):
+        return " ", several_numbers
     for mark in _marks(cells):
         split = [(cell, split_cell(cell, mark)) for cell in cells if mark in cell]
         split = [(cell, parts) for cell, parts in split if len(parts) > 1]
@@ -85,6 +123,14 @@ def recurring_parts(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return the separator whose parts nearly all recur in other cells, and a cell with it."""
     for mark in _marks(cells):
         if _recur(cells, mark):
+            return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
+    wholes = set(cells)
+    for mark in _JOINING:
+        split = [
+            parts for parts in (split_cell(c, mark) for c in cells if mark in c) if len(parts) > 1
+        ]
+        alone = sum(part in wholes for parts in split for part in parts)
+        if alone and alone >= _MOST * sum(map(len, split)):
             return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
     return None
 
@@ -123,6 +169,22 @@ def doubtful_comma(cells: Iterable[str], delimiter: str) -> str | None:
     if any(len(found) > 1 for found in positions.values()):
         return None
     return several[0] if len(alone) >= 2 or len(several) >= _FEW_CELLS else None
+
+
+def inseparable_parts(cells: Iterable[str], delimiter: str) -> str | None:
+    """Return two parts that always stand together, in that order, as in `Slow, but fine`; else `None`."""
+    if delimiter not in _COMMAS:
+        return None
+    found: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for cell in itertools.islice(cells, _MOST_COMPARED):
+        parts = split_cell(cell, delimiter)
+        found.update(parts)
+        pairs.update(itertools.pairwise(parts))
+    for (first, second), count in pairs.items():
+        if count > 1 and found[first] == found[second] == count:
+            return f"{first}{delimiter} {second}"
+    return None
 
 
 def _marks(cells: Sequence[str]) -> list[str]:

@@ -18,15 +18,18 @@ from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value, value_reader
 from multihot.data.columns.headings import is_annotator_name, is_id_name
+from multihot.data.columns.value_words import are_yes_and_no
 from multihot.data.readers.table import as_text
 from multihot.errors import DataError
 
-__all__ = ["VoteReader", "VoteSuspects"]
+__all__ = ["VoteReader", "VoteSuspects", "is_vote_name"]
 
 FloatArray = npt.NDArray[np.float32]
 
 _MOST_VOTES = 100
-_VOTES = re.compile(r"(n|num|number of|no of)?[\s_.-]*(votes?|counts?|values?|annotators?|raters?)")
+_VOTES = re.compile(
+    r"(?:[\w\s]+[\s_.-])?(?:votes?|counts?|values?|annotators?|raters?|scores?|agree\w*|present|yes)"
+)
 _ANNOTATOR = re.compile(
     r"(annotator|rater|coder|worker|judge|vote|labell?er|reviewer)[\s_.-]*\w{0,4}"
 )
@@ -72,7 +75,9 @@ class VoteReader:
                 raise DataError(
                     f"{cut(cell)} is not a vote: expected {expected}, or an empty cell for unknown."
                     + " Fractions need data.soft_labels=true."
-                    * (count is not None and 0 < count < 1),
+                    * (count is not None and 0 < count < 1)
+                    + " Words need data.true_values and data.false_values."
+                    * (isinstance(cell, str) and count is None),
                     path=self.source,
                     line=line,
                     column=column,
@@ -140,16 +145,12 @@ class VoteSuspects:
             and not is_id_name(name)
             and not is_annotator_name(name)
         ]
-        named = [
-            name
-            for name in votes
-            if _VOTES.fullmatch(name.casefold()) or _ANNOTATOR.fullmatch(name.casefold())
-        ]
+        named = list(filter(is_vote_name, votes))
         are_votes = named or len(votes) > 1 or not self._above_one.issuperset(votes)
         if label is not None and are_votes:
             some = ",".join((named or votes)[:30])
             raise DataError(
-                f"The numbers in {listed(named or votes)} differ between lines of one text. Either they "
+                f"The values in {listed(named or votes)} differ between lines of one text. Either they "
                 f"are votes on the label that '{label}' names in the same line: set data.vote_columns="
                 f"{some}. Or every line gives its label to the text, whatever they say: set "
                 f"data.ignore_columns={some}.",
@@ -169,15 +170,27 @@ class VoteSuspects:
             )
 
 
+def is_vote_name(name: str) -> bool:
+    """Whether a column is named like votes or like one annotator, such as `annotator1`."""
+    folded = name.casefold()
+    return _VOTES.fullmatch(folded) is not None or _ANNOTATOR.fullmatch(folded) is not None
+
+
 def _may_count(cell: Any) -> bool:
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if cell is None or (isinstance(cell, str) and (not cell.strip() or _is_yes_or_no(cell))):
         return True
     count = _number(cell)
     return count is not None and 0 <= count <= _MOST_VOTES
 
 
 def _is_binary(cell: Any) -> bool:
-    return label_value(cell, soft=False) is not None
+    return label_value(cell, soft=False) is not None or (
+        isinstance(cell, str) and _is_yes_or_no(cell)
+    )
+
+
+def _is_yes_or_no(cell: str) -> bool:
+    return are_yes_and_no([cell.strip().casefold()])
 
 
 def _number(cell: Any) -> float | None:

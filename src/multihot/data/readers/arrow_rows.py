@@ -97,7 +97,26 @@ def _cells(values: Any, path: str | Path, num_before: int, column: str) -> list[
                     column=column,
                 ) from None
         raise
-    return cells
+    return _without_pairs(cells, values.type, path, num_before, column)
+
+
+def _without_pairs(
+    cells: list[Any], kind: Any, path: str | Path, num_before: int, column: str
+) -> list[Any]:
+    """Return the cells of a map column as objects; other cells are left as they are."""
+    import pyarrow
+
+    if not pyarrow.types.is_map(kind):
+        return cells
+    for row, cell in enumerate(cells, start=num_before + 1):
+        if cell is not None and len(dict(cell)) < len(cell):
+            raise DataError(
+                "A key occurs more than once in this map. Write each key once.",
+                path=path,
+                line=row,
+                column=column,
+            )
+    return [None if cell is None else dict(cell) for cell in cells]
 
 
 def _named(

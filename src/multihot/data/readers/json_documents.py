@@ -18,6 +18,7 @@ from multihot.data.readers.jsonl import (
     checked_characters,
     decode_object,
     kind_of_value,
+    pair_advice,
     reason_of,
     table_of_objects,
 )
@@ -187,7 +188,7 @@ def _array(reader: _Reader) -> Objects:
         value = reader.value()
         if not isinstance(value, dict):
             raise DataError(
-                f"An element of the array is {kind_of_value(value)}; {_EXPECTED}.",
+                f"An element of the array is {kind_of_value(value)}; {_EXPECTED}.{pair_advice(value)}",
                 path=reader.path,
                 line=line,
             )

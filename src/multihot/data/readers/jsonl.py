@@ -24,6 +24,7 @@ __all__ = [
     "checked_characters",
     "decode_object",
     "kind_of_value",
+    "pair_advice",
     "parse_objects",
     "read_jsonlines",
     "reason_of",
@@ -214,9 +215,23 @@ def _strict_object(line: str, content: str, source: str | Path, number: int) -> 
         ) from None
     if not isinstance(record, dict):
         raise DataError(
-            f"The line holds {kind_of_value(record)}; {_EXPECTED}.", path=source, line=number
+            f"The line holds {kind_of_value(record)}; {_EXPECTED}.{pair_advice(record)}",
+            path=source,
+            line=number,
         )
     return record
+
+
+def pair_advice(value: Any) -> str:
+    """Say how to write a pair of a text and its labels as an object; empty for anything else."""
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
+        return ""
+    if isinstance(value[1], dict):
+        return (
+            ' This is a pair of a text and its annotations, as spaCy had them: write {"text": text, '
+            "**annotations} for each."
+        )
+    return ' This looks like a pair of a text and its labels: write {"text": ..., "labels": ...} for each.'
 
 
 def reason_of(error: ValueError | RecursionError) -> str:

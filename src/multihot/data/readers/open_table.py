@@ -129,7 +129,11 @@ def _opened(
         )
     if kind.name == "lines":
         return text_lines.read_text_lines(
-            file, data.label_file, label_delimiter=data.label_delimiter, **reading
+            file,
+            data.label_file,
+            label_delimiter=data.label_delimiter,
+            may_be_numbers=data.label_names is not None,
+            **reading,
         )
     if kind.name in _READERS:
         return _READERS[kind.name](file, **reading)

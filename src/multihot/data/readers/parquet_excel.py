@@ -44,7 +44,7 @@ def read_parquet(path: Path, *, batch_rows: int = BATCH_ROWS) -> Table:
         except (pyarrow.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
 
-    return Table(columns, batches(), notes, batches, class_names=names)
+    return Table(columns, batches(), notes, batches, class_names=names, hints=tuple(notes))
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from multihot.core.text_tables import counted
 from multihot.data.readers.text_encoding import MAX_LINE_CHARACTERS, read_blocks, split_lines
 from multihot.errors import DataError
 
@@ -153,7 +154,7 @@ class _RowsInCells:
             return []
         first, last = self._first
         return [
-            f"{self._num_cells} quoted cells hold line breaks and lines that look like rows; the first goes "
+            f"{counted(self._num_cells, 'quoted cell')} with line breaks and lines that look like rows; the first goes "
             f"from line {first} to {last}. If these are rows, a quote is open in line {first}: write it as "
             '"" inside a quoted cell, or set data.quoting=false.'
         ]

@@ -88,6 +88,8 @@ class Table:
     class_names
         The names of the classes of a column in their order, also of classes without a row, where the
         file stores them.
+    hints
+        Notes that may explain why labels are wrong or missing; errors about the cells repeat them.
     """
 
     columns: tuple[str, ...]
@@ -100,6 +102,7 @@ class Table:
     advice: str = ""
     delimiter: str | None = None
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hints: Sequence[str] = ()
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -117,9 +120,11 @@ def advised(table: Table) -> Iterator[None]:
         fault = table.faults.get(error.column or "")
         if fault is not None:
             raise fault from None
+        said = [str(error)]
         if error.line is None:
-            further = [str(next(iter(table.faults.values())))] if table.faults else []
-            error.args = (" ".join([str(error), *further, table.advice]).strip(),)
+            said += [str(next(iter(table.faults.values())))] if table.faults else []
+            said.append(table.advice)
+        error.args = (" ".join([*said, *table.hints]).strip(),)
         raise
 
 

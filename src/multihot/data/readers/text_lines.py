@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def fasttext_row(content: str, path: str | Path, line: int) -> tuple[list[str], 
     while rest.startswith(LABEL_PREFIX):
         word, *after = rest.split(maxsplit=1)
         name = word.removeprefix(LABEL_PREFIX)
-        if not name or LABEL_PREFIX in name:
+        if not name or LABEL_PREFIX in name or name[-1] in ",;|":
             raise DataError(
                 f"{cut(word)} is not one label: write {LABEL_PREFIX}NAME for each, separated by spaces.",
                 path=path,
@@ -194,6 +194,7 @@ def read_text_lines(
     label_file: str | None = None,
     *,
     label_delimiter: str | None = None,
+    may_be_numbers: bool = False,
     encoding: Encoding,
     is_provisional: bool = False,
     batch_rows: int = BATCH_ROWS,
@@ -209,6 +210,8 @@ def read_text_lines(
         texts, and there are texts alone if it is missing.
     label_delimiter
         What separates the labels of a line; white space without it; empty = one label a line.
+    may_be_numbers
+        Whether labels may be vectors of 0 and 1, as there are names for them.
 
     Raises
     ------
@@ -218,19 +221,26 @@ def read_text_lines(
     file = _LineFile(path, encoding, is_provisional, batch_rows, block_bytes)
     found = None if label_file is None else find_label_file(path, label_file)
     if label_file is None or found is None:
-        missing = [] if label_file is None else [f"There is no file of labels {label_file} for it."]
-        return file.table(
+        missing = (
+            []
+            if label_file is None
+            else [
+                f"There is no file of labels {label_file} for {path.name} beside it (data.label_file)."
+            ]
+        )
+        table = file.table(
             ("text",),
             lambda _: ((line, [text]) for line, text in file.contents()),
             ["Format: one text a line.", *missing],
         )
+        return replace(table, hints=tuple(missing))
     labels = _LineFile(found, file_encoding(found), False, batch_rows, block_bytes)
     mark = {"tab": "\t", "space": " "}.get(label_delimiter or "", label_delimiter)
 
     def rows(_: list[str]) -> Lines:
-        width: (
-            int | None
-        ) = -1  # of the vectors of 0 and 1 that all lines may be; `None` = they are not
+        width: int | None = (
+            None if may_be_numbers else -1
+        )  # of the vectors of 0 and 1 that all lines may be; `None` = they are not
         for text, label in zip_longest(file.contents(), labels.contents()):
             if text is None or label is None:
                 raise _uneven(file, labels, path if text is None else labels.path)
@@ -246,7 +256,7 @@ def read_text_lines(
         if width is not None and width > 1:
             raise DataError(
                 f"Every line holds {width} numbers 0 and 1: these look like vectors, not like names of "
-                "labels. Write the names of the labels of each text, or a table with one 0/1 column a label.",
+                "labels. Name the labels in data.label_names=FILE, or write their names for each text.",
                 path=labels.path,
                 line=1,
             )

@@ -1,0 +1,73 @@
+"""One backend answers any number of threads, cold or warm, as it answers one."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.packable import make_network, make_texts
+from multihot.inference.predictor import Predictor
+from multihot.inference.torch_backend import TorchBackend
+from multihot.models.devices import choose_precision
+
+NUM_THREADS = 8
+
+
+def frozen(network: Any) -> TorchBackend:
+    device = torch.device("cpu")
+    return TorchBackend(network, 3, device, choose_precision("fp32", device), frozen=True)
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_threads_get_what_one_gets(pooling: str, is_warm: bool, tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, pooling).train()  # as it is after loading
+    lengths = np.random.default_rng(0).integers(1, 40, 400)
+    texts = make_texts(network, lengths.tolist())
+    backend = frozen(network)
+    if is_warm:
+        backend.logits(texts)
+    random = np.random.default_rng(1)
+    # Small calls before, while and after a large one lays out the weights.
+    calls = [random.integers(0, 400, size) for size in random.choice([1, 3, 20, 90], 160)]
+    start = threading.Barrier(NUM_THREADS)
+
+    def work(number: int) -> list[np.ndarray]:
+        start.wait()
+        return [backend.logits(texts, call) for call in calls[number::NUM_THREADS]]
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        found = list(pool.map(work, range(NUM_THREADS)))
+
+    expected = backend.logits(texts)
+    for number, answers in enumerate(found):
+        for call, answer in zip(calls[number::NUM_THREADS], answers, strict=True):
+            np.testing.assert_allclose(answer, expected[call], rtol=0, atol=1e-5)
+
+
+def test_a_finished_network_is_never_in_training_mode(tiny_model: Path) -> None:
+    predictor = Predictor.load(tiny_model, device="cpu")
+    network = predictor.backend.network  # type: ignore[attr-defined]
+
+    predictor.scores(["happy today"])
+    predictor.scores(["happy today"] * 80)
+
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_call_that_fails_holds_nobody_back(tmp_path: Path) -> None:
+    network = make_network("bert", tmp_path, "mean")
+    texts = make_texts(network, [3, 4])
+    backend = frozen(network)
+
+    with pytest.raises(IndexError):
+        backend.logits(texts, np.array([0, 5]))
+    with ThreadPoolExecutor(1) as pool:
+        many = pool.submit(backend.logits, make_texts(network, [3, 4] * 40))
+        assert many.result(timeout=60).shape == (80, 3)
