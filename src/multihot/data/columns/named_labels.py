@@ -253,13 +253,13 @@ class NameForm:
     def _checked(self, row: Sequence[Any], line: int) -> list[str]:
         if self.data.unknown_labels == "ignore":
             row = [name for name in row if not self._passes_over(name)]
-        for name in row:
-            if not isinstance(name, str):
-                raise self.fail(line, self.not_a_name(name))
-            if not name.strip():
-                raise self.fail(line, "A label name in the list is empty.")
+        if not set(map(type, row)) <= {str}:
+            wrong = next((name for name in row if not isinstance(name, str)), None)
+            raise self.fail(line, self.not_a_name(wrong))
         spelling = self.spelling if self.spelling.changes_names else normalized_name
         names = [spelling(name) for name in row]
+        if "" in names:
+            raise self.fail(line, "A label name in the list is empty.")
         if self.known is not None and not self._allowed.issuperset(names):
             unknown = next(name for name in names if name not in self._allowed)
             raise self.fail(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -61,6 +61,7 @@ _FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
 _NUMBERS = re.compile(r"\d+(?:\s+\d+)*")
 _MOST_COMPARED = 10_000  # cells
+_BINARY = frozenset(("0", "1", "0.", "1.", "0.0", "1.0"))
 _FEW_CELLS = 3
 _MOST = 0.5
 _NEARLY_ALL = 0.7
@@ -88,12 +89,13 @@ def delimiter_option(mark: str) -> str:
 
 def looks_like_vectors(cells: Sequence[str]) -> int:
     """Return the length of the vectors of 0 and 1 that all cells are, such as `0,1,0`; else 0."""
-    vectors = [re.split(r"[\s,;|]+", cell.strip("[]() ")) for cell in cells]
-    lengths = {len(vector) for vector in vectors}
-    if len(lengths) != 1 or lengths == {1}:
-        return 0
-    is_binary = all(part in ("0", "1", "0.", "1.", "0.0", "1.0") for row in vectors for part in row)
-    return lengths.pop() if is_binary else 0
+    length = 0
+    for cell in cells:
+        vector = re.split(r"[\s,;|]+", cell.strip("[]() "))
+        if not _BINARY.issuperset(vector) or len(vector) == 1 or length not in (0, len(vector)):
+            return 0
+        length = len(vector)
+    return length
 
 
 def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
@@ -151,22 +153,23 @@ def doubtful_comma(cells: Iterable[str], delimiter: str) -> str | None:
     """
     if delimiter not in _COMMAS:
         return None
-    positions: defaultdict[str, set[int]] = defaultdict(set)
+    position_of: dict[str, int] = {}  # of parts that stand beside others
     alone: set[str] = set()
     several: list[str] = []
     for cell in cells:
         parts = split_cell(cell, delimiter)
         if len(parts) == 1:
+            if parts[0] in position_of:
+                return None
             alone.add(parts[0])
             continue
         if cell.count(delimiter) != cell.count(f"{delimiter} "):
             return None
         several.append(cell)
         for position, part in enumerate(parts):
-            positions[part].add(position)
-    if not several or not alone.isdisjoint(positions):
-        return None
-    if any(len(found) > 1 for found in positions.values()):
+            if part in alone or position_of.setdefault(part, position) != position:
+                return None
+    if not several:
         return None
     return several[0] if len(alone) >= 2 or len(several) >= _FEW_CELLS else None
 
