@@ -55,6 +55,11 @@ def test_reliability_diagrams_are_drawn(
     out, err = capfd.readouterr()
     assert f"Reliability diagrams: {picture}" in err
     assert set(json.loads(out)["labels"]["joy"]["reliability"][0]) >= {"mean_score", "share_true"}
+    drawn = picture.read_bytes()
+    assert main(arguments) == 2
+    assert "--force" in capfd.readouterr().err
+    assert picture.read_bytes() == drawn
+    assert main([*arguments, "--force"]) == 0
     assert picture.read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml"}[ending]
     assert [path.name for path in tmp_path.glob(".*")] == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
+from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
 
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reliability", metavar="FILE", help="draw reliability diagrams (png, svg, pdf)"
     )
+    parser.add_argument("--force", action="store_true", help="replace an existing file of diagrams")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
@@ -53,6 +55,10 @@ def run(arguments: Sequence[str]) -> int:
     picture = None if given.reliability is None else Path(given.reliability)
     if picture is not None:
         require_plots(picture)
+        if picture.exists() and not given.force:
+            raise OptionError(
+                f"{picture} exists. Choose another file for --reliability, or add --force to replace it."
+            )
     artifact = load_artifact(given.model)
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
