@@ -65,15 +65,16 @@ class Calibration:
         """Return calibrated logits. *Shapes:* (N, L) -> (N, L), float32."""
         values = np.clip(logits.astype(np.float64), -_LARGEST, _LARGEST)
         result = self.slope * values
-        for column, parameters in enumerate(self.maps):
-            if parameters is not None:
-                result[:, column] = self._one(values[:, column], parameters)
+        own = [column for column, parameters in enumerate(self.maps) if parameters is not None]
+        if self.method == "platt" and own:
+            lines = np.array([self.maps[column] for column in own]).reshape(len(own), 2)
+            result[:, own] = lines[:, 0] * values[:, own] + lines[:, 1]
+            return result.astype(np.float32)
+        for column in own:
+            result[:, column] = self._one(values[:, column], self.maps[column] or ())
         return result.astype(np.float32)
 
     def _one(self, logits: DoubleArray, parameters: tuple[tuple[float, ...], ...]) -> DoubleArray:
-        if self.method == "platt":
-            ((a, b),) = parameters
-            return a * logits + b
         if self.method == "beta":
             ((a, b, c),) = parameters
             return apply_beta(logits, a, b, c)

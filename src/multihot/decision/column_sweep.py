@@ -16,9 +16,9 @@ import numpy.typing as npt
 from multihot.core.goals import Goal
 from multihot.decision.threshold_sweep import (
     GroupCounts,
-    group_values,
     largest_scale,
     thresholds_between,
+    unit_values,
 )
 
 __all__ = ["BLOCK_CELLS", "RowCounts", "SortedColumns", "best_alone", "best_beside"]
@@ -128,7 +128,7 @@ def _means_alone(
         return value / scale, 2 / scale
     of_one, one = largest_scale(1), goal.of_label(0)
     counts = GroupCounts(*np.broadcast_arrays(right, predicted, positives))
-    value, _ = group_values(one, counts, np.zeros(0, np.int64), of_one)
+    value = unit_values(one, counts, np.zeros(0, np.int64), of_one)
     return value / of_one, 2 / of_one
 
 
@@ -170,14 +170,14 @@ def best_beside(
         predicted = counts.predicted.sum() - chosen.sum(axis=0)
         total, scale = counts.positives.sum(), largest_scale(1)
         after = GroupCounts(right + block.right, predicted + num_before, total)
-        value, _ = group_values(goal, after, nobody, scale)
+        value = unit_values(goal, after, nobody, scale)
         return block.best(value / scale, 2 / scale)
     scale = largest_scale(len(counts.right))
     right, predicted = counts.right[:, None] - hits, counts.predicted[:, None] - chosen
     positives = np.broadcast_to(counts.positives[:, None], right.shape)
-    without, _ = group_values(goal, GroupCounts(right, predicted, positives), nobody, scale)
+    without = unit_values(goal, GroupCounts(right, predicted, positives), nobody, scale)
     given = GroupCounts(right + block.positive, predicted + 1, positives)
-    gain = group_values(goal, given, nobody, scale)[0] - without
+    gain = unit_values(goal, given, nobody, scale) - without
     value = np.empty(block.right.shape, dtype=np.int64)
     value[0] = without.sum(axis=0)
     value[1:] = gain[block.order, np.arange(gain.shape[1])]

@@ -276,4 +276,6 @@ def _row_sums(values: Floats) -> Floats:
 
 def _sum_of_ratios(numerators: IntArray) -> float:
     """Return the sum of `numerators[d] / d` over all denominators `d` above 0."""
-    return math.fsum(count / size for size, count in enumerate(numerators.tolist()) if size)
+    sizes = np.flatnonzero(numerators)
+    sizes = sizes[sizes > 0]
+    return math.fsum((numerators[sizes] / sizes).tolist())

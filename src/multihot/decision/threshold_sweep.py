@@ -34,12 +34,16 @@ __all__ = [
     "largest_scale",
     "resolution",
     "thresholds_between",
+    "unit_values",
 ]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+_ONES = np.ones(1 << 14, dtype=np.int64)
+_ONES.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,26 @@ def group_values(
 
     `number` is the number of each group, by which its costs are found.
     """
+    predicted = groups.predicted
+    if goal.name == "cost":
+        counted = np.zeros(predicted.shape, dtype=np.int64)
+    elif goal.name in ("subset_accuracy", "jaccard", "precision", "recall"):
+        counted = _ones(len(predicted)) if predicted.ndim == 1 else np.ones_like(predicted)
+    else:
+        counted = (predicted + groups.positives > 0).astype(np.int64)
+    return unit_values(goal, groups, number, scale), counted
+
+
+def unit_values(goal: Goal, groups: GroupCounts, number: IntArray, scale: float) -> IntArray:
+    """Return the values alone, as `group_values`."""
     true_positives, predicted, positives = groups.true_positives, groups.predicted, groups.positives
-    counted = np.ones_like(true_positives)
     if goal.name == "cost":
         # Whole units for each cost, relative to the largest: the goal is a sum and not a mean.
         units = np.rint(np.array(goal.costs) / np.max(goal.costs) * scale).astype(np.int64)
         cost = units[number if len(units) > 1 else np.zeros_like(number)]
-        return -(predicted - true_positives) * cost[:, 0] - (positives - true_positives) * cost[
-            :, 1
-        ], counted * 0
+        false_positives, false_negatives = predicted - true_positives, positives - true_positives
+        paid: IntArray = false_positives * cost[:, 0] + false_negatives * cost[:, 1]
+        return -paid
     if goal.name == "subset_accuracy":
         values = ((true_positives == predicted) & (true_positives == positives)).astype(np.float64)
     elif goal.name == "jaccard":
@@ -168,8 +183,13 @@ def group_values(
     else:
         sizes = predicted + positives
         values = np.divide(2 * true_positives, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
-        counted = (sizes > 0).astype(np.int64)
-    return np.rint(values * scale).astype(np.int64), counted
+    worth: IntArray = np.rint(values * scale).astype(np.int64)
+    return worth
+
+
+def _ones(length: int) -> IntArray:
+    """Return ones that must not be changed; making them anew takes longer than small sums."""
+    return _ONES[:length] if length <= len(_ONES) else np.ones(length, dtype=np.int64)
 
 
 def thresholds_between(lower: FloatArray, upper: FloatArray) -> DoubleArray:

@@ -96,7 +96,7 @@ def test_a_column_whose_name_holds_a_dot_goes_before_keys(tmp_path: Path) -> Non
     assert names(found) == [["y"]]
 
 
-@pytest.mark.parametrize("wrong", ["meta.acusation", "accusation", "meta.accusation.x"])
+@pytest.mark.parametrize("wrong", ["meta.acuzation", "accusation", "meta.accusation.x"])
 def test_a_key_that_is_nowhere_names_those_that_are(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(
         DataError, match=r"no column .*data.label_column.*keys of objects are: .*meta.accusation"
