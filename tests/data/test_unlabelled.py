@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,3 +105,25 @@ def test_a_file_without_texts_and_one_that_is_named_twice_are_refused(
     for twice in ([texts, texts], [labelled.source], [again]):
         with pytest.raises(DataError, match="named more than once"):
             with_unlabelled(labelled, twice, DataOptions())
+
+
+def test_a_file_of_texts_is_opened_once_for_each_time_it_is_read(
+    labelled: LabelledFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("text\na\nb\n", "utf-8")
+    opened: list[Path] = []
+    original = Path.open
+
+    def counted(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self.name == path.name:
+            opened.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", counted)
+    joined = with_unlabelled(labelled, [path], DataOptions())
+    at_once = len(opened)
+    chunks = list(joined.chunks(100))
+
+    assert sum(map(len, chunks)) == len(labelled) + 2
+    assert len(opened) == 2 * at_once  # to count the rows, and to read them

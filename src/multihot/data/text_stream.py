@@ -8,7 +8,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,7 +62,8 @@ class TextStream:
 
     `columns` are those of the file; of standard input, those of its first line. `notes` say what was
     detected; they are complete when all rows have been consumed. `delimiter` separates the columns of
-    a text table; `has_mark` says whether the file begins with a byte order mark.
+    a text table; `has_mark` says whether the file begins with a byte order mark. `data` are the options
+    that the same texts are read with again.
     """
 
     columns: tuple[str, ...]
@@ -70,12 +71,15 @@ class TextStream:
     notes: list[str]
     delimiter: str | None = None
     has_mark: bool = False
+    data: DataOptions = field(default_factory=DataOptions)
 
 
-def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStream:
+def stream_texts(
+    path: str | Path, data: DataOptions | None = None, *, usual_text: str | None = None
+) -> TextStream:
     """Open a file of texts to predict; memory stays constant except for .xlsx.
 
-    `-` is standard input: JSON lines when the first line that is not blank begins with `{`, else
+    `usual_text` is the column of the texts if a file has it and the options name none. `-` is standard input: JSON lines when the first line that is not blank begins with `{`, else
     one text a line, blank lines being empty texts. Lines are not grouped; blank lines of a file are
     not rows, unless it has one column. A text that is null or missing is an empty one, and counted.
 
@@ -89,6 +93,8 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
         return _standard_input(data)
     source = str(path)
     table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
+    if data.text_column is None and not data.text_columns and usual_text in table.columns:
+        data = replace(data, text_column=usual_text)
     with advised(table):
         shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
         columns = shaped.table.columns
@@ -111,7 +117,7 @@ def stream_texts(path: str | Path, data: DataOptions | None = None) -> TextStrea
     notes += column_notes(text, row_id, shaped.data)
     rows = _text_rows(cells, text, source, notes)
     has_mark = table.delimiter is not None and _begins_with_mark(Path(path))
-    return TextStream(table.columns, rows, notes, table.delimiter, has_mark)
+    return TextStream(table.columns, rows, notes, table.delimiter, has_mark, data)
 
 
 def _begins_with_mark(path: Path) -> bool:

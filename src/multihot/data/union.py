@@ -22,7 +22,6 @@ from multihot.core.text_tables import counted, cut, listed
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
-from multihot.data.readers.open_table import open_table
 from multihot.data.text_stream import stream_texts
 from multihot.errors import DataError, OptionError
 
@@ -256,8 +255,9 @@ def _opened(path: str | Path, labelled: LabelledFile, data: DataOptions) -> Labe
     source = str(path)
     if source == "-":
         raise DataError("Standard input cannot be read twice; name a file of texts.", path=source)
-    own = _reading_options(source, labelled.data, data)
-    stream = stream_texts(source, own)
+    own = _reading_options(labelled.data, data)
+    stream = stream_texts(source, own, usual_text=labelled.data.text_column)
+    own = stream.data
     num_rows = sum(1 for _ in stream.rows)
     # Soft, if the labels beside them are, so that unknown is written alike. That all columns are
     # passed over tells these rows from labelled ones, in the key of the cache.
@@ -285,7 +285,7 @@ def _opened(path: str | Path, labelled: LabelledFile, data: DataOptions) -> Labe
     return LabelledFile(labelled.space, kept, source, tuple(stream.notes), num_rows, chunks)
 
 
-def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> DataOptions:
+def _reading_options(labelled: DataOptions, given: DataOptions) -> DataOptions:
     """Return the options to read texts with: columns that mean something else there are passed over."""
     others = (
         labelled.label_column,
@@ -296,7 +296,7 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         given.annotator_column,
         *given.vote_columns,
     )
-    own = replace(
+    return replace(
         given,
         label_column=None,
         label_columns=(),
@@ -315,10 +315,6 @@ def _reading_options(source: str, labelled: DataOptions, given: DataOptions) -> 
         group_by=None,
         ignore_columns=(*given.ignore_columns, *(name for name in others if name is not None)),
     )
-    columns = open_table(source, own).columns
-    if own.text_column is None and not own.text_columns and labelled.text_column in columns:
-        return replace(own, text_column=labelled.text_column)
-    return own
 
 
 def _unknown(num_rows: int, space: LabelSpace) -> LabelMatrix:
