@@ -22,6 +22,7 @@ from multihot.core.text_tables import printable, wrapped
 from multihot.errors import DataError, OptionError
 
 __all__ = [
+    "check_new",
     "check_order",
     "data_options",
     "files_and_assignments",
@@ -136,6 +137,12 @@ def files_and_assignments(arguments: Sequence[str]) -> tuple[list[str], list[str
     """Separate files from `key=value` pairs; keys consist of letters, digits, `_` and `.`."""
     pairs = [argument for argument in arguments if re.match(r"[A-Za-z_][\w.]*=", argument)]
     return [argument for argument in arguments if argument not in pairs], pairs
+
+
+def check_new(path: Path, flag: str, *, force: bool) -> None:
+    """Raise `OptionError` when the file to write is there, unless it may be replaced."""
+    if path.exists() and not force:
+        raise OptionError(f"{path} exists. Choose another {flag}, or add --force to replace it.")
 
 
 def check_order(model: str, file: str) -> None:

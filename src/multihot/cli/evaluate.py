@@ -6,9 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
+from multihot.cli.arguments import (
+    check_new,
+    check_order,
+    data_options,
+    new_parser,
+    parse,
+    print_json,
+)
 from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
-from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
 
@@ -55,10 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     picture = None if given.reliability is None else Path(given.reliability)
     if picture is not None:
         require_plots(picture)
-        if picture.exists() and not given.force:
-            raise OptionError(
-                f"{picture} exists. Choose another file for --reliability, or add --force to replace it."
-            )
+        check_new(picture, "--reliability", force=given.force)
     artifact = load_artifact(given.model)
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import data_options, holds_unicode, new_parser, parse
+from multihot.cli.arguments import check_new, data_options, holds_unicode, new_parser, parse
 from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
@@ -211,10 +211,7 @@ def _check_file(given: argparse.Namespace) -> None:
         )
     if given.input is not None and output.resolve() == Path(given.input).resolve():
         raise OptionError("--output is the input file; write to another one.")
-    if output.exists() and not given.force:
-        raise OptionError(
-            f"{output} exists. Choose another --output, or add --force to replace it."
-        )
+    check_new(output, "--output", force=given.force)
 
 
 def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multihot.data.columns.text_and_id import LABEL_NAMES, TEXT_NAMES, is_id_name
+from multihot.data.columns.headings import LABEL_NAMES, TEXT_NAMES, is_id_name
 
 __all__ = ["HeaderNames", "header_names"]
 

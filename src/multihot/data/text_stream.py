@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
-from multihot.data.columns.reshaping import reshaped
+from multihot.data.columns.headings import TEXT_NAMES
+from multihot.data.columns.reshaping import Reshaped, reshaped
 from multihot.data.columns.text_and_id import (
-    TEXT_NAMES,
     column_notes,
     find_id_column,
     find_text_column,
@@ -97,12 +97,8 @@ def stream_texts(
         data = replace(data, text_column=usual_text)
     with advised(table):
         shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
-        columns = shaped.table.columns
-        text = find_text_column(columns, shaped.data, source)
-        row_id = find_id_column(columns, shaped.data, source, text)
+        text, row_id, place, id_place = _text_and_id(shaped, source)
         refuse_faults(shaped.table, (text, row_id))
-    place = columns.index(text)
-    id_place = None if row_id is None else columns.index(row_id)
     cells = (
         (
             line,
@@ -125,6 +121,14 @@ def _begins_with_mark(path: Path) -> bool:
         return handle.read(3).startswith(
             (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         )
+
+
+def _text_and_id(shaped: Reshaped, source: str) -> tuple[str, str | None, int, int | None]:
+    """Return the columns of the texts and of the ids, and where they are."""
+    columns = shaped.table.columns
+    text = find_text_column(columns, shaped.data, source)
+    row_id = find_id_column(columns, shaped.data, source, text)
+    return text, row_id, columns.index(text), None if row_id is None else columns.index(row_id)
 
 
 def _readable(items: Iterator[T], source: str) -> Iterator[T]:
@@ -233,10 +237,7 @@ def _json_input(lines: Iterable[str], data: DataOptions) -> TextStream:
     line, record = first
     table = Table(columns, iter([CellBatch([line], [[cell] for cell in record.values()])]))
     shaped = reshaped(table, data, _STANDARD_INPUT, for_labels=False, keeps_all=True)
-    text = find_text_column(shaped.table.columns, shaped.data, _STANDARD_INPUT)
-    row_id = find_id_column(shaped.table.columns, shaped.data, _STANDARD_INPUT, text)
-    place = shaped.table.columns.index(text)
-    id_place = None if row_id is None else shaped.table.columns.index(row_id)
+    text, row_id, place, id_place = _text_and_id(shaped, _STANDARD_INPUT)
     lacking = dict.fromkeys(columns, "")
 
     def cells() -> Iterator[Cells]:

@@ -65,13 +65,13 @@ class Calibration:
         """Return calibrated logits. *Shapes:* (N, L) -> (N, L), float32."""
         values = np.clip(logits.astype(np.float64), -_LARGEST, _LARGEST)
         result = self.slope * values
-        own = [column for column, parameters in enumerate(self.maps) if parameters is not None]
+        own = {column: each for column, each in enumerate(self.maps) if each is not None}
         if self.method == "platt" and own:
-            lines = np.array([self.maps[column] for column in own]).reshape(len(own), 2)
-            result[:, own] = lines[:, 0] * values[:, own] + lines[:, 1]
+            columns, lines = list(own), np.array(list(own.values())).reshape(len(own), 2)
+            result[:, columns] = lines[:, 0] * values[:, columns] + lines[:, 1]
             return result.astype(np.float32)
-        for column in own:
-            result[:, column] = self._one(values[:, column], self.maps[column] or ())
+        for column, parameters in own.items():
+            result[:, column] = self._one(values[:, column], parameters)
         return result.astype(np.float32)
 
     def _one(self, logits: DoubleArray, parameters: tuple[tuple[float, ...], ...]) -> DoubleArray:

@@ -42,9 +42,6 @@ FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_ONES = np.ones(1 << 14, dtype=np.int64)
-_ONES.setflags(write=False)
-
 
 @dataclass(frozen=True)
 class ChangePoints:
@@ -155,7 +152,7 @@ def group_values(
     if goal.name == "cost":
         counted = np.zeros(predicted.shape, dtype=np.int64)
     elif goal.name in ("subset_accuracy", "jaccard", "precision", "recall"):
-        counted = _ones(len(predicted)) if predicted.ndim == 1 else np.ones_like(predicted)
+        counted = np.ones(predicted.shape, dtype=np.int64)
     else:
         counted = (predicted + groups.positives > 0).astype(np.int64)
     return unit_values(goal, groups, number, scale), counted
@@ -185,11 +182,6 @@ def unit_values(goal: Goal, groups: GroupCounts, number: IntArray, scale: float)
         values = np.divide(2 * true_positives, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
     worth: IntArray = np.rint(values * scale).astype(np.int64)
     return worth
-
-
-def _ones(length: int) -> IntArray:
-    """Return ones that must not be changed; making them anew takes longer than small sums."""
-    return _ONES[:length] if length <= len(_ONES) else np.ones(length, dtype=np.int64)
 
 
 def thresholds_between(lower: FloatArray, upper: FloatArray) -> DoubleArray:

@@ -33,3 +33,10 @@ def test_a_column_that_is_missing_is_named_with_its_option() -> None:
         extra_columns(["a"], DataOptions(weight_column="w"), "f")
     with pytest.raises(DataError, match=r"no column 'w' \(data.split_by\)"):
         extra_columns(["a"], DataOptions(split_by="w"), "f")
+
+
+def test_a_weight_that_no_float_holds_is_an_error_with_its_line() -> None:
+    with pytest.raises(DataError) as error:
+        weight_cells([1, 10**400], [2, 3], "f", "weight")
+
+    assert (error.value.path, error.value.line, error.value.column) == ("f", 3, "weight")

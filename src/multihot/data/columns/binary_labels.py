@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from multihot.core.data_options import DataOptions
 from multihot.core.text_tables import cut
+from multihot.data.readers.table import as_number
 from multihot.errors import DataError, OptionError
 
 __all__ = ["BLANK", "ValueReader", "binary_error", "binary_values", "label_value", "value_reader"]
@@ -146,7 +147,7 @@ class ValueReader:
         plain = label_value(cell, soft=False)
         if plain is not None and math.isnan(plain):
             return plain
-        count = None if isinstance(cell, bool) else _number(cell)
+        count = None if isinstance(cell, bool) else as_number(cell)
         if count is None or not count.is_integer() or not 0 <= count <= votes:
             return None
         self._most_votes = max(self._most_votes, count)
@@ -253,17 +254,8 @@ def label_value(cell: Any, *, soft: bool) -> float | None:
 
 
 def _fraction(text: str) -> float | None:
-    value = _number(text)
+    value = as_number(text)
     return value if value is not None and 0 <= value <= 1 else None
-
-
-def _number(cell: Any) -> float | None:
-    if not isinstance(cell, (str, int, float, Decimal)):
-        return None
-    try:
-        return float(cell)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _way_of(cell: Any) -> str | None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["is_annotator_name", "is_fact_name", "is_id_name", "is_label_name", "is_text_name"]
+__all__ = [
+    "ID_NAMES",
+    "LABEL_NAMES",
+    "TEXT_NAMES",
+    "is_annotator_name",
+    "is_fact_name",
+    "is_id_name",
+    "is_label_name",
+    "is_text_name",
+]
 
-_TEXTS = frozenset(
-    # English
+TEXT_NAMES = frozenset(
     {
         "text",
         "texts",
@@ -16,205 +24,95 @@ _TEXTS = frozenset(
         "content",
         "sentence",
         "comment",
+        "comment_text",
         "message",
         "review",
         "body",
-        "post",
-    }
-    | {
         "utterance",
         "document",
-        "description",
-        "abstract",
-        "article",
-        "passage",
-        "paragraph",
-        "fact",
-    }
-    | {"statement", "transcript", "overview", "question", "query"}
-    # German, Dutch
-    | {
-        "texte",
-        "nachricht",
-        "nachrichten",
-        "inhalt",
-        "kommentar",
-        "beschreibung",
-        "beitrag",
-        "satz",
-    }
-    | {"bewertung", "rezension", "anfrage", "meldung", "freitext", "volltext", "wortlaut", "tekst"}
-    | {"bericht", "inhoud", "zin"}
-    # French, Spanish, Italian, Portuguese
-    | {
-        "contenu",
-        "commentaire",
-        "avis",
-        "phrase",
-        "corps",
-        "texto",
-        "mensaje",
-        "contenido",
-        "frase",
-    }
-    | {
-        "comentario",
-        "reseña",
-        "opinión",
-        "oración",
-        "descripción",
-        "descripcion",
-        "cuerpo",
-        "testo",
-    }
-    | {"messaggio", "contenuto", "commento", "recensione", "descrizione", "corpo", "mensagem"}
-    | {"conteúdo", "conteudo", "comentário", "avaliação", "descrição", "descricao"}
-    # Chinese, Japanese, Korean, Russian, Arabic
-    | {
         "文本",
         "内容",
         "正文",
         "句子",
         "评论",
         "微博",
-        "文章",
-        "文字",
-        "留言",
-        "消息",
-        "描述",
-        "摘要",
     }
-    | {"內容", "評論", "テキスト", "本文", "コメント", "メッセージ", "レビュー", "投稿", "発話"}
-    | {"텍스트", "내용", "문장", "текст", "сообщение", "комментарий", "نص", "النص"}
 )
-_LABELS = frozenset(
-    # English
+"""Column names that mean the text, in any case."""
+
+ID_NAMES = frozenset({"id", "ids", "index", "idx", "guid", "uuid", "编号", "序号"})
+"""Column names that mean the row id, in any case; so does every name that ends with `_id`."""
+
+LABEL_NAMES = frozenset(
     {
-        "label",
         "labels",
-        "tag",
+        "label",
         "tags",
-        "category",
+        "tag",
         "categories",
-        "class",
+        "category",
         "classes",
+        "emotions",
         "emotion",
-        "cat",
-    }
-    | {"emotions", "topic", "topics", "cats", "genre", "genres", "keyword", "keywords", "target"}
-    | {"targets", "subject", "subjects", "label names", "label list"}
-    # German
-    | {
-        "schlagwörter",
-        "schlagworte",
-        "schlagwort",
-        "stichwörter",
-        "stichworte",
-        "stichwort",
-        "thema",
-    }
-    | {
-        "themen",
-        "kategorie",
-        "kategorien",
-        "klasse",
-        "klassen",
-        "etikett",
-        "etiketten",
-        "emotionen",
-    }
-    # French
-    | {"étiquette", "étiquettes", "etiquette", "etiquettes", "catégorie", "catégories", "categorie"}
-    | {"classe", "thème", "thèmes", "theme", "themes", "sujet", "sujets", "mots clés", "émotions"}
-    # Spanish, Italian, Portuguese
-    | {
-        "etiqueta",
-        "etiquetas",
-        "categoría",
-        "categorías",
-        "categoria",
-        "categorias",
-        "clase",
-        "clases",
-    }
-    | {
-        "tema",
-        "temas",
-        "etichetta",
-        "etichette",
-        "classi",
-        "temi",
-        "argomento",
-        "argomenti",
-        "rótulo",
-    }
-    | {"rótulos", "rotulo", "rotulos", "assunto", "assuntos", "emociones", "emozioni", "emoções"}
-    # Chinese, Japanese, Korean, Russian
-    | {
+        "topics",
+        "cats",
         "标签",
         "类别",
-        "分类",
-        "主题",
-        "標籤",
-        "類別",
-        "ラベル",
-        "タグ",
-        "カテゴリ",
-        "カテゴリー",
-        "分類",
-    }
-    | {"라벨", "레이블", "태그", "метка", "метки", "категория", "категории", "тема", "темы"}
-)
-_IDS = frozenset(
-    {"id", "ids", "index", "idx", "guid", "uuid", "nr", "no", "number", "row", "row number", "#"}
-    | {
-        "nummer",
-        "lfd nr",
-        "laufende nummer",
-        "kennung",
-        "numéro",
-        "numero",
-        "número",
-        "identifiant",
-    }
-    | {"identificador", "identificativo", "编号", "序号", "編號", "番号", "번호", "номер"}
-)
-_ANNOTATORS = frozenset(
-    {"annotator", "annotators", "annotator name", "rater", "coder", "labeler", "labeller"}
-    | {
-        "annotateur",
-        "anotador",
-        "annotatore",
-        "bewerter",
-        "annotatorin",
-        "标注者",
-        "标注员",
-        "注釈者",
     }
 )
-_FACTS = frozenset(
-    {
-        "fold",
-        "split",
-        "train",
-        "test",
-        "verified",
-        "retweeted",
-        "length",
-        "score",
-        "confidence",
-        "year",
-    }
-    | {
-        "gold",
-        "golden",
-        "unclear",
-        "duplicate",
-        "example very unclear",
-        "lang",
-        "language",
-        "source",
-    }
+"""Column names that mean all labels of a row, in any case."""
+
+
+def _names(*groups: str) -> frozenset[str]:
+    return frozenset(name for group in groups for name in group.split(", "))
+
+
+_TEXTS = TEXT_NAMES | _names(
+    # English
+    "post, description, abstract, article, passage, paragraph, fact, statement, transcript, "
+    "overview, question, query",
+    # German, Dutch
+    "texte, nachricht, nachrichten, inhalt, kommentar, beschreibung, beitrag, satz, "
+    "bewertung, rezension, anfrage, meldung, freitext, volltext, wortlaut, tekst, bericht, "
+    "inhoud, zin",
+    # French, Spanish, Italian, Portuguese
+    "contenu, commentaire, avis, phrase, corps, texto, mensaje, contenido, frase, comentario, "
+    "reseña, opinión, oración, descripción, descripcion, cuerpo, testo, messaggio, contenuto, "
+    "commento, recensione, descrizione, corpo, mensagem, conteúdo, conteudo, comentário, "
+    "avaliação, descrição, descricao",
+    # Chinese, Japanese, Korean, Russian, Arabic
+    "文章, 文字, 留言, 消息, 描述, 摘要, 內容, 評論, テキスト, 本文, コメント, メッセージ, レビュー, 投稿, 発話, 텍스트, 내용, 문장, текст, "
+    "сообщение, комментарий, نص, النص",
+)
+_LABELS = LABEL_NAMES | _names(
+    # English
+    "class, cat, topic, genre, genres, keyword, keywords, target, targets, subject, subjects, "
+    "label names, label list",
+    # German
+    "schlagwörter, schlagworte, schlagwort, stichwörter, stichworte, stichwort, thema, "
+    "themen, kategorie, kategorien, klasse, klassen, etikett, etiketten, emotionen",
+    # French
+    "étiquette, étiquettes, etiquette, etiquettes, catégorie, catégories, categorie, classe, "
+    "thème, thèmes, theme, themes, sujet, sujets, mots clés, émotions",
+    # Spanish, Italian, Portuguese
+    "etiqueta, etiquetas, categoría, categorías, categoria, categorias, clase, clases, tema, "
+    "temas, etichetta, etichette, classi, temi, argomento, argomenti, rótulo, rótulos, "
+    "rotulo, rotulos, assunto, assuntos, emociones, emozioni, emoções",
+    # Chinese, Japanese, Korean, Russian
+    "分类, 主题, 標籤, 類別, ラベル, タグ, カテゴリ, カテゴリー, 分類, 라벨, 레이블, 태그, метка, метки, категория, "
+    "категории, тема, темы",
+)
+_IDS = ID_NAMES | _names(
+    "nr, no, number, row, row number, #, nummer, lfd nr, laufende nummer, kennung, numéro, "
+    "numero, número, identifiant, identificador, identificativo, 編號, 番号, 번호, номер",
+)
+_ANNOTATORS = _names(
+    "annotator, annotators, annotator name, rater, coder, labeler, labeller, annotateur, "
+    "anotador, annotatore, bewerter, annotatorin, 标注者, 标注员, 注釈者",
+)
+_FACTS = _names(
+    "fold, split, train, test, verified, retweeted, length, score, confidence, year, gold, "
+    "golden, unclear, duplicate, example very unclear, lang, language, source",
 )
 _HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|(?<=[A-Z])(?=Id$)")
 _INDEX = re.compile(r"(?:unnamed|index level|level) \d+")

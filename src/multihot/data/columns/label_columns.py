@@ -9,10 +9,15 @@ from typing import Any
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
 from multihot.data.columns.binary_labels import binary_error, value_reader
-from multihot.data.columns.headings import is_annotator_name, is_id_name, is_label_name
+from multihot.data.columns.headings import (
+    LABEL_NAMES,
+    is_annotator_name,
+    is_id_name,
+    is_label_name,
+)
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
-from multihot.data.columns.text_and_id import LABEL_NAMES, required_column
+from multihot.data.columns.text_and_id import required_column
 from multihot.data.columns.value_words import like_values, value_advice
 from multihot.errors import DataError, OptionError
 

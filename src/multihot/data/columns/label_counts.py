@@ -54,7 +54,8 @@ def count_values(
 ) -> tuple[str, ...]:
     """Count rows by the values they give labels; return the names of these labels, sorted."""
     occurring: set[str] = set()
-    counted: list[tuple[int, int, bool]] = []  # rows, known values of each, whether all are 0
+    # How many rows, the labels each mentions, how many of these are known, whether they are all 0.
+    rows: list[tuple[int, int, int, bool]] = []
     for line, cell, count in cells:
         values = form.values(line, cell)
         if values is None:
@@ -62,17 +63,15 @@ def count_values(
             continue
         occurring.update(values)
         given = [value for value in values.values() if not math.isnan(value)]
-        num_known = len(given)
-        if form.unmentioned == 0:
-            num_known = -(len(values) - len(given))  # the others are known, however many labels
-        counted.append((count, num_known, not any(given)))
+        rows.append((count, len(values), len(given), not any(given)))
         counts.soft += count * sum(0 < value < 1 for value in given)
         counts.half += count * given.count(0.5)
         counts.has_positive = counts.has_positive or any(value > 0.5 for value in given)
         counts.has_zero = counts.has_zero or form.unmentioned == 0 or 0 in given
     num_labels = len(known) if known else len(occurring)
-    for count, num_known, is_zero in counted:
-        num_unknown = num_labels - num_known if num_known > 0 or form.unmentioned else -num_known
+    leaves_unknown = math.isnan(form.unmentioned)
+    for count, num_mentioned, num_given, is_zero in rows:
+        num_unknown = (num_labels if leaves_unknown else num_mentioned) - num_given
         if num_unknown == num_labels:
             counts.unlabelled += count
         else:

@@ -222,6 +222,10 @@ class Spelling:
             name = normalized_name(name.casefold())
         return self.aliases.get(name, name)
 
+    def stored(self) -> str | None:
+        """Return the aliases as `data.label_aliases` takes them wherever their file goes: as JSON."""
+        return json.dumps(dict(self.aliases), ensure_ascii=False) if self.aliases else None
+
     @property
     def changes_names(self) -> bool:
         """Whether a name may become another one."""
@@ -292,13 +296,6 @@ def _alias_table(source: str) -> Mapping[str, Any]:
             raise DataError(f"{row!r} {reason}.", path=path, line=number)
         table[row[0]] = row[1]
     return table
-
-
-def stored_aliases(data: DataOptions) -> str | None:
-    """Return the aliases as JSON, so that they hold wherever their file goes."""
-    if data.label_aliases is None:
-        return None
-    return json.dumps(dict(_alias_table(data.label_aliases)), ensure_ascii=False)
 
 
 def nearly_equal_names(

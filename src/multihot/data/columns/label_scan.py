@@ -35,7 +35,6 @@ from multihot.data.columns.label_names import (
     Spelling,
     read_label_names,
     spelling_of,
-    stored_aliases,
 )
 from multihot.data.columns.label_plan import KNOWN_LABELS, LabelPlan
 from multihot.data.columns.name_cells import (
@@ -167,7 +166,7 @@ class LabelScan:
         data = replace(
             data,
             ignore_columns=(*data.ignore_columns, *unused),
-            label_aliases=stored_aliases(data),
+            label_aliases=self._spelling.stored(),
         )
         try:
             if found.names is None:

@@ -75,9 +75,14 @@ def find_name_form(
         A cell is of another kind than the others, or it is ambiguous what separates labels.
     """
     form = NameForm(
-        path, column, data, way_of_writing(cells, path, column, data), known=known, indexed=indexed
+        path,
+        column,
+        data,
+        way_of_writing(cells, path, column, data),
+        known=known,
+        indexed=indexed,
+        spelling=spelling or Spelling(),
     )
-    form = replace(form, spelling=spelling or Spelling())
     if form.writing == "delimited":
         form, note = _with_delimiter(form, cells, distinct)
     else:

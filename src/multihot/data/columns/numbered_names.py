@@ -14,6 +14,7 @@ from multihot.data.columns.binary_labels import label_value, value_reader
 from multihot.data.columns.headings import is_label_name
 from multihot.data.columns.text_and_id import other_columns
 from multihot.data.columns.value_words import are_yes_and_no
+from multihot.data.readers.table import as_number
 from multihot.errors import DataError
 
 __all__ = ["names_of_row", "numbered_columns", "uniting_columns"]
@@ -112,8 +113,4 @@ def _is_blank(cell: Any) -> bool:
 def _is_number(cell: Any) -> bool:
     if isinstance(cell, str) and cell.strip().casefold() in ("true", "false"):
         return True
-    try:
-        float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return True
+    return as_number(cell) is not None

@@ -85,11 +85,9 @@ def read_collection(text: str) -> list[Any] | dict[Any, Any]:
         value = _spaced_names(inner)
     else:
         value = _literal(inner)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
-    if isinstance(value, (list, tuple, str)):
-        return [value] if isinstance(value, str) else list(value)
-    if isinstance(value, dict):
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, dict)):
         return value
     raise ValueError("it is not a list")
 
@@ -97,10 +95,7 @@ def read_collection(text: str) -> list[Any] | dict[Any, Any]:
 def _literal(text: str) -> Any:
     """Return what a Python or JSON literal, or a PostgreSQL array, stands for."""
     try:
-        tree = ast.parse(text, mode="eval")
-        if "{" in text:
-            _refuse_repeated_keys(tree)
-        return _value_of(tree.body)
+        return _value_of(ast.parse(text, mode="eval").body)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if isinstance(error, _ToldError):
             raise
@@ -126,7 +121,7 @@ def _value_of(node: ast.expr) -> Any:
             if None in node.keys:
                 raise ValueError("it unpacks another one")
             keys = [_value_of(key) for key in node.keys if key is not None]
-            return dict(zip(keys, map(_value_of, node.values), strict=True))
+            return _unique_keys(list(zip(keys, map(_value_of, node.values), strict=True)))
         case ast.Name() | ast.Attribute():
             name = _last_name(node)
             if name in _WORDS:
@@ -160,13 +155,7 @@ class _ToldError(ValueError):
     pass
 
 
-def _refuse_repeated_keys(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Dict):
-            _unique_keys([(ast.dump(key), None) if key else ("**", None) for key in node.keys])
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise _ToldError("a key occurs twice in it")

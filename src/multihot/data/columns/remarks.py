@@ -11,12 +11,12 @@ from multihot.core.text_tables import listed
 from multihot.data.columns.headings import is_annotator_name, is_fact_name, is_id_name
 from multihot.data.columns.separators import split_cell
 from multihot.data.columns.vote_columns import is_vote_name
+from multihot.data.columns.ways_of_writing import MISSING_WORDS
 from multihot.errors import DataError
 
 __all__ = ["fact_columns_notes", "odd_names_notes", "refuse_fractions", "unused_columns_notes"]
 
 _WHO = re.compile("worker|annotator|rater|coder|judge")
-_MISSING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n"})
 
 
 def fact_columns_notes(columns: Sequence[str]) -> list[str]:
@@ -38,7 +38,7 @@ def odd_names_notes(space: LabelSpace, known: Sequence[str] | None) -> list[str]
     notes: list[str] = []
     if known:
         return notes
-    missing = [name for name in space.names if name.casefold() in _MISSING]
+    missing = [name for name in space.names if name.casefold() in MISSING_WORDS]
     if missing:
         notes.append(
             f"The label {listed(missing)} is taken as a name, although programs write a missing value "

@@ -15,21 +15,23 @@ import numpy.typing as npt
 
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
-from multihot.data.columns.headings import is_id_name, is_label_name, is_text_name
-from multihot.data.readers.table import as_text, nearest
+from multihot.data.columns.headings import (
+    ID_NAMES,
+    LABEL_NAMES,
+    TEXT_NAMES,
+    is_id_name,
+    is_label_name,
+    is_text_name,
+)
+from multihot.data.readers.table import as_number, as_text, nearest
 from multihot.errors import DataError
 
 __all__ = [
-    "ID_NAMES",
-    "LABEL_NAMES",
-    "TEXT_NAMES",
     "column_notes",
     "extra_columns",
     "find_id_column",
     "find_text_column",
     "group_cells",
-    "is_id_name",
-    "is_label_name",
     "other_columns",
     "paragraph_notes",
     "required_column",
@@ -37,52 +39,6 @@ __all__ = [
     "text_of",
     "weight_cells",
 ]
-
-TEXT_NAMES = frozenset(
-    {
-        "text",
-        "texts",
-        "tweet",
-        "content",
-        "sentence",
-        "comment",
-        "comment_text",
-        "message",
-        "review",
-        "body",
-        "utterance",
-        "document",
-        "文本",
-        "内容",
-        "正文",
-        "句子",
-        "评论",
-        "微博",
-    }
-)
-"""Column names that mean the text, in any case."""
-
-ID_NAMES = frozenset({"id", "ids", "index", "idx", "guid", "uuid", "编号", "序号"})
-"""Column names that mean the row id, in any case; so does every name that ends with `_id`."""
-
-LABEL_NAMES = frozenset(
-    {
-        "labels",
-        "label",
-        "tags",
-        "tag",
-        "categories",
-        "category",
-        "classes",
-        "emotions",
-        "emotion",
-        "topics",
-        "cats",
-        "标签",
-        "类别",
-    }
-)
-"""Column names that mean all labels of a row, in any case."""
 
 
 def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path) -> str:
@@ -275,11 +231,8 @@ def weight_cells(
 def _number(cell: Any) -> float | None:
     if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
         return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
+    value = as_number(cell)
+    return None if value is None or math.isnan(value) else value
 
 
 def group_cells(cells: Sequence[Any]) -> list[str]:

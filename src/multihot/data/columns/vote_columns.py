@@ -19,7 +19,7 @@ from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value, value_reader
 from multihot.data.columns.headings import is_annotator_name, is_id_name
 from multihot.data.columns.value_words import are_yes_and_no
-from multihot.data.readers.table import as_text
+from multihot.data.readers.table import as_number, as_text
 from multihot.errors import DataError
 
 __all__ = ["VoteReader", "VoteSuspects", "is_vote_name"]
@@ -196,8 +196,5 @@ def _is_yes_or_no(cell: str) -> bool:
 def _number(cell: Any) -> float | None:
     if isinstance(cell, bool) or label_value(cell, soft=True) is not None:
         return label_value(cell, soft=True)
-    try:
-        number = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    number = as_number(cell)
+    return number if number is not None and math.isfinite(number) else None

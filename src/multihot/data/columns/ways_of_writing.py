@@ -12,9 +12,11 @@ from multihot.data.columns.named_labels import Writing
 from multihot.data.columns.printed_collections import kind_of, read_collection
 from multihot.errors import DataError
 
-__all__ = ["way_of_writing"]
+__all__ = ["MISSING_WORDS", "way_of_writing"]
 
-_MISSING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n"})
+MISSING_WORDS = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n"})
+"""How programs write a missing value, in lower case."""
+
 _WRITTEN_KINDS = ("collection", "quoted", "tags")
 
 
@@ -65,7 +67,9 @@ def _writing_of_texts(
 def _mixed_error(
     path: str, later: tuple[int, Any], earlier: tuple[int, Any], column: str
 ) -> DataError:
-    missing = next((p for p in (earlier, later) if str(p[1]).strip().casefold() in _MISSING), None)
+    missing = next(
+        (p for p in (earlier, later) if str(p[1]).strip().casefold() in MISSING_WORDS), None
+    )
     if missing is not None:
         other = earlier if missing is later else later
         return DataError(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "Row",
     "Table",
     "advised",
+    "as_number",
     "as_text",
     "named_columns",
     "nearest",
@@ -199,6 +201,16 @@ def named_columns(names: Sequence[str], path: str | Path, line: int | None) -> t
             )
         seen.add(name)
     return tuple(columns)
+
+
+def as_number(cell: Any) -> float | None:
+    """Return a number or a text that is one as a float; `None` for anything else, and where it is too large."""
+    if not isinstance(cell, (str, int, float, Decimal)):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None
 
 
 def as_text(value: Any) -> str:
