@@ -20,6 +20,7 @@ from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, at_half, fit, hashed_folds
 from multihot.decision.objective import decided_value, goal_value
 from multihot.decision.regularized_thresholds import STRENGTHS, blend, fit_shrunk
+from multihot.decision.scored_cells import ScoredCells
 from multihot.decision.thresholds import fit_global, fit_per_label
 from multihot.errors import OptionError
 
@@ -87,7 +88,7 @@ def test_shrunk_thresholds_are_never_worse_than_both_ends(seed: int, goal: str) 
             decided[test_fold] = scores[test_fold] >= blend(own, common, support, strength)
         return decided_value(decided, truth, measured)
 
-    thresholds, strength = fit_shrunk(scores, truth, goal, folds)
+    thresholds, strength = fit_shrunk(ScoredCells(scores, truth), measured, folds)
 
     common, own = fit_global(scores, truth, goal), fit_per_label(scores, truth, goal)
     reached = goal_value(scores, truth, thresholds, measured)

@@ -72,9 +72,10 @@ def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArr
     size = np.maximum(np.abs(features).max(axis=0), 1e-300)
     scaled = features / size
     weights = np.zeros(scaled.shape[1])
-    loss = _log_loss(scaled @ weights, target)
+    values = scaled @ weights
+    loss = _log_loss(values, target)
     for _ in range(MAX_STEPS):
-        probability = sigmoid(scaled @ weights, np.float64)
+        probability = sigmoid(values, np.float64)
         gradient = scaled.T @ (probability - target)
         hessian = (scaled * (probability * (1 - probability))[:, None]).T @ scaled
         try:
@@ -82,10 +83,12 @@ def logistic_regression(features: DoubleArray, target: DoubleArray) -> DoubleArr
         except np.linalg.LinAlgError:
             return None
         length = 1.0
-        while (found := _log_loss(scaled @ (weights - length * step), target)) > loss:
+        values = scaled @ (weights - step)
+        while (found := _log_loss(values, target)) > loss:
             length /= 2
             if length < 1e-10:
                 break
+            values = scaled @ (weights - length * step)
         if length < 1e-10:
             break
         weights, gained, loss = weights - length * step, loss - found, found

@@ -21,7 +21,7 @@ from multihot.decision.threshold_sweep import (
     unit_values,
 )
 
-__all__ = ["BLOCK_CELLS", "RowCounts", "SortedColumns", "best_alone", "best_beside"]
+__all__ = ["BLOCK_CELLS", "RowCounts", "SortedColumns", "best_alone", "first_improvement"]
 
 BLOCK_CELLS = 1 << 18
 """Cells that are swept at once."""
@@ -50,6 +50,8 @@ class SortedColumns:
         One that turns on the first k cells and no others. *Shape:* (N + 1, L).
     distance
         How far it is from 0.5; infinite where there is none. *Shape:* (N + 1, L).
+    is_outcome
+        Whether there is one. *Shape:* (N + 1, L).
     """
 
     order: IntArray
@@ -58,6 +60,7 @@ class SortedColumns:
     positive: BoolArray
     thresholds: DoubleArray
     distance: DoubleArray
+    is_outcome: BoolArray
 
     @classmethod
     def of_cells(cls, scores: FloatArray, truth: FloatArray) -> SortedColumns:
@@ -74,7 +77,7 @@ class SortedColumns:
         thresholds = thresholds_between(lower, upper)
         is_outcome = (upper > lower) & (np.arange(num_rows + 1)[:, None] <= known.sum(axis=0))
         distance = np.where(is_outcome, np.abs(thresholds - 0.5), np.inf)
-        return cls(order, right, known, positive, thresholds, distance)
+        return cls(order, right, known, positive, thresholds, distance, is_outcome)
 
     def columns(self, chosen: slice) -> SortedColumns:
         """Return some of the columns."""
@@ -85,6 +88,7 @@ class SortedColumns:
             self.positive[:, chosen],
             self.thresholds[:, chosen],
             self.distance[:, chosen],
+            self.is_outcome[:, chosen],
         )
 
     def best(self, means: DoubleArray, tolerance: float | DoubleArray) -> tuple[DoubleArray, ...]:
@@ -93,7 +97,7 @@ class SortedColumns:
         Of means that are equal but for `tolerance`, it is the one whose threshold is nearest to 0.5.
         *Shapes:* (N + 1, L) -> (L,) twice.
         """
-        means = np.where(np.isinf(self.distance), -np.inf, means)
+        means = np.where(self.is_outcome, means, -np.inf)
         distance = np.where(means >= means.max(axis=0) - tolerance, self.distance, np.inf)
         place = distance.argmin(axis=0), np.arange(distance.shape[1])
         return self.thresholds[place], means[place]
@@ -145,11 +149,28 @@ class RowCounts:
         self.right += by * (chosen & positive)
         self.predicted += by * chosen
 
+    def values(self, goal: Goal, scale: float) -> tuple[IntArray, IntArray]:
+        """Return what a row is worth without a label, and what giving it adds, in units of `1 / scale`.
 
-def best_beside(
-    goal: Goal, block: SortedColumns, chosen: BoolArray, counts: RowCounts
-) -> tuple[DoubleArray, ...]:
-    """Return the best threshold of each column while all other labels stay, and the goal it reaches.
+        By whether the row has the label and is given it so far: places 0 and 1 of what is not given
+        so far, to rows without and with the label, 2 and 3 of what is. *Shape of each:* (4, N).
+        """
+        right = self.right + _RIGHT[:, None]
+        counts = GroupCounts(right, self.predicted + _PREDICTED[:, None], self.positives)
+        values = unit_values(goal, counts, np.zeros(0, np.int64), scale)
+        without = values[_WITHOUT]
+        return without, values[_GIVEN] - without
+
+
+# What a row may come to: as now, given wrongly, given rightly, a wrong one taken away, a right one.
+_RIGHT, _PREDICTED = np.array([0, 0, 1, 0, -1]), np.array([0, 1, 1, -1, -1])
+_WITHOUT, _GIVEN = np.array([0, 0, 3, 4]), np.array([1, 2, 0, 0])
+
+
+def first_improvement(
+    goal: Goal, block: SortedColumns, chosen: BoolArray, counts: RowCounts, above: float
+) -> tuple[int, float, float] | None:
+    """Return the first column whose best threshold, while all other labels stay, lifts the goal.
 
     Parameters
     ----------
@@ -161,24 +182,35 @@ def best_beside(
         Where the decisions of these columns are on now. *Shape:* (N, columns).
     counts
         Of all labels.
+    above
+        What the goal must exceed.
+
+    Returns
+    -------
+    (column, threshold, value)
+        `None` where no column does.
     """
-    hits = chosen & block.positive
-    num_before = np.arange(len(block.right))[:, None]
-    nobody = np.zeros(0, np.int64)
     if goal.name == "micro_f1":
+        hits = chosen & block.positive
         right = counts.right.sum() - hits.sum(axis=0)
         predicted = counts.predicted.sum() - chosen.sum(axis=0)
         total, scale = counts.positives.sum(), largest_scale(1)
+        num_before = np.arange(len(block.right))[:, None]
         after = GroupCounts(right + block.right, predicted + num_before, total)
-        value = unit_values(goal, after, nobody, scale)
-        return block.best(value / scale, 2 / scale)
-    scale = largest_scale(len(counts.right))
-    right, predicted = counts.right[:, None] - hits, counts.predicted[:, None] - chosen
-    positives = np.broadcast_to(counts.positives[:, None], right.shape)
-    without = unit_values(goal, GroupCounts(right, predicted, positives), nobody, scale)
-    given = GroupCounts(right + block.positive, predicted + 1, positives)
-    gain = unit_values(goal, given, nobody, scale) - without
-    value = np.empty(block.right.shape, dtype=np.int64)
-    value[0] = without.sum(axis=0)
-    value[1:] = gain[block.order, np.arange(gain.shape[1])]
-    return block.best(np.cumsum(value, axis=0) / len(right) / scale, 2 / scale)
+        means = unit_values(goal, after, np.zeros(0, np.int64), scale) / scale
+    else:
+        scale = largest_scale(len(counts.right))
+        without, gain = counts.values(goal, scale)
+        cell = (block.positive + 2 * chosen) * len(chosen) + np.arange(len(chosen))[:, None]
+        value = np.empty(block.right.shape, dtype=np.int64)
+        value[0] = without.ravel()[cell].sum(axis=0)
+        value[1:] = gain.ravel()[cell][block.order, np.arange(chosen.shape[1])]
+        means = np.cumsum(value, axis=0) / len(chosen) / scale
+    higher = block.is_outcome & (means > above)
+    for column in np.flatnonzero(higher.any(axis=0)).tolist():
+        (threshold,), (value_there,) = block.columns(slice(column, column + 1)).best(
+            means[:, [column]], 2 / scale
+        )
+        if value_there > above:
+            return column, float(threshold), float(value_there)
+    return None

@@ -28,7 +28,8 @@ from multihot.decision.decision import Decision
 from multihot.decision.objective import goal_value
 from multihot.decision.provenance import FittedOn
 from multihot.decision.regularized_thresholds import blend, fit_by_frequency, fit_shrunk
-from multihot.decision.thresholds import fit_global, fit_per_label
+from multihot.decision.scored_cells import ScoredCells
+from multihot.decision.thresholds import global_threshold, label_thresholds
 from multihot.errors import LabelError, OptionError
 
 __all__ = [
@@ -195,9 +196,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A fitted calibration, `None` for none, and what is to be said about it."""
+    """A fitted calibration, `None` for none, what it makes of the rows, and what is to be said."""
 
     calibration: Calibration | None
+    cells: ScoredCells
     notes: tuple[str, ...] = ()
 
 
@@ -252,12 +254,13 @@ def fit(
 
 def calibrate(space: LabelSpace, rows: FittingRows, method: str) -> Calibrated:
     """Fit a calibration, one of `CALIBRATIONS`; it does not depend on the goal."""
-    if method == "none":
-        return Calibrated(None)
     plain = Decision(space, (0.5,) * len(space), "micro_f1", "fixed")
-    plain.scores(rows.logits)  # raises what is wrong with the logits
+    scores = plain.scores(rows.logits)  # raises what is wrong with the logits
+    if method == "none":
+        return Calibrated(None, ScoredCells(scores, rows.truth))
     calibration, notes = fit_calibration(method, rows.logits, rows.truth, space.names)
-    return Calibrated(calibration, tuple(notes))
+    scores = replace(plain, calibration=calibration).scores(rows.logits)
+    return Calibrated(calibration, ScoredCells(scores, rows.truth), tuple(notes))
 
 
 def _fit(
@@ -283,8 +286,8 @@ def _fit(
         return Fit(start.with_threshold(options.thresholds), tuple(notes))
     if goal.name == "top_k":
         return Fit(replace(start, thresholds=(0.0,) * len(space), kind="top_k"), tuple(notes))
-    kind, scores, truth = options.thresholds, start.scores(rows.logits), rows.truth
-    thresholds, strength = _fit_thresholds(scores, rows, goal, kind, strength)
+    kind, scores, truth = options.thresholds, calibrated.cells.scores, rows.truth
+    thresholds, strength = _fit_thresholds(calibrated.cells, rows, goal, kind, strength)
     if strength is not None:
         how = "all the way" if math.isinf(strength) else f"as if it had {strength:g} positive rows"
         notes.append(f"Thresholds pulled towards the global one {how}.")
@@ -305,25 +308,25 @@ def at_half(decision: Decision) -> Decision:
 
 
 def _fit_thresholds(
-    scores: FloatArray, rows: FittingRows, goal: Goal, kind: str, strength: float | None
+    cells: ScoredCells, rows: FittingRows, goal: Goal, kind: str, strength: float | None
 ) -> tuple[tuple[float, ...], float | None]:
     """Return the thresholds, and how strongly they were shrunk where they were."""
-    truth = rows.truth
+    num_labels = cells.truth.shape[1]
     if kind == "global":
-        return (fit_global(scores, truth, goal),) * int(scores.shape[1]), None
+        return (global_threshold(cells, goal),) * num_labels, None
     if (fraction := frequency_fraction(kind)) is not None:
-        return tuple(fit_by_frequency(scores, truth, goal, fraction).tolist()), None
+        return tuple(fit_by_frequency(cells.scores, cells.truth, goal, fraction).tolist()), None
     own = goal.of_each_label()
     if kind == "per_label":
-        return tuple(fit_per_label(scores, truth, own).tolist()), None
-    if strength is None and len(scores) >= 2 * NUM_FOLDS:
-        folds = hashed_folds(rows.hashes, truth == 1, NUM_FOLDS)
-        shrunk, strength = fit_shrunk(scores, truth, own, folds)
+        return tuple(label_thresholds(cells, own).tolist()), None
+    positive = cells.truth == 1
+    if strength is None and len(rows) >= 2 * NUM_FOLDS:
+        folds = hashed_folds(rows.hashes, positive, NUM_FOLDS)
+        shrunk, strength = fit_shrunk(cells, own, folds)
         return tuple(shrunk.tolist()), strength
     strength = math.inf if strength is None else strength  # too few rows to choose one
-    support = (truth == 1).sum(axis=0)
-    pair = fit_per_label(scores, truth, own), fit_global(scores, truth, own)
-    return tuple(blend(*pair, support, strength).tolist()), strength
+    pair = label_thresholds(cells, own), global_threshold(cells, own)
+    return tuple(blend(*pair, positive.sum(axis=0), strength).tolist()), strength
 
 
 def _not_worse_than_half(decision: Decision, scores: FloatArray, truth: FloatArray) -> Decision:

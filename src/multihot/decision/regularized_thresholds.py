@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from multihot.core.goals import Goal
 from multihot.core.numeric import logit, sigmoid
-from multihot.decision.objective import as_goal, decided_value, goal_value
-from multihot.decision.thresholds import fit_global, fit_per_label
+from multihot.decision.objective import decided_value, goal_value
+from multihot.decision.scored_cells import ScoredCells
+from multihot.decision.thresholds import fit_global, global_threshold, label_thresholds
 
 __all__ = ["STRENGTHS", "blend", "fit_by_frequency", "fit_shrunk"]
 
@@ -32,9 +33,7 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def fit_shrunk(
-    scores: FloatArray, truth: FloatArray, goal: str | Goal, folds: IntArray
-) -> tuple[DoubleArray, float]:
+def fit_shrunk(cells: ScoredCells, goal: Goal, folds: IntArray) -> tuple[DoubleArray, float]:
     """Return one threshold per label and the strength of shrinkage that they were fitted with.
 
     The strength is the one of `STRENGTHS` that is best on rows that did not fit the thresholds, the
@@ -44,8 +43,10 @@ def fit_shrunk(
 
     Parameters
     ----------
-    scores, truth, goal
-        As for `fit_per_label`.
+    cells
+        With a positive.
+    goal
+        Of each label.
     folds
         The fold of each row. *Shape:* (N,).
 
@@ -54,8 +55,8 @@ def fit_shrunk(
     (thresholds, strength)
         *Shape:* (L,), float64; a number 0 to infinity.
     """
-    goal = as_goal(goal).of_each_label()
-    common, own = fit_global(scores, truth, goal), fit_per_label(scores, truth, goal)
+    scores, truth = cells.scores, cells.truth
+    common, own = global_threshold(cells, goal), label_thresholds(cells, goal)
     support = (truth == 1).sum(axis=0)
     candidates = [blend(own, common, support, strength) for strength in STRENGTHS]
     values = [goal_value(scores, truth, thresholds, goal) or 0.0 for thresholds in candidates]
@@ -93,9 +94,9 @@ def _cross_fitted(
     decided = np.zeros((len(STRENGTHS), *scores.shape), dtype=np.bool_)
     for fold in np.unique(folds):
         held_out, rest = folds == fold, folds != fold
-        part = scores[rest], truth[rest]
-        common, own = fit_global(*part, goal), fit_per_label(*part, goal)
-        support = (part[1] == 1).sum(axis=0)
+        part = ScoredCells(scores[rest], truth[rest])
+        common, own = global_threshold(part, goal), label_thresholds(part, goal)
+        support = (part.truth == 1).sum(axis=0)
         for number, strength in enumerate(STRENGTHS):
             thresholds = blend(own, common, support, strength)
             decided[number, held_out] = scores[held_out] >= thresholds

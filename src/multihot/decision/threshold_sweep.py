@@ -45,15 +45,11 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ChangePoints:
-    """Known cells whose decisions a threshold turns on. *Shape:* (C,) each, C at least 1."""
+    """Known cells whose decisions a threshold turns on, by falling score. *Shape:* (C,) each, C >= 1."""
 
     scores: FloatArray
     positive: BoolArray
     group: IntArray
-
-    def take(self, order: IntArray) -> ChangePoints:
-        """Return the points in the given order."""
-        return ChangePoints(self.scores[order], self.positive[order], self.group[order])
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,6 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     `start` holds the counts of each group before any of the change points. Among equal optima it is the
     threshold nearest to 0.5. A cost is reached in units of the largest cost, summed over all cells.
     """
-    points = points.take(np.argsort(-points.scores))  # equal scores happen together
     scores, scale = points.scores, _scale(goal, points, start)
     value, counted = _running_sums(goal, points, start, scale)
     # Change points of equal score happen together, so only the last of them ends in a possible outcome.
