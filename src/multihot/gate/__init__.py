@@ -1,0 +1,1 @@
+"""What is checked of files from elsewhere before any library sees them."""
