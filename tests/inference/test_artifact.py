@@ -29,7 +29,6 @@ from multihot.inference.artifact import (
     save_artifact,
 )
 
-
 NETWORK = ("encoder/config.json", "encoder/model.safetensors", "head.safetensors")
 ALL_FILES = (*NETWORK, "tokenizer.json", "tokenizer_config.json")
 
@@ -217,7 +216,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     save(tmp_path)
     (tmp_path / "encoder" / "model.safetensors").unlink()
 
-    with pytest.raises(ArtifactError, match="encoder/model.safetensors"):
+    with pytest.raises(ArtifactError, match=r"encoder/model\.safetensors"):
         load_artifact(tmp_path)
 
 

@@ -88,6 +88,13 @@ class Artifact:
     """`sequence_classification` or `encoder_and_head`: which files hold the network."""
     digests: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
     """SHA-256 of every file beside `thresholds.json`, as that says; `None` of a model not yet saved."""
+    multihot_version: str | None = field(default=None, compare=False)
+    """The version that wrote it, as far as that is known."""
+
+    @property
+    def config_name(self) -> str:
+        """The file of the encoder's configuration."""
+        return next(name for name in _FILES[self.form] if name.endswith("config.json"))
 
     @property
     def weights_name(self) -> str:
@@ -324,7 +331,15 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
             )
         digests = _checked_digests(folder, content["files"], stored["form"])
         data = _checked_data(stored.pop("data"))
-        return Artifact(folder, Decision.from_json(content), data, **stored, digests=digests)
+        written_by = content.get("multihot_version")
+        return Artifact(
+            folder,
+            Decision.from_json(content),
+            data,
+            **stored,
+            digests=digests,
+            multihot_version=written_by[:80] if isinstance(written_by, str) else None,
+        )
     except (ArtifactError, OptionError) as error:
         raise ArtifactError(f"{shown_file(folder / _DECISION_FILE)}: {error}") from None
 
