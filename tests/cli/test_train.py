@@ -128,6 +128,18 @@ def test_a_finished_run_is_not_resumed_and_that_is_no_error(
     assert (tiny_model / "thresholds.json").read_bytes() == before
 
 
+def test_a_finished_run_refuses_options_that_it_was_not_trained_with(
+    train_file: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(train_file), "--output", str(tiny_model), "--resume"]
+
+    assert main([*command, "epochs=77", "data.label_case=lower", "threads=1"]) == 2
+    error = capfd.readouterr().err
+    assert "data.label_case='keep' (now 'lower')" in error
+    assert "(now 77)" in error
+    assert "threads" not in error
+
+
 def test_a_model_is_fine_tuned_further(
     tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,3 +74,45 @@ def test_a_call_that_fails_holds_nobody_back(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         many = pool.submit(backend.logits, make_texts(network, [3, 4] * 40))
         assert many.result(timeout=60).shape == (80, 3)
+
+
+FORK = """
+import os, sys, threading, time
+import torch
+from multihot.inference.predictor import Predictor
+
+predictor = Predictor.load(sys.argv[1], device="cpu")
+texts = ["so happy today"] * 100
+expected = predictor.scores(texts)
+assert torch.get_num_threads() == 2
+busy = threading.Thread(target=lambda: [predictor.scores(texts[:3]) for _ in range(20)])
+busy.start()
+child = os.fork()
+if not child:
+    same = all(abs(predictor.scores(texts[:n]) - expected[:n]).max() < 1e-5 for n in (100, 2))
+    os._exit(0 if same else 3)
+until = time.monotonic() + 60
+while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+    if time.monotonic() > until:
+        os.kill(child, 9)
+        sys.exit("the child hangs")
+    time.sleep(0.05)
+busy.join()
+sys.exit(os.waitstatus_to_exitcode(ended[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_goes_on_with_the_model(tiny_model: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, str(tiny_model)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -72,6 +72,7 @@ def test_a_model_that_gives_every_text_the_same_is_not() -> None:
 
     assert said.startswith("Is it good? No: micro_f1 0.750")
     assert "The best epoch was the last of 4, so it was still learning: try epochs=8." in said
+    assert said.count("epochs") == 1
 
 
 def test_an_interval_that_holds_the_constant_answer_leaves_it_open() -> None:

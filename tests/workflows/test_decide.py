@@ -232,3 +232,17 @@ def test_what_could_not_be_fitted_is_said_of_a_few_rows_too(model: Path) -> None
 
     assert result.decision.fit_report is None
     assert any("Fewer than 10 rows" in note for note in result.notes)
+
+
+def test_another_threshold_that_is_as_good_is_explained(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    best = decide(predictor, examples(), goal="micro_f1", thresholds="global").decision
+
+    def notes(threshold: float) -> str:
+        decision = replace(best, thresholds=(threshold,) * len(SPACE))
+        changed = predictor.with_artifact(replace(predictor.artifact, decision=decision))
+        return " ".join(decide(changed, examples(), thresholds="global").notes)
+
+    assert "equally good" in notes(best.thresholds[0] + 1e-4)
+    assert "equally good" not in notes(best.thresholds[0])
+    assert "equally good" not in notes(0.9999)

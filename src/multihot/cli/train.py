@@ -96,15 +96,14 @@ def run(arguments: Sequence[str]) -> int:
     )  # raises with the form
     values = _values(given, assignments)
     from multihot.inference.artifact import is_artifact, read_artifact
-    from multihot.training.run_directory import check_output
+    from multihot.training.run_directory import check_output, require_same_options
 
     stems = dict.fromkeys(Path(path).stem for path in paths)
     output = Path(given.output or Path("runs") / "+".join(stems))
-    if given.resume and is_artifact(output):
-        say(f"{output} is already finished; nothing to resume.")
-        return 0
-    check_output(output, resume=given.resume)
-    space = None
+    is_finished = given.resume and is_artifact(output)
+    if not is_finished:
+        check_output(output, resume=given.resume)
+    space, named = None, values
     if given.start_from:
         if given.encoder:
             raise OptionError("--from continues from that model's encoder; omit --encoder.")
@@ -112,6 +111,10 @@ def run(arguments: Sequence[str]) -> int:
         space = artifact.decision.space
         values = _continued_options(artifact, values)
     options = build_options(TrainOptions, values)
+    if is_finished:
+        require_same_options(output, to_plain(options), named)
+        say(f"{output} is already finished; nothing to resume, and no file was read.")
+        return 0
     if given.unlabelled and not options.teacher:
         raise OptionError(
             "--unlabelled needs a teacher to pseudo-label the texts: add --teacher MODEL."

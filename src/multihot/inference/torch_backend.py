@@ -6,9 +6,11 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from multihot.core.files import storage_errors
 from multihot.core.labels import LabelSpace
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
+from multihot.errors import OptionError
+from multihot.inference.combining import CombinedCalls
 from multihot.models.devices import Precision, choose_precision
 from multihot.models.encoder import pad_id
 from multihot.models.network import batch_tensors, save_network
@@ -29,11 +33,17 @@ from multihot.models.stored_network import load_network
 
 __all__ = ["TorchBackend", "saved_backend"]
 
+FloatArray = npt.NDArray[np.float32]
+
 # Tokens in one forward pass. A CPU is fastest while the activations fit its caches, a GPU while it
 # is full.
 _CPU_TOKEN_BUDGET = 2048
 _TOKEN_BUDGET = 32_768
 _WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
+_FORKED_ON_GPU = (
+    "This process was forked from one that uses a GPU, and CUDA cannot go on there. Load the model in "
+    "this process, or start it with multiprocessing's 'spawn' or 'forkserver'."
+)
 
 
 class _Turns:
@@ -75,7 +85,11 @@ class TorchBackend:
     On a CPU it is made faster by `multihot.models.optimize.optimize_for_inference`.
 
     With final weights (`frozen`) the network is set to evaluation once, and any number of threads may
-    ask for logits at the same time. A network in training belongs to one thread.
+    ask for logits at the same time; small calls that come together are computed together. A network
+    in training belongs to one thread.
+
+    A forked process may go on with a frozen network on a CPU. It computes with one thread, because
+    the threads of OpenMP do not survive a fork.
     """
 
     def __init__(
@@ -98,39 +112,66 @@ class TorchBackend:
         """Whether the weights never change again, so that they may be laid out for prediction."""
         self.notes: tuple[str, ...] = ()
         """Which fast kernels failed their self-test, and why."""
-        self._turns = _Turns()
         self._is_prepared = False
+        self._is_forked = False
+        self._start_alone()
         self._optimize(final_weights=False)
         if frozen:
             self.network.eval()
+            _backends.add(self)
+
+    def _start_alone(self) -> None:
+        """Forget other threads: there are none yet, or a fork left them behind."""
+        self._turns = _Turns()
+        self._calls = CombinedCalls(
+            self._compute_together, max_size=_CPU_TOKEN_BUDGET, num_passes=_num_passes
+        )
+
+    def _after_fork(self) -> None:
+        self._is_forked = True
+        self._start_alone()
 
     def logits(
         self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64] | None = None
-    ) -> npt.NDArray[np.float32]:
+    ) -> FloatArray:
         """Return the logits of the given N texts (default: all), in their order. *Shape:* (N, L)."""
         if indices is None:
             indices = np.arange(len(tokenized))
-        result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
+        if self._is_forked:
+            self._adapt_to_fork()
         if len(indices) >= _WORTH_PREPARING:
             self._prepare()
         if self.frozen:
+            num_tokens = int(tokenized.spans(indices)[1].sum())
+            if 0 < num_tokens <= _CPU_TOKEN_BUDGET // 2:
+                return self._calls(_selected(tokenized, indices), num_tokens)
             with self._turns.computing():
-                self._compute(tokenized, indices, result)
-            return result
+                return self._compute(tokenized, indices)
         was_training = self.network.training
         self.network.eval()
         try:
-            self._compute(tokenized, indices, result)
+            return self._compute(tokenized, indices)
         finally:
             self.network.train(was_training)
-        return result
+
+    def _compute_together(self, calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
+        texts = calls[0] if len(calls) == 1 else _joined(calls)
+        with self._turns.computing():
+            logits = self._compute(texts, np.arange(len(texts)))
+        return np.split(logits, np.cumsum([len(each) for each in calls])[:-1])
+
+    def _adapt_to_fork(self) -> None:
+        if self.device.type == "cuda":
+            raise OptionError(_FORKED_ON_GPU)
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
 
     def _compute(
         self,
         tokenized: TokenizedTexts,
         indices: npt.NDArray[np.int64],
-        result: npt.NDArray[np.float32],
-    ) -> None:
+    ) -> FloatArray:
+        result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
         budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
         with torch.inference_mode(), self.precision.autocast(self.device):
             for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
@@ -142,6 +183,7 @@ class TorchBackend:
                 )
                 output = self.network(*batch_tensors(batch, self.device))
                 result[positions] = output.float().cpu().numpy()
+        return result
 
     def _prepare(self) -> None:
         """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
@@ -170,6 +212,43 @@ class TorchBackend:
         half = self.precision.name != "fp32" and self.device.type == "cuda"
         reason = enable_packed(self.network, gradients=False, autocast=autocast if half else None)
         return reason is None
+
+
+_backends: weakref.WeakSet[TorchBackend] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for backend in _backends:
+        backend._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _num_passes() -> int:
+    """Return how many passes keep all processors busy, of what this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (usable or 1) // torch.get_num_threads())
+
+
+def _selected(tokenized: TokenizedTexts, indices: npt.NDArray[np.int64]) -> TokenizedTexts:
+    """Return the texts at the indices, in their order."""
+    starts, lengths = tokenized.spans(indices)
+    ids = [
+        tokenized.ids[start : start + length] for start, length in zip(starts, lengths, strict=True)
+    ]
+    offsets = np.append(0, np.cumsum(lengths))
+    return TokenizedTexts(np.concatenate(ids), offsets, tokenized.truncated[indices])
+
+
+def _joined(parts: Sequence[TokenizedTexts]) -> TokenizedTexts:
+    lengths = np.concatenate([part.lengths for part in parts])
+    return TokenizedTexts(
+        np.concatenate([part.ids for part in parts]),
+        np.append(0, np.cumsum(lengths)),
+        np.concatenate([part.truncated for part in parts]),
+    )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from multihot.core.files import read_json, sha256_of
 from multihot.core.options import POOLINGS
+from multihot.core.turns import OneAtATime
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, OptionError
 
@@ -285,9 +286,21 @@ def pad_id(network: Any) -> int:
     return int(getattr(network.config, "pad_token_id", None) or 0)
 
 
+_calls_of_transformers = OneAtATime()
+
+
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' progress bars and load reports; what matters in them is checked here."""
+    """Silence transformers' progress bars and load reports; what matters in them is checked here.
+
+    One thread at a time: these settings are the process's, and so is what loading a model changes.
+    """
+    with _calls_of_transformers.turn(), _silence():
+        yield
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     logger = transformers_logging.get_logger("transformers")

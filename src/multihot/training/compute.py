@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
+from multihot.core.turns import OneAtATime
 from multihot.errors import OptionError
 from multihot.models.devices import (
     Precision,
@@ -25,7 +26,27 @@ from multihot.models.devices import (
 from multihot.models.packed.self_test import enable_packed
 from multihot.training.run_directory import saved_threads
 
-__all__ = ["Hardware", "choose_execution", "choose_hardware"]
+__all__ = ["Hardware", "choose_execution", "choose_hardware", "only_run"]
+
+_runs = OneAtATime()
+
+
+@contextlib.contextmanager
+def only_run(listener: Listener) -> Iterator[None]:
+    """Hold back other runs of this process, and leave its random state and threads as they were.
+
+    Dropout draws from torch's one generator for CPUs: runs side by side would draw from each other.
+    """
+
+    def say() -> None:
+        listener.say("Another run is training in this process; this one begins when it has ended.")
+
+    with _runs.turn(say), torch.random.fork_rng(devices=[]):
+        num_threads = torch.get_num_threads()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(num_threads)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def conclusion(
     )
     learning = best_epoch == options.epochs
     if value <= constant:
-        verdict, advice = "No", "Try more epochs, a higher learning_rate or another encoder."
+        more = "If that does not help, try" if learning else "Try more epochs,"
+        verdict, advice = "No", f"{more} a higher learning_rate or another encoder."
     elif low is not None and low <= constant:
         verdict, advice = "Perhaps", "More validation rows would tell."
     elif value < 0:

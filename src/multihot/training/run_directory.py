@@ -28,7 +28,7 @@ from multihot.core.files import read_json, write_json, write_text
 from multihot.errors import OptionError
 from multihot.inference.artifact import is_artifact
 
-__all__ = ["RunDirectory", "check_output", "open_run", "saved_threads"]
+__all__ = ["RunDirectory", "check_output", "open_run", "require_same_options", "saved_threads"]
 
 # These affect the last bits at most; a difference is reported, not refused.
 _ENVIRONMENT = (
@@ -150,6 +150,38 @@ def check_output(
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
     if not RunDirectory(output / "run").root.is_dir():
         raise OptionError(f"{output} is not empty and holds no run; choose another --output.")
+
+
+def require_same_options(
+    output: Path, options: Mapping[str, Any], named: Mapping[str, Any]
+) -> None:
+    """Raise `OptionError` when the finished run in `output` had others of the options that are named.
+
+    `options` are all, `named` those that the command names, both as plain values. The number of
+    threads is not compared.
+    """
+    try:
+        recipe = RunDirectory(output / "run").recipe.read_text(encoding="utf-8")
+        old = _flat(tomllib.loads(recipe))
+    except (OSError, ValueError):
+        return  # a model without its run is no less finished
+    new = _flat(options)
+    asked = sorted({*_flat(named)} & {*old, *new} - {"threads"})
+    if changed := [key for key in asked if old.get(key) != new.get(key)]:
+        was = ", ".join(f"{key}={old.get(key)!r} (now {new.get(key)!r})" for key in changed)
+        raise OptionError(
+            f"{output} is finished, with other options: {was}. To train with these, choose another "
+            f"--output; to go on from that model: --from {output}."
+        )
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options and those of their tables, as they are written on the command line."""
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        inner = _flat(value) if isinstance(value, Mapping) else {"": value}
+        found |= {f"{key}.{name}" if name else key: each for name, each in inner.items()}
+    return found
 
 
 def open_run(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multihot.core.goals import Costs, Goal, frequency_fraction, parse_goal
+from multihot.core.goals import Costs, Goal, frequency_fraction, is_fitted, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
@@ -180,14 +180,15 @@ def decide(
     given = isinstance(options.thresholds, float)
     decision = with_former_thresholds(decision, before, absent[:0] if given else absent)
     notes = list(found.notes) if decision.fit_report is None else []
-    return TuningResult(
-        before,
-        decision,
-        len(rows),
-        _metrics(before, rows, decision),
-        _metrics(decision, rows, decision),
-        (*notes, *_notes(decision, rows.truth)),
-    )
+    former, reached = (_metrics(each, rows, decision) for each in (before, decision))
+    is_same = former[decision.goal] is not None and former[decision.goal] == reached[decision.goal]
+    if is_same and is_fitted(decision.kind) and before.thresholds != decision.thresholds:
+        notes.append(
+            f"{decision.goal} is the same before and after: both thresholds are equally good on these rows. "
+            "Of such, 0.5 is taken, or else the middle of the gap between scores that is nearest to it."
+        )
+    notes += _notes(decision, rows.truth)
+    return TuningResult(before, decision, len(rows), former, reached, tuple(notes))
 
 
 def _scored(

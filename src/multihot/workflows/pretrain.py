@@ -24,7 +24,7 @@ from multihot.models.cpu.dropout import set_dropout
 from multihot.models.encoder import pad_id
 from multihot.models.optimize import optimize_for_training
 from multihot.models.pretraining.network import PretrainingNetwork, enable_packed_pretraining
-from multihot.training.compute import Hardware, choose_execution, choose_hardware
+from multihot.training.compute import Hardware, choose_execution, choose_hardware, only_run
 from multihot.training.initial_model import weights_fingerprint
 from multihot.training.metrics_log import require_trackers
 from multihot.training.pretraining.batches import ExampleSource
@@ -95,15 +95,16 @@ def pretrain(
     Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
     cannot continue, `InterruptedRunError` when a signal stopped it.
     """
-    output = Path(output)
+    output, listener = Path(output), listener or Listener()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(only_run(listener))
         run = _prepare(
             corpus,
             output,
             options or PretrainOptions(),
             stack,
             resume=resume,
-            listener=listener or Listener(),
+            listener=listener,
             clock=clock,
         )
         state = run_pretraining_steps(run)

@@ -30,7 +30,7 @@ from multihot.models.devices import choose_precision
 from multihot.models.network import save_network
 from multihot.models.optimize import optimize_for_training
 from multihot.training.batches import check_budget
-from multihot.training.compute import Hardware, choose_execution, choose_hardware
+from multihot.training.compute import Hardware, choose_execution, choose_hardware, only_run
 from multihot.training.conclusion import best_constant_value, conclusion
 from multihot.training.cross_validation import cross_validate, cross_validation_folds, labelled_rows
 from multihot.training.distillation import Scorer, open_teachers
@@ -104,20 +104,23 @@ def train(
         `options.folds` those of the out-of-fold scores. Its `conclusion` is a sentence about it.
 
     Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
-    cannot continue, `InterruptedRunError` when a signal stopped it.
+    cannot continue, `InterruptedRunError` when a signal stopped it. Of several threads that train, one
+    after another does: their results are those of runs alone.
     """
-    run = prepare(
-        training,
-        validation,
-        options,
-        output,
-        start_from=start_from,
-        resume=resume,
-        listener=listener or Listener(),
-    )
-    trained = fit_network(run)
-    write(run, trained)
-    return replace(trained.report, conclusion=_conclusion(run, trained))
+    listener = listener or Listener()
+    with only_run(listener):
+        run = prepare(
+            training,
+            validation,
+            options,
+            output,
+            start_from=start_from,
+            resume=resume,
+            listener=listener,
+        )
+        trained = fit_network(run)
+        write(run, trained)
+        return replace(trained.report, conclusion=_conclusion(run, trained))
 
 
 def prepare(

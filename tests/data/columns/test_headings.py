@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from multihot.core.options import DataOptions
-from multihot.data.columns.headings import is_id_name, is_label_name, is_text_name
+from multihot.data.columns.headings import (
+    is_id_name,
+    is_label_name,
+    is_text_name,
+    prediction_columns,
+)
 from multihot.data.columns.text_and_id import find_id_column, find_text_column
 from multihot.data.labelled_file import read_examples
 from multihot.errors import DataError
@@ -99,3 +104,33 @@ def test_without_a_header_the_advice_is_not_to_have_none() -> None:
         find_text_column(["1", "2"], DataOptions(header=False), "f")
 
     assert "header=false" not in str(error.value)
+
+
+def test_predictions_in_a_file_are_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "predicted.csv"
+    path.write_text(
+        "text,joy,predicted_labels,truncated,score_joy,checked\nhi,1,joy,false,0.9,1\nno,0,,false,0.1,0\n",
+        "utf-8",
+    )
+
+    found = read_examples(path)
+
+    assert found.labels is not None
+    assert found.labels.space.names == ("joy", "checked")
+    assert any("predictions of a model" in note for note in found.notes)
+    asked = read_examples(path, DataOptions(label_column="predicted_labels"))
+    assert asked.labels is not None
+    assert asked.labels.space.names == ("joy",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        (["text", "predicted_labels", "truncated", "abstained", "score_a", "score_b"], slice(1, 6)),
+        (["predicted_labels_", "truncated_", "score_a_", "score_a"], slice(0, 3)),
+        (["predicted_labels", "score_a"], slice(0)),
+        (["predicted_labels", "truncated", "a"], slice(0)),
+    ],
+)
+def test_predictions_are_known_by_all_their_columns(columns: list[str], found: slice) -> None:
+    assert prediction_columns(columns) == tuple(columns[found])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "is_id_name",
     "is_label_name",
     "is_text_name",
+    "prediction_columns",
 ]
 
 TEXT_NAMES = frozenset(
@@ -117,6 +119,7 @@ _FACTS = _names(
 _HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|(?<=[A-Z])(?=Id$)")
 _INDEX = re.compile(r"(?:unnamed|index level|level) \d+")
 _BETWEEN = re.compile(r"[\s_./:-]+")
+_PREDICTED = re.compile("predicted_labels_*")
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f]id")
 
 
@@ -163,3 +166,29 @@ def is_fact_name(name: str) -> bool:
         or words.startswith(("is ", "has ", "num ", "n ", "total"))
         or words.endswith((" count", " flag", " length"))
     )
+
+
+def prediction_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that `multihot predict` added to a table; none where there are none.
+
+    They stand side by side: `predicted_labels`, `truncated`, perhaps `abstained`, and a score for
+    each label. All end with `_` where the table had such columns before.
+    """
+    found: list[str] = []
+    for start, name in enumerate(columns):
+        if not _PREDICTED.fullmatch(name):
+            continue
+        tail = name.removeprefix("predicted_labels")
+        own, rest = [name], columns[start + 1 :]
+        for flag in ("truncated", "abstained"):
+            if rest and rest[0] == flag + tail:
+                own.append(flag + tail)
+                rest = rest[1:]
+        num_flags = len(own) - 1
+        for column in rest:
+            if not (column.startswith("score_") and column.endswith(tail)):
+                break
+            own.append(column)
+        if num_flags and len(own) > num_flags + 1:
+            found += own
+    return tuple(found)

@@ -14,6 +14,7 @@ from multihot.data.columns.headings import (
     is_annotator_name,
     is_id_name,
     is_label_name,
+    prediction_columns,
 )
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCells
@@ -73,8 +74,12 @@ class ColumnFacts:
 def label_candidates(
     columns: Sequence[str], data: DataOptions, taken: Sequence[str | None]
 ) -> list[str]:
-    """Return the columns that may hold labels: not named like ids or annotators, without another meaning."""
-    out = {*taken, *data.ignore_columns}
+    """Return the columns that may hold labels: not named like ids or annotators, without another meaning.
+
+    Nor are predictions of our own, unless they are asked for by name.
+    """
+    predicted = {*prediction_columns(columns)} - {*data.label_columns}
+    out = {*taken, *data.ignore_columns, *predicted}
     return [
         name
         for name in columns
@@ -142,9 +147,17 @@ def given_label_columns(
         found = _named_columns(columns, candidates, data, spelling, known=known, path=path)
         return LabelColumns(found)
     if not candidates:
+        predicted = prediction_columns(columns)
+        advice = (
+            f" {predicted[0]} holds what a model predicted; data.label_column={predicted[0]} takes it for "
+            "the truth."
+            if predicted
+            else ""
+        )
         raise DataError(
             f"There is no label column. The columns are: {listed(columns)}. Labels are read from "
-            "0/1 columns, one per label, or from one column of label names (data.label_column=NAME).",
+            "0/1 columns, one per label, or from one column of label names (data.label_column=NAME)."
+            f"{advice}",
             path=path,
         )
     return None

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import listed
-from multihot.data.columns.headings import is_annotator_name, is_fact_name, is_id_name
+from multihot.data.columns.headings import (
+    is_annotator_name,
+    is_fact_name,
+    is_id_name,
+    prediction_columns,
+)
 from multihot.data.columns.separators import split_cell
 from multihot.data.columns.vote_columns import is_vote_name
 from multihot.data.columns.ways_of_writing import MISSING_WORDS
@@ -96,6 +101,11 @@ def unused_columns_notes(unused: Sequence[str], data: DataOptions) -> list[str]:
             f"{listed(votes)} may hold votes or scores for the label in the same line, and every line "
             "gives its label whatever they say. If a line is one of several of a text, set data.group_by "
             f"to its id and data.vote_columns={','.join(votes[:30])}."
+        )
+    predicted = [name for name in prediction_columns(unused) if not name.startswith("score_")]
+    if predicted:
+        notes.append(
+            f"{listed(predicted)} and the scores beside are predictions of a model, not labels."
         )
     if "answer" in unused and data.label_column is not None:
         notes.append(

@@ -151,9 +151,9 @@ class VoteSuspects:
             some = ",".join((named or votes)[:30])
             raise DataError(
                 f"The values in {listed(named or votes)} differ between lines of one text. Either they "
-                f"are votes on the label that '{label}' names in the same line: set data.vote_columns="
-                f"{some}. Or every line gives its label to the text, whatever they say: set "
-                f"data.ignore_columns={some}.",
+                f"are votes on the label that '{label}' names in the same line: set data.label_column="
+                f"{label} data.vote_columns={some}. Or every line gives its label to the text, whatever "
+                f"they say: set data.label_column={label} data.ignore_columns={some}.",
                 path=source,
                 column=(named or votes)[0],
             )
