@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
@@ -21,10 +22,10 @@ from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
 from multihot.gate.tensor_headers import StoredTensor, TensorHeader
-from multihot.models.encoder import quiet_transformers
+from multihot.models.encoder import length_limit, quiet_transformers
 from multihot.models.network import HEAD_KEY, EncoderAndHead, SequenceClassification, new_head
 
-__all__ = ["load_network", "tensors_of"]
+__all__ = ["load_network", "require_fit", "tensors_of"]
 
 _TYPES = {
     "F16": torch.float16,
@@ -99,6 +100,22 @@ def load_network(
     module = new_head(config, space, description["pooling"], prompt)
     module.load_state_dict(tensors_of(head, content))
     return EncoderAndHead(encoder, module, space)
+
+
+def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+    """Raise `ArtifactError` when an encoder lacks positions for a length or vectors for a vocabulary."""
+    limit = length_limit(network.config, {})
+    if limit is not None and max_length > limit:
+        raise ArtifactError(
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
+            f"{limit} tokens. The folder was changed; restore or retrain it."
+        )
+    num_tokens, num_vectors = tokenizer.get_vocab_size(), network.config.vocab_size
+    if num_tokens > num_vectors:
+        raise ArtifactError(
+            f"{shown_file(folder)}: the tokenizer has {num_tokens} tokens, and the encoder has vectors "
+            f"for {num_vectors}. The folder was changed; restore or retrain it."
+        )
 
 
 def tensors_of(header: TensorHeader, content: memoryview) -> dict[str, Tensor]:
