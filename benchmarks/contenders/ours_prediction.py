@@ -13,7 +13,7 @@ from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_device, choose_precision, set_threads
-from multihot.models.network import load_network
+from multihot.models.stored_network import load_network
 
 
 def main() -> None:

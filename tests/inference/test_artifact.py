@@ -29,6 +29,9 @@ from multihot.inference.artifact import (
     save_artifact,
 )
 
+NETWORK = ("encoder/config.json", "encoder/model.safetensors", "head.safetensors")
+ALL_FILES = (*NETWORK, "tokenizer.json", "tokenizer_config.json")
+
 
 def content_of(folder: Path) -> dict[str, Any]:
     content = json.loads((folder / "thresholds.json").read_text("utf-8"))
@@ -47,13 +50,14 @@ def decision(thresholds: str | float = "per_label") -> Decision:
 def save(
     folder: Path, write: Callable[[Path], list[str]] | None = None, **changes: Any
 ) -> Artifact:
-    """Save a folder whose network is one small file."""
+    """Save a folder whose network is some small files."""
 
     def write_network(stage: Path) -> list[str]:
         (stage / "encoder").mkdir()
-        (stage / "encoder" / "weights").write_bytes(b"weights")
-        (stage / "encoder" / "weights").chmod(0o600)
-        return ["encoder/weights"]
+        for name in NETWORK:
+            (stage / name).write_bytes(b"weights")
+            (stage / name).chmod(0o600)
+        return list(NETWORK)
 
     values: dict[str, Any] = {
         "folder": folder,
@@ -91,7 +95,7 @@ def test_the_folder_holds_what_the_file_lists_and_nothing_staged(tmp_path: Path)
         if path.is_file()
     }
 
-    assert set(content["files"]) == {"encoder/weights", "tokenizer.json", "tokenizer_config.json"}
+    assert set(content["files"]) == {*NETWORK, "tokenizer.json", "tokenizer_config.json"}
     assert found == {*content["files"], "README.md", "thresholds.json"}
     assert content["multihot_version"] == version("multihot")
     assert list(content["thresholds"]) == content["labels"] == ["joy", "love"]
@@ -192,7 +196,7 @@ def test_a_save_that_fails_leaves_no_model_and_no_stage(
     assert not (tmp_path / ".writing-artifact").exists()
 
 
-@pytest.mark.parametrize("name", ["encoder/weights", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["encoder/model.safetensors", "tokenizer.json"])
 def test_a_file_that_was_changed_is_found(tmp_path: Path, name: str) -> None:
     save(tmp_path)
     (tmp_path / name).write_bytes(b"other")
@@ -203,16 +207,16 @@ def test_a_file_that_was_changed_is_found(tmp_path: Path, name: str) -> None:
 
 def test_the_description_alone_can_be_read_before_the_files_are_verified(tmp_path: Path) -> None:
     saved = save(tmp_path)
-    (tmp_path / "encoder" / "weights").unlink()
+    (tmp_path / "encoder" / "model.safetensors").unlink()
 
     assert read_artifact(tmp_path) == saved
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     save(tmp_path)
-    (tmp_path / "encoder" / "weights").unlink()
+    (tmp_path / "encoder" / "model.safetensors").unlink()
 
-    with pytest.raises(ArtifactError, match="encoder/weights"):
+    with pytest.raises(ArtifactError, match=r"encoder/model\.safetensors"):
         load_artifact(tmp_path)
 
 
@@ -231,17 +235,29 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     content["files"][name] = "0" * 64
     (tmp_path / "m" / "thresholds.json").write_text(json.dumps(content), "utf-8")
 
-    with pytest.raises(ArtifactError, match=f"'{name}', outside"):
+    with pytest.raises(ArtifactError, match="is none of a file inside the folder"):
         load_artifact(tmp_path / "m")
 
 
 def test_files_may_be_links_as_in_the_cache_of_the_hub(tmp_path: Path) -> None:
-    saved = save(tmp_path / "m")
-    (tmp_path / "blobs").mkdir()
-    shutil.move(tmp_path / "m" / "tokenizer.json", tmp_path / "blobs" / "b1")
-    (tmp_path / "m" / "tokenizer.json").symlink_to(tmp_path / "blobs" / "b1")
+    folder = tmp_path / "models--a--b" / "snapshots" / "0123"
+    saved = save(folder)
+    (tmp_path / "models--a--b" / "blobs").mkdir()
+    for number, name in enumerate(("tokenizer.json", "encoder/config.json", "thresholds.json")):
+        blob = tmp_path / "models--a--b" / "blobs" / str(number)
+        shutil.move(folder / name, blob)
+        (folder / name).symlink_to(blob)
 
-    assert load_artifact(tmp_path / "m") == saved
+    assert load_artifact(folder) == saved
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "m")
+    shutil.move(tmp_path / "m" / "tokenizer.json", tmp_path / "other")
+    (tmp_path / "m" / "tokenizer.json").symlink_to(tmp_path / "other")
+
+    with pytest.raises(ArtifactError, match="outside the folder"):
+        load_artifact(tmp_path / "m")
 
 
 def test_a_model_of_a_newer_format_says_update(tmp_path: Path) -> None:
@@ -266,7 +282,12 @@ def test_keys_of_a_later_minor_version_are_left_alone(tmp_path: Path) -> None:
     [
         ("{", "is not valid JSON"),
         ("", "is not valid JSON"),
-        ("[]", "has no format_version; it was not written by multihot"),
+        ("[]", "is no JSON object"),
+        ('{"format_version": 0}', "has no format_version but 0"),
+        ('{"format_version": true}', "has no format_version but True"),
+        ('{"format_version": -1}', "has no format_version but -1"),
+        ('{"format_version": 1, "a": NaN}', "NaN is no number"),
+        ('{"format_version": 1, "a": ' + "[" * 99 + "]" * 99 + "}", "inside each other"),
         ("{}", "has no format_version"),
         ('{"format_version": "1"}', "has no format_version"),
         ('{"format_version": 1}', "lists no files; it is damaged"),
@@ -292,10 +313,10 @@ def test_a_file_that_may_not_be_read_is_explained(
 ) -> None:
     save(tmp_path)
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, flags: int) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("multihot.inference.artifact.read_json", refuse)
+    monkeypatch.setattr("os.open", refuse)
 
     with pytest.raises(ArtifactError, match=r"thresholds\.json cannot be read: Permission denied"):
         load_artifact(tmp_path)
@@ -307,6 +328,14 @@ def test_a_file_that_may_not_be_read_is_explained(
         ("max_length", 2, "'max_length' is 2; expected at least 3 tokens"),
         ("max_length", "64", "'max_length' is '64'"),
         ("form", "onnx", "'form' is 'onnx'; expected one of sequence_classification, encoder_and"),
+        ("pooling", "cls", "'pooling' is cls, which no model of the form encoder_and_head has"),
+        ("max_length", 2**40, "at most 1048576"),
+        ("data", {"label_names": "/etc/hostname"}, "'data.label_names' is '/etc/hostname'"),
+        ("data", {"label_aliases": "other.toml"}, "'data.label_aliases' is 'other.toml'"),
+        ("data", {"label_file": "secret"}, "'data.label_file' is 'secret'"),
+        ("files", {"README.md": "0" * 64}, "it lacks encoder/config.json, encoder/model.safe"),
+        ("files", {**dict.fromkeys(ALL_FILES, "0" * 64), "a.bin": ""}, "it has a.bin"),
+        ("files", dict.fromkeys(ALL_FILES, 1), "'files' has 1 for encoder/config.json"),
         ("pooling", "max", "'pooling' is 'max'; expected one of cls, mean"),
         ("data", [], r"The key 'data' is \[\]; expected a value of type dict"),
         ("data", {"header": 3}, "Option 'data.header' is 3; expected true or false"),

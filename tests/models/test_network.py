@@ -21,9 +21,9 @@ from multihot.models.network import (
     EncoderAndHead,
     SequenceClassification,
     build_network,
-    load_network,
     save_network,
 )
+from multihot.models.stored_network import load_network
 
 SPACE = LabelSpace(("joy", "愛, with a comma", "fear"))
 TEXTS = ["i am happy", "the rain is not so good and we never love it again", "sad"]
@@ -256,7 +256,7 @@ def test_a_saved_classifier_that_lost_its_head_is_refused(
 
     rewrite_weights(tmp_path / "model.safetensors", drop)
 
-    with pytest.raises(EncoderError, match=r"1 weights .*classifier"):
+    with pytest.raises(ArtifactError, match=r"1 weights .*classifier"):
         load_network(tmp_path, "sequence_classification", SPACE)
 
 

@@ -90,7 +90,7 @@ def test_a_copy_of_the_folder_is_the_same_encoder(tiny_encoder: Path, tmp_path: 
 
 def test_a_new_task_begins_with_the_encoder_of_a_finished_model_and_a_head_of_its_own() -> None:
     from multihot.inference.artifact import load_artifact
-    from multihot.models.network import load_network
+    from multihot.models.stored_network import load_network
 
     folder = Path(__file__).parents[1] / "golden" / "models" / "mean"
     artifact = load_artifact(folder)

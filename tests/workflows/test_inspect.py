@@ -403,8 +403,9 @@ def test_inspecting_needs_neither_torch_nor_transformers(planted: list[Path], en
 def save_model(
     folder: Path,
     thresholds: str | float = "global",
-    config: str = "config.json",
     goal: str = "jaccard",
+    *,
+    with_head: bool = False,
 ) -> Path:
     space = LabelSpace(("joy", "anger"))
     labels = LabelMatrix(space, np.array([[1, 0], [0, 1]], dtype=np.float32))
@@ -414,15 +415,18 @@ def save_model(
     decision = fit(space, fitted_rows, chosen, source="dev.csv").decision
 
     def write_network(stage: Path) -> list[str]:
-        (stage / config).parent.mkdir(exist_ok=True)
-        (stage / config).write_text('{"model_type": "bert", "hidden_size": 8}')
-        (stage / "model.safetensors").write_bytes(bytes(1000))
-        return [config, "model.safetensors"]
+        inside = "encoder/" if with_head else ""
+        (stage / inside).mkdir(exist_ok=True)
+        config = '{"model_type": "bert", "hidden_size": 8, "vocab_size": [1]}'
+        (stage / f"{inside}config.json").write_text(config)
+        (stage / f"{inside}model.safetensors").write_bytes(bytes(1000))
+        (stage / "head.safetensors").write_bytes(bytes(10))
+        names = [f"{inside}config.json", f"{inside}model.safetensors"]
+        return [*names, "head.safetensors"] if with_head else names
 
+    form = ("mean", "encoder_and_head") if with_head else ("cls", "sequence_classification")
     save_artifact(
-        Artifact(
-            folder, decision, DataOptions(text_column="text"), 64, "cls", "sequence_classification"
-        ),
+        Artifact(folder, decision, DataOptions(text_column="text"), 64, *form),
         write_network=write_network,
         tokenizer=Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")),
         tokenizer_config={},
@@ -449,17 +453,18 @@ def test_a_model_folder_is_summarised(tmp_path: Path) -> None:
         assert text in shown
 
 
-@pytest.mark.parametrize(
-    ("config", "encoder"),
-    [
-        ("encoder/config.json", {"model_type": "bert", "hidden_size": 8}),
-        ("other.json", {}),
-    ],
-)
-def test_the_encoder_is_described_where_it_is_found(
-    tmp_path: Path, config: str, encoder: dict[str, object]
-) -> None:
-    assert inspect_artifact(save_model(tmp_path / "model", config=config)).encoder == encoder
+def test_the_encoder_is_described_where_it_is(tmp_path: Path) -> None:
+    summary = inspect_artifact(save_model(tmp_path / "model", with_head=True))
+
+    assert summary.encoder == {"model_type": "bert", "hidden_size": 8}
+
+
+def test_a_model_with_a_damaged_file_is_not_summarised(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model")
+    (folder / "tokenizer_config.json").write_text("{}")
+
+    with pytest.raises(ArtifactError, match=r"tokenizer_config\.json was changed"):
+        inspect_artifact(folder)
 
 
 def test_fixed_thresholds_are_fitted_on_nothing(tmp_path: Path) -> None:

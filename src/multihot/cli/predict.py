@@ -93,10 +93,10 @@ def run(arguments: Sequence[str]) -> int:
     texts = list(arguments)
     _check(given, texts[texts.index("--") + 1 :] if "--" in texts else ())
 
-    from multihot.inference.artifact import load_artifact
+    from multihot.inference.artifact import read_artifact
     from multihot.inference.predictor import Predictor
 
-    artifact = load_artifact(given.model)
+    artifact = read_artifact(given.model)  # verified when its network is loaded
     if given.threshold is not None:
         artifact.decision.with_threshold(given.threshold)  # refuses it before anything is written
     stream = _stream(given, artifact)

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.errors import ArtifactError, DataError, OptionError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import shown_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,6 +39,7 @@ __all__ = [
     "id_dtype",
     "load_tokenizer",
     "plain_tokenizer",
+    "stored_tokenizer",
     "tokenize",
     "with_label_prompt",
 ]
@@ -53,6 +56,7 @@ TOKENIZER_CALL_KEYS = (
 
 # Characters handed to the tokenizer at once; its output takes a hundred bytes or more a token.
 _CHUNK_CHARACTERS = 2**18
+_MAX_TOKENIZER_BYTES = 256 << 20
 _PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
 
@@ -109,6 +113,20 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return plain_tokenizer(Tokenizer.from_file(str(path)))
     except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
         raise ArtifactError(f"{path}: is not a readable tokenizer file: {error}") from None
+
+
+def stored_tokenizer(contents: FolderContents) -> Tokenizer:
+    """Load the `tokenizer.json` of a folder from the bytes that are read once, as `load_tokenizer` does."""
+    content = contents.content("tokenizer.json", most_bytes=_MAX_TOKENIZER_BYTES)
+    try:
+        return plain_tokenizer(Tokenizer.from_buffer(bytes(content)))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        path = shown_file(contents.folder / "tokenizer.json")
+        raise ArtifactError(
+            f"{path}: is not a readable tokenizer file: {cut(str(error))}"
+        ) from None
 
 
 def id_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:

@@ -15,6 +15,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from multihot.core.memory import available_bytes
 from multihot.core.text_tables import cut, printable
 from multihot.errors import MultihotError, shown_path
 
@@ -32,6 +33,7 @@ MAX_FILE_BYTES = 1 << 40
 
 _LINKED_FOLDERS = 4  # snapshots/REVISION/FOLDER/FOLDER at most
 _ALIGNMENT = 64  # bytes, of the content in memory
+_SMALL = 1 << 28  # bytes that are always there
 _ONE_READ = 1 << 30  # bytes in one call of the system
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -125,7 +127,7 @@ def read_folder_file(
     """
     handle, size = open_folder_file(folder, name, most_bytes=most_bytes, error=error)
     with handle:
-        content = _empty(size)
+        content = _memory_for(size, folder / name, error)
         try:
             read = _fill(handle, content)
             grown = read == size and handle.read(1)
@@ -153,8 +155,13 @@ def checked_name(folder: Path, name: str, error: type[MultihotError]) -> str:
     return name
 
 
-def _empty(size: int) -> memoryview:
+def _memory_for(size: int, path: Path, error: type[MultihotError]) -> memoryview:
     """Return memory that is not cleared first, at a multiple of 64 bytes."""
+    available = available_bytes() if size > _SMALL else None
+    if available is not None and size > available:
+        raise error(
+            f"{shown_file(path)} has {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB of memory are free."
+        )
     block = np.empty(size + _ALIGNMENT, np.uint8)
     start = -block.ctypes.data % _ALIGNMENT
     return block[start : start + size].data

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from multihot.core.files import (
     as_path,
     flush_file,
     flush_folder,
-    read_json,
     required_values,
     sha256_of,
     storage_errors,
@@ -27,9 +27,14 @@ from multihot.core.files import (
 )
 from multihot.core.options import POOLINGS, DataOptions
 from multihot.core.recipes import build_options, to_plain
+from multihot.core.text_tables import cut, listed
+from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.tokens import TOKENIZER_CALL_KEYS
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, OptionError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import MAX_FILE_BYTES, checked_name, file_place, shown_file
+from multihot.gate.json_documents import read_json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,7 +56,18 @@ FORMAT_VERSION = 1
 """Version of `thresholds.json`; artefacts of a major version load in all later minors."""
 
 _DECISION_FILE = "thresholds.json"
-_FORMS = ("sequence_classification", "encoder_and_head")
+_FILES = {
+    "sequence_classification": ("config.json", "model.safetensors"),
+    "encoder_and_head": ("encoder/config.json", "encoder/model.safetensors", "head.safetensors"),
+}
+"""Files of the network by form."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_MAX_DECISION_BYTES = 256 << 20  # hashes of ten million rows
+_MAX_CARD_BYTES = 16 << 20
+_SHORTEST_LENGTH = 3  # tokens
+_LARGEST_LENGTH = 1 << 20  # tokens
+_DIGEST = re.compile("[0-9a-f]{64}")
 _STORED = {"max_length": int, "form": str, "pooling": str, "data": dict}
 """Keys of `thresholds.json` beside those of the decision, with their types."""
 
@@ -70,6 +86,24 @@ class Artifact:
     """`cls`, `mean`, `attention` or `labels`."""
     form: str
     """`sequence_classification` or `encoder_and_head`: which files hold the network."""
+    digests: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
+    """SHA-256 of every file beside `thresholds.json`, as that says; `None` of a model not yet saved."""
+    multihot_version: str | None = field(default=None, compare=False)
+    """The version that wrote it, as far as that is known."""
+
+    @property
+    def config_name(self) -> str:
+        """The file of the encoder's configuration."""
+        return next(name for name in _FILES[self.form] if name.endswith("config.json"))
+
+    @property
+    def weights_name(self) -> str:
+        """The file of the network's weights."""
+        return next(name for name in _FILES[self.form] if name.endswith("model.safetensors"))
+
+    def contents(self) -> FolderContents:
+        """Return what reads the other files, each once, and compares it with its digest."""
+        return FolderContents(self.folder, error=ArtifactError, digests=self.digests)
 
 
 def is_artifact(folder: Path) -> bool:
@@ -117,6 +151,9 @@ def copy_artifact(source: Path, target: Path) -> None:
     """Copy a model folder without its checkpoints; the target must be new or empty."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OptionError(f"{target} exists and is not empty; choose another folder.")
+    for path in source.rglob("*"):
+        if not path.is_dir() or path.is_symlink():
+            file_place(source, path.relative_to(source).as_posix(), ArtifactError)
     stage = target.with_name(f".{target.name}.writing")
     shutil.rmtree(stage, ignore_errors=True)
     try:
@@ -136,15 +173,14 @@ def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:
     The decision is that of `artifact`. Raises `ArtifactError` when the folder is gone or was changed.
     """
     content = _read_content(artifact.folder)
-    _verify_files(artifact.folder, content["files"])
-    names = [
-        *content["files"],
-        *(name for name in ("README.md",) if (artifact.folder / name).is_file()),
-    ]
-    try:
-        files = {name: (artifact.folder / name).read_bytes() for name in names}
-    except OSError as error:
-        raise ArtifactError(f"{artifact.folder} cannot be read: {error.strerror}.") from None
+    contents = _build(artifact.folder, content).contents()
+    files = {
+        name: bytes(contents.content(name, most_bytes=MAX_FILE_BYTES))
+        for name in contents.digests or {}
+    }
+    if (artifact.folder / "README.md").is_file():
+        card = FolderContents(artifact.folder, error=ArtifactError)
+        files["README.md"] = bytes(card.content("README.md", most_bytes=_MAX_CARD_BYTES))
     new = artifact.decision.to_json()
     gone = set(Decision.from_json(content).to_json()) - set(new)
     kept = {key: value for key, value in content.items() if key not in gone}
@@ -173,7 +209,8 @@ def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
     path = artifact.folder / _DECISION_FILE
     new = decision.to_json()
     gone = set(artifact.decision.to_json()) - set(new)
-    kept = {key: value for key, value in read_json(path).items() if key not in gone}
+    content = _read_content(artifact.folder)
+    kept = {key: value for key, value in content.items() if key not in gone}
     with storage_errors(path):
         write_json(path, {**kept, **new})
     return replace(artifact, decision=decision)
@@ -231,10 +268,9 @@ def load_artifact(folder: str | Path) -> Artifact:
     Raises `ArtifactError` as `read_artifact` does, and when a file beside `thresholds.json` is
     missing or was changed.
     """
-    folder = as_path(folder, "folder")
-    content = _read_content(folder)
-    _verify_files(folder, content.get("files"))
-    return _build(folder, content)
+    artifact = read_artifact(folder)
+    artifact.contents().verify()
+    return artifact
 
 
 def read_artifact(folder: str | Path) -> Artifact:
@@ -257,17 +293,18 @@ def _read_content(folder: Path) -> dict[str, Any]:
         unfinished = (folder / "run").is_dir()
         hint = " Its training was not finished: run it again with --resume." if unfinished else ""
         raise ArtifactError(f"{folder} has no thresholds.json, so it is no finished model.{hint}")
-    try:
-        content = read_json(path)
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
-        raise ArtifactError(f"{path} has no format_version; it was not written by multihot.")
-    if content["format_version"] > FORMAT_VERSION:
+    content = read_json_object(
+        folder, _DECISION_FILE, error=ArtifactError, most_bytes=_MAX_DECISION_BYTES
+    )
+    found = content.get("format_version")
+    if type(found) is not int or found < 1:
+        written = f" but {cut(found)}" if "format_version" in content else ""
         raise ArtifactError(
-            f"{path} has format_version {content['format_version']}; this multihot reads up to "
+            f"{shown_file(path)} has no format_version{written}; it was not written by multihot."
+        )
+    if found > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{shown_file(path)} has format_version {found}; this multihot reads up to "
             f"{FORMAT_VERSION}. Update multihot."
         )
     return content
@@ -275,36 +312,71 @@ def _read_content(folder: Path) -> dict[str, Any]:
 
 def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
     try:
+        if not isinstance(content.get("files"), dict) or not content["files"]:
+            raise ArtifactError("It lists no files; it is damaged.")
         stored = required_values(content, _STORED)
-        if stored["max_length"] < 3:
+        if not _SHORTEST_LENGTH <= stored["max_length"] <= _LARGEST_LENGTH:
             raise ArtifactError(
-                f"'max_length' is {stored['max_length']}; expected at least 3 tokens."
+                f"'max_length' is {stored['max_length']}; expected at least {_SHORTEST_LENGTH} tokens, "
+                f"at most {_LARGEST_LENGTH}."
             )
-        for key, allowed in (("form", _FORMS), ("pooling", POOLINGS[1:])):
+        for key, allowed in (("form", tuple(_FILES)), ("pooling", POOLINGS[1:])):
             if stored[key] not in allowed:
                 raise ArtifactError(
-                    f"'{key}' is {stored[key]!r}; expected one of {', '.join(allowed)}."
+                    f"'{key}' is {cut(stored[key])}; expected one of {', '.join(allowed)}."
                 )
-        data = build_options(DataOptions, stored.pop("data"), prefix="data.")
-        return Artifact(folder, Decision.from_json(content), data, **stored)
-    except (ArtifactError, OptionError) as error:
-        raise ArtifactError(f"{folder / _DECISION_FILE}: {error}") from None
-
-
-def _verify_files(folder: Path, files: Any) -> None:
-    if not isinstance(files, dict) or not files:
-        raise ArtifactError(f"{folder / _DECISION_FILE} lists no files; it is damaged.")
-    for name, expected in files.items():
-        path = folder / name
-        # By name alone: a file may be a link elsewhere, as in the hub's cache.
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ArtifactError(f"{folder / _DECISION_FILE} lists '{name}', outside the folder.")
-        if not path.is_file():
-            raise ArtifactError(f"{folder} lacks {name}; copy the whole folder or retrain.")
-        digest = sha256_of(path)
-        if digest != expected:
+        if (stored["form"] == "sequence_classification") != (stored["pooling"] == "cls"):
             raise ArtifactError(
-                f"{path} was changed after training (SHA-256 {digest[:12]}..., expected "
-                f"{str(expected)[:12]}...). Its thresholds may not fit any more: restore the file "
-                "or retrain."
+                f"'pooling' is {stored['pooling']}, which no model of the form {stored['form']} has."
             )
+        digests = _checked_digests(folder, content["files"], stored["form"])
+        data = _checked_data(stored.pop("data"))
+        written_by = content.get("multihot_version")
+        return Artifact(
+            folder,
+            Decision.from_json(content),
+            data,
+            **stored,
+            digests=digests,
+            multihot_version=written_by[:80] if isinstance(written_by, str) else None,
+        )
+    except (ArtifactError, OptionError) as error:
+        raise ArtifactError(f"{shown_file(folder / _DECISION_FILE)}: {error}") from None
+
+
+def _checked_data(stored: Mapping[str, Any]) -> DataOptions:
+    """Return how files are read; a model folder names no file elsewhere for it."""
+    data = build_options(DataOptions, stored, prefix="data.")
+    aliases, pattern = data.label_aliases, data.label_file
+    elsewhere = {
+        "label_names": data.label_names not in (None, KNOWN_LABELS),
+        "label_aliases": aliases is not None and not aliases.lstrip().startswith("{"),
+        "label_file": pattern is not None and "*" not in pattern,
+    }
+    for key, is_elsewhere in elsewhere.items():
+        if is_elsewhere:
+            raise ArtifactError(
+                f"'data.{key}' is {cut(getattr(data, key))}, a file outside the folder, which no model "
+                "names. Restore the file or train again."
+            )
+    return data
+
+
+def _checked_digests(folder: Path, files: Mapping[str, Any], form: str) -> dict[str, str]:
+    """Return the SHA-256 by name of exactly the files that a model of this form consists of."""
+    expected = (*_FILES[form], *_TOKENIZER_FILES)
+    for name in files:
+        checked_name(folder, name, ArtifactError)
+    if set(files) != set(expected):
+        missing = [name for name in expected if name not in files]
+        other = [name for name in files if name not in expected]
+        raise ArtifactError(
+            "'files' does not list what the model consists of"
+            + (f"; it lacks {listed(missing)}" if missing else "")
+            + (f"; it has {listed(other)}" if other else "")
+            + ". Restore the file or train again."
+        )
+    for name, digest in files.items():
+        if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+            raise ArtifactError(f"'files' has {cut(digest)} for {name}; expected a SHA-256.")
+    return dict(files)

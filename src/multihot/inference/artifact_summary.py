@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import read_json
 from multihot.core.goals import parse_goal
 from multihot.core.options import DataOptions
 from multihot.core.recipes import to_plain
@@ -18,9 +17,12 @@ from multihot.core.text_tables import (
     counted,
     format_number,
     listed,
+    printable,
     shown_labels,
 )
-from multihot.inference.artifact import load_artifact
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import file_place
+from multihot.inference.artifact import read_artifact
 
 __all__ = ["ArtifactSummary", "inspect_artifact"]
 
@@ -108,7 +110,7 @@ class ArtifactSummary:
             *((f"  {name}", f"{size / 1e6:.1f} MB") for name, size in self.files.items()),
         ]
         wide = max(len(name) for name, _ in lines) + 2
-        shown = [f"{name:<{wide}}{value}" for name, value in lines]
+        shown = [f"{name:<{wide}}{printable(value)}" for name, value in lines]
         return "\n".join([*shown, "", *self._label_lines(width, all_labels=all_labels)])
 
     def _label_lines(self, width: int, *, all_labels: bool) -> list[str]:
@@ -126,13 +128,16 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
 
     Raises `ArtifactError` when the folder is missing, unfinished, damaged or too new.
     """
-    artifact = load_artifact(folder)
+    artifact = read_artifact(folder)
     decision, fitted_on = artifact.decision, artifact.decision.fitted_on
-    content = read_json(artifact.folder / "thresholds.json")
-    names = sorted([*content["files"], "thresholds.json"])
+    contents = artifact.contents()
+    with contents.verifying():
+        encoder = _encoder(contents, artifact.config_name)
+    names = sorted([*(artifact.digests or {}), "thresholds.json"])
+    places = {name: file_place(artifact.folder, name, contents.error) for name in names}
     return ArtifactSummary(
         folder=str(folder),
-        multihot_version=content.get("multihot_version"),
+        multihot_version=artifact.multihot_version,
         thresholds=decision.thresholds_by_name(),
         goal=decision.goal,
         kind=decision.kind,
@@ -143,22 +148,19 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
         fitted_rows=0 if fitted_on is None else fitted_on.rows,
         fitted_goal_value=None if fitted_on is None else fitted_on.goal_value,
         form=artifact.form,
-        encoder=_encoder(artifact.folder),
+        encoder=encoder,
         pooling=artifact.pooling,
         max_length=artifact.max_length,
         data=artifact.data,
-        files={name: (artifact.folder / name).stat().st_size for name in names},
+        files={name: place.stat().st_size for name, place in places.items()},
     )
 
 
-def _encoder(folder: Path) -> dict[str, Any]:
+def _encoder(contents: FolderContents, name: str) -> dict[str, Any]:
     """Return family and size from the encoder's configuration, as far as it names them."""
-    for path in (folder / "config.json", folder / "encoder" / "config.json"):
-        if path.is_file():
-            config = read_json(path)
-            keys = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
-            return {key: config[key] for key in keys if key in config}
-    return {}
+    config = contents.json_object(name)
+    keys = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
+    return {key: config[key] for key in keys if isinstance(config.get(key), str | int)}
 
 
 def _plain(value: object) -> str:

@@ -20,14 +20,15 @@ from multihot.core.files import TemporaryFolder
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
-from multihot.data.tokens import TokenizedTexts, load_tokenizer, tokenize
+from multihot.data.tokens import TokenizedTexts, stored_tokenizer, tokenize
 from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, OptionError
+from multihot.gate.folder_contents import FolderContents
 from multihot.inference.artifact import (
     Artifact,
     artifact_bytes,
-    load_artifact,
+    read_artifact,
     write_artifact_bytes,
 )
 
@@ -95,15 +96,22 @@ class Predictor:
         Raises `ArtifactError` for folders that are not a finished model and `MissingExtraError`
         when no backend is installed.
         """
-        return cls.from_artifact(load_artifact(folder), device=device, precision=precision)
+        return cls.from_artifact(read_artifact(folder), device=device, precision=precision)
 
     @classmethod
     def from_artifact(
         cls, artifact: Artifact, *, device: str = "auto", precision: str = "fp32"
     ) -> Predictor:
-        """Load the backend of an artefact that was read before; raises as `load` does."""
-        tokenizer = load_tokenizer(artifact.folder / "tokenizer.json")
-        loaded = cls(artifact, tokenizer, _load_torch_backend(artifact, device, precision))
+        """Load the backend of an artefact that was read before; raises as `load` does.
+
+        Every file is read once and verified by its SHA-256, whether it was before or not.
+        """
+        contents = artifact.contents()
+        with contents.verifying():
+            contents.begin_tensors(artifact.weights_name)
+            tokenizer = stored_tokenizer(contents)
+            backend = _load_torch_backend(artifact, contents, tokenizer, device, precision)
+            loaded = cls(artifact, tokenizer, backend)
         loaded._loading = {"device": device, "precision": precision}
         return loaded
 
@@ -191,14 +199,21 @@ def _checked_pairs(rows: Any) -> Iterator[Any]:
         yield pair
 
 
-def _load_torch_backend(artifact: Artifact, device_name: str, precision_name: str) -> Backend:
+def _load_torch_backend(
+    artifact: Artifact,
+    contents: FolderContents,
+    tokenizer: Tokenizer,
+    device_name: str,
+    precision_name: str,
+) -> Backend:
     require_network("Prediction")
     from multihot.inference.torch_backend import TorchBackend
     from multihot.models.devices import choose_device, choose_precision
-    from multihot.models.network import load_network
+    from multihot.models.stored_network import load_network, require_fit
 
     device = choose_device(device_name)
     space = artifact.decision.space
-    network = load_network(artifact.folder, artifact.form, space)
+    network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
+    require_fit(network, tokenizer, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
     return TorchBackend(network, len(space), device, precision, frozen=True)

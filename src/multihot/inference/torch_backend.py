@@ -26,9 +26,10 @@ from multihot.errors import OptionError
 from multihot.inference.combining import CombinedCalls
 from multihot.models.devices import Precision, choose_precision
 from multihot.models.encoder import pad_id
-from multihot.models.network import batch_tensors, load_network, save_network
+from multihot.models.network import batch_tensors, save_network
 from multihot.models.optimize import optimize_for_inference
 from multihot.models.packed.self_test import enable_packed
+from multihot.models.stored_network import load_network
 
 __all__ = ["TorchBackend", "saved_backend"]
 

@@ -19,26 +19,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
 from multihot.data.batches import Batch
 from multihot.data.tokens import LabelPrompt
-from multihot.errors import ArtifactError, EncoderError
+from multihot.errors import EncoderError
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
 from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, narrow_last_layer
 from multihot.models.packed.layout import Packing, lay_out
 
 __all__ = [
+    "HEAD_KEY",
     "EncoderAndHead",
     "SequenceClassification",
     "batch_tensors",
     "build_network",
-    "load_network",
     "load_weights",
+    "new_head",
     "refuse_lost",
     "save_network",
 ]
@@ -77,9 +78,9 @@ def refuse_lost(folder: Path, lost: list[str]) -> None:
         )
 
 
-# Key in the head file's metadata. One alone: safetensors writes several in any order, and the same
-# run shall give the same bytes.
-_HEAD = "head"
+HEAD_KEY = "head"
+"""Key in the head file's metadata. One alone: safetensors writes several in any order, and the same
+run shall give the same bytes."""
 
 
 class SequenceClassification(nn.Module):
@@ -214,7 +215,7 @@ def build_network(
             _renew_head(model)
         return SequenceClassification(model)
     encoder = _from_pretrained(AutoModel, folder, config)
-    return EncoderAndHead(encoder, _new_head(config, space, pooling, prompt), space)
+    return EncoderAndHead(encoder, new_head(config, space, pooling, prompt), space)
 
 
 def _renew_head(model: Any) -> None:
@@ -225,7 +226,8 @@ def _renew_head(model: Any) -> None:
     model.load_state_dict(head, strict=False)
 
 
-def _new_head(config: Any, space: LabelSpace, pooling: str, prompt: LabelPrompt | None) -> Head:
+def new_head(config: Any, space: LabelSpace, pooling: str, prompt: LabelPrompt | None) -> Head:
+    """Return a head with new weights: `mean`, `attention` or `labels`."""
     stated = getattr(config, "hidden_dropout_prob", None)
     dropout = 0.1 if stated is None else stated
     if pooling == "labels":
@@ -278,52 +280,12 @@ def save_network(network: nn.Module, folder: Path) -> list[str]:
         "pooling": _pooling(network.head),
         "prompt": None if network.prompt is None else asdict(network.prompt),
     }
-    metadata = {_HEAD: json.dumps(description, ensure_ascii=False)}
+    metadata = {HEAD_KEY: json.dumps(description, ensure_ascii=False)}
     save_file(head, folder / "head.safetensors", metadata=metadata)
     return ["encoder/config.json", "encoder/model.safetensors", "head.safetensors"]
-
-
-def load_network(folder: Path, form: str, space: LabelSpace) -> nn.Module:
-    """Load what `save_network` wrote; raise `ArtifactError` when it was for other labels."""
-    from transformers import AutoModel, AutoModelForSequenceClassification
-
-    if form == "sequence_classification":
-        config = read_config(folder)
-        names = [str(config.id2label[column]) for column in range(config.num_labels)]
-        _require_labels(folder / "config.json", names, space)
-        auto_class = AutoModelForSequenceClassification
-        return SequenceClassification(_from_pretrained(auto_class, folder, config, new_head=False))
-    path = folder / "head.safetensors"
-    description = _head_description(path)
-    _require_labels(path, description["labels"], space)
-    prompt = LabelPrompt.from_json(description["prompt"]) if description["prompt"] else None
-    config = read_config(folder / "encoder")
-    encoder = _from_pretrained(AutoModel, folder / "encoder", config, new_head=False)
-    head = _new_head(config, space, description["pooling"], prompt)
-    head.load_state_dict(load_file(path))
-    return EncoderAndHead(encoder, head, space)
-
-
-def _head_description(path: Path) -> dict[str, Any]:
-    """Return the description stored in a head file: labels, pooling and prompt."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    if _HEAD in metadata:
-        description: dict[str, Any] = json.loads(metadata[_HEAD])
-        return description
-    # Before there was more than one head, only the labels were written.
-    return {"labels": json.loads(metadata.get("labels", "[]")), "pooling": "mean", "prompt": None}
 
 
 def _pooling(head: Head) -> str:
     if isinstance(head, LabelsInTextHead):
         return "labels"
     return "attention" if isinstance(head, AttentionPoolingHead) else "mean"
-
-
-def _require_labels(path: Path, names: Sequence[str], space: LabelSpace) -> None:
-    if tuple(names) != space.names:
-        raise ArtifactError(
-            f"{path} has the labels {', '.join(names)}, thresholds.json has "
-            f"{', '.join(space.names)}. The folder was changed; restore or retrain it."
-        )

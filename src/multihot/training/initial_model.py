@@ -16,9 +16,9 @@ from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
-from multihot.data.tokens import LabelPrompt, load_tokenizer, with_label_prompt
+from multihot.data.tokens import LabelPrompt, stored_tokenizer, with_label_prompt
 from multihot.errors import EncoderError, OptionError
-from multihot.inference.artifact import load_artifact
+from multihot.inference.artifact import read_artifact
 from multihot.models.encoder import (
     length_limit,
     load_encoder_tokenizer,
@@ -26,7 +26,8 @@ from multihot.models.encoder import (
     read_config,
     resolve_pooling,
 )
-from multihot.models.network import build_network, load_network
+from multihot.models.network import build_network
+from multihot.models.stored_network import load_network, require_fit
 
 __all__ = [
     "InitialModel",
@@ -144,15 +145,19 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
 
     Raises `OptionError` when `max_length` is more than its encoder has positions for.
     """
-    artifact = load_artifact(folder)
-    space = artifact.decision.space
-    network = load_network(folder, artifact.form, space)
+    artifact = read_artifact(folder)
+    space, contents = artifact.decision.space, artifact.contents()
+    with contents.verifying():
+        network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
+        tokenizer = stored_tokenizer(contents)
+        require_fit(network, tokenizer, folder, artifact.max_length)
+        tokenizer_config = contents.json_object("tokenizer_config.json")
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
     return InitialModel(
         network=network,
-        tokenizer=load_tokenizer(folder / "tokenizer.json"),
-        tokenizer_config=json.loads((folder / "tokenizer_config.json").read_text("utf-8")),
+        tokenizer=tokenizer,
+        tokenizer_config=tokenizer_config,
         space=space,
         pooling=artifact.pooling,
         max_length=max_length or artifact.max_length,

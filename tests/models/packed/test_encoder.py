@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.packable import LENGTHS, PACKABLE, SPACE, make_network, make_texts, run
-from multihot.models.network import load_network, save_network
+from multihot.models.network import save_network
 from multihot.models.packed import encoder as packed
 from multihot.models.packed.attention import packed_attention
 from multihot.models.packed.encoder import ATTENTION
 from multihot.models.packed.layout import Packing, lay_out
 from multihot.models.packed.self_test import enable_packed
+from multihot.models.stored_network import load_network
 
 FORMS = [(family, pooling) for family in PACKABLE for pooling in ("cls", "mean")]
 

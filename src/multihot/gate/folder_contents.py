@@ -1,0 +1,195 @@
+"""The files of one folder, each read once: what is hashed is what is parsed.
+
+A file that is changed or replaced later changes nothing of what was read. With the SHA-256 that each
+file must have, the digest is computed from the same bytes, that of weights while they are used already:
+who reads must call `verify` before the result is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from multihot.core.text_tables import cut, printable
+from multihot.errors import MultihotError
+from multihot.gate.folder_files import (
+    MAX_FILE_BYTES,
+    open_folder_file,
+    read_folder_file,
+    shown_file,
+)
+from multihot.gate.json_documents import parse_json
+from multihot.gate.tensor_headers import (
+    WEIGHT_TYPES,
+    TensorHeader,
+    parse_tensor_header,
+    read_tensor_header,
+)
+
+__all__ = ["FolderContents"]
+
+_MAX_JSON_BYTES = 64 << 20
+
+
+class _Reading:
+    """A file that a thread reads, and then hashes."""
+
+    def __init__(
+        self,
+        read: Callable[[], tuple[TensorHeader, memoryview]],
+        then: Callable[[memoryview], None],
+    ) -> None:
+        self._read, self._then = read, then
+        self._found: tuple[TensorHeader, memoryview] | None = None
+        self._failure: BaseException | None = None
+        self._is_read = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> tuple[TensorHeader, memoryview]:
+        """Wait until the file is read; return what it holds, or raise what failed."""
+        self._is_read.wait()
+        if self._found is None:
+            assert self._failure is not None
+            raise self._failure
+        return self._found
+
+    def join(self) -> None:
+        """Wait until the file is hashed, too, and forget its bytes."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._found = self._read()
+        except BaseException as failure:  # noqa: BLE001 - it is raised where the result is asked for
+            self._failure = failure
+        self._is_read.set()
+        if self._found is not None:
+            self._then(self._found[1])
+
+
+class FolderContents:
+    """Reads the files of a folder that may come from anyone.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    error
+        The class of what is raised for every file that is not as it must be.
+    digests
+        SHA-256 by name, in hex digits; `None`: nothing is compared. Files that are not in it are not
+        read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        error: type[MultihotError],
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.error = error
+        self.digests = digests
+        self._found: dict[str, str] = {}
+        self._readings: dict[str, _Reading] = {}
+
+    def content(self, name: str, *, most_bytes: int) -> memoryview:
+        """Return the bytes of a file; raise the error for what is no regular file or was changed."""
+        self._require_listed(name)
+        content = read_folder_file(self.folder, name, most_bytes=most_bytes, error=self.error)
+        self._hash(name, content)
+        self._compare(name)
+        return content
+
+    def json_object(self, name: str, *, most_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
+        """Return the JSON object in a file, as `parse_json` reads it."""
+        content = self.content(name, most_bytes=most_bytes)
+        parsed = parse_json(content, self.folder / name, error=self.error)
+        if not isinstance(parsed, dict):
+            raise self.error(
+                f"{shown_file(self.folder / name)} is no JSON object; it begins {cut(parsed)}."
+            )
+        return parsed
+
+    def begin_tensors(self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES) -> None:
+        """Begin to read a safetensors file in a thread of its own; `tensors` waits for it.
+
+        What is wrong with the file is raised there.
+        """
+        self._require_listed(name)
+        self._readings[name] = _Reading(
+            lambda: self._read_tensors(name, dtypes), self._hashes(name)
+        )
+
+    def tensors(
+        self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES
+    ) -> tuple[TensorHeader, memoryview]:
+        """Return what a safetensors file holds, and its bytes.
+
+        The digest is computed meanwhile: call `verify` before the tensors are used for anything.
+        """
+        if name not in self._readings:
+            self.begin_tensors(name, dtypes=dtypes)
+        return self._readings[name].result()
+
+    def _read_tensors(self, name: str, dtypes: Collection[str]) -> tuple[TensorHeader, memoryview]:
+        # The header first: a file that is none of tensors is not read at all.
+        read_tensor_header(self.folder, name, error=self.error, dtypes=dtypes)
+        content = read_folder_file(self.folder, name, most_bytes=MAX_FILE_BYTES, error=self.error)
+        header = parse_tensor_header(content, self.folder / name, error=self.error, dtypes=dtypes)
+        return header, content
+
+    def _hashes(self, name: str) -> Callable[[memoryview], None]:
+        return lambda content: self._hash(name, content)
+
+    @contextmanager
+    def verifying(self) -> Iterator[None]:
+        """Verify all files when the block ends, or fails: that a file was changed explains the failure."""
+        try:
+            yield
+        finally:
+            self.verify()
+
+    def verify(self) -> None:
+        """Raise the error unless every file has its digest; those not read so far are read for it."""
+        for reading in self._readings.values():
+            reading.join()
+        for name in self.digests or {}:
+            if name not in self._found:
+                self._found[name] = self._streamed(name)
+            self._compare(name)
+
+    def _streamed(self, name: str) -> str:
+        handle, _ = open_folder_file(self.folder, name, most_bytes=MAX_FILE_BYTES, error=self.error)
+        with handle:
+            try:
+                return hashlib.file_digest(handle, "sha256").hexdigest()
+            except OSError as reason:
+                raise self.error(
+                    f"{shown_file(self.folder / name)} cannot be read: {reason.strerror}."
+                ) from None
+
+    def _require_listed(self, name: str) -> None:
+        if self.digests is not None and name not in self.digests:
+            raise self.error(f"{shown_file(self.folder)}: the SHA-256 of {name} is not known.")
+
+    def _hash(self, name: str, content: memoryview) -> None:
+        if self.digests is not None:
+            self._found[name] = hashlib.sha256(content).hexdigest()
+
+    def _compare(self, name: str) -> None:
+        if self.digests is None:
+            return
+        found, expected = self._found[name], self.digests[name]
+        if found != expected:
+            raise self.error(
+                f"{shown_file(self.folder / name)} was changed after training (SHA-256 {found[:12]}..., "
+                f"expected {printable(str(expected)[:12])}...). Its thresholds may not fit any more: "
+                "restore the file or retrain."
+            )
