@@ -34,33 +34,26 @@ _MAX_CHARSMAP_ENTRY = 64  # bytes that one character becomes; 33 in Unicode's ow
 _MAX_TOKEN_TYPE = 255
 _BYTE_LEVEL_GROWTH = 4  # a character is at most four bytes
 
+_NORMALIZERS = (
+    *("BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt"),
+    *("Precompiled", "Prepend", "Replace", "Sequence", "Strip", "StripAccents"),
+)
+_PRE_TOKENIZERS = (
+    *("BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace"),
+    *("Punctuation", "Sequence", "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit"),
+)
+_POST_PROCESSORS = (
+    *("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"),
+)
+_DECODERS = (
+    *("BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace"),
+    *("Sequence", "Strip", "WordPiece"),
+)
 COMPONENT_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "normalizer": (
-        "normalizers",
-        ("BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt")
-        + ("Precompiled", "Prepend", "Replace", "Sequence", "Strip", "StripAccents"),
-    ),
-    "pre_tokenizer": (
-        "pretokenizers",
-        (
-            "BertPreTokenizer",
-            "ByteLevel",
-            "CharDelimiterSplit",
-            "Digits",
-            "FixedLength",
-            "Metaspace",
-        )
-        + ("Punctuation", "Sequence", "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit"),
-    ),
-    "post_processor": (
-        "processors",
-        ("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"),
-    ),
-    "decoder": (
-        "decoders",
-        ("BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace")
-        + ("Sequence", "Strip", "WordPiece"),
-    ),
+    "normalizer": ("normalizers", _NORMALIZERS),
+    "pre_tokenizer": ("pretokenizers", _PRE_TOKENIZERS),
+    "post_processor": ("processors", _POST_PROCESSORS),
+    "decoder": ("decoders", _DECODERS),
 }
 """By key of the document: the key of the parts of a sequence, and the types that are known."""
 
@@ -274,7 +267,9 @@ def _check_template(component: Mapping[str, Any], ids: Mapping[str, int]) -> int
 def _check_pieces(pieces: Any, key: str, texts: list[str], sizes: Mapping[str, int]) -> int:
     """Return how many tokens one template puts around its texts, each of which it holds once."""
     if not isinstance(pieces, list) or len(pieces) > _MAX_TEMPLATE_TOKENS:
-        raise ValueError(f"the template '{key}' is {cut(pieces)}; expected a list")
+        raise ValueError(
+            f"the template '{key}' is {cut(pieces)}; expected at most {_MAX_TEMPLATE_TOKENS} parts"
+        )
     num_tokens, found = 0, []
     for piece in pieces:
         kind, content = (

@@ -22,13 +22,14 @@ from multihot.gate.tokenizer_components import (
     components,
 )
 
-__all__ = ["MAX_ADDED_TOKENS", "MAX_ID", "TokenizerContent", "check_tokenizer_json"]
+__all__ = ["MAX_ADDED_TOKENS", "MAX_ENTRIES", "MAX_ID", "TokenizerContent", "check_tokenizer_json"]
 
 MAX_ID = 2**24
 """Ids are below it."""
 MAX_ADDED_TOKENS = 2**16
+MAX_ENTRIES = 2**21
+"""Of a vocabulary; the largest ones in use have 256,000."""
 
-_MAX_ENTRIES = 2**21  # of a vocabulary; the largest ones in use have 256,000
 _MAX_WORD = 1000  # characters that WordPiece looks at as one word
 
 _MODELS = ("WordPiece", "BPE", "Unigram", "WordLevel")
@@ -151,9 +152,9 @@ def _check_unigram(model: Mapping[str, Any], vocabulary: Any) -> dict[str, int]:
 
 
 def _check_size(num_pieces: int) -> None:
-    if not 1 <= num_pieces <= _MAX_ENTRIES:
+    if not 1 <= num_pieces <= MAX_ENTRIES:
         raise ValueError(
-            f"the vocabulary has {num_pieces} pieces; expected 1 to {_MAX_ENTRIES}"
+            f"the vocabulary has {num_pieces} pieces; expected 1 to {MAX_ENTRIES}"
             + ("" if num_pieces else ". Fetch the file anew")
         )
 

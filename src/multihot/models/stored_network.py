@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
-from multihot.data.tokens import LabelPrompt
+from multihot.data.tokens import LabelPrompt, check_vocabulary
 from multihot.errors import ArtifactError, MultihotError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
@@ -110,12 +110,7 @@ def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: in
             f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
             f"{limit} tokens. The folder was changed; restore or retrain it."
         )
-    num_tokens, num_vectors = tokenizer.get_vocab_size(), network.config.vocab_size
-    if num_tokens > num_vectors:
-        raise ArtifactError(
-            f"{shown_file(folder)}: the tokenizer has {num_tokens} tokens, and the encoder has vectors "
-            f"for {num_vectors}. The folder was changed; restore or retrain it."
-        )
+    check_vocabulary(tokenizer, network.config.vocab_size, folder, error=ArtifactError)
 
 
 def tensors_of(header: TensorHeader, content: memoryview) -> dict[str, Tensor]:

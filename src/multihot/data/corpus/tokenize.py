@@ -27,7 +27,8 @@ from multihot.data.corpus.documents import (
     split_document,
 )
 from multihot.data.tokens import id_dtype, plain_tokenizer
-from multihot.errors import MissingExtraError, OptionError
+from multihot.errors import EncoderError, MissingExtraError, OptionError
+from multihot.gate.tokenizer_loading import library_errors
 
 __all__ = ["LANGUAGES", "CorpusTokens", "split_sentences", "tokenize_corpus"]
 
@@ -330,9 +331,10 @@ def _encoded(
     lengths: list[int] = []
     for start in range(0, len(sentences), _BATCH_SENTENCES):
         chunk = sentences[start : start + _BATCH_SENTENCES]
-        encoded = [
-            each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
-        ]
+        with library_errors(EncoderError, "The tokenizer fails on a sentence of the corpus"):
+            encoded = [
+                each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
+            ]
         pieces.append(np.fromiter(chain.from_iterable(encoded), np.uint32))
         lengths += map(len, encoded)
     return np.concatenate(pieces), np.array(lengths, np.int64)
