@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from multihot.errors import MultihotError
 from multihot.gate.folder_files import shown_file
 from multihot.gate.tensor_headers import StoredTensor
 
-__all__ = ["FAMILIES", "checked_config"]
+__all__ = ["FAMILIES", "NetworkSizes", "check_sizes", "checked_config"]
 
 _ENCODERS = (
     "albert bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert electra "
@@ -188,7 +189,6 @@ def checked_config(
     source: Path,
     *,
     error: type[MultihotError],
-    tensors: Mapping[str, StoredTensor] | None = None,
 ) -> dict[str, Any]:
     """Return what transformers may see of a configuration that may come from anyone.
 
@@ -200,11 +200,9 @@ def checked_config(
         The file, for messages.
     error
         The class of what is raised.
-    tensors
-        The weights beside it, by name: sizes are compared with theirs.
 
     Raises `error` for families that are not in `FAMILIES`, for keys that load code or mean another
-    network, for values of another type or out of bounds, and for sizes that the weights do not have.
+    network, and for values of another type or out of bounds.
     """
 
     def refuse(reason: str) -> MultihotError:
@@ -224,8 +222,6 @@ def checked_config(
     if count is not None and not _is_int(count, 0, _MAX_LABELS):
         raise refuse(f": 'num_labels' is {cut(count)}; expected at most {_MAX_LABELS:,}.")
     _check_consistency(found, refuse)
-    if tensors is not None:
-        _check_sizes(found, tensors, refuse)
     return found
 
 
@@ -285,56 +281,78 @@ def _check_consistency(config: Mapping[str, Any], refuse: Callable[[str], Multih
             raise refuse(f": '{key}' is 0.")
 
 
-def _check_sizes(
-    config: Mapping[str, Any],
+@dataclass(frozen=True)
+class NetworkSizes:
+    """What decides how much memory a network takes; `None` where its family has no such size."""
+
+    family: str
+    vocabulary: int | None
+    width: int | None
+    """Of the states between layers."""
+    inner: int | None
+    """Of the states inside a layer."""
+    embedding: int | None
+    """Of the word embeddings, where it is not the width."""
+    layers: int | None
+    positions: int | None
+    token_types: int | None
+
+
+def check_sizes(
+    sizes: NetworkSizes,
     tensors: Mapping[str, StoredTensor],
-    refuse: Callable[[str], MultihotError],
+    source: Path,
+    *,
+    error: type[MultihotError],
 ) -> None:
-    """Refuse sizes that the stored weights do not have, before anything of that size is made."""
+    """Raise `error` for sizes that the stored weights do not have, before anything of that size is made.
+
+    Parameters
+    ----------
+    sizes
+        Of the configuration, defaults of its family included.
+    tensors
+        The weights, by name.
+    source
+        The configuration's file, for messages.
+    error
+        The class of what is raised.
+    """
+
+    def refuse(reason: str) -> MultihotError:
+        return error(f"{shown_file(source)}{reason}")
+
     shapes = [tensor.shape for tensor in tensors.values()]
     rows = {shape[0] for shape in shapes if len(shape) > 1}
-    dimensions = {size for shape in shapes for size in shape}
-    vocabulary = _first(config, "vocab_size", "n_words")
-    width = _first(config, "hidden_size", "dim", "d_model", "emb_dim")
-    inner = _first(config, "intermediate_size", "hidden_dim", "d_inner")
-    layers = _first(config, "num_hidden_layers", "n_layers", "n_layer")
-    if vocabulary and vocabulary not in rows:
-        raise refuse(f": 'vocab_size' is {vocabulary}; no stored weight has so many rows.")
-    if width and width not in dimensions:
-        raise refuse(f": the width is {width}; no stored weight has it.")
-    for key, name in _TABLES.items():
+    if sizes.vocabulary and sizes.vocabulary not in rows:
+        raise refuse(f": the vocabulary is {sizes.vocabulary}; no stored weight has so many rows.")
+    if sizes.width and sizes.width not in {size for shape in shapes for size in shape}:
+        raise refuse(f": the width is {sizes.width}; no stored weight has it.")
+    for size, name in (
+        (sizes.positions, "position_embeddings"),
+        (sizes.token_types, "token_type_embeddings"),
+    ):
         stored = {
             tensor.shape[0] for path, tensor in tensors.items() if path.endswith(f"{name}.weight")
         }
-        if key in config and stored and config[key] not in stored:
+        if size and stored and size not in stored:
             raise refuse(
-                f": '{key}' is {config[key]}; the stored {name.replace('_', ' ')} are {max(stored)}."
+                f" describes {size} {name.replace('_', ' ')}; {max(stored)} are stored. They do not "
+                "match."
             )
     stored_layers = _count_layers(tensors)
-    is_shared = config["model_type"] in _SHARES_LAYERS
+    is_shared = sizes.family in _SHARES_LAYERS
     most = _MAX_SHARED_LAYERS if is_shared else stored_layers
-    if layers and layers > most:
-        raise refuse(f": there are {layers} layers; expected at most {most}, as they are stored.")
-    if is_shared:
-        layers = min(layers or 0, stored_layers)
-    num_weights = (vocabulary or 0) * _first_or(config, width or 0, "embedding_size")
-    num_weights += (layers or 0) * (width or 0) * (4 * (width or 0) + 2 * (inner or 0))
+    if sizes.layers and sizes.layers > most:
+        raise refuse(f": there are {sizes.layers} layers; expected at most {most}, as are stored.")
+    width, layers = sizes.width or 0, min(sizes.layers or 0, stored_layers)
+    num_weights = (sizes.vocabulary or 0) * (sizes.embedding or width)
+    num_weights += layers * width * (4 * width + 2 * (sizes.inner or 0))
     num_stored = sum(tensor.num_values for tensor in tensors.values())
     if num_weights > 2 * num_stored + _SPARE_WEIGHTS:
         raise refuse(
             f" describes a network of about {num_weights:,} weights; {num_stored:,} are stored."
         )
-
-
-_TABLES = {
-    "max_position_embeddings": "position_embeddings",
-    "type_vocab_size": "token_type_embeddings",
-}
-
-
-def _first_or(config: Mapping[str, Any], otherwise: int, *keys: str) -> int:
-    found = _first(config, *keys)
-    return otherwise if found is None else found
 
 
 def _count_layers(tensors: Mapping[str, StoredTensor]) -> int:
