@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from multihot.errors import EncoderError
-from multihot.gate.encoder_folder import stored_tensors, weight_files
+from multihot.gate.encoder_folder import encoder_tensors, weight_files
 
 INDEX = "model.safetensors.index.json"
 
@@ -29,7 +29,7 @@ def test_one_file_is_taken_whatever_an_index_says(tmp_path: Path) -> None:
     index(tmp_path, a="pytorch_model.bin")
 
     assert weight_files(tmp_path, error=EncoderError) == ("model.safetensors",)
-    assert list(stored_tensors(tmp_path, error=EncoderError)) == ["a"]
+    assert list(encoder_tensors(tmp_path, error=EncoderError)) == ["a"]
 
 
 def test_the_files_of_an_index_are_taken_together(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_files_of_an_index_are_taken_together(tmp_path: Path) -> None:
     shard(tmp_path, "model-00002-of-00002.safetensors", "b")
     index(tmp_path, a="model-00001-of-00002.safetensors", b="model-00002-of-00002.safetensors")
 
-    assert sorted(stored_tensors(tmp_path, error=EncoderError)) == ["a", "b"]
+    assert sorted(encoder_tensors(tmp_path, error=EncoderError)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_index_that_names_anything_else_is_refused(tmp_path: Path, place: obj
 
 def test_a_file_that_an_index_names_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"lacks x.safetensors"):
-        stored_tensors(index(tmp_path, a="x.safetensors"), error=EncoderError)
+        encoder_tensors(index(tmp_path, a="x.safetensors"), error=EncoderError)
 
 
 def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -74,13 +74,13 @@ def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> 
     (folder / "x.safetensors").symlink_to(tmp_path / "outside.safetensors")
 
     with pytest.raises(EncoderError, match="outside the folder"):
-        stored_tensors(index(folder, a="x.safetensors"), error=EncoderError)
+        encoder_tensors(index(folder, a="x.safetensors"), error=EncoderError)
 
 
 def test_weights_of_whole_numbers_are_refused_and_buffers_are_not(tmp_path: Path) -> None:
     shard(tmp_path, "model.safetensors", "embeddings.position_ids", dtype=np.int64)
-    assert stored_tensors(tmp_path, error=EncoderError) == {}
+    assert encoder_tensors(tmp_path, error=EncoderError) == {}
 
     shard(tmp_path, "model.safetensors", "encoder.weight", dtype=np.int8)
     with pytest.raises(EncoderError, match=r"'encoder.weight' is of type I8"):
-        stored_tensors(tmp_path, error=EncoderError)
+        encoder_tensors(tmp_path, error=EncoderError)

@@ -22,7 +22,7 @@ from multihot.gate.tensor_headers import (
     read_tensor_header,
 )
 
-__all__ = ["CONFIG_FILE", "stored_tensors", "weight_files", "weights_among"]
+__all__ = ["CONFIG_FILE", "encoder_tensors", "weight_files", "weights_among"]
 
 CONFIG_FILE = "config.json"
 
@@ -62,7 +62,7 @@ def weight_files(folder: Path, *, error: type[MultihotError]) -> tuple[str, ...]
     return names
 
 
-def stored_tensors(folder: Path, *, error: type[MultihotError]) -> dict[str, StoredTensor]:
+def encoder_tensors(folder: Path, *, error: type[MultihotError]) -> dict[str, StoredTensor]:
     """Return the weights of an encoder by name, from the headers of their files alone.
 
     Raises `error` as `weight_files` and `weights_among` do, and for a weight in two files.

@@ -21,7 +21,7 @@ from multihot.core.turns import OneAtATime
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, MultihotError, OptionError
 from multihot.gate.encoder_config import NetworkSizes, check_sizes, checked_config
-from multihot.gate.encoder_folder import CONFIG_FILE, stored_tensors
+from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.tensor_headers import StoredTensor
@@ -193,7 +193,7 @@ def read_config(folder: Path) -> Any:
     weights. Raises `EncoderError` for anything that this refuses.
     """
     table = _read_table(folder / CONFIG_FILE)
-    tensors = stored_tensors(folder, error=EncoderError)
+    tensors = encoder_tensors(folder, error=EncoderError)
     return family_config(table, folder / CONFIG_FILE, error=EncoderError, tensors=tensors)
 
 

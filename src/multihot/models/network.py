@@ -33,7 +33,8 @@ from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
 from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, narrow_last_layer
 from multihot.models.packed.layout import Packing, lay_out
-from multihot.models.weights import model_of, tensors_of
+from multihot.models.stored_tensors import tensors_of
+from multihot.models.weights import model_of
 
 __all__ = [
     "HEAD_KEY",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
 from torch import nn
 
 from multihot.core.labels import LabelSpace
@@ -19,11 +20,12 @@ from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
 from multihot.gate.tensor_headers import TensorHeader
-from multihot.models.encoder import family_config
+from multihot.models.encoder import family_config, length_limit
 from multihot.models.network import HEAD_KEY, EncoderAndHead, SequenceClassification, new_head
-from multihot.models.weights import model_of, tensors_of
+from multihot.models.stored_tensors import tensors_of
+from multihot.models.weights import model_of
 
-__all__ = ["load_network"]
+__all__ = ["load_network", "require_fit"]
 
 _ENCODER_CONFIG, _HEAD_FILE = "encoder/config.json", "head.safetensors"
 _LONGEST_PROMPT = 1 << 16  # tokens
@@ -92,6 +94,22 @@ def load_network(
     module = new_head(config, space, description["pooling"], prompt)
     module.load_state_dict(tensors_of(head, content))
     return EncoderAndHead(encoder, module, space)
+
+
+def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+    """Raise `ArtifactError` when an encoder lacks positions for a length or vectors for a vocabulary."""
+    limit = length_limit(network.config, {})
+    if limit is not None and max_length > limit:
+        raise ArtifactError(
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
+            f"{limit} tokens. The folder was changed; restore or retrain it."
+        )
+    num_tokens, num_vectors = tokenizer.get_vocab_size(), network.config.vocab_size
+    if num_tokens > num_vectors:
+        raise ArtifactError(
+            f"{shown_file(folder)}: the tokenizer has {num_tokens} tokens, and the encoder has vectors "
+            f"for {num_vectors}. The folder was changed; restore or retrain it."
+        )
 
 
 def _unverified(folder: Path) -> FolderContents:

@@ -15,32 +15,9 @@ from torch import Tensor
 
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import shown_file
-from multihot.gate.tensor_headers import StoredTensor, TensorHeader
 from multihot.models.encoder import quiet_transformers, said
 
-__all__ = ["model_of", "tensors_of"]
-
-_TYPES = {
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
-
-
-def tensors_of(header: TensorHeader, content: memoryview) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; they are views of its bytes."""
-    return {name: _tensor(tensor, content) for name, tensor in header.tensors.items()}
-
-
-def _tensor(stored: StoredTensor, content: memoryview) -> Tensor:
-    dtype = _TYPES[stored.dtype]
-    if not stored.num_values:
-        return torch.empty(stored.shape, dtype=dtype)
-    part = content[stored.start : stored.end]
-    if stored.start % dtype.itemsize:  # as no writer that is known lays them out
-        part = memoryview(bytearray(part))
-    return torch.frombuffer(part, dtype=dtype).reshape(stored.shape)
+__all__ = ["model_of"]
 
 
 def model_of(
