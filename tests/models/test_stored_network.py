@@ -11,12 +11,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from multihot.core.labels import LabelSpace
 from multihot.data.tokens import LabelPrompt
 from multihot.errors import ArtifactError
 from multihot.models.network import build_network, save_network
-from multihot.models.stored_network import load_network
+from multihot.models.stored_network import load_network, require_fit
 
 SPACE = LabelSpace(("joy", "fear"))
 PROMPT = LabelPrompt(spans=((1, 2), (2, 4)), length=5, text_type=1)
@@ -187,3 +189,19 @@ def test_no_other_file_of_the_folder_is_read(tiny_encoder: Path, tmp_path: Path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"never read")
 
     assert load_network(tmp_path, "sequence_classification", SPACE)
+
+
+def test_a_length_or_a_vocabulary_that_the_encoder_lacks_is_refused(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    save_with_head(tiny_encoder, tmp_path, "mean")
+    network: Any = load_network(tmp_path, FORM, SPACE)
+    positions, vectors = network.config.max_position_embeddings, network.config.vocab_size
+    fitting = Tokenizer(WordLevel({f"w{n}": n for n in range(vectors)}, unk_token="w0"))
+    larger = Tokenizer(WordLevel({f"w{n}": n for n in range(vectors + 1)}, unk_token="w0"))
+
+    require_fit(network, fitting, tmp_path, positions)
+    with pytest.raises(ArtifactError, match=f"has positions for {positions} tokens"):
+        require_fit(network, fitting, tmp_path, positions + 1)
+    with pytest.raises(ArtifactError, match=rf"has {vectors + 1} tokens, .* for {vectors}"):
+        require_fit(network, larger, tmp_path, positions)

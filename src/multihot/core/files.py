@@ -213,6 +213,8 @@ def required_value(content: Mapping[str, Any], key: str, expected: Any) -> Any:
 
     `expected` is a type or a union of types, as for `isinstance`; a bool is not a number.
     """
+    if not isinstance(content, Mapping):
+        raise ArtifactError(f"It is {cut(content)}; expected a table.")
     if key not in content:
         raise ArtifactError(f"The key '{key}' is missing. Was the folder saved completely?")
     value = content[key]

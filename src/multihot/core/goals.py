@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import read_table
-from multihot.core.text_tables import format_number, listed
+from multihot.core.text_tables import cut, format_number, listed, printable
 from multihot.errors import OptionError
 
 __all__ = [
@@ -135,7 +135,7 @@ def parse_goal(text: str) -> Goal:
     hint = ""
     if text in ("precision", "recall"):
         hint = f" On a command line, put it into quotes: '{text}>=0.9'."
-    raise OptionError(f"'goal' is {text!r}; expected one of {', '.join(GOAL_FORMS)}.{hint}")
+    raise OptionError(f"'goal' is {cut(text)}; expected one of {', '.join(GOAL_FORMS)}.{hint}")
 
 
 def _parse_numbers(text: str) -> Goal | None:
@@ -190,7 +190,7 @@ def _checked_costs(key: str, pair: Any) -> tuple[float, float]:
         ):
             return false_positive, false_negative
     raise OptionError(
-        f"'{key}' is {pair!r}; expected two costs, of a false positive and of a false negative, at "
+        f"'{printable(key)}' is {cut(pair)}; expected two costs, of a false positive and of a false negative, at "
         "least 0 and not both 0."
     )
 
@@ -216,7 +216,7 @@ def parse_thresholds(thresholds: str | float) -> str | float:
         fraction = -1.0
     if name != _BY_FREQUENCY or not 0 <= fraction <= 1:
         raise OptionError(
-            f"'thresholds' is '{thresholds}'; expected {', '.join(THRESHOLD_FORMS)} (T from 0 to 1) or a number "
+            f"'thresholds' is {cut(thresholds)}; expected {', '.join(THRESHOLD_FORMS)} (T from 0 to 1) or a number "
             "between 0 and 1."
         )
     return f"{_BY_FREQUENCY}={abs(fraction):g}"  # no sign before 0

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from multihot.core.files import required_value
 from multihot.core.labels import LabelSpace
 from multihot.core.options import CALIBRATIONS
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.decision.calibrators import (
     apply_beta,
     fit_beta,
@@ -37,6 +37,7 @@ LEAST_SUPPORT = {"platt": 10, "beta": 10, "isotonic": 30}
 _METHODS = tuple(name for name in CALIBRATIONS if name != "none")
 _MANY_LABELS = 100  # more are fitted together
 _NUM_PARAMETERS = {"platt": 2, "beta": 3}
+_LARGEST_NUMBER = 1e30  # in a map; its products with logits stay finite
 _LARGEST = 1e4  # logits beyond are taken as this, so that no infinity is multiplied by 0
 
 BoolArray = npt.NDArray[np.bool_]
@@ -98,15 +99,15 @@ class Calibration:
         """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
         try:
             if not isinstance(content, Mapping):
-                raise ArtifactError(f"It is {content!r}; expected null or a table.")
+                raise ArtifactError(f"It is {cut(content)}; expected null or a table.")
             method = required_value(content, "method", str)
             if method not in _METHODS:
                 raise ArtifactError(
-                    f"'method' is {method!r}; expected one of {', '.join(_METHODS)}."
+                    f"'method' is {cut(method)}; expected one of {', '.join(_METHODS)}."
                 )
             temperature = required_value(content, "temperature", float | int)
-            if not 0 < temperature < np.inf:
-                raise ArtifactError(f"'temperature' is {temperature!r}; expected more than 0.")
+            if not 1 / _LARGEST_NUMBER < temperature < _LARGEST_NUMBER:
+                raise ArtifactError(f"'temperature' is {cut(temperature)}; expected more than 0.")
             stored: Mapping[str, Any] = {}
             if method != "temperature":
                 stored = required_value(content, "labels", dict)
@@ -227,14 +228,23 @@ def _read_map(method: str, name: str, stored: Any) -> tuple[tuple[float, ...], .
     if stored is None:
         return None
     parts = stored if method == "isotonic" else [stored]
-    try:
+    if isinstance(parts, list) and parts and all(map(_are_numbers, parts)):
         maps = tuple(tuple(float(value) for value in part) for part in parts)
-    except (TypeError, ValueError):
-        maps = ()
-    finite = bool(maps) and all(np.isfinite(part).all() for part in maps)
-    if not finite or not _is_rising(method, maps):
-        raise ArtifactError(f"'labels.{name}' is {stored!r}; expected numbers of a rising map.")
-    return maps
+        if _is_rising(method, maps):
+            return maps
+    raise ArtifactError(
+        f"{cut(f'labels.{name}')} is {cut(stored)}; expected numbers of a rising map."
+    )
+
+
+def _are_numbers(part: Any) -> bool:
+    """Return whether this is a list of numbers, none too large to be multiplied by a logit."""
+    return isinstance(part, list) and all(
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < _LARGEST_NUMBER
+        for value in part
+    )
 
 
 def _is_rising(method: str, maps: tuple[tuple[float, ...], ...]) -> bool:

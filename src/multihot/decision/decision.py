@@ -19,7 +19,7 @@ from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
 from multihot.decision.objective import decided_value
@@ -224,6 +224,8 @@ class Decision:
         thresholds, fitted_on = stored["thresholds"], stored["fitted_on"]
         calibration, report = stored["calibration"], content.get("fit_report")
         try:
+            if wrong := [name for name in stored["labels"] if not isinstance(name, str)]:
+                raise ArtifactError(f"The key 'labels' holds {cut(wrong[0])}; expected names.")
             space = LabelSpace(tuple(stored["labels"]))
             if set(thresholds) != set(space.names):
                 different = sorted(set(thresholds) ^ set(space.names))
@@ -231,7 +233,7 @@ class Decision:
                     "The keys 'labels' and 'thresholds' do not name the same labels; "
                     f"only one of them has: {listed(different)}"
                 )
-            return cls(
+            decision = cls(
                 space=space,
                 thresholds=tuple(thresholds[name] for name in space.names),
                 goal=stored["goal"],
@@ -245,10 +247,15 @@ class Decision:
                 costs=_stored_costs(content, space),
                 fit_report=None if report is None else FitReport.from_json(report),
             )
+            if decision.kind == "top_k" and decision.parsed_goal().num_labels > len(space):
+                raise ArtifactError(
+                    f"The key 'goal' is {cut(decision.goal)}, and there are {len(space)} labels."
+                )
         except LabelError as error:
             raise ArtifactError(f"The key 'labels' is invalid. {error}") from error
         except OptionError as error:
             raise ArtifactError(f"The stored decision is invalid. The key {error}") from error
+        return decision
 
     def _checked(self, values: FloatArray, what: str) -> FloatArray:
         values = np.asarray(values)
@@ -299,13 +306,13 @@ def _threshold(key: str, value: Any) -> float:
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if is_number and 0 <= value <= 1:
         return float(value)
-    raise OptionError(f"'{key}' is {value!r}; expected a number between 0 and 1.")
+    raise OptionError(f"'{key}' is {cut(value)}; expected a number between 0 and 1.")
 
 
 def _one_of(key: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         raise OptionError(
-            f"'{key}' is {value!r}; expected one of: {', '.join(str(choice) for choice in allowed)}"
+            f"'{key}' is {cut(value)}; expected one of: {', '.join(str(choice) for choice in allowed)}"
         )
 
 
@@ -317,4 +324,9 @@ def _stored_costs(
     stored = required_value(content, "costs", dict)
     if set(stored) != set(space.names):
         raise ArtifactError("The keys 'labels' and 'costs' do not name the same labels.")
-    return tuple(tuple(stored[name]) for name in space.names)
+    for name, pair in stored.items():
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ArtifactError(
+                f"The key {cut(f'costs.{name}')} is {cut(pair)}; expected two costs."
+            )
+    return tuple((stored[name][0], stored[name][1]) for name in space.names)

@@ -8,7 +8,7 @@ from typing import Any
 
 from multihot.core.files import required_values
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import DEFAULT_WIDTH, aligned, format_number
+from multihot.core.text_tables import DEFAULT_WIDTH, aligned, cut, format_number
 from multihot.errors import ArtifactError
 
 __all__ = ["FitReport"]
@@ -75,9 +75,18 @@ class FitReport:
         """Read what `to_json` wrote; raise `ArtifactError` naming the key that is wrong."""
         try:
             stored = required_values(content, _STORED)
+            _check_numbers("threshold_spread", stored["threshold_spread"])
+            for goal, values in stored["goals"].items():
+                if not isinstance(values, dict):
+                    raise ArtifactError(
+                        f"{cut(f'goals.{goal}')} is {cut(values)}; expected a table."
+                    )
+                _check_numbers(f"goals.{goal}", values, may_lack=True)
+            if wrong := [note for note in stored["notes"] if not isinstance(note, str)]:
+                raise ArtifactError(f"'notes' holds {cut(wrong[0])}; expected sentences.")
         except ArtifactError as error:
             raise ArtifactError(f"The key 'fit_report' is invalid. {error}") from None
-        return cls(**{**stored, "notes": tuple(map(str, stored["notes"]))})
+        return cls(**{**stored, "notes": tuple(stored["notes"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as `to_json`."""
@@ -124,6 +133,14 @@ class FitReport:
             for goal, values in self.goals.items()
         ]
         return ["", *aligned(["tuned for", *metrics], rows, width=width)]
+
+
+def _check_numbers(key: str, table: Mapping[str, Any], *, may_lack: bool = False) -> None:
+    """Raise `ArtifactError` unless all values of a stored table are numbers, or `None` where allowed."""
+    for name, value in table.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number and not (may_lack and value is None):
+            raise ArtifactError(f"{cut(f'{key}.{name}')} is {cut(value)}; expected a number.")
 
 
 def _reached(value: float | None, goal: str) -> str:

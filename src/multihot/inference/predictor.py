@@ -110,7 +110,7 @@ class Predictor:
         with contents.verifying():
             contents.begin_tensors(artifact.weights_name)
             tokenizer = stored_tokenizer(contents)
-            backend = _load_torch_backend(artifact, contents, device, precision)
+            backend = _load_torch_backend(artifact, contents, tokenizer, device, precision)
             loaded = cls(artifact, tokenizer, backend)
         loaded._loading = {"device": device, "precision": precision}
         return loaded
@@ -200,15 +200,20 @@ def _checked_pairs(rows: Any) -> Iterator[Any]:
 
 
 def _load_torch_backend(
-    artifact: Artifact, contents: FolderContents, device_name: str, precision_name: str
+    artifact: Artifact,
+    contents: FolderContents,
+    tokenizer: Tokenizer,
+    device_name: str,
+    precision_name: str,
 ) -> Backend:
     require_network("Prediction")
     from multihot.inference.torch_backend import TorchBackend
     from multihot.models.devices import choose_device, choose_precision
-    from multihot.models.stored_network import load_network
+    from multihot.models.stored_network import load_network, require_fit
 
     device = choose_device(device_name)
     space = artifact.decision.space
     network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
+    require_fit(network, tokenizer, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
     return TorchBackend(network, len(space), device, precision, frozen=True)

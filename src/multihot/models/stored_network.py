@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from tokenizers import Tokenizer
+from torch import nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
@@ -20,18 +21,13 @@ from multihot.errors import ArtifactError, MultihotError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
-from multihot.gate.tensor_headers import StoredTensor, TensorHeader
-from multihot.models.encoder import quiet_transformers
+from multihot.gate.tensor_headers import TensorHeader
+from multihot.models.encoder import length_limit, quiet_transformers
 from multihot.models.network import HEAD_KEY, EncoderAndHead, SequenceClassification, new_head
+from multihot.models.stored_tensors import tensors_of
 
-__all__ = ["load_network", "tensors_of"]
+__all__ = ["load_network", "require_fit"]
 
-_TYPES = {
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
 _ENCODER_CONFIG, _HEAD_FILE = "encoder/config.json", "head.safetensors"
 _LONGEST_PROMPT = 1 << 16  # tokens
 _HEAD_WEIGHTS = {  # by pooling; D is the width of the encoder, L the number of labels
@@ -101,19 +97,20 @@ def load_network(
     return EncoderAndHead(encoder, module, space)
 
 
-def tensors_of(header: TensorHeader, content: memoryview) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; they are views of its bytes."""
-    return {name: _tensor(tensor, content) for name, tensor in header.tensors.items()}
-
-
-def _tensor(stored: StoredTensor, content: memoryview) -> Tensor:
-    dtype = _TYPES[stored.dtype]
-    if not stored.num_values:
-        return torch.empty(stored.shape, dtype=dtype)
-    part = content[stored.start : stored.end]
-    if stored.start % dtype.itemsize:  # as no writer that is known lays them out
-        part = memoryview(bytearray(part))
-    return torch.frombuffer(part, dtype=dtype).reshape(stored.shape)
+def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+    """Raise `ArtifactError` when an encoder lacks positions for a length or vectors for a vocabulary."""
+    limit = length_limit(network.config, {})
+    if limit is not None and max_length > limit:
+        raise ArtifactError(
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
+            f"{limit} tokens. The folder was changed; restore or retrain it."
+        )
+    num_tokens, num_vectors = tokenizer.get_vocab_size(), network.config.vocab_size
+    if num_tokens > num_vectors:
+        raise ArtifactError(
+            f"{shown_file(folder)}: the tokenizer has {num_tokens} tokens, and the encoder has vectors "
+            f"for {num_vectors}. The folder was changed; restore or retrain it."
+        )
 
 
 def _unverified(folder: Path) -> FolderContents:

@@ -27,7 +27,7 @@ from multihot.models.encoder import (
     resolve_pooling,
 )
 from multihot.models.network import build_network
-from multihot.models.stored_network import load_network
+from multihot.models.stored_network import load_network, require_fit
 
 __all__ = [
     "InitialModel",
@@ -150,6 +150,7 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
     with contents.verifying():
         network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
         tokenizer = stored_tokenizer(contents)
+        require_fit(network, tokenizer, folder, artifact.max_length)
         tokenizer_config = contents.json_object("tokenizer_config.json")
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
