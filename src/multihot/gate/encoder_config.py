@@ -46,7 +46,7 @@ _SPARE_WEIGHTS = 50_000_000  # that a network may have beyond the stored ones, f
 _MAX_SHARED_LAYERS = 512
 _SHARES_LAYERS = frozenset({"albert"})
 
-Rule = Callable[[Any], bool]
+_Rule = Callable[[Any], bool]
 
 
 def _is_int(value: Any, low: int, high: int) -> bool:
@@ -95,7 +95,7 @@ def _are_numbers(value: Any) -> bool:
     )
 
 
-_KINDS: Mapping[str, tuple[str, Rule, str]] = {
+_KINDS: Mapping[str, tuple[str, _Rule, str]] = {
     "size": (
         "a whole number from 1 to 16,777,216",
         lambda value: _is_int(value, 1, 1 << 24),
