@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -131,6 +132,78 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a file in its place": lambda entry: (entry.rename(entry.with_name("x")), entry.touch()),
     "an empty folder": lambda entry: (entry.rename(entry.with_name("x")), entry.mkdir()),
 }
+
+
+def _changed(entry: Path, name: str, array: np.ndarray) -> None:
+    """Put another array into an entry, and its SHA-256 into the description."""
+    (entry / f"{name}.bin").write_bytes(array.tobytes())
+    meta = json.loads((entry / "meta.json").read_text())
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    meta["arrays"][name] = {"dtype": array.dtype.str, "shape": array.shape, "sha256": digest}
+    (entry / "meta.json").write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("ids", np.arange(7, dtype=np.int64)),
+        ("ids", np.full(7, 99, np.uint16)),
+        ("offsets", np.array([0, 2, 3, 3, 6, 8])),
+        ("offsets", np.array([0, 3, 2, 3, 6, 7])),
+        ("offsets", np.array([0, 2, 3, 3, 6])),
+        ("codes", np.full((5, 2), 3, np.uint8)),
+        ("codes", np.zeros((5, 3), np.uint8)),
+        ("codes", np.full((5, 2), 1.5, np.float32)),
+        ("codes", np.zeros(5, np.uint8)),
+        ("truncated", np.zeros(4, np.bool_)),
+        ("lines", np.zeros(5, np.float64)),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_no_entry_whatever_vouches_for_them(
+    tmp_path: Path, name: str, array: np.ndarray
+) -> None:
+    store_rows(tmp_path, KEY, chunks())
+    _changed(entry_of(tmp_path, KEY), name, array)
+
+    assert load_rows(tmp_path, KEY, num_labels=2, end=50) is None
+    store_rows(tmp_path, KEY, chunks())
+
+    found = load_rows(tmp_path, KEY, num_labels=2, end=50)
+    assert found is not None
+    assert contents(found) == contents(hold_rows(chunks()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "|O"},
+        {"dtype": ["<i8"]},
+        {"dtype": "<i8,<i8"},
+        {"shape": [-1]},
+        {"shape": [2.0]},
+        {"shape": "7"},
+        {"sha256": 5},
+    ],
+)
+def test_a_description_that_makes_no_sense_is_no_entry(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    store_rows(tmp_path, KEY, chunks())
+    path = entry_of(tmp_path, KEY) / "meta.json"
+    meta = json.loads(path.read_text())
+    meta["arrays"]["ids"] |= change
+    path.write_text(json.dumps(meta))
+
+    assert load_rows(tmp_path, KEY) is None
+
+
+def test_an_entry_reads_no_file_outside_its_folder(tmp_path: Path) -> None:
+    store_rows(tmp_path, KEY, chunks())
+    entry = entry_of(tmp_path, KEY)
+    (entry / "ids.bin").rename(tmp_path / "ids.bin")
+    (entry / "ids.bin").symlink_to(tmp_path / "ids.bin")
+
+    assert load_rows(tmp_path, KEY) is None
 
 
 def _with_shape(meta: dict[str, dict[str, dict[str, object]]]) -> object:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from multihot.core.files import sha256_of
 from multihot.errors import StorageError, TrainingError
 from multihot.training import checkpoint
 from multihot.training.checkpoint import (
@@ -20,8 +22,10 @@ from multihot.training.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
     load_checkpoint_weights,
+    load_result,
     read_state,
     save_checkpoint,
+    save_result,
 )
 from multihot.training.optimizer import build_optimizer
 from training.toys import copied, same, steps_of, toy_network, toy_rows, train_toy
@@ -272,6 +276,85 @@ def test_weights_of_another_network_are_refused(trained: Trained, tmp_path: Path
 
     with pytest.raises(TrainingError, match="step-000001 belongs to another network"):
         load_checkpoint_weights(folder, nn.Linear(4, 3))
+
+
+def _rewritten(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Put other tensors into a checkpoint, and their SHA-256 into the manifest."""
+    save_file(tensors, folder / name)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name]["sha256"] = sha256_of(folder / name)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "tensor"),
+    [
+        ("network.safetensors", "0.weight", torch.zeros(2, 3)),
+        ("network.safetensors", "0.weight", torch.zeros(4, 4, dtype=torch.int32)),
+        ("network.safetensors", "other", torch.zeros(1)),
+        ("optimizer.safetensors", "0.weight:exp_avg", torch.zeros(1)),
+        ("optimizer.safetensors", "0.weight:step", torch.zeros(3)),
+        ("optimizer.safetensors", "0.weight:step", torch.tensor(3)),
+        ("optimizer.safetensors", "0.weight:other", torch.zeros(4, 4)),
+        ("optimizer.safetensors", "other:step", torch.tensor(3.0)),
+        ("optimizer.safetensors", "nothing", torch.tensor(3.0)),
+    ],
+)
+def test_tensors_that_do_not_fit_the_network_are_refused_whatever_vouches_for_them(
+    trained: Trained, tmp_path: Path, name: str, key: str, tensor: torch.Tensor
+) -> None:
+    folder = trained.save(tmp_path, 1)
+    _rewritten(folder, name, {**load_file(folder / name), key: tensor})
+    before = copied(trained.network)
+
+    with pytest.raises(TrainingError, match="belongs to another network"):
+        load_checkpoint(folder, trained.network, trained.optimizer)
+    assert same(before, copied(trained.network))
+
+
+def test_moments_without_their_number_of_steps_are_refused(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = trained.save(tmp_path, 1)
+    moments = load_file(folder / "optimizer.safetensors")
+    del moments["0.weight:step"]
+    _rewritten(folder, "optimizer.safetensors", moments)
+
+    with pytest.raises(TrainingError, match=r"'0\.weight' does not fit"):
+        load_checkpoint(folder, trained.network, trained.optimizer)
+
+
+def test_a_manifest_that_vouches_for_less_or_for_other_files_counts_for_nothing(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = trained.save(tmp_path, 1)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (tmp_path / "outside").write_bytes(b"")
+
+    for files in (
+        {"state.json": manifest["files"]["state.json"]},
+        {
+            **manifest["files"],
+            "../outside": {"bytes": 0, "sha256": sha256_of(tmp_path / "outside")},
+        },
+        {name: {"bytes": 1, "sha256": None} for name in manifest["files"]},
+    ):
+        (folder / "manifest.json").write_text(json.dumps({"files": files}))
+        assert latest_checkpoint(tmp_path) is None
+
+
+def test_a_result_for_another_network_is_as_good_as_missing(
+    trained: Trained, tmp_path: Path
+) -> None:
+    weights = copied(trained.network)
+    save_result(tmp_path / "result", weights, {"seed": 1})
+
+    found = load_result(tmp_path / "result", weights)
+    assert found is not None
+    assert same(found[0], weights)
+    assert found[1] == {"seed": 1}
+    assert load_result(tmp_path / "result", {**weights, "more": torch.zeros(1)}) is None
+    assert load_result(tmp_path / "nowhere", weights) is None
 
 
 def test_damaged_weights_are_never_loaded(trained: Trained, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from multihot.cli.console import say_error
+from multihot.cli.stopping import end_on_signals, stop_message
 from multihot.errors import MultihotError, shown_path
 
 __all__ = ["COMMANDS", "main"]
@@ -46,7 +47,7 @@ commands:
 
 Exit codes: 0 success, 1 multihot failed, 2 invalid command or input,
 3 a required check failed (reserved), 130 interrupted (resumable where
-reported).
+reported), 143 and 129 stopped by SIGTERM and SIGHUP.
 """
 
 _SYNONYMS = {
@@ -133,14 +134,15 @@ def _hint(name: str, rest: Sequence[str]) -> str:
 
 def _run(command: str, arguments: Sequence[str]) -> int:
     try:
-        module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
-        code = int(module.run(arguments))
-        sys.stdout.flush()
-        return code
+        with end_on_signals():
+            module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
+            code = int(module.run(arguments))
+            sys.stdout.flush()
+            return code
     except MultihotError as error:
         message, code = str(error), error.exit_code
-    except KeyboardInterrupt:
-        message, code = "interrupted.", 130
+    except KeyboardInterrupt as stop:
+        message, code = stop_message(stop)
     except BrokenPipeError:
         raise
     except Exception as error:

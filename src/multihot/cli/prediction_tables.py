@@ -175,9 +175,10 @@ def _as_text(cell: Cell, decimal: str) -> str:
 def workbook_rows(path: Path) -> Iterator[Put]:
     """Yield what writes rows of a workbook, which appears at `path` when the block ends well."""
     from multihot.core.files import atomic_path
+    from multihot.core.staging import told_when_stopped
     from multihot.data.workbook_writer import WorkbookWriter
 
-    with closing(WorkbookWriter(path)) as writer:
+    with told_when_stopped(path), closing(WorkbookWriter(path)) as writer:
         yield lambda cells: writer.append(
             [round(cell, 6) if isinstance(cell, float) else cell for cell in cells]
         )

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from multihot.core.staging import staged_file
 from multihot.core.text_tables import cut
 from multihot.errors import ArtifactError, OptionError, StorageError, shown_path
 
@@ -38,7 +39,6 @@ __all__ = [
     "write_text",
 ]
 
-_MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -152,13 +152,10 @@ def atomic_text(path: Path) -> Iterator[GuardedText]:
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and remove what is left there."""
-    name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else "long-name"
-    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-    try:
+    with contextlib.ExitStack() as stack:
+        with storage_errors(path):
+            temporary = stack.enter_context(staged_file(path))
         yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -27,8 +27,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import flush_folder, read_json, sha256_of, storage_errors, write_json
+from multihot.core.files import flush_folder, storage_errors, write_json
+from multihot.core.text_tables import cut
 from multihot.errors import OptionError, StorageError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import file_place
+from multihot.gate.json_documents import read_json_object
 
 __all__ = [
     "ArrayWriter",
@@ -39,6 +43,7 @@ __all__ = [
     "new_entry",
     "open_arrays",
     "open_entry",
+    "remove_entry",
     "remove_old",
 ]
 
@@ -51,6 +56,7 @@ _META = "meta.json"  # written last, and touched when an entry of the cache is u
 _FORMAT = 1  # raise it whenever the content of the arrays changes for the same key
 _ATTEMPTS = 5  # to put a folder in its place while others do the same
 _ENTRY_NAME = re.compile(r"[0-9a-f]{32}")
+_NUMBER_TYPE = re.compile(r"[<|][biuf][1248]")
 _STAGE_NAME = re.compile(r"\.[0-9a-f]{32}\.\d+\.[0-9a-f]{8}")  # of an entry: see `_stage_of`
 _STAGE_DAYS, _UNUSED_DAYS = 7, 30  # left behind by a killed builder; not used by any run
 
@@ -141,15 +147,14 @@ def open_arrays(folder: Path, *, key: str | None = None) -> StoredArrays | None:
     With the `key` of a cache entry, it must be the entry's own and every array have its SHA-256.
     """
     try:
-        meta = read_json(folder / _META)
+        meta = read_json_object(folder, _META, error=StorageError)
         if key is not None:
             if meta["format"] != _FORMAT or meta["key"] != key:
                 return None
-            for name, array in meta["arrays"].items():
-                if sha256_of(folder / f"{name}.bin") != array["sha256"]:
-                    return None
+            digests = {f"{name}.bin": array["sha256"] for name, array in meta["arrays"].items()}
+            FolderContents(folder, error=StorageError, digests=digests).verify()
         return _mapped(folder, meta)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (StorageError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -215,14 +220,21 @@ def _publish(stage: Path, folder: Path, key: str | None) -> StoredArrays | None:
 def _mapped(folder: Path, meta: Mapping[str, Any]) -> StoredArrays:
     """Map the arrays that `meta` describes; one of another size raises `ValueError`."""
     arrays = {
-        name: _map_array(folder / f"{name}.bin", array["dtype"], array["shape"])
+        name: _map_array(
+            file_place(folder, f"{name}.bin", StorageError), array["dtype"], array["shape"]
+        )
         for name, array in meta["arrays"].items()
     }
     return arrays, dict(meta.get("facts", {}))
 
 
-def _map_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> AnyArray:
-    kind, wanted = np.dtype(dtype), tuple(shape)
+def _map_array(path: Path, dtype: Any, shape: Sequence[Any]) -> AnyArray:
+    wanted = tuple(shape)
+    if not isinstance(dtype, str) or _NUMBER_TYPE.fullmatch(dtype) is None:
+        raise ValueError(f"{path}: {cut(dtype)} is no type of numbers.")
+    if not all(type(each) is int and each >= 0 for each in wanted):
+        raise ValueError(f"{path}: {cut(shape)} is no shape.")
+    kind = np.dtype(dtype)
     if path.stat().st_size != kind.itemsize * math.prod(wanted):
         raise ValueError(f"{path}: the size of the file does not match its description.")
     if 0 in wanted:  # an empty file cannot be mapped
@@ -273,6 +285,11 @@ def new_entry(folder: Path, key: str) -> Iterator[ArrayWriter]:
     with new_arrays(entry_of(folder, key), key=key) as writer:
         remove_old(folder)
         yield writer
+
+
+def remove_entry(folder: Path, key: str) -> None:
+    """Remove an entry that holds other arrays than it must, as far as possible."""
+    _remove(entry_of(folder, key))
 
 
 def remove_old(folder: Path) -> None:

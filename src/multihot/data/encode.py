@@ -22,10 +22,11 @@ import numpy.typing as npt
 from multihot.core.files import digest_64, sha256_of
 from multihot.core.labels import LabelSpace, row_hashes, text_hashes
 from multihot.core.recipes import to_plain
-from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry
+from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry, remove_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
+from multihot.data.stored_tokens import are_rows, num_ids
 from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
 from multihot.errors import DataError, StorageError
 
@@ -246,7 +247,8 @@ def encode_file(
     before = [_state(path) for path in paths]
     key = _key(file, space, tokenizer, max_length)
     entry = entry_of(folder, key)
-    if (known := load_rows(folder, key)) is not None:
+    known = load_rows(folder, key, num_labels=len(space), end=num_ids(tokenizer))
+    if known is not None:
         say(f"Using cached tokens of {file.source}: {entry}.")
         return known
     say(
@@ -260,13 +262,20 @@ def encode_file(
     return hold_rows(chunks())
 
 
-def load_rows(folder: Path, key: str) -> EncodedRows | None:
-    """Open an entry of the cache; `None` unless it is there and verifies."""
+def load_rows(
+    folder: Path, key: str, *, num_labels: int | None = None, end: int | None = None
+) -> EncodedRows | None:
+    """Open an entry of the cache; `None` unless it is there and verifies.
+
+    With `num_labels` and `end` it must have so many labels, and only token ids below `end`.
+    """
     stored = open_entry(folder, key)
-    try:
-        return None if stored is None else _rows(stored[0])
-    except KeyError:  # not all arrays are there
+    if stored is None:
         return None
+    if are_rows(stored[0], num_labels, end):
+        return _rows(stored[0])
+    remove_entry(folder, key)  # it would stay in the way of a new one
+    return None
 
 
 def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> EncodedRows:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import storage_errors
+from multihot.core.files import atomic_path
 from multihot.core.goals import Goal
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
@@ -273,13 +273,8 @@ def draw_reliability(report: Report, path: Path) -> None:
         _draw(axis, report, name)
     figure.supxlabel("mean score")
     figure.supylabel("fraction of positives")
-    stage = path.with_name(f".{path.name}.writing{path.suffix}")
-    with storage_errors(path):
-        try:
-            figure.savefig(stage, dpi=150)
-            stage.replace(path)
-        finally:
-            stage.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
 
 
 def _draw(axis: Any, report: Report, name: str) -> None:

@@ -27,6 +27,7 @@ from multihot.core.files import (
 )
 from multihot.core.options import POOLINGS, DataOptions
 from multihot.core.recipes import build_options, to_plain
+from multihot.core.staging import staged_folder
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.tokens import TOKENIZER_CALL_KEYS
@@ -154,17 +155,13 @@ def copy_artifact(source: Path, target: Path) -> None:
     for path in source.rglob("*"):
         if not path.is_dir() or path.is_symlink():
             file_place(source, path.relative_to(source).as_posix(), ArtifactError)
-    stage = target.with_name(f".{target.name}.writing")
-    shutil.rmtree(stage, ignore_errors=True)
-    try:
-        with storage_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, stage, ignore=shutil.ignore_patterns("checkpoints"))
-            if target.exists():
-                target.rmdir()
-            stage.rename(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with storage_errors(target), staged_folder(target) as stage:
+        shutil.copytree(
+            source, stage, ignore=shutil.ignore_patterns("checkpoints"), dirs_exist_ok=True
+        )
+        if target.exists():
+            target.rmdir()
+        stage.rename(target)
 
 
 def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:

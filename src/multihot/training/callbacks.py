@@ -91,9 +91,10 @@ def interruption(stop_signal: int, step: int) -> InterruptedRunError:
 
 @contextlib.contextmanager
 def stop_signals(callbacks: Stoppable) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run after the step in progress; a second one ends it at once.
+    """Let SIGINT, SIGTERM and SIGHUP end the run after the step in progress; a second one ends it at once.
 
-    Outside the main thread Python delivers no signals, and nothing is installed.
+    Outside the main thread Python delivers no signals, and nothing is installed. A SIGHUP that is
+    ignored, as `nohup` arranges it, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +105,11 @@ def stop_signals(callbacks: Stoppable) -> Iterator[None]:
             raise KeyboardInterrupt
         callbacks.stop_signal = number
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        numbers.append(hang_up)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

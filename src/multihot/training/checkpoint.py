@@ -21,24 +21,29 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multihot.core.files import (
     flush_file,
     flush_folder,
-    read_json,
     sha256_of,
     storage_errors,
     write_json,
 )
+from multihot.core.text_tables import cut
 from multihot.errors import StorageError, TrainingError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.json_documents import read_json_object
+from multihot.gate.tensor_headers import TENSOR_TYPES
+from multihot.models.stored_tensors import tensors_of
 from multihot.training.optimizer import AVERAGE
 
 __all__ = [
@@ -61,6 +66,10 @@ _NETWORK = "network.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
 _RESULT = "result.safetensors"
 _STATE = "state.json"
+_CHECKPOINT_FILES, _RESULT_FILES = (_NETWORK, _OPTIMIZER, _STATE), (_RESULT, _STATE)
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # that AdamW keeps of each weight
+_MOST_JSON_BYTES = 1 << 20
+_MOST_DIGITS = 15  # of a number of steps
 
 
 def checkpoint_folder(root: Path, step: int) -> Path:
@@ -91,9 +100,20 @@ def save_result(target: Path, tensors: Mapping[str, Tensor], state: Mapping[str,
     _save(target, {_RESULT: dict(tensors)}, dict(state))
 
 
-def load_result(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return what `save_result` wrote, `None` where it is missing or damaged."""
-    return (load_file(folder / _RESULT), read_state(folder)) if _verifies(folder) else None
+def load_result(
+    folder: Path, like: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return what `save_result` wrote; `None` where it is missing, damaged, or not `like` this.
+
+    `like` are tensors of the names, shapes and types that those of the result must have.
+    """
+    try:
+        contents = _contents(folder, _RESULT_FILES)
+        tensors, state = _tensors(contents, _RESULT), contents.json_object(_STATE)
+        contents.verify()
+    except TrainingError:
+        return None
+    return None if _difference(tensors, like) else (tensors, state)
 
 
 def _save(target: Path, files: Mapping[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -154,7 +174,7 @@ def _newest_first(root: Path) -> list[Path]:
     numbered = {
         int(number): folder
         for folder in root.glob("step-*")
-        if (number := folder.name.removeprefix("step-")).isdecimal()
+        if (number := folder.name.removeprefix("step-")).isdecimal() and len(number) <= _MOST_DIGITS
     }
     return [numbered[step] for step in sorted(numbered, reverse=True)]
 
@@ -163,47 +183,90 @@ def _best_folder(folder: Path) -> Path | None:
     """Return the checkpoint of the best epoch so far, `None` when there is none yet."""
     try:
         best_step = read_state(folder).get("best_step")
-    except (OSError, ValueError, AttributeError):
+    except TrainingError:
         return None
-    return checkpoint_folder(folder.parent, best_step) if best_step else None
+    if type(best_step) is not int or best_step <= 0:
+        return None
+    return checkpoint_folder(folder.parent, best_step)
 
 
 def _verifies(folder: Path) -> bool:
     try:
-        files = read_json(folder / _MANIFEST)["files"]
-        return all(
-            (folder / name).stat().st_size == entry["bytes"]
-            and sha256_of(folder / name) == entry["sha256"]
-            for name, entry in files.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        _contents(folder, _CHECKPOINT_FILES).verify()
+    except TrainingError:
         return False
+    return True
+
+
+def _contents(folder: Path, names: Sequence[str]) -> FolderContents:
+    """Return what reads the files that a manifest vouches for, exactly these."""
+    manifest = read_json_object(folder, _MANIFEST, error=TrainingError, most_bytes=_MOST_JSON_BYTES)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != set(names):
+        raise TrainingError(f"{folder / _MANIFEST} is damaged: its files are {cut(files)}.")
+    entries = [entry if isinstance(entry, dict) else {} for entry in files.values()]
+    digests = dict(zip(files, (entry.get("sha256") for entry in entries), strict=True))
+    return FolderContents(folder, error=TrainingError, digests=digests)
+
+
+def _tensors(contents: FolderContents, name: str) -> dict[str, Tensor]:
+    return tensors_of(*contents.tensors(name, dtypes=TENSOR_TYPES))
+
+
+def _difference(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> str | None:
+    """Return a name whose tensor is missing, or of another shape or type; `None` where there is none."""
+    found, expected = (
+        {name: (each.shape, each.dtype) for name, each in group.items()}
+        for group in (tensors, like)
+    )
+    return next((n for n in {**expected, **found} if expected.get(n) != found.get(n)), None)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the state that was saved with a checkpoint."""
-    state: dict[str, Any] = read_json(folder / _STATE)
-    return state
+    """Return the state that was saved with a checkpoint; raise `TrainingError` when it is damaged."""
+    return read_json_object(folder, _STATE, error=TrainingError, most_bytes=_MOST_JSON_BYTES)
 
 
 def load_checkpoint(
     folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Restore weights and moments, and return the saved state."""
-    load_checkpoint_weights(folder, network)
-    moments = load_file(folder / _OPTIMIZER)
+    """Restore weights and moments, and return the saved state; raise as `load_checkpoint_weights` does."""
+    with _advice(folder):
+        contents = _contents(folder, _CHECKPOINT_FILES)
+        weights, moments = _tensors(contents, _NETWORK), _tensors(contents, _OPTIMIZER)
+        state = contents.json_object(_STATE)
+        contents.verify()
+    groups = _checked_moments(folder, network, moments)
+    _put(folder, network, weights)
     for name, parameter in network.named_parameters():
-        entries = {
-            key.removeprefix(f"{name}:"): tensor
-            for key, tensor in moments.items()
-            if key.startswith(f"{name}:")
-        }
-        if entries:
+        if entries := groups.get(name):
             # The fused optimiser needs its step counts on the device of the weights.
             optimizer.state[parameter] = {
                 key: tensor.to(parameter.device) for key, tensor in entries.items()
             }
-    return read_state(folder)
+    return state
+
+
+def _checked_moments(
+    folder: Path, network: nn.Module, moments: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the moments of each weight that has some; raise `TrainingError` where they do not fit it."""
+    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, tensor in moments.items():
+        name, _, moment = key.rpartition(":")
+        groups[name][moment] = tensor
+    parameters = dict(network.named_parameters())
+    for name, entries in groups.items():
+        fits = name in parameters and entries.keys() - {AVERAGE} == _MOMENTS
+        for moment, tensor in entries.items() if fits else ():
+            shape = () if moment == "step" else parameters[name].shape
+            fits = fits and tensor.shape == shape and tensor.is_floating_point()
+        if not fits:
+            raise TrainingError(
+                f"{folder / _OPTIMIZER} belongs to another network: {cut(name)} does not fit. Use the "
+                "encoder and labels of the run that wrote it, or another --output."
+            )
+    return groups
 
 
 def restore(
@@ -225,18 +288,32 @@ def load_checkpoint_weights(folder: Path, network: nn.Module) -> None:
 
     Raises `TrainingError` when the checkpoint is damaged or belongs to another network.
     """
-    if not _verifies(folder):
+    with _advice(folder):
+        contents = _contents(folder, _CHECKPOINT_FILES)
+        weights = _tensors(contents, _NETWORK)
+        contents.verify()
+    _put(folder, network, weights)
+
+
+@contextmanager
+def _advice(folder: Path) -> Iterator[None]:
+    """Raise `TrainingError` with advice when a checkpoint does not verify."""
+    try:
+        yield
+    except TrainingError as error:
         raise TrainingError(
             f"{folder} is damaged or missing. Run the same command with --resume: it restores the "
-            "newest complete checkpoint."
-        )
-    try:
-        network.load_state_dict(load_file(folder / _NETWORK))
-    except RuntimeError as error:
-        raise TrainingError(
-            f"{folder} belongs to another network ({str(error).splitlines()[0]}). Use the encoder "
-            "and labels of the run that wrote it, or another --output."
+            f"newest complete checkpoint. ({error})"
         ) from None
+
+
+def _put(folder: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    if (name := _difference(weights, network.state_dict())) is not None:
+        raise TrainingError(
+            f"{folder} belongs to another network: the weight {cut(name)} is missing or differs in "
+            "shape or type. Use the encoder and labels of the run that wrote it, or another --output."
+        )
+    network.load_state_dict(weights)
 
 
 def load_averages(folder: Path, network: nn.Module) -> None:
@@ -244,11 +321,14 @@ def load_averages(folder: Path, network: nn.Module) -> None:
 
     They are in the optimiser's file, under the key `training.optimizer.AVERAGE`.
     """
-    with safe_open(folder / _OPTIMIZER, framework="pt") as file:
-        stored = set(file.keys())
-        for name, parameter in network.named_parameters():
-            if (key := f"{name}:{AVERAGE}") in stored:
-                parameter.data.copy_(file.get_tensor(key))
+    with _advice(folder):
+        contents = _contents(folder, _CHECKPOINT_FILES)
+        moments = _tensors(contents, _OPTIMIZER)
+        contents.verify()
+    groups = _checked_moments(folder, network, moments)
+    for name, parameter in network.named_parameters():
+        if (average := groups.get(name, {}).get(AVERAGE)) is not None:
+            parameter.data.copy_(average)
 
 
 def keep_checkpoints(root: Path, newest: int = 2) -> None:

@@ -69,7 +69,8 @@ def _out_of_fold_logits(
     setup: Setup, train_set: Subset, test_rows: IntArray, directory: RunDirectory
 ) -> FloatArray:
     """Train on all rows but those of a fold, and return their logits, which are kept for `--resume`."""
-    if (saved := checkpoint.load_result(directory.result)) is not None:
+    expected = {"logits": torch.empty(len(test_rows), len(train_set.space))}
+    if (saved := checkpoint.load_result(directory.result, expected)) is not None:
         return np.asarray(saved[0]["logits"].numpy(), dtype=np.float32)
     others = np.setdiff1d(np.arange(len(train_set)), test_rows)
     # Trackers follow the final network.

@@ -124,7 +124,11 @@ def _matrix(
 ) -> npt.NDArray[np.float32] | None:
     """Return one of the stored arrays; `None` unless it is there and has this shape."""
     array = None if stored is None else stored[0].get(name)
-    return array if array is not None and array.shape == shape else None
+    if array is None or array.shape != shape or array.dtype != np.float32:
+        return None
+    windows = (array[start : start + WINDOW_ROWS] for start in range(0, len(array), WINDOW_ROWS))
+    # An unknown label has no score; NaN is neither below 0 nor above 1.
+    return None if any(((part < 0) | (part > 1)).any() for part in windows) else array
 
 
 def _texts(dataset: EncodedExamples) -> Iterator[Sequence[str]]:

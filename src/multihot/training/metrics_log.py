@@ -49,7 +49,7 @@ class MetricsLog:
 def _up_to(line: str, last_step: int) -> bool:
     try:
         return int(json.loads(line)["step"]) <= last_step
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return False  # truncated when the process was killed
 
 

@@ -20,6 +20,7 @@ from multihot.core.files import write_json
 from multihot.core.text_tables import format_number
 from multihot.data.dataset import Subset
 from multihot.errors import TrainingError
+from multihot.gate.stored_records import record_of
 from multihot.training import checkpoint
 from multihot.training.run import (
     Metrics,
@@ -49,14 +50,20 @@ def train_seeds(
         listener.say(f"Seed {seed} ({len(runs) + 1} of {options.seeds}).")
         setup.network.load_state_dict(initial)
         runs.append(_one_seed(setup, seed, train_set, validation, directory))
+    if len({tuple(sorted(run.metrics)) for run in runs}) > 1:
+        raise TrainingError(
+            f"The seeds in {directory.seeds} have different metrics: one was changed. Delete this folder, "
+            "and run the same command with --resume."
+        )
     seeds = SeedRuns(options.goal, tuple(runs), *mean_and_deviation([run.metrics for run in runs]))
     listener.say(_summary(seeds))
     if options.seeds_keep == "average":
         results = (_of_seed(directory, run.seed).result for run in runs)
-        setup.network.load_state_dict(mean_weights(map(_saved_weights, results)))
+        weights = (_saved_weights(path, initial) for path in results)
+        setup.network.load_state_dict(mean_weights(weights))
     else:
         best = _of_seed(directory, seeds.best.seed)
-        setup.network.load_state_dict(_saved_weights(best.result))
+        setup.network.load_state_dict(_saved_weights(best.result, initial))
     logits = validation.saved_logits(directory.scoring)
     if options.seeds_keep == "average":
         seeds = replace(seeds, average=validation.metrics(logits))
@@ -83,8 +90,10 @@ def _one_seed(
 ) -> SeedRun:
     """Train with one seed; its best weights and their metrics are kept until all seeds are done."""
     own = _of_seed(directory, seed)
-    if (saved := checkpoint.load_result(own.result)) is not None:
-        return SeedRun(**saved[1])
+    if (saved := checkpoint.load_result(own.result, setup.network.state_dict())) is not None:
+        run = record_of(SeedRun, saved[1], own.result, TrainingError)
+        if run.seed == seed and setup.options.goal in run.metrics:
+            return run
     seeded = replace(setup, options=replace(setup.options, seed=seed))
     name = f"{directory.root.parent.name}-seed-{seed}"
     state = run_steps(seeded, train_set, own, evaluate=validation.metrics, name=name)
@@ -100,8 +109,8 @@ def _of_seed(directory: RunDirectory, seed: int) -> RunDirectory:
     return RunDirectory(directory.seeds / f"seed-{seed}")
 
 
-def _saved_weights(path: Path) -> dict[str, Tensor]:
-    saved = checkpoint.load_result(path)
+def _saved_weights(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    saved = checkpoint.load_result(path, like)
     if saved is None:
         raise TrainingError(
             f"{path} is damaged or missing. Run the same command with --resume: only this seed is "

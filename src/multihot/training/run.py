@@ -16,7 +16,9 @@ from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
 from multihot.data.dataset import Subset
 from multihot.decision.decision import Decision
+from multihot.errors import TrainingError
 from multihot.evaluation.report import Report
+from multihot.gate.stored_records import record_of
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.encoder import pad_id
 from multihot.training import checkpoint, loop
@@ -233,7 +235,7 @@ def _restored(
         listener.say(note)
     if saved is None:
         return RunState()
-    state = RunState(**saved)
+    state = record_of(RunState, saved, directory.checkpoints, TrainingError)
     listener.say(f"Resuming after step {state.step} of {total_steps}.")
     return state
 

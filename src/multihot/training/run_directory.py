@@ -24,8 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import read_json, write_json, write_text
+from multihot.core.files import write_json, write_text
+from multihot.core.text_tables import cut, listed, printable
 from multihot.errors import OptionError
+from multihot.gate.folder_files import read_folder_file
+from multihot.gate.json_documents import read_json_object
 from multihot.inference.artifact import is_artifact
 
 __all__ = ["RunDirectory", "check_output", "open_run", "require_same_options", "saved_threads"]
@@ -43,6 +46,10 @@ _ENVIRONMENT = (
     "threads",
     "instruction_set",
 )
+
+
+_MOST_BYTES = 16 << 20  # of a recipe with the texts of many labels
+_MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -125,11 +132,12 @@ class RunDirectory:
 
 def saved_threads(output: Path) -> int | None:
     """Return the thread count that an unfinished run in `output` used, `None` without one."""
-    path = RunDirectory(output / "run").environment
+    run = RunDirectory(output / "run")
     try:
-        return int(read_json(path)["threads"])
-    except (OSError, ValueError, KeyError, TypeError):
+        threads = _facts(run).get("threads")
+    except OptionError:
         return None
+    return threads if type(threads) is int and 0 < threads <= _MOST_THREADS else None
 
 
 def check_output(
@@ -238,7 +246,7 @@ def _compare(
     )
     # The number of threads is that of the interrupted run, whatever is requested.
     if changed := [key for key in changed if key != "threads"]:
-        was = ", ".join(f"{key}={old_options.get(key)!r}" for key in changed)
+        was = ", ".join(f"{printable(key)}={cut(old_options.get(key))}" for key in changed)
         raise OptionError(
             f"The interrupted run in {folder.root.parent} has other options: {was}. Resume with the "
             "same options, or choose another --output."
@@ -252,7 +260,9 @@ def _compare(
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
     if not differing:
         return []
-    was = ", ".join(f"{key} was {old_facts.get(key)}, is {facts.get(key)}" for key in differing)
+    was = ", ".join(
+        f"{key} was {listed([old_facts.get(key)])}, is {facts.get(key)}" for key in differing
+    )
     return [f"Resuming, but the result may differ in the last bits: {was}."]
 
 
@@ -260,12 +270,21 @@ def _read(folder: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return options and facts of an interrupted run."""
     path = folder.recipe
     try:
-        options = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_folder_file(
+            folder.root, path.name, most_bytes=_MOST_BYTES, error=OptionError
+        )
+        options = tomllib.loads(bytes(content).decode("utf-8"))
         path = folder.environment
-        facts = dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
+        facts = _facts(folder)
+    except (OptionError, ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} is damaged ({error}), so the run cannot be resumed. Delete the folder, or "
             "start again in another --output."
         ) from None
     return options, facts
+
+
+def _facts(folder: RunDirectory) -> dict[str, Any]:
+    """Return what `environment.json` holds; raise `OptionError` when it is damaged."""
+    name = folder.environment.name
+    return read_json_object(folder.root, name, error=OptionError, most_bytes=_MOST_BYTES)

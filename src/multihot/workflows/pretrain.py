@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from multihot.core.files import read_json
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import read_recipe, to_plain
+from multihot.core.text_tables import cut
 from multihot.data.array_store import cache_folder
 from multihot.data.corpus.documents import Corpus, read_corpus
 from multihot.data.corpus.masking import mask_vocabulary
 from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
-from multihot.errors import DataError, MissingExtraError, OptionError
+from multihot.errors import ArtifactError, DataError, MissingExtraError, OptionError
 from multihot.evaluation.bootstrap import Estimate
+from multihot.gate.json_documents import read_json_object
+from multihot.gate.stored_records import record_of
 from multihot.models.cpu.dropout import set_dropout
 from multihot.models.encoder import pad_id
 from multihot.models.optimize import optimize_for_training
@@ -302,9 +304,10 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
     has_encoder = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
     first, starts = "as it came" if has_encoder else "random", []
     for folder in sorted(run.snapshots.glob("step-*")):
-        facts = read_json(folder / SNAPSHOT_FILE)
-        name = first if facts["step"] == 0 else f"step-{facts['step']}"
-        starts.append(ProbeStart(name, str(folder), **facts))
+        facts = read_json_object(folder, SNAPSHOT_FILE, error=ArtifactError)
+        name = first if facts.get("step") == 0 else f"step-{cut(facts.get('step'))}"
+        known = {**facts, "name": name, "encoder": str(folder)}
+        starts.append(record_of(ProbeStart, known, folder / SNAPSHOT_FILE, ArtifactError))
     if not starts:
         raise OptionError(
             f"{run.root} holds no snapshots, so there is no random initialisation to compare with; "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from multihot.core.files import as_path, flush_folder, storage_errors
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
+from multihot.core.staging import put_in_place, staged_folder
 from multihot.core.text_tables import cut
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
@@ -213,26 +213,20 @@ def _write(
     folder: Path,
 ) -> list[str]:
     """Write all files to a temporary folder, then move them to `folder`; return notes."""
-    stage = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with contextlib.ExitStack() as stack:
         with storage_errors(folder):
-            for name in wanted:
-                (stage / name).parent.mkdir(parents=True, exist_ok=True)
-        notes = _copied(path, data, lines, {stage / name: rows for name, rows in wanted.items()})
-        with storage_errors(folder):
-            if folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()
-            if not folder.exists():
-                stage.rename(folder)
-            else:
-                for name in wanted:
-                    (folder / name).parent.mkdir(exist_ok=True)
-                    os.replace(stage / name, folder / name)
-            flush_folder(folder)
-    except StorageError as error:
-        raise StorageError(str(error).replace(str(stage), str(folder))) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+            stage = stack.enter_context(staged_folder(folder))
+        targets = {stage / name: rows for name, rows in wanted.items()}
+        try:
+            with storage_errors(folder):
+                for target in targets:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+            notes = _copied(path, data, lines, targets)
+            with storage_errors(folder):
+                put_in_place(stage, folder)
+                flush_folder(folder)
+        except StorageError as error:
+            raise StorageError(str(error).replace(str(stage), str(folder))) from error
     return notes
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,9 @@ from multihot.data.corpus.documents import (
     holdout_rule,
     split_document,
 )
+from multihot.data.stored_tokens import are_ids, are_offsets, num_ids
 from multihot.data.tokens import id_dtype, plain_tokenizer
-from multihot.errors import EncoderError, MissingExtraError, OptionError
+from multihot.errors import EncoderError, MissingExtraError, OptionError, StorageError
 from multihot.gate.tokenizer_loading import library_errors
 
 __all__ = ["LANGUAGES", "CorpusTokens", "split_sentences", "tokenize_corpus"]
@@ -117,6 +119,7 @@ def _stripped(sentences: Sequence[str]) -> list[str]:
     return [sentence for each in sentences if (sentence := " ".join(each.split()))]
 
 
+AnyArray = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -239,12 +242,35 @@ def tokenize_corpus(
             notes = counts.notes(corpus.minimum_words)
             writer.facts["notes"] = [*notes, _split_note(writer, rule), *rule.notes()]
         stored = open_arrays(entry)
-        assert stored is not None
+    if stored is None or not _are_parts(*stored, num_ids(tokenizer)):
+        raise StorageError(f"{entry} is damaged. Delete it, and run the same command again.")
     arrays, known = stored
     for note in known["notes"] if not held_out else ():
         listener.say(note)
     part = _PARTS[held_out]
     return CorpusTokens(**{name: arrays[f"{part}.{name}"] for name in _ARRAYS})
+
+
+def _are_parts(arrays: Mapping[str, AnyArray], facts: Mapping[str, Any], end: int) -> bool:
+    """Return whether stored arrays hold both parts of a corpus, with token ids below `end`."""
+    notes = facts.get("notes")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        return False
+    for part in _PARTS:
+        found: list[Any] = [arrays.get(f"{part}.{name}") for name in _ARRAYS]
+        if any(each is None for each in found):
+            return False
+        tokens = CorpusTokens(*found)
+        num_documents = len(tokens.document_offsets) - 1
+        if not (
+            are_ids(tokens.ids, end)
+            and are_offsets(tokens.sentence_offsets, tokens.num_tokens, may_be_empty=False)
+            and are_offsets(tokens.document_offsets, tokens.num_sentences, may_be_empty=False)
+            and tokens.sources.dtype.str == "<i8"
+            and tokens.sources.shape == (num_documents,)
+        ):
+            return False
+    return True
 
 
 def _write(

@@ -12,8 +12,9 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import WordPieceTrainer
 
-from multihot.core.files import write_json, write_text
+from multihot.core.files import storage_errors, write_json, write_text
 from multihot.core.progress import Listener
+from multihot.core.staging import put_in_place, staged_folder
 from multihot.data.corpus.documents import (
     Corpus,
     DocumentCounts,
@@ -158,13 +159,11 @@ def measure_coverage(
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, lowercase: bool) -> None:
-    """Write `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`, each complete or not at all.
+    """Write `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`, all of them or none.
 
     transformers' `AutoTokenizer` loads the folder as BERT's tokenizer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    write_text(folder / "vocab.txt", "".join(f"{piece}\n" for piece, _ in by_id))
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     config: dict[str, Any] = {
         "tokenizer_class": "BertTokenizer",
@@ -174,9 +173,13 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, lowercase: bool) -> No
         "model_max_length": _MODEL_MAX_LENGTH,
         **dict(zip(names, SPECIAL_TOKENS, strict=True)),
     }
-    write_json(folder / "tokenizer_config.json", config)
     content = json.loads(tokenizer.to_str())
-    write_text(folder / "tokenizer.json", json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    with storage_errors(folder), staged_folder(folder) as stage:
+        write_text(stage / "vocab.txt", "".join(f"{piece}\n" for piece, _ in by_id))
+        write_json(stage / "tokenizer_config.json", config)
+        shown = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+        write_text(stage / "tokenizer.json", shown)
+        put_in_place(stage, folder)
 
 
 def _untrained(lowercase: bool) -> Tokenizer:

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import atomic_path, read_json, write_json
+from multihot.core.files import atomic_path, required_values, write_json
 from multihot.core.report_views import as_frame, as_html
 from multihot.errors import ArtifactError, MissingExtraError
 from multihot.evaluation.bootstrap import Estimate
+from multihot.gate.json_documents import read_json_object
+from multihot.gate.stored_records import record_of
 
 __all__ = [
     "REPORT_FILE",
@@ -34,6 +36,23 @@ _NAMES = {
     "nsp_loss": "NSP loss",
     "nsp_accuracy": "NSP accuracy",
 }
+_STORED = {
+    "steps": int,
+    "tokens": int,
+    "seconds": float | int,
+    "tokens_per_second": float | int,
+    "roof_share": float | int | None,
+    "parameters": int,
+    "held_out_examples": int,
+    "held_out_documents": int,
+    "interval_over": str,
+    "metrics": dict,
+    "baselines": dict,
+    "curve": list,
+    "notes": list,
+}
+"""Keys of the stored report, with their types."""
+
 _BASELINES = {
     "unigram_loss": "unigram, loss",
     "unigram_top1": "unigram, top-1 accuracy",
@@ -140,11 +159,18 @@ def read_report(folder: Path) -> PretrainReport:
     """Read the report of a finished run; raise `ArtifactError` when it is damaged."""
     path = folder / REPORT_FILE
     try:
-        content = dict(read_json(path))
+        content = read_json_object(folder, REPORT_FILE, error=ArtifactError)
+        stored = required_values(content, _STORED)
         for name in ("metrics", "baselines"):
-            content[name] = {key: Estimate(**value) for key, value in content[name].items()}
-        return PretrainReport(**content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            stored[name] = {
+                key: record_of(Estimate, value, path, ArtifactError)
+                for key, value in stored[name].items()
+            }
+        for name, kind in (("curve", dict), ("notes", str)):
+            if not all(isinstance(each, kind) for each in stored[name]):
+                raise ArtifactError(f"The key '{name}' holds a value of another type.")
+        return PretrainReport(**stored)
+    except ArtifactError as error:
         raise ArtifactError(f"{path} is damaged ({error}); pretrain again.") from None
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 import torch
 
 from multihot.core.seeding import named_seed
+from multihot.errors import TrainingError
+from multihot.gate.stored_records import record_of
 from multihot.training import checkpoint, loop
 from multihot.training.callbacks import stop_signals
 from multihot.training.loop import Step
@@ -103,7 +105,9 @@ def _restored(run: PretrainingRun, optimizer: torch.optim.Optimizer) -> Pretrain
     saved, notes = checkpoint.restore(run.directory.checkpoints, run.network, optimizer)
     for note in notes:
         run.listener.say(note)
-    return None if saved is None else PretrainState(**saved)
+    if saved is None:
+        return None
+    return record_of(PretrainState, saved, run.directory.checkpoints, TrainingError)
 
 
 @contextlib.contextmanager

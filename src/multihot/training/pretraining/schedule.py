@@ -22,9 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multihot.core.files import read_json, write_json
+from multihot.core.files import write_json
 from multihot.core.progress import Listener
+from multihot.core.text_tables import cut
 from multihot.errors import OptionError
+from multihot.gate.json_documents import read_json_object
+from multihot.gate.stored_records import record_of
 from multihot.training import loop
 from multihot.training.optimizer import linear_schedule
 
@@ -135,10 +138,16 @@ def read_schedule(path: Path) -> Schedule | None:
     if not path.is_file():
         return None
     try:
-        content = dict(read_json(path))
-        decays = tuple(Decay(**decay) for decay in content.pop("decays"))
-        return Schedule(**content, decays=decays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_json_object(path.parent, path.name, error=OptionError)
+        decays = content.pop("decays", None)
+        if not isinstance(decays, list):
+            raise OptionError(f"'decays' is {cut(decays)}")
+        schedule = record_of(Schedule, content, path, OptionError)
+        if not schedule.total_steps or not schedule.evaluation_steps:
+            raise OptionError("it has no steps")
+        found = tuple(record_of(Decay, decay, path, OptionError) for decay in decays)
+        return replace(schedule, decays=found)
+    except OptionError as error:
         raise OptionError(
             f"{path} is damaged ({error}), so the run cannot be resumed. Start again in another "
             "--output."

@@ -1,0 +1,71 @@
+"""Whether arrays from a cache fit together, so that what a file there says is never trusted blindly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+__all__ = ["are_ids", "are_offsets", "are_rows", "num_ids"]
+
+AnyArray = npt.NDArray[Any]
+
+_FIXED = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8"}
+_OPTIONAL = {"weights": "<f4", "groups": "<u8", "texts": "<u8"}
+_LARGEST_CODE = 2
+_WINDOW = 1 << 20  # numbers that are looked at at once
+
+
+def num_ids(tokenizer: Tokenizer) -> int:
+    """Return one more than the largest id of a vocabulary."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def are_ids(array: AnyArray, end: int | None) -> bool:
+    """Return whether these are token ids below `end`."""
+    is_kind = array.ndim == 1 and array.dtype.str in ("<u2", "<u4")
+    return is_kind and (end is None or not len(array) or int(array.max()) < end)
+
+
+def are_offsets(array: AnyArray, end: int, *, may_be_empty: bool) -> bool:
+    """Return whether an array divides `end` things into parts: from 0 to `end`, never falling."""
+    if array.dtype.str != "<i8" or array.ndim != 1 or not len(array):
+        return False
+    least = 0 if may_be_empty else 1
+    steps = (np.diff(array[start : start + _WINDOW + 1]) for start in range(0, len(array), _WINDOW))
+    rises = all((part >= least).all() for part in steps)
+    return bool(rises and array[0] == 0 and array[-1] == end)
+
+
+def are_rows(arrays: Mapping[str, AnyArray], num_labels: int | None, end: int | None) -> bool:
+    """Return whether arrays hold encoded rows of so many labels, with token ids below `end`."""
+    if not {"ids", "offsets", "codes", *_FIXED} <= set(arrays):
+        return False
+    codes, num_rows = arrays["codes"], len(arrays["hashes"])
+    kinds = {**_FIXED, **{name: kind for name, kind in _OPTIONAL.items() if name in arrays}}
+    return (
+        all(
+            arrays[name].dtype.str == kind and arrays[name].shape == (num_rows,)
+            for name, kind in kinds.items()
+        )
+        and codes.ndim == 2
+        and len(codes) == num_rows
+        and num_labels in (None, codes.shape[1])
+        and _are_codes(codes)
+        and are_ids(arrays["ids"], end)
+        and len(arrays["offsets"]) == num_rows + 1
+        and are_offsets(arrays["offsets"], len(arrays["ids"]), may_be_empty=True)
+    )
+
+
+def _are_codes(codes: AnyArray) -> bool:
+    if not codes.size:
+        return codes.dtype.str in ("|u1", "<f4")
+    if codes.dtype.str == "|u1":
+        return int(codes.max()) <= _LARGEST_CODE
+    # Soft labels; these ignore NaN, which is an unknown one.
+    least, most = np.fmin.reduce(codes, axis=None), np.fmax.reduce(codes, axis=None)
+    return codes.dtype.str == "<f4" and not least < 0 and not most > 1

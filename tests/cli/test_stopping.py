@@ -1,0 +1,101 @@
+"""A command that a signal ends removes what it wrote aside, and says what was not written."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from multihot.cli.main import main
+from multihot.cli.stopping import StoppedBySignal, end_on_signals
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+
+
+class Signalling(io.StringIO):
+    """Lines of standard input, in the middle of which signals arrive."""
+
+    numbers: tuple[int, ...] = ()
+    line = 0
+
+    def __next__(self) -> str:
+        self.line += 1
+        if self.line == 400:
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
+        return super().__next__()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code", "how"),
+    [
+        ((signal.SIGINT,), 130, "interrupted"),
+        ((signal.SIGTERM,), 143, "stopped by SIGTERM"),
+        ((signal.SIGHUP,), 129, "stopped by SIGHUP"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "xlsx"])
+def test_predict_leaves_the_old_output_and_nothing_beside_it(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    numbers: tuple[int, ...],
+    code: int,
+    how: str,
+    ending: str,
+) -> None:
+    output = tmp_path / f"out.{ending}"
+    output.write_text("old", "utf-8")
+    lines = Signalling("a text\n" * 800)
+    lines.numbers = numbers
+    monkeypatch.setattr(sys, "stdin", lines)
+    before = signal.getsignal(numbers[0])
+
+    words = ["predict", str(tiny_model), "--input", "-", "--output", str(output), "--force"]
+    assert main(words) == code
+
+    assert output.read_text("utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"multihot predict: {how}: {output} was not written."
+    )
+    assert signal.getsignal(numbers[0]) == before
+
+
+def cleaned_up_after(num_signals: int) -> list[str]:
+    done = []
+    with end_on_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            for _ in range(num_signals - 1):
+                os.kill(os.getpid(), signal.SIGHUP)
+            done.append("cleaned up")
+    return done
+
+
+def test_a_second_signal_does_not_disturb_the_cleaning_and_a_third_ends_the_process() -> None:
+    with pytest.raises(StoppedBySignal) as caught:
+        cleaned_up_after(2)
+    assert caught.value.number == signal.SIGTERM
+
+    child = os.fork()
+    if child == 0:
+        cleaned_up_after(3)
+        os._exit(0)  # not reached
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGHUP
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    script = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from multihot.cli.stopping import end_on_signals\n"
+        "with end_on_signals(): os.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
