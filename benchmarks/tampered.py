@@ -248,7 +248,7 @@ def _child(
         allowed = (
             *(folder, work, sources.rows, sources.corpus, sources.rows.with_name("encoder")),
             *(sources.folders["model"], sys.prefix, sys.base_prefix, "/proc", "/sys", "/usr"),
-            *("/dev/null", "/dev/urandom", "/dev/zero", Path(__file__).parents[1] / "src"),
+            *("/dev/null", "/dev/urandom", "/dev/zero", Path(__file__).parents[1]),
         )
         _watch([os.path.realpath(place) for place in allowed], witness)
         os.environ.update(MULTIHOT_CACHE=str(work / "cache"), TMPDIR=str(work))
@@ -275,11 +275,11 @@ def _answer(words: Sequence[str]) -> int:
     from multihot.errors import MultihotError
 
     try:
-        loaded = MultiLabelClassifier.load(words[1])
+        scores = MultiLabelClassifier.load(words[1]).predict_proba(list(_TEXTS))
     except MultihotError as error:
         print(f"multihot load: {error}", file=sys.stderr)
         return 2
-    print(loaded.predict_proba(list(_TEXTS)).tolist())
+    print(scores.tolist())
     return 0
 
 
@@ -291,25 +291,26 @@ def _resident_bytes() -> int:
 def judge(change: Change, verb: str, found: Run, expected: Run, witness: Path) -> str:
     """Return `refused`, `served`, or what is bad."""
     events = [event for event in found.events if event not in expected.events]
-    if witness.exists() or any(event.startswith("imported") for event in events):
-        return "code run"
-    if events:
-        return f"outside: {events[0]}"
     said = found.output + found.error
-    if any(word in said for word in _WORDS_OF_A_DEFECT) or found.code not in (0, 1, 2):
-        return f"internal error (exit code {found.code})"
-    if found.seconds > expected.seconds + _MAX_SECONDS:
-        return f"{found.seconds:.0f} s"
-    if found.grown_bytes > expected.grown_bytes + _MAX_BYTES:
-        return f"{found.grown_bytes / 1e9:.1f} GB"
-    if found.code:
-        return "refused" if found.error.strip() else "refused without a word"
-    if change.serves == "nothing" and verb not in ("inspect", "tokens"):
-        return "served what must be refused"
     is_answer = verb in ("predict", "load")
-    if change.serves == "same" and is_answer and found.output != expected.output:
-        return "other scores without a word"
-    return "served"
+    bad = {
+        "code run": witness.exists() or any(event.startswith("imported") for event in events),
+        f"outside: {events[:1]}": bool(events),
+        f"internal error (exit code {found.code})": found.code not in (0, 1, 2)
+        or any(word in said for word in _WORDS_OF_A_DEFECT),
+        f"{found.seconds:.0f} s": found.seconds > expected.seconds + _MAX_SECONDS,
+        f"{found.grown_bytes / 1e9:.1f} GB": found.grown_bytes > expected.grown_bytes + _MAX_BYTES,
+        "refused without a word": found.code and not found.error.strip(),
+        "served what must be refused": not found.code
+        and change.serves == "nothing"
+        and verb not in ("inspect", "tokens"),
+        "other scores without a word": not found.code
+        and change.serves == "same"
+        and is_answer
+        and found.output != expected.output,
+    }
+    came = next((words for words, is_bad in bad.items() if is_bad), None)
+    return came or ("refused" if found.code else "served")
 
 
 def _drawn(given: argparse.Namespace) -> list[tuple[Change, str]]:

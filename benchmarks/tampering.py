@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,8 @@ def _json_texts(kind: str, target: str, name: str, path: str) -> Iterator[Change
         yield Change(f"{kind} {label}", path, target, _text(name, path, text), "same")
 
 
-def _files(kind: str, target: str, name: str, *, is_config: bool = False) -> Iterator[Change]:
-    """Whole files that are damaged, and things that are no files at all."""
+def _damaged(kind: str, target: str, name: str) -> Iterator[Change]:
+    """Yield whole files that are damaged."""
     damages: dict[str, Callable[[bytes], bytes]] = {
         "empty": lambda content: b"",
         "cut": lambda content: content[: len(content) // 2],
@@ -163,51 +163,47 @@ def _files(kind: str, target: str, name: str, *, is_config: bool = False) -> Ite
     for label, make in damages.items():
         yield Change(f"{kind} file {label}", name, target, _bytes(name, make), "same")
 
-    def instead(make: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        def apply(folder: Path, outside: Path) -> None:
-            path = folder / name
-            path.unlink()
-            make(path, outside)
 
-        return apply
-
-    def link_out(path: Path, outside: Path) -> None:
-        path.symlink_to(outside / path.name)
-
-    def folder(path: Path, outside: Path) -> None:
-        path.mkdir()
-
-    def pipe(path: Path, outside: Path) -> None:
-        os.mkfifo(path)
-
-    def device(path: Path, outside: Path) -> None:
-        path.symlink_to("/dev/zero")
-
-    def dangling(path: Path, outside: Path) -> None:
-        path.symlink_to(path.parent / "nowhere")
-
-    def itself(path: Path, outside: Path) -> None:
-        path.symlink_to(path.name)
-
-    kinds = {
-        "missing": lambda path, outside: None,
-        "folder": folder,
-        "pipe": pipe,
-        "device": device,
-        "dangling link": dangling,
-        "link to itself": itself,
-        "link out": link_out,
-    }
-    for label, make in kinds.items():
-        yield Change(f"instead of a file: {label}", f"{kind} {name}", target, instead(make), "same")
+def _link_out(path: Path, outside: Path) -> None:
+    path.symlink_to(outside / path.name)
 
 
-def _decision() -> Iterator[Change]:
-    keys = (
-        "format_version multihot_version labels activation calibration thresholds threshold_kind goal "
-        "empty_set_rule fitted_on fit_report data max_length pooling form files"
-    ).split()
-    for key in keys:
+_NO_FILES: dict[str, Callable[[Path, Path], None]] = {
+    "missing": lambda path, outside: None,
+    "folder": lambda path, outside: path.mkdir(),
+    "pipe": lambda path, outside: os.mkfifo(path),
+    "device": lambda path, outside: path.symlink_to("/dev/zero"),
+    "dangling link": lambda path, outside: path.symlink_to(path.parent / "nowhere"),
+    "link to itself": lambda path, outside: path.symlink_to(path.name),
+    "link out": _link_out,
+}
+
+
+def _instead(name: str, make: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+    def apply(folder: Path, outside: Path) -> None:
+        path = folder / name
+        path.unlink()
+        make(path, outside)
+
+    return apply
+
+
+def _files(kind: str, target: str, name: str) -> Iterator[Change]:
+    """Yield damaged files, and things that are no files at all."""
+    yield from _damaged(kind, target, name)
+    for label, make in _NO_FILES.items():
+        change = _instead(name, make)
+        yield Change(f"instead of a file: {label}", f"{kind} {name}", target, change, "same")
+
+
+_DECISION_KEYS = (
+    "format_version multihot_version labels activation calibration thresholds threshold_kind goal "
+    "empty_set_rule fitted_on fit_report data max_length pooling form files"
+)
+
+
+def _decision_keys() -> Iterator[Change]:
+    for key in _DECISION_KEYS.split():
         yield Change("decision key dropped", key, "model", _set(DECISION, key, DROPPED), "same")
         for number, wrong in enumerate(_WRONG):
             name = f"{key}={number}"
@@ -218,6 +214,9 @@ def _decision() -> Iterator[Change]:
         )
     for path in ("max_length", "thresholds.label-000", "labels", "fitted_on.goal_value", "data"):
         yield from _json_texts("decision", "model", DECISION, path)
+
+
+def _decision_values() -> Iterator[Change]:
     for value in (2, -0.5, "0.5", None, [], True):
         change = _set(DECISION, "thresholds.label-000", value)
         yield Change("threshold wrong", repr(value), "model", change)
@@ -234,6 +233,9 @@ def _decision() -> Iterator[Change]:
         yield Change("label names", name, "model", _set(DECISION, "labels", labels), "nothing")
     for value in (0, -1, 2, 65, 10**6, 10**12, 3.5):
         yield Change("max_length", repr(value), "model", _set(DECISION, "max_length", value), "any")
+
+
+def _decision_choices() -> Iterator[Change]:
     for key, values in {
         "pooling": ("mean", "attention", "labels", "max", "auto"),
         "form": ("encoder_and_head", "onnx", "sequence_classification "),
@@ -351,69 +353,82 @@ def _config(target: str) -> Iterator[Change]:
     yield Change("adapter beside", "lora", target, adapter, "same")
 
 
-def _tensors(target: str, name: str = "model.safetensors") -> Iterator[Change]:
-    def header_of(content: bytes) -> tuple[dict[str, Any], bytes]:
+def _headed(name: str, edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
+    """Change the header of a safetensors file, or put bytes in its place."""
+
+    def make(content: bytes) -> bytes:
         length = int.from_bytes(content[:8], "little")
-        return json.loads(content[8 : 8 + length]), content[8 + length :]
+        header = json.loads(content[8 : 8 + length])
+        edited = edit(header)
+        text = edited if isinstance(edited, bytes) else json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
-    def headed(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
-        def make(content: bytes) -> bytes:
-            header, rest = header_of(content)
-            edited = edit(header)
-            text = edited if isinstance(edited, bytes) else json.dumps(header).encode()
-            return len(text).to_bytes(8, "little") + text + rest
+    return _bytes(name, make)
 
-        return _bytes(name, make)
 
-    def first(header: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = next(v for k, v in header.items() if k != "__metadata__")
-        return found
+def _first(**values: Any) -> Callable[[dict[str, Any]], None]:
+    def edit(header: dict[str, Any]) -> None:
+        next(value for key, value in header.items() if key != "__metadata__").update(values)
 
-    def first_named(header: dict[str, Any], name: str) -> None:
-        key = next(k for k in header if k != "__metadata__")
-        header[name] = header.pop(key)
+    return edit
 
-    edits: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "type I32": lambda header: first(header).update(dtype="I32"),
-        "type C64": lambda header: first(header).update(dtype="C64"),
-        "type unknown": lambda header: first(header).update(dtype="F31"),
-        "type number": lambda header: first(header).update(dtype=7),
-        "shape": lambda header: first(header).update(shape=[1, 1]),
-        "shape negative": lambda header: first(header).update(shape=[-1, -1]),
-        "shape huge": lambda header: first(header).update(shape=[2**40, 2**40]),
-        "shape text": lambda header: first(header).update(shape="x"),
-        "offsets beyond": lambda header: first(header).update(data_offsets=[0, 2**50]),
-        "offsets overlap": lambda header: first(header).update(data_offsets=[4, 8]),
-        "offsets turned": lambda header: first(header).update(data_offsets=[8, 0]),
-        "renamed": lambda header: first_named(header, "other.weight"),
-        "name long": lambda header: first_named(header, "x" * 100_000),
-        "name control": lambda header: first_named(header, "a\x1b[31mb\u202e"),
-        "metadata": lambda header: header.update(__metadata__={"format": 7}),
-        "header list": lambda header: b"[]",
-        "header deep": lambda header: _nested(100_000).encode(),
-        "header empty": lambda header: b"{}",
-    }
-    for label, edit in edits.items():
-        yield Change(f"tensors {label}", name, target, headed(edit), "nothing")
+
+def _renamed(name: str) -> Callable[[dict[str, Any]], None]:
+    def edit(header: dict[str, Any]) -> None:
+        header[name] = header.pop(next(key for key in header if key != "__metadata__"))
+
+    return edit
+
+
+_HEADERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "type I32": _first(dtype="I32"),
+    "type C64": _first(dtype="C64"),
+    "type unknown": _first(dtype="F31"),
+    "type number": _first(dtype=7),
+    "shape": _first(shape=[1, 1]),
+    "shape negative": _first(shape=[-1, -1]),
+    "shape huge": _first(shape=[2**40, 2**40]),
+    "shape text": _first(shape="x"),
+    "offsets beyond": _first(data_offsets=[0, 2**50]),
+    "offsets overlap": _first(data_offsets=[4, 8]),
+    "offsets turned": _first(data_offsets=[8, 0]),
+    "renamed": _renamed("other.weight"),
+    "name long": _renamed("x" * 100_000),
+    "name control": _renamed("a\x1b[31mb\u202e"),
+    "metadata": lambda header: header.update(__metadata__={"format": 7}),
+    "header list": lambda header: b"[]",
+    "header deep": lambda header: _nested(100_000).encode(),
+    "header empty": lambda header: b"{}",
+}
+
+
+def _tensors(target: str, name: str = "model.safetensors") -> Iterator[Change]:
+    for label, edit in _HEADERS.items():
+        yield Change(f"tensors {label}", name, target, _headed(name, edit), "nothing")
     for label, length in {"huge": 2**63, "long": 10**9, "zero": 0}.items():
         make = _bytes(
             name, lambda content, length=length: length.to_bytes(8, "little") + content[8:]
         )
         yield Change(f"tensors header length {label}", name, target, make, "nothing")
-    not_numbers = np.float32("nan").tobytes()
-    change = _bytes(name, lambda content: content[:-4] + not_numbers)
+    not_a_number = np.float32("nan").tobytes()
+    change = _bytes(name, lambda content: content[:-4] + not_a_number)
     yield Change("tensors not a number", name, target, change, "any")
 
-    def index(places: dict[str, Any], *, pickled: bool = False) -> Callable[[Path, Path], None]:
-        def apply(folder: Path, outside: Path) -> None:
-            (folder / name).unlink()
-            if pickled:
-                (folder / "pytorch_model.bin").touch()
-            content = {"metadata": {}, "weight_map": places}
-            (folder / f"{name}.index.json").write_text(json.dumps(content))
 
-        return apply
+def _index(name: str, places: dict[str, Any], *, pickled: bool) -> Callable[[Path, Path], None]:
+    """Put an index of files in the place of the file of weights."""
 
+    def apply(folder: Path, _: Path) -> None:
+        (folder / name).unlink()
+        if pickled:
+            (folder / "pytorch_model.bin").touch()
+        content = {"metadata": {}, "weight_map": places}
+        (folder / f"{name}.index.json").write_text(json.dumps(content))
+
+    return apply
+
+
+def _indices(target: str, name: str = "model.safetensors") -> Iterator[Change]:
     key = "embeddings.word_embeddings.weight"
     for label, place in {
         "pickle": "pytorch_model.bin",
@@ -422,9 +437,9 @@ def _tensors(target: str, name: str = "model.safetensors") -> Iterator[Change]:
         "number": 7,
         "missing": "model-00001-of-00002.safetensors",
     }.items():
-        change = index({key: place}, pickled=label == "pickle")
+        change = _index(name, {key: place}, pickled=label == "pickle")
         yield Change(f"index to {label}", name, target, change, "nothing")
-    yield Change("index empty", name, target, index({}), "nothing")
+    yield Change("index empty", name, target, _index(name, {}, pickled=False), "nothing")
 
 
 def _tokenizer(target: str) -> Iterator[Change]:
@@ -547,50 +562,48 @@ def _tokenizer(target: str) -> Iterator[Change]:
     yield from _json_texts("tokenizer", target, name, "version")
 
 
-def _checkpoints(target: str) -> Iterator[Change]:
-    """Changes of all files of the newest checkpoint; the checkpoint's own digests are written anew."""
+def _in_checkpoint(apply: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+    """Change the newest checkpoint of a run, and write the digests of its manifest anew."""
 
-    def newest(folder: Path) -> Path:
-        return max((folder / "run" / "checkpoints").glob("step-*"))
-
-    def sealed(folder: Path) -> None:
-        path = newest(folder) / "manifest.json"
-        try:
-            content = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
+    def change(folder: Path, outside: Path) -> None:
+        newest = max((folder / "run" / "checkpoints").glob("step-*"))
+        apply(newest, outside)
+        path = newest / "manifest.json"
+        if path.is_symlink() or not path.is_file():
             return
-        _reseal_manifest(newest(folder), content)
+        try:
+            content = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            return
+        _reseal_manifest(newest, content)
         path.write_text(json.dumps(content), "utf-8")
 
-    def inside(apply: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        def change(folder: Path, outside: Path) -> None:
-            apply(newest(folder), outside)
-            sealed(folder)
+    return change
 
-        return change
 
-    names = ("state.json", "manifest.json", "network.safetensors", "optimizer.safetensors")
-    for name in names:
-        for each in _files("checkpoint", target, name):
-            yield Change(each.kind, each.name, target, inside(each.apply), "any")
-    for name in ("network.safetensors", "optimizer.safetensors"):
-        for each in _tensors(target, name):
-            yield Change(f"checkpoint {each.kind}", name, target, inside(each.apply), "any")
-    for name in ("state.json", "manifest.json"):
+def _all_keys(name: str, value: Any) -> Callable[[Path, Path], None]:
+    return _json(name, lambda table: dict.fromkeys(table, value))
 
-        def every_key(value: Any, name: str = name) -> Callable[[Path, Path], None]:
-            def edit(table: dict[str, Any]) -> None:
-                for key in table:
-                    table[key] = value
 
-            return _json(name, edit)
-
+def _checkpoints() -> Iterator[Change]:
+    """Yield changes of all files of the newest checkpoint."""
+    tables, weights = (
+        ("state.json", "manifest.json"),
+        ("network.safetensors", "optimizer.safetensors"),
+    )
+    found = [each for name in (*tables, *weights) for each in _files("checkpoint", "", name)]
+    for name in weights:
+        found += [replace(each, kind=f"checkpoint {each.kind}") for each in _tensors("", name)]
+    for name in tables:
         for number, wrong in enumerate(_WRONG):
-            change = inside(every_key(wrong))
-            yield Change(f"checkpoint {name} wrong", str(number), target, change, "any")
+            change = _all_keys(name, wrong)
+            found.append(Change(f"checkpoint {name} wrong", str(number), "", change))
         for step in (-1, 10**15, 2.5, "x"):
-            change = inside(_set(name, "step", step))
-            yield Change(f"checkpoint {name} step", repr(step), target, change, "any")
+            change = _set(name, "step", step)
+            found.append(Change(f"checkpoint {name} step", repr(step), "", change))
+    for each in found:
+        apply = _in_checkpoint(each.apply)
+        yield replace(each, target="checkpoint", apply=apply, serves="any")
 
 
 def _reseal_manifest(folder: Path, content: Any) -> None:
@@ -605,11 +618,11 @@ def _reseal_manifest(folder: Path, content: Any) -> None:
 
 def changes() -> list[Change]:
     """Return all changes, in one order."""
-    found = [*_decision(), *_digests()]
+    found = [*_decision_keys(), *_decision_values(), *_decision_choices(), *_digests()]
     for target in ("model", "encoder"):
-        found += [*_config(target), *_tensors(target), *_tokenizer(target)]
+        found += [*_config(target), *_tensors(target), *_indices(target), *_tokenizer(target)]
         for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
             found += _files(name.partition(".")[0], target, name)
     found += _files("decision", "model", DECISION)
-    found += _checkpoints("checkpoint")
+    found += _checkpoints()
     return found
