@@ -253,6 +253,7 @@ def _child(
         _watch([os.path.realpath(place) for place in allowed], witness)
         os.environ.update(MULTIHOT_CACHE=str(work / "cache"), TMPDIR=str(work))
         tempfile.tempdir = str(work)
+        os.chdir(work)
         code = _answer(words)
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else 1
