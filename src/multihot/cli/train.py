@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     )  # raises with the form
     values = _values(given, assignments)
     from multihot.inference.artifact import is_artifact, read_artifact
-    from multihot.training.run_directory import check_output, require_same_options
+    from multihot.training.run_directory import RunDirectory, check_output, require_same_options
 
     stems = dict.fromkeys(Path(path).stem for path in paths)
     output = Path(given.output or Path("runs") / "+".join(stems))
@@ -113,6 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     options = build_options(TrainOptions, values)
     if is_finished:
         require_same_options(output, to_plain(options), named)
+        RunDirectory(output / "run").clear()  # of a run that was killed when all was done
         say(f"{output} is already finished; nothing to resume, and no file was read.")
         return 0
     if given.unlabelled and not options.teacher:
