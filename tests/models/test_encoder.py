@@ -164,7 +164,7 @@ def test_a_broken_configuration_is_refused(folder: Path, content: str) -> None:
 def test_a_configuration_that_is_no_object_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("[1]")
 
-    with pytest.raises(EncoderError, match="holds a list, expected a JSON object"):
+    with pytest.raises(EncoderError, match="is no JSON object"):
         locate_encoder(str(folder))
 
 
@@ -188,7 +188,7 @@ def test_a_folder_with_pickled_weights_alone_is_refused(folder: Path) -> None:
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
-    with pytest.raises(EncoderError, match=r"no safetensors weights\. Convert"):
+    with pytest.raises(EncoderError, match=r"no safetensors weights .*Convert"):
         locate_encoder(str(folder))
 
 
@@ -243,10 +243,10 @@ def test_an_unknown_pooling_is_refused(folder: Path) -> None:
         resolve_pooling("max", locate_encoder(str(folder)))
 
 
-def test_a_family_that_transformers_does_not_know_is_explained(folder: Path) -> None:
+def test_a_family_that_is_not_known_is_explained(folder: Path) -> None:
     set_config(folder, model_type="notabert")
 
-    with pytest.raises(EncoderError, match="transformers cannot read its configuration"):
+    with pytest.raises(EncoderError, match="'notabert'; expected one of"):
         read_config(folder)
 
 
@@ -269,7 +269,7 @@ def test_the_tokenizer_comes_without_padding_and_truncation(tmp_path: Path) -> N
 def test_a_folder_whose_tokenizer_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
 
-    with pytest.raises(EncoderError, match="transformers cannot load its tokenizer"):
+    with pytest.raises(EncoderError, match=r"is not a readable tokenizer file: .* no 'model'"):
         load_encoder_tokenizer(tmp_path)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,24 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from multihot.core.files import read_json, sha256_of
+from multihot.core.files import sha256_of
 from multihot.core.options import POOLINGS
+from multihot.core.text_tables import cut
 from multihot.core.turns import OneAtATime
 from multihot.data.tokens import plain_tokenizer
-from multihot.errors import EncoderError, MissingExtraError, OptionError
+from multihot.errors import EncoderError, MissingExtraError, MultihotError, OptionError
+from multihot.gate.encoder_config import NetworkSizes, check_sizes, checked_config
+from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors
+from multihot.gate.folder_files import shown_file
+from multihot.gate.json_documents import read_json_object
+from multihot.gate.tensor_headers import StoredTensor
+from multihot.gate.tokenizer_files import SETTINGS_FILE, checked_copy
+from multihot.gate.tokenizer_loading import check_saved_tokenizer, library_errors
+from multihot.gate.tokenizer_settings import tokenizer_settings
 
 __all__ = [
     "EncoderSource",
+    "family_config",
     "first_position",
     "length_limit",
     "load_encoder_tokenizer",
@@ -31,18 +42,13 @@ __all__ = [
     "quiet_transformers",
     "read_config",
     "resolve_pooling",
+    "said",
 ]
 
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the starter's `model.safetensors`, equal to the official all-MiniLM-L6-v2."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
-_REFUSED_KEYS = (
-    "auto_map",
-    "attn_implementation",
-    "_attn_implementation",
-    "experts_implementation",
-)
 _DECISION, _INNER_ENCODER = "thresholds.json", "encoder"  # in the folder of a multihot model
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _OFFSET_FAMILIES = {
@@ -148,24 +154,10 @@ def _download(name: str) -> Path:
 
 
 def _check(folder: Path) -> None:
-    """Refuse folders that are incomplete or whose configuration could run foreign code."""
-    config_path = folder / "config.json"
-    if not config_path.is_file():
+    """Refuse folders that are incomplete or that something else than an encoder could come from."""
+    if not os.path.lexists(folder / CONFIG_FILE):
         raise EncoderError(f"{folder} has no config.json, so it is not an encoder folder.")
-    config = _read_table(config_path)
-    for key in _REFUSED_KEYS:
-        if config.get(key):
-            raise EncoderError(
-                f"{config_path} sets '{key}', which can load code from elsewhere. multihot runs only "
-                "the models inside transformers; remove the key if the architecture is one of them."
-            )
-    if not any(folder.glob("*.safetensors")):
-        pickled = sorted(path.name for path in folder.glob("*.bin"))
-        hint = f" It has {', '.join(pickled)}, a pickle, which is never loaded." if pickled else ""
-        raise EncoderError(
-            f"{folder} holds no safetensors weights.{hint} Convert them with transformers' "
-            "save_pretrained, or use a revision that has model.safetensors."
-        )
+    read_config(folder)
     # transformers would make up an empty vocabulary and call every word unknown.
     if not any(any(_tokenizer_folder(folder).glob(name)) for name in _TOKENIZER_FILES):
         raise EncoderError(
@@ -175,13 +167,7 @@ def _check(folder: Path) -> None:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise EncoderError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise EncoderError(f"{path} holds a {type(content).__name__}, expected a JSON object.")
-    return content
+    return read_json_object(path.parent, path.name, error=EncoderError)
 
 
 def _asks_for_mean_pooling(folder: Path) -> bool:
@@ -204,40 +190,97 @@ def resolve_pooling(pooling: str, source: EncoderSource) -> str:
 
 
 def read_config(folder: Path) -> Any:
-    """Return the transformers configuration of a checked encoder folder."""
-    from transformers import AutoConfig
+    """Return the transformers configuration of an encoder folder.
 
+    It is made of what `checked_config` leaves of `config.json`, compared with the headers of the
+    weights. Raises `EncoderError` for anything that this refuses.
+    """
+    table = _read_table(folder / CONFIG_FILE)
+    tensors = encoder_tensors(folder, error=EncoderError)
+    return family_config(table, folder / CONFIG_FILE, error=EncoderError, tensors=tensors)
+
+
+def family_config(
+    table: Mapping[str, Any],
+    path: Path,
+    *,
+    error: type[MultihotError],
+    tensors: Mapping[str, StoredTensor],
+) -> Any:
+    """Return transformers' configuration of what `checked_config` leaves of a table.
+
+    `tensors` are the weights by name; sizes are compared with theirs. Other parameters, errors: as
+    for `checked_config`.
+    """
+    from transformers import CONFIG_MAPPING
+
+    allowed = checked_config(table, path, error=error)
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError) as error:
-        raise EncoderError(
-            f"{folder}: transformers cannot read its configuration: {error}"
+        config = CONFIG_MAPPING[allowed["model_type"]].from_dict(allowed)
+        check_sizes(_sizes_of(config), tensors, path, error=error)
+        return config
+    except MultihotError:
+        raise
+    except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
+        raise error(
+            f"{shown_file(path)}: transformers cannot read this configuration: {said(reason)}"
         ) from None
 
 
+def _sizes_of(config: Any) -> NetworkSizes:
+    def size(*names: str) -> int | None:
+        found = (getattr(config, name, None) for name in names)
+        return next((value for value in found if isinstance(value, int)), None)
+
+    return NetworkSizes(
+        config.model_type,
+        vocabulary=None if config.model_type == "canine" else size("vocab_size"),
+        width=size("hidden_size"),
+        inner=size("intermediate_size", "hidden_dim", "d_inner"),
+        embedding=size("embedding_size", "input_embedding_size"),
+        layers=size("num_hidden_layers"),
+        positions=size("max_position_embeddings"),
+        token_types=size("type_vocab_size"),
+    )
+
+
+def said(reason: BaseException) -> str:
+    """Return what a library said when it failed, in one line of limited length."""
+    text = cut(str(reason))[1:]
+    return f"{type(reason).__name__}: {text.rstrip(chr(39))}"
+
+
 def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
-    """Return the fast tokenizer (padding and truncation cleared) and its configuration."""
-    import tempfile
+    """Return the fast tokenizer (padding and truncation cleared) and its configuration.
 
-    from transformers import AutoTokenizer
-
+    transformers sees copies of the files that the gate has passed. What it makes of them is checked as
+    a saved tokenizer is, so that what is trained with it can be loaded. Raises `EncoderError`.
+    """
     folder = _tokenizer_folder(folder)
-    try:
-        with quiet_transformers():
-            wrapped = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
-    except (ValueError, OSError, KeyError) as error:
-        raise EncoderError(f"{folder}: transformers cannot load its tokenizer: {error}") from None
-    if getattr(wrapped, "backend_tokenizer", None) is None:
-        raise EncoderError(
-            f"{folder}: {type(wrapped).__name__} has no fast (tokenizers) version; not supported."
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        wrapped.save_pretrained(scratch)
-        text = (Path(scratch) / "tokenizer_config.json").read_text(encoding="utf-8")
-    config = json.loads(text)
+    with checked_copy(folder, error=EncoderError) as copy:
+        tokenizer, config = _built_tokenizer(copy, folder)
+    check_saved_tokenizer(tokenizer, folder, error=EncoderError)
     if (folder / _DECISION).is_file():
         config.pop("model_max_length", None)  # of the model: the length it was trained with
-    return plain_tokenizer(wrapped.backend_tokenizer), config
+    return tokenizer, tokenizer_settings(config, folder / SETTINGS_FILE, error=EncoderError)
+
+
+def _built_tokenizer(copy: Path, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """Return the tokenizer that transformers builds of the files in `copy`, and its configuration."""
+    from transformers import AutoTokenizer
+
+    what = f"{shown_file(folder)}: transformers cannot load its tokenizer"
+    with library_errors(EncoderError, what), quiet_transformers():
+        wrapped = AutoTokenizer.from_pretrained(copy, trust_remote_code=False, use_fast=True)
+        if getattr(wrapped, "backend_tokenizer", None) is None:
+            raise EncoderError(
+                f"{shown_file(folder)}: {type(wrapped).__name__} has no fast (tokenizers) version; not "
+                "supported."
+            )
+        saved = copy / "saved"
+        wrapped.save_pretrained(saved)
+        config = json.loads((saved / SETTINGS_FILE).read_text(encoding="utf-8"))
+        return plain_tokenizer(wrapped.backend_tokenizer), config
 
 
 def length_limit(config: Any, tokenizer_config: Mapping[str, Any]) -> int | None:

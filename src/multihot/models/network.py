@@ -13,13 +13,12 @@ Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `L` la
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -27,10 +26,15 @@ from multihot.core.labels import LabelSpace
 from multihot.data.batches import Batch
 from multihot.data.tokens import LabelPrompt
 from multihot.errors import EncoderError
+from multihot.gate.encoder_folder import weight_files, weights_among
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.tensor_headers import TENSOR_TYPES
 from multihot.models.encoder import quiet_transformers, read_config
 from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
 from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, narrow_last_layer
 from multihot.models.packed.layout import Packing, lay_out
+from multihot.models.stored_tensors import tensors_of
+from multihot.models.weights import model_of
 
 __all__ = [
     "HEAD_KEY",
@@ -45,28 +49,29 @@ __all__ = [
 ]
 
 
-def load_weights(auto_class: Any, folder: Path, config: Any) -> tuple[Any, list[str]]:
+def load_weights(classes: Mapping[Any, Any], folder: Path, config: Any) -> tuple[Any, list[str]]:
     """Return the model in float32 and the names of weights that are new random numbers.
+
+    Parameters
+    ----------
+    classes
+        Classes of models by class of configuration.
+    folder
+        Encoder folder that passed `models.encoder.locate_encoder`.
+    config
+        Of `models.encoder.read_config`.
 
     A weight is new when the checkpoint lacks it or has it in another shape. Weights tied to another
     one are not named. Raises `EncoderError` when transformers cannot load the folder.
     """
-    try:
-        with quiet_transformers():
-            model, loading = auto_class.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # the caller refuses or explains them
-            )
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise EncoderError(f"{folder}: transformers cannot load this encoder: {error}") from None
-    return model, sorted(
-        [*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]
-    )
+    if type(config) not in classes:
+        raise EncoderError(f"{folder}: transformers has no such model for '{config.model_type}'.")
+    contents = FolderContents(folder, error=EncoderError)
+    weights: dict[str, Tensor] = {}
+    for name in weight_files(folder, error=EncoderError):
+        header, content = contents.tensors(name, dtypes=TENSOR_TYPES)
+        weights |= tensors_of(weights_among(header, folder / name, error=EncoderError), content)
+    return model_of(classes, config, weights, folder, error=EncoderError)
 
 
 def refuse_lost(folder: Path, lost: list[str]) -> None:
@@ -202,7 +207,7 @@ def build_network(
     prompt
         With `labels`: where they stand in front of every text.
     """
-    from transformers import AutoModel, AutoModelForSequenceClassification
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_MAPPING
 
     config = read_config(folder)
     torch.manual_seed(seed)
@@ -210,11 +215,11 @@ def build_network(
         has_head = any("SequenceClassification" in name for name in config.architectures or ())
         same_labels = tuple(config.id2label.values()) == space.names
         _describe_labels(config, space)
-        model: Any = _from_pretrained(AutoModelForSequenceClassification, folder, config)
+        model: Any = _from_pretrained(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, folder, config)
         if has_head and not same_labels:
             _renew_head(model)
         return SequenceClassification(model)
-    encoder = _from_pretrained(AutoModel, folder, config)
+    encoder = _from_pretrained(MODEL_MAPPING, folder, config)
     return EncoderAndHead(encoder, new_head(config, space, pooling, prompt), space)
 
 
@@ -245,13 +250,13 @@ def _describe_labels(config: Any, space: LabelSpace) -> None:
 
 
 def _from_pretrained(
-    auto_class: Any, folder: Path, config: Any, *, new_head: bool = True
+    classes: Mapping[Any, Any], folder: Path, config: Any, *, new_head: bool = True
 ) -> nn.Module:
     """Load safetensors weights in float32; refuse a checkpoint that lacks encoder weights.
 
     With `new_head`, weights outside the encoder may be missing or made for other labels.
     """
-    model, new = load_weights(auto_class, folder, config)
+    model, new = load_weights(classes, folder, config)
     network: nn.Module = model
     refuse_lost(folder, _missing_encoder_weights(network, new) if new_head else new)
     return network

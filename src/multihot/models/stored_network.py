@@ -1,7 +1,6 @@
 """Load the network of a finished model from the bytes that were verified.
 
-Nothing here lets a library open a file: transformers gets a configuration and tensors, which view the
-bytes that were read. What the files say is compared with each other before anything is allocated.
+What the files say is compared with each other before anything is allocated.
 """
 
 from __future__ import annotations
@@ -10,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from torch import nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
-from multihot.data.tokens import LabelPrompt
-from multihot.errors import ArtifactError, MultihotError
+from multihot.data.tokens import LabelPrompt, check_vocabulary
+from multihot.errors import ArtifactError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
 from multihot.gate.tensor_headers import TensorHeader
-from multihot.models.encoder import length_limit, quiet_transformers
+from multihot.models.encoder import family_config, length_limit
 from multihot.models.network import HEAD_KEY, EncoderAndHead, SequenceClassification, new_head
 from multihot.models.stored_tensors import tensors_of
+from multihot.models.weights import model_of
 
 __all__ = ["load_network", "require_fit"]
 
@@ -105,12 +104,7 @@ def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: in
             f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
             f"{limit} tokens. The folder was changed; restore or retrain it."
         )
-    num_tokens, num_vectors = tokenizer.get_vocab_size(), network.config.vocab_size
-    if num_tokens > num_vectors:
-        raise ArtifactError(
-            f"{shown_file(folder)}: the tokenizer has {num_tokens} tokens, and the encoder has vectors "
-            f"for {num_vectors}. The folder was changed; restore or retrain it."
-        )
+    check_vocabulary(tokenizer, network.config.vocab_size, folder, error=ArtifactError)
 
 
 def _unverified(folder: Path) -> FolderContents:
@@ -121,29 +115,14 @@ def _model(
     classes: Mapping[Any, Any], contents: FolderContents, inside: str, table: dict[str, Any]
 ) -> nn.Module:
     """Return transformers' model of the configuration with the stored weights, in float32."""
-    path = contents.folder / f"{inside}config.json"
     name = f"{inside}model.safetensors"
     header, content = contents.tensors(name)
-    config = _config(path, table)
+    path = contents.folder / f"{inside}config.json"
+    config = family_config(table, path, error=ArtifactError, tensors=header.tensors)
     weights = contents.folder / name
-    try:
-        with quiet_transformers():
-            model, loading = _class_for(config, classes).from_pretrained(
-                None,
-                config=config,
-                state_dict=tensors_of(header, content),
-                dtype=torch.float32,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-    except MultihotError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what a library raises of a damaged model is open
-        raise ArtifactError(
-            f"{shown_file(weights)}: transformers cannot load this network: {_why(error)}"
-        ) from None
-    lost = sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])])
+    model, lost = model_of(
+        classes, config, tensors_of(header, content), weights, error=ArtifactError
+    )
     if lost:
         raise ArtifactError(
             f"{shown_file(weights)} lacks {len(lost)} weights of the network, or has them in another "
@@ -151,32 +130,6 @@ def _model(
         )
     network: nn.Module = model
     return network
-
-
-def _class_for(config: Any, classes: Mapping[Any, Any]) -> Any:
-    """Return the class of a configuration's model; of several, the one that it names, or the first."""
-    found = classes[type(config)]
-    if not isinstance(found, tuple | list):
-        return found
-    named = {each.__name__: each for each in found}
-    return next((named[name] for name in config.architectures or () if name in named), found[0])
-
-
-def _config(path: Path, table: dict[str, Any]) -> Any:
-    """Return transformers' configuration of a table that was read."""
-    from transformers import CONFIG_MAPPING
-
-    family = table.get("model_type")
-    if not isinstance(family, str) or family not in CONFIG_MAPPING:
-        raise ArtifactError(
-            f"{shown_file(path)}: 'model_type' is {cut(family)}; expected a family of transformers."
-        )
-    try:
-        return CONFIG_MAPPING[family].from_dict(table)
-    except Exception as error:  # noqa: BLE001 - as above
-        raise ArtifactError(
-            f"{shown_file(path)}: transformers cannot read this configuration: {_why(error)}"
-        ) from None
 
 
 def _label_names(path: Path, table: Mapping[str, Any]) -> list[str]:
@@ -268,8 +221,3 @@ def _require_labels(path: Path, names: Sequence[str], space: LabelSpace) -> None
             f"{shown_file(path)} has the labels {listed(names)}, thresholds.json has "
             f"{listed(space.names)}. The folder was changed; restore or retrain it."
         )
-
-
-def _why(error: Exception) -> str:
-    text = cut(str(error))[1:]
-    return f"{type(error).__name__}: {text.rstrip(chr(39))}"

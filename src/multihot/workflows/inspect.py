@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from multihot.core.files import read_json
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
 from multihot.core.text_tables import listed
@@ -45,6 +45,7 @@ from multihot.data.label_statistics import (
 from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile, open_labelled, required_labels
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
+from multihot.gate.json_documents import read_json_object
 from multihot.inference.artifact_summary import ArtifactSummary, inspect_artifact
 from multihot.models.encoder import (
     length_limit,
@@ -204,10 +205,11 @@ def _choose_tokenizer(encoder: str | None, max_length: int | None) -> _TokenCoun
     if (folder / "tokenizer.json").is_file():
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         config = _read_object(folder / "config.json")
+        family, pad = config.get("model_type"), config.get("pad_token_id", 1)
         limit = max_tokens(
             positions=config.get("max_position_embeddings"),
             # 1 is the default of RoBERTa's family, the only one that uses it here.
-            first=position_offset(config.get("model_type", ""), config.get("pad_token_id", 1)),
+            first=position_offset(str(family), pad if isinstance(pad, int) else 1),
             tokenizer_limit=_read_object(folder / "tokenizer_config.json").get("model_max_length"),
         )
     else:
@@ -221,13 +223,9 @@ def _choose_tokenizer(encoder: str | None, max_length: int | None) -> _TokenCoun
 
 def _read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of an encoder folder, an empty one without the file."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise EncoderError(f"{path} is not valid JSON: {error}") from None
-    return content if isinstance(content, dict) else {}
+    return read_json_object(path.parent, path.name, error=EncoderError)
 
 
 def _inspect_file(file: _File, counter: _TokenCounter | None) -> FileInspection:

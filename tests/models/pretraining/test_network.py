@@ -208,12 +208,12 @@ def test_the_check_finds_heads_that_mix_the_texts_up(monkeypatch: pytest.MonkeyP
 
 
 def test_another_family_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
-    from transformers import AutoModel
+    from transformers import MODEL_MAPPING
 
     from multihot.models.encoder import read_config
 
     folder = write_family("mpnet", tmp_path)
-    encoder = _from_pretrained(AutoModel, folder, read_config(folder))
+    encoder = _from_pretrained(MODEL_MAPPING, folder, read_config(folder))
 
     with pytest.raises(EncoderError, match=r"family 'mpnet', .* known are bert, camembert,"):
         PretrainingNetwork(encoder)

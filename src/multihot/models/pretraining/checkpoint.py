@@ -210,13 +210,13 @@ def load_heads(folder: Path, *, next_sentence: bool) -> tuple[Any, set[str]]:
         The transformers model, and those of `masked-language-model` and `next-sentence` whose
         weights the checkpoint lacks, so that they are random numbers.
     """
-    from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_PRETRAINING_MAPPING
 
     require_heads(folder)
     config = read_config(folder)
     with_both = next_sentence and config.model_type == "bert"
     model, new = load_weights(
-        AutoModelForPreTraining if with_both else AutoModelForMaskedLM, folder, config
+        MODEL_FOR_PRETRAINING_MAPPING if with_both else MODEL_FOR_MASKED_LM_MAPPING, folder, config
     )
     homes = {key: _home_of(key, f"{model.base_model_prefix}.") for key in new}
     refuse_lost(folder, [key for key in new if homes[key] == "encoder"])
