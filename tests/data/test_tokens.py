@@ -11,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from multihot.data.tokens import TokenizedTexts, load_tokenizer, plain_tokenizer, tokenize
-from multihot.errors import ArtifactError, DataError, OptionError
+from multihot.data.tokens import (
+    TokenizedTexts,
+    check_vocabulary,
+    id_dtype,
+    load_tokenizer,
+    plain_tokenizer,
+    tokenize,
+)
+from multihot.errors import ArtifactError, DataError, EncoderError, OptionError
 
 TEXTS = [
     "",
@@ -225,5 +232,40 @@ def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text('{"version": "1.0", "model":')
 
-    with pytest.raises(ArtifactError, match="is not a readable tokenizer file"):
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json is not valid JSON"):
         load_tokenizer(path)
+
+
+def test_large_ids_of_a_small_vocabulary_keep_their_values() -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "a": 1, "far": 70_000}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+
+    assert tokenize(tokenizer, ["a far", "a"], 8, chunk_characters=1).ids.tolist() == [1, 70_000, 1]
+    assert id_dtype(tokenizer) == np.uint32
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (19, "has 20 tokens, but the encoder has embeddings for 19"),
+        (5000, "has 20 tokens, but the encoder has embeddings for 5000: the vocabulary is damaged"),
+    ],
+)
+def test_a_vocabulary_of_another_encoder_is_refused(rows: int, found: str) -> None:
+    check_vocabulary(word_tokenizer(), 20, "encoder")
+    with pytest.raises(EncoderError, match=f"The tokenizer of encoder {found}"):
+        check_vocabulary(word_tokenizer(), rows, "encoder")
+
+
+def test_a_text_on_which_the_tokenizer_fails_is_no_failure_of_ours() -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    without_unknown = Tokenizer(WordLevel({"a": 0}, unk_token="[UNK]"))
+
+    with pytest.raises(EncoderError, match="fails on one of the texts 0 to 1"):
+        tokenize(without_unknown, ["a", "b"], 8)

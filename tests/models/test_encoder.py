@@ -269,7 +269,7 @@ def test_the_tokenizer_comes_without_padding_and_truncation(tmp_path: Path) -> N
 def test_a_folder_whose_tokenizer_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
 
-    with pytest.raises(EncoderError, match="transformers cannot load its tokenizer"):
+    with pytest.raises(EncoderError, match=r"is not a readable tokenizer file: .* no 'model'"):
         load_encoder_tokenizer(tmp_path)
 
 

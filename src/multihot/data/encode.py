@@ -27,7 +27,7 @@ from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
 from multihot.data.stored_tokens import are_rows, num_ids
-from multihot.data.tokens import TokenizedTexts, tokenize
+from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
 from multihot.errors import DataError, StorageError
 
 if TYPE_CHECKING:
@@ -183,15 +183,23 @@ class EncodedRows:
 
 
 def encode_texts(
-    examples: Examples, space: LabelSpace, tokenizer: Tokenizer, max_length: int
+    examples: Examples,
+    space: LabelSpace,
+    tokenizer: Tokenizer,
+    max_length: int,
+    *,
+    dtype: np.dtype[np.unsignedinteger] | None = None,
 ) -> EncodedRows:
-    """Match the labels to `space` by name and tokenise the texts, in memory."""
+    """Match the labels to `space` by name and tokenise the texts, in memory.
+
+    `dtype` is that of the token ids, see `tokenize`.
+    """
     if examples.labels is None:
         raise DataError("has no labels.", path=examples.source)
     labels = examples.labels.aligned_to(space)
     soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
-        tokenize(tokenizer, examples.texts, max_length),
+        tokenize(tokenizer, examples.texts, max_length, dtype=dtype),
         labels.values if soft else label_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
@@ -225,8 +233,9 @@ def encode_file(
     """
 
     def chunks() -> Iterator[EncodedRows]:
+        dtype = id_dtype(tokenizer)  # the same for all parts, which are stored one after the other
         for part in file.chunks(chunk_rows):
-            yield encode_texts(part, space, tokenizer, max_length)
+            yield encode_texts(part, space, tokenizer, max_length, dtype=dtype)
 
     paths, folder = [Path(part.source) for part in file.parts or (file,)], cache_folder()
     if (

@@ -11,34 +11,35 @@ Letters: `N` texts, `T` tokens of all texts together, `L` labels, `M` tokens of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from multihot.core.text_tables import cut, listed
-from multihot.errors import ArtifactError, DataError, OptionError
-from multihot.gate.folder_contents import FolderContents
-from multihot.gate.folder_files import shown_file
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-from collections.abc import Mapping
-from typing import Any
-
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
+
+from multihot.core.text_tables import cut, listed
+from multihot.errors import ArtifactError, DataError, EncoderError, MultihotError, OptionError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import read_folder_file, shown_file
+from multihot.gate.tokenizer_files import TOKENIZER_FILE
+from multihot.gate.tokenizer_loading import MAX_TOKENIZER_BYTES, library_errors, parse_tokenizer
 
 __all__ = [
     "TOKENIZER_CALL_KEYS",
     "LabelPrompt",
+    "StoredTokenizer",
     "TokenizedTexts",
+    "check_vocabulary",
     "id_dtype",
+    "largest_id",
     "load_tokenizer",
     "plain_tokenizer",
+    "special_tokens",
     "stored_tokenizer",
     "tokenize",
     "with_label_prompt",
@@ -56,7 +57,8 @@ TOKENIZER_CALL_KEYS = (
 
 # Characters handed to the tokenizer at once; its output takes a hundred bytes or more a token.
 _CHUNK_CHARACTERS = 2**18
-_MAX_TOKENIZER_BYTES = 256 << 20
+_MOST_UINT16 = 2**16 - 1
+_FEW_ROWS = 1024  # of a toy encoder, whose vocabulary may be far smaller
 _PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
 
@@ -105,34 +107,77 @@ def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Load a `tokenizer.json` without torch or transformers, padding and truncation cleared."""
-    from tokenizers import Tokenizer
-
-    if not path.is_file():
-        raise ArtifactError(f"{path}: there is no tokenizer; the folder is damaged or unfinished.")
-    try:
-        return plain_tokenizer(Tokenizer.from_file(str(path)))
-    except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
-        raise ArtifactError(f"{path}: is not a readable tokenizer file: {error}") from None
-
-
-def stored_tokenizer(contents: FolderContents) -> Tokenizer:
-    """Load the `tokenizer.json` of a folder from the bytes that are read once, as `load_tokenizer` does."""
-    content = contents.content("tokenizer.json", most_bytes=_MAX_TOKENIZER_BYTES)
-    try:
-        return plain_tokenizer(Tokenizer.from_buffer(bytes(content)))
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-            raise
-        path = shown_file(contents.folder / "tokenizer.json")
+    if not os.path.lexists(path):
         raise ArtifactError(
-            f"{path}: is not a readable tokenizer file: {cut(str(error))}"
-        ) from None
+            f"{shown_file(path)}: there is no tokenizer; the folder is damaged or unfinished."
+        )
+    content = read_folder_file(
+        path.parent, path.name, most_bytes=MAX_TOKENIZER_BYTES, error=ArtifactError
+    )
+    return parse_tokenizer(content, path, error=ArtifactError)[0]
+
+
+@dataclass(frozen=True)
+class StoredTokenizer:
+    """A tokenizer that was loaded, and the largest of its ids."""
+
+    tokenizer: Tokenizer
+    largest_id: int
+
+
+def stored_tokenizer(contents: FolderContents) -> StoredTokenizer:
+    """Load the `tokenizer.json` of a folder from the bytes that are read once, as `load_tokenizer` does."""
+    content = contents.content(TOKENIZER_FILE, most_bytes=MAX_TOKENIZER_BYTES)
+    path = contents.folder / TOKENIZER_FILE
+    tokenizer, largest = parse_tokenizer(content, path, error=contents.error)
+    return StoredTokenizer(tokenizer, largest)
+
+
+def largest_id(tokenizer: Tokenizer) -> int:
+    """Return the largest id of the vocabulary, added tokens included; -1 for an empty one."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+
+def check_vocabulary(
+    tokenizer: Tokenizer | StoredTokenizer,
+    rows: int,
+    name: str | Path,
+    *,
+    error: type[MultihotError] = EncoderError,
+) -> None:
+    """Raise `error` when the ids of a tokenizer cannot be those of an encoder's embeddings.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the encoder.
+    rows
+        Vectors of its embeddings.
+    name
+        The encoder, for messages.
+    """
+    if isinstance(tokenizer, StoredTokenizer):
+        plain, largest = tokenizer.tokenizer, tokenizer.largest_id
+    else:
+        plain, largest = tokenizer, largest_id(tokenizer)
+    num_tokens = plain.get_vocab_size(with_added_tokens=True)
+    if largest >= rows:
+        found = f"{num_tokens} tokens" if num_tokens > rows else f"a token with the id {largest}"
+        raise error(
+            f"The tokenizer of {shown_file(name)} has {found}, but the encoder has embeddings for "
+            f"{rows}: they do not match."
+        )
+    if 2 * num_tokens < rows and rows > _FEW_ROWS:
+        raise error(
+            f"The tokenizer of {shown_file(name)} has {num_tokens} tokens, but the encoder has "
+            f"embeddings for {rows}: the vocabulary is damaged or another one. Copy the folder anew."
+        )
 
 
 def id_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
     """Return the smaller of uint16 and uint32 that holds every id of the vocabulary."""
     few = tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16
-    return np.dtype(np.uint16 if few else np.uint32)
+    return np.dtype(np.uint16 if few and largest_id(tokenizer) <= _MOST_UINT16 else np.uint32)
 
 
 def tokenize(
@@ -141,6 +186,7 @@ def tokenize(
     max_length: int,
     *,
     chunk_characters: int = _CHUNK_CHARACTERS,
+    dtype: np.dtype[np.unsignedinteger] | None = None,
 ) -> TokenizedTexts:
     """Encode texts with their special tokens, cut to `max_length` tokens.
 
@@ -157,16 +203,28 @@ def tokenize(
         Tokens per text at most, special tokens included.
     chunk_characters
         Texts of about so many characters are encoded together, which bounds memory.
+    dtype
+        Of the ids, see `id_dtype`; by default the one that these texts need.
+
+    Raises
+    ------
+    OptionError
+        `max_length` leaves no room for a text.
+    DataError
+        A text is no proper string.
+    EncoderError
+        The tokenizer fails on a text.
     """
-    prefix, suffix = _special_tokens(tokenizer)
+    prefix, suffix = special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     if room < 1:
         raise OptionError(
             f"max_length={max_length} leaves no room for text beside "
             f"{len(prefix) + len(suffix)} special tokens; use a larger one."
         )
-    dtype = id_dtype(tokenizer)
     pieces: list[npt.NDArray[np.unsignedinteger]] = []
+    is_small = tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16
+    few: np.dtype[np.unsignedinteger] = np.dtype(np.uint16 if is_small else np.uint32)
     lengths = np.zeros(len(texts) + 1, dtype=np.int64)
     truncated = np.zeros(len(texts), dtype=np.bool_)
     for start, chunk in _chunks(texts, chunk_characters):
@@ -176,10 +234,15 @@ def tokenize(
             kept = prefix + ids[len(prefix) :][:room] + suffix if truncated[row] else ids
             flat += kept
             lengths[row + 1] = len(kept)
-        pieces.append(np.array(flat, dtype=dtype))
-    return TokenizedTexts(
-        np.concatenate([np.zeros(0, dtype), *pieces]), np.cumsum(lengths), truncated
-    )
+        pieces.append(_as_ids(flat, dtype or few))
+    joined = np.concatenate([np.zeros(0, dtype or few), *pieces])
+    return TokenizedTexts(joined, np.cumsum(lengths), truncated)
+
+
+def _as_ids(ids: list[int], dtype: np.dtype[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
+    """Return ids as an array, of uint32 where those of a small vocabulary are large."""
+    wide = np.array(ids, dtype=np.uint32)
+    return wide if wide.max(initial=0) > np.iinfo(dtype).max else wide.astype(dtype, copy=False)
 
 
 def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, list[str]]]:
@@ -196,30 +259,39 @@ def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, 
 
 def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:
     """Return the ids of each text; name the row that is not a proper string."""
+    rows = f"The tokenizer fails on one of the texts {first_row} to {first_row + len(texts) - 1}"
+    with library_errors(EncoderError, rows):
+        try:
+            if not all(isinstance(text, str) for text in texts):  # two would be read as a pair
+                raise TypeError
+            return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+        except (TypeError, UnicodeEncodeError):
+            for row, text in enumerate(texts, start=first_row):
+                _require_string(text, row)
+            raise
+
+
+def _require_string(text: object, row: int) -> None:
+    if not isinstance(text, str):
+        raise DataError(f"text {row} is {type(text).__name__} ({text!r}), expected a string.")
     try:
-        if not all(isinstance(text, str) for text in texts):  # two strings would be read as a pair
-            raise TypeError
-        return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
-    except (TypeError, UnicodeEncodeError):
-        for row, text in enumerate(texts, start=first_row):
-            if not isinstance(text, str):
-                raise DataError(
-                    f"text {row} is {type(text).__name__} ({text!r}), expected a string."
-                ) from None
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError:
-                raise DataError(
-                    f"text {row} holds half a surrogate pair, which is not valid Unicode: {text!r}"
-                ) from None
-        raise
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            f"text {row} holds half a surrogate pair, which is not valid Unicode: {text!r}"
+        ) from None
 
 
-def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer puts before and after a text."""
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text.
+
+    Raises `OptionError` for a tokenizer that changes the text meanwhile, `EncoderError` for one that
+    fails.
+    """
     for probe in _PROBES:
-        content = tokenizer.encode(probe, add_special_tokens=False).ids
-        ids = tokenizer.encode(probe).ids
+        with library_errors(EncoderError, f"The tokenizer fails on the text '{probe}'"):
+            content = tokenizer.encode(probe, add_special_tokens=False).ids
+            ids = tokenizer.encode(probe).ids
         for start in range(len(ids) - len(content) + 1):
             if content and ids[start : start + len(content)] == content:
                 return ids[:start], ids[start + len(content) :]
@@ -273,11 +345,13 @@ def with_label_prompt(
         raise OptionError(
             f"There are descriptions for {listed(unknown)}, but the labels are {listed(names)}."
         )
-    before, between, after, text_type = _pair_tokens(tokenizer)
+    with library_errors(EncoderError, "The tokenizer fails on a pair of texts"):
+        before, between, after, text_type = _pair_tokens(tokenizer)
     ids, spans = list(before), []
     for name in names:
         text = descriptions.get(name) or name.replace("_", " ")
-        found = tokenizer.encode(text, add_special_tokens=False).ids
+        with library_errors(EncoderError, f"The tokenizer fails on the label {cut(name)}"):
+            found = tokenizer.encode(text, add_special_tokens=False).ids
         if not found:
             raise OptionError(
                 f"The label '{name}' is read as '{text}', which has no token for this tokenizer; "

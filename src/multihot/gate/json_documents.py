@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ MAX_DEPTH = 64
 _MAX_CONTAINERS = 1_000_000  # lists and objects; an empty one takes 28 times its two bytes
 _MAX_DIGITS = 40  # characters of a number; a float64 has at most 24
 _MAX_MAGNITUDE = 2**63  # of integers
+_MANY_DIGITS = b"0" * 19  # the least that an integer beyond 64 bits has
+_DIGITS_AS_0 = bytes(ord("0") if chr(code).isdigit() else ord("-") for code in range(128)) * 2
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPES = re.compile(
@@ -31,6 +34,7 @@ _ESCAPES = re.compile(
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_OTHER_BYTES = bytes(code for code in range(256) if code not in b'[]{}"')
 _STRUCTURE = np.zeros(256, np.int8)
 _STRUCTURE[list(b"[{")], _STRUCTURE[list(b"]}")], _STRUCTURE[ord('"')] = 1, -1, 2
 
@@ -42,13 +46,16 @@ def read_json_object(
     error: type[MultihotError],
     most_bytes: int = MAX_JSON_BYTES,
     max_depth: int = MAX_DEPTH,
+    large_integers: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON object in the file `name` of `folder`; raise `error` for anything else.
 
     The file is read as `read_folder_file` does, and parsed as `parse_json` does.
     """
     content = read_folder_file(folder, name, most_bytes=most_bytes, error=error)
-    parsed = parse_json(content, folder / name, error=error, max_depth=max_depth)
+    parsed = parse_json(
+        content, folder / name, error=error, max_depth=max_depth, large_integers=large_integers
+    )
     if not isinstance(parsed, dict):
         raise error(f"{shown_file(folder / name)} is no JSON object; it begins {cut(parsed)}.")
     return parsed
@@ -60,6 +67,7 @@ def parse_json(
     *,
     error: type[MultihotError],
     max_depth: int = MAX_DEPTH,
+    large_integers: bool = False,
 ) -> Any:
     """Parse strict JSON in UTF-8; raise `error` for what a writer of ours would never write.
 
@@ -75,6 +83,10 @@ def parse_json(
         The file, for messages.
     error
         The class of what is raised.
+    max_depth
+        Lists and objects inside each other.
+    large_integers
+        Whether integers of up to 40 characters are accepted, as transformers writes 1e30.
     """
     raw = bytes(content)
     try:
@@ -82,7 +94,7 @@ def parse_json(
         _check_surrogates(raw)
         return json.loads(
             raw.decode("utf-8"),
-            parse_int=_integer,
+            parse_int=_integers(raw, large_integers),
             parse_float=_number,
             parse_constant=_refuse_constant,
             object_pairs_hook=_object,
@@ -100,8 +112,7 @@ def _check_nesting(raw: bytes, max_depth: int) -> None:
         return
     if b"\\" in raw:
         raw = _ESCAPED.sub(b"", raw)
-    codes = _STRUCTURE[np.frombuffer(raw, np.uint8)]
-    codes = codes[codes != 0]
+    codes = _STRUCTURE[np.frombuffer(raw.translate(None, _OTHER_BYTES), np.uint8)]
     is_quote = codes == 2
     outside = np.cumsum(is_quote, dtype=np.int64) % 2 == 0
     steps = codes[outside & ~is_quote]
@@ -119,10 +130,23 @@ def _check_surrogates(raw: bytes) -> None:
             raise ValueError(f"'\\{match['half'].decode()}' is half a character.")
 
 
+def _integers(raw: bytes, large: bool) -> Callable[[str], int]:
+    """Return what reads integers: `int` itself where none can be too large, which is much faster."""
+    if _MANY_DIGITS not in raw.translate(_DIGITS_AS_0):
+        return int
+    return _large_integer if large else _integer
+
+
 def _integer(text: str) -> int:
     if len(text) > _MAX_DIGITS or not -_MAX_MAGNITUDE <= (number := int(text)) < _MAX_MAGNITUDE:
         raise ValueError(f"the number {_start(text)} is too large.")
     return number
+
+
+def _large_integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"the number {_start(text)} is too large.")
+    return int(text)
 
 
 def _number(text: str) -> float:

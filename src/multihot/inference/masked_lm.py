@@ -18,7 +18,9 @@ from multihot.core.files import as_path
 from multihot.core.text_tables import cut
 from multihot.data.batches import length_sorted_batches
 from multihot.data.in_memory import as_texts
+from multihot.data.tokens import check_vocabulary
 from multihot.errors import DataError, EncoderError, OptionError
+from multihot.gate.tokenizer_loading import library_errors
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +78,8 @@ class _Loaded:
         """Return the tokens of every text or pair; refuse those longer than the model's positions."""
         from multihot.models.encoder import length_limit
 
-        encodings: list[Encoding] = self.tokenizer.encode_batch(list(inputs))
+        with library_errors(EncoderError, f"The tokenizer of {self.name} fails on a text"):
+            encodings: list[Encoding] = self.tokenizer.encode_batch(list(inputs))
         limit = length_limit(self.network.config, self.tokenizer_config)
         for name, encoding in zip(names, encodings, strict=True):
             if limit is not None and len(encoding.ids) > limit:
@@ -201,8 +204,9 @@ class FillMask:
                 for index, each in enumerate(filled)
                 if each not in self._special or (each == self._mask_id and index != position)
             ]
-            shown = decode([token], skip_special_tokens=False)
-            text = decode(kept, skip_special_tokens=False)
+            with library_errors(EncoderError, f"The tokenizer of {self._loaded.name} fails"):
+                shown = decode([token], skip_special_tokens=False)
+                text = decode(kept, skip_special_tokens=False)
             fills.append(Fill(shown, token, probability, text))
         return fills
 
@@ -302,17 +306,8 @@ def _load(given: str | Path, head: str, device_name: str) -> _Loaded:
         )
     tokenizer, tokenizer_config = load_encoder_tokenizer(folder)
     network = PretrainingNetwork(model).eval().to(device)
-    _require_same_vocabulary(name, tokenizer, int(network.config.vocab_size))
+    check_vocabulary(tokenizer, int(network.config.vocab_size), name)
     return _Loaded(name, network, tokenizer, tokenizer_config, device)
-
-
-def _require_same_vocabulary(name: str, tokenizer: Tokenizer, vocab_size: int) -> None:
-    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
-    if num_tokens > vocab_size:
-        raise EncoderError(
-            f"The tokenizer of {name} has {num_tokens} tokens and the vocabulary of its model "
-            f"{vocab_size}: they do not belong together."
-        )
 
 
 def _as_pairs(given: Any) -> list[tuple[str, str]]:

@@ -25,6 +25,9 @@ from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.tensor_headers import StoredTensor
+from multihot.gate.tokenizer_files import SETTINGS_FILE, checked_copy
+from multihot.gate.tokenizer_loading import check_saved_tokenizer, library_errors
+from multihot.gate.tokenizer_settings import tokenizer_settings
 
 __all__ = [
     "EncoderSource",
@@ -248,28 +251,36 @@ def said(reason: BaseException) -> str:
 
 
 def load_encoder_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
-    """Return the fast tokenizer (padding and truncation cleared) and its configuration."""
-    import tempfile
+    """Return the fast tokenizer (padding and truncation cleared) and its configuration.
 
-    from transformers import AutoTokenizer
-
+    transformers sees copies of the files that the gate has passed. What it makes of them is checked as
+    a saved tokenizer is, so that what is trained with it can be loaded. Raises `EncoderError`.
+    """
     folder = _tokenizer_folder(folder)
-    try:
-        with quiet_transformers():
-            wrapped = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
-    except (ValueError, OSError, KeyError) as error:
-        raise EncoderError(f"{folder}: transformers cannot load its tokenizer: {error}") from None
-    if getattr(wrapped, "backend_tokenizer", None) is None:
-        raise EncoderError(
-            f"{folder}: {type(wrapped).__name__} has no fast (tokenizers) version; not supported."
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        wrapped.save_pretrained(scratch)
-        text = (Path(scratch) / "tokenizer_config.json").read_text(encoding="utf-8")
-    config = json.loads(text)
+    with checked_copy(folder, error=EncoderError) as copy:
+        tokenizer, config = _built_tokenizer(copy, folder)
+    check_saved_tokenizer(tokenizer, folder, error=EncoderError)
     if (folder / _DECISION).is_file():
         config.pop("model_max_length", None)  # of the model: the length it was trained with
-    return plain_tokenizer(wrapped.backend_tokenizer), config
+    return tokenizer, tokenizer_settings(config, folder / SETTINGS_FILE, error=EncoderError)
+
+
+def _built_tokenizer(copy: Path, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """Return the tokenizer that transformers builds of the files in `copy`, and its configuration."""
+    from transformers import AutoTokenizer
+
+    what = f"{shown_file(folder)}: transformers cannot load its tokenizer"
+    with library_errors(EncoderError, what), quiet_transformers():
+        wrapped = AutoTokenizer.from_pretrained(copy, trust_remote_code=False, use_fast=True)
+        if getattr(wrapped, "backend_tokenizer", None) is None:
+            raise EncoderError(
+                f"{shown_file(folder)}: {type(wrapped).__name__} has no fast (tokenizers) version; not "
+                "supported."
+            )
+        saved = copy / "saved"
+        wrapped.save_pretrained(saved)
+        config = json.loads((saved / SETTINGS_FILE).read_text(encoding="utf-8"))
+        return plain_tokenizer(wrapped.backend_tokenizer), config
 
 
 def length_limit(config: Any, tokenizer_config: Mapping[str, Any]) -> int | None:

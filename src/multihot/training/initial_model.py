@@ -16,8 +16,10 @@ from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
-from multihot.data.tokens import LabelPrompt, stored_tokenizer, with_label_prompt
-from multihot.errors import EncoderError, OptionError
+from multihot.data.tokens import LabelPrompt, check_vocabulary, stored_tokenizer, with_label_prompt
+from multihot.errors import ArtifactError, OptionError
+from multihot.gate.tokenizer_files import SETTINGS_FILE
+from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import read_artifact
 from multihot.models.encoder import (
     length_limit,
@@ -75,7 +77,7 @@ def initialize_from_encoder(
     source = locate_encoder(name)
     tokenizer, tokenizer_config = load_encoder_tokenizer(source.folder)
     config = read_config(source.folder)
-    _check_vocabulary(tokenizer, config, name)
+    check_vocabulary(tokenizer, config.vocab_size, name)
     limit = length_limit(config, tokenizer_config)
     _check_length(max_length, limit, name)
     length = max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
@@ -85,15 +87,6 @@ def initialize_from_encoder(
         _check_prompt(prompt, length)
     network = build_network(source.folder, space, resolved, seed, prompt)
     return InitialModel(network, tokenizer, tokenizer_config, space, resolved, length)
-
-
-def _check_vocabulary(tokenizer: Tokenizer, config: Any, name: str) -> None:
-    num_tokens = tokenizer.get_vocab_size(with_added_tokens=True)
-    if num_tokens > config.vocab_size:
-        raise EncoderError(
-            f"The tokenizer of {name} has {num_tokens} tokens, but the encoder has embeddings for "
-            f"{config.vocab_size}: they do not match."
-        )
 
 
 def _check_length(max_length: int | None, limit: int | None, name: str | Path) -> None:
@@ -149,14 +142,15 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
     space, contents = artifact.decision.space, artifact.contents()
     with contents.verifying():
         network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
-        tokenizer = stored_tokenizer(contents)
-        require_fit(network, tokenizer, folder, artifact.max_length)
-        tokenizer_config = contents.json_object("tokenizer_config.json")
+        stored = stored_tokenizer(contents)
+        require_fit(network, stored, folder, artifact.max_length)
+        table = contents.json_object(SETTINGS_FILE)
+        tokenizer_config = tokenizer_settings(table, folder / SETTINGS_FILE, error=ArtifactError)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
     return InitialModel(
         network=network,
-        tokenizer=tokenizer,
+        tokenizer=stored.tokenizer,
         tokenizer_config=tokenizer_config,
         space=space,
         pooling=artifact.pooling,

@@ -29,7 +29,8 @@ from multihot.data.corpus.documents import (
 )
 from multihot.data.stored_tokens import are_ids, are_offsets, num_ids
 from multihot.data.tokens import id_dtype, plain_tokenizer
-from multihot.errors import MissingExtraError, OptionError, StorageError
+from multihot.errors import EncoderError, MissingExtraError, OptionError, StorageError
+from multihot.gate.tokenizer_loading import library_errors
 
 __all__ = ["LANGUAGES", "CorpusTokens", "split_sentences", "tokenize_corpus"]
 
@@ -356,9 +357,10 @@ def _encoded(
     lengths: list[int] = []
     for start in range(0, len(sentences), _BATCH_SENTENCES):
         chunk = sentences[start : start + _BATCH_SENTENCES]
-        encoded = [
-            each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
-        ]
+        with library_errors(EncoderError, "The tokenizer fails on a sentence of the corpus"):
+            encoded = [
+                each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
+            ]
         pieces.append(np.fromiter(chain.from_iterable(encoded), np.uint32))
         lengths += map(len, encoded)
     return np.concatenate(pieces), np.array(lengths, np.int64)

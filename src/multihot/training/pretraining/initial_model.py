@@ -16,6 +16,7 @@ from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
 from multihot.data.corpus.documents import Corpus
 from multihot.data.corpus.wordpiece import save_tokenizer, train_tokenizer
+from multihot.data.tokens import check_vocabulary, largest_id
 from multihot.errors import OptionError
 from multihot.models.encoder import length_limit, load_encoder_tokenizer, locate_encoder
 from multihot.models.pretraining.checkpoint import (
@@ -143,11 +144,15 @@ def initial_network(
         for note in loaded.notes:
             listener.say(note)
         model, new_heads = loaded.model, loaded.new_heads
+        config: Any = model.config
+        check_vocabulary(tokenizer.tokenizer, config.vocab_size, options.encoder)
     else:
         new_heads = frozenset()  # everything is new
+        rows = largest_id(tokenizer.tokenizer) + 1
+        check_vocabulary(tokenizer.tokenizer, rows, options.tokenizer or "this run")
         model = new_pretraining_model(
             options.encoder_size,
-            tokenizer.tokenizer.get_vocab_size(with_added_tokens=True),
+            rows,
             seed=seed,
             max_positions=max(_POSITIONS, options.max_length),
             next_sentence=options.next_sentence is not False,

@@ -1,0 +1,160 @@
+"""Load a checked `tokenizer.json`, and turn whatever the tokenizers library fails with into a sentence.
+
+The library is written in Rust. Where it gives up it raises `PanicException`, which is no `Exception`,
+so that an ordinary handler lets it through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multihot.core.text_tables import cut
+from multihot.errors import MultihotError
+from multihot.gate.folder_files import shown_file
+from multihot.gate.json_documents import parse_json
+from multihot.gate.tokenizer_json import TokenizerContent, check_tokenizer_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = [
+    "MAX_TOKENIZER_BYTES",
+    "check_saved_tokenizer",
+    "library_errors",
+    "parse_tokenizer",
+    "refuse_pointer",
+]
+
+MAX_TOKENIZER_BYTES = 64 << 20
+"""Bytes of a `tokenizer.json`; that of the largest vocabulary in use has 34 million."""
+
+_POINTER = b"version https://git-lfs"
+_MAX_PROBE_SECONDS = (
+    0.1  # of this thread's processor, for one probe; an honest one takes a thousandth
+)
+_MAX_TOKENS_PER_BYTE = 64
+_PROBE_LENGTHS = (16, 20, 24, 28, 32, 48, 64, 96, 128, 192, 256)
+_PROBE_CHARACTERS = "a1 .\n\u00e9\u7684"
+_MAX_OWN_CHARACTERS = 24
+_GROWTH_PROBE = (
+    "I'm so happy, it's 2024! \u00dcber \u00e9t\u00e9 \u7684\u4eba \u0438 \ufdfa \U0001f600\t#tag\n"
+)
+
+
+@contextmanager
+def library_errors(error: type[MultihotError], what: str) -> Iterator[None]:
+    """Raise `error` with `what` and the reason for all that the library fails with, panics included.
+
+    Errors of our own, Ctrl-C and the end of the process pass.
+    """
+    try:
+        yield
+    except MultihotError:
+        raise
+    except BaseException as reason:
+        if not isinstance(reason, Exception) and type(reason).__name__ != "PanicException":
+            raise
+        raise error(f"{what}: {cut(str(reason))}") from None
+
+
+def refuse_pointer(
+    content: bytes | memoryview, source: str | Path, error: type[MultihotError]
+) -> None:
+    """Raise `error` for a file of Git LFS that only says where the content is."""
+    if bytes(content[: len(_POINTER)]) == _POINTER:
+        raise error(
+            f"{shown_file(source)} is a pointer of Git LFS, not the file itself. Fetch it with "
+            "'git lfs pull', or copy the folder anew."
+        )
+
+
+def parse_tokenizer(
+    content: bytes | memoryview, source: str | Path, *, error: type[MultihotError]
+) -> tuple[Tokenizer, int]:
+    """Return the tokenizer in the bytes of a `tokenizer.json`, and the largest of its ids.
+
+    Padding and truncation are cleared. The bytes are checked first (see `check_tokenizer_json`), and some short texts are encoded
+    afterwards.
+
+    Parameters
+    ----------
+    content
+        The file, as it was read.
+    source
+        Its path, for messages.
+    error
+        The class of what is raised for a file that is refused.
+    """
+    found = _checked(content, source, error)
+    from tokenizers import Tokenizer
+
+    with library_errors(error, _unreadable(source)):
+        tokenizer = Tokenizer.from_buffer(bytes(content))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        _probe(tokenizer, found, source, error)
+        # The library numbers added tokens itself where those of the file leave a gap.
+        added = tokenizer.get_added_tokens_decoder()
+    return tokenizer, max([found.largest_piece, *added])
+
+
+def check_saved_tokenizer(
+    tokenizer: Tokenizer, source: str | Path, *, error: type[MultihotError]
+) -> None:
+    """Raise `error` for a tokenizer that `parse_tokenizer` would refuse once it is saved.
+
+    Call it before work whose result is saved with this tokenizer.
+    """
+    with library_errors(error, _unreadable(source)):
+        content = tokenizer.to_str().encode()
+    found = _checked(content, source, error)
+    with library_errors(error, _unreadable(source)):
+        _probe(tokenizer, found, source, error)
+
+
+def _unreadable(source: str | Path) -> str:
+    return f"{shown_file(source)}: is not a readable tokenizer file"
+
+
+def _checked(
+    content: bytes | memoryview, source: str | Path, error: type[MultihotError]
+) -> TokenizerContent:
+    refuse_pointer(content, source, error)
+    if len(content) > MAX_TOKENIZER_BYTES:
+        raise error(
+            f"{shown_file(source)} has {len(content)} bytes; expected at most {MAX_TOKENIZER_BYTES}."
+        )
+    document = parse_json(content, source, error=error)
+    try:
+        return check_tokenizer_json(document)
+    except ValueError as reason:
+        raise error(f"{_unreadable(source)}: {reason}.") from None
+
+
+def _probe(
+    tokenizer: Tokenizer, content: TokenizerContent, source: str | Path, error: type[MultihotError]
+) -> None:
+    """Encode short texts; refuse a tokenizer that makes very long ones of them, or takes long."""
+    num_tokens = len(tokenizer.encode(_GROWTH_PROBE, add_special_tokens=False).ids)
+    if num_tokens > _MAX_TOKENS_PER_BYTE * len(_GROWTH_PROBE.encode()):
+        raise error(
+            f"{_unreadable(source)}: it makes {num_tokens} tokens of {len(_GROWTH_PROBE)} characters."
+        )
+    if not content.patterns:
+        return
+    own = dict.fromkeys(c for c in "".join(content.patterns) if c.isprintable())
+    for character in [*_PROBE_CHARACTERS, *list(own)[:_MAX_OWN_CHARACTERS]]:
+        _time(tokenizer, character, _unreadable(source), error)
+
+
+def _time(tokenizer: Tokenizer, character: str, what: str, error: type[MultihotError]) -> None:
+    lengths: Sequence[int] = _PROBE_LENGTHS
+    for length in lengths:
+        start = time.thread_time()
+        tokenizer.encode(character * length + "\x01", add_special_tokens=False)
+        if time.thread_time() - start > _MAX_PROBE_SECONDS:
+            raise error(f"{what}: its patterns take very long for {length} characters.")
