@@ -63,7 +63,7 @@ def _template() -> dict[str, Any]:
 
 def _load(document: dict[str, Any]) -> Any:
     content = json.dumps(document).encode()
-    return parse_tokenizer(content, Path("folder/tokenizer.json"), error=ArtifactError)
+    return parse_tokenizer(content, Path("folder/tokenizer.json"), error=ArtifactError)[0]
 
 
 def _replace(text: str, content: str, kind: str = "String") -> dict[str, Any]:

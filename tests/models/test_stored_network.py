@@ -13,9 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
 
 from multihot.core.labels import LabelSpace
-from multihot.data.tokens import LabelPrompt
+from multihot.data.tokens import LabelPrompt, StoredTokenizer
 from multihot.errors import ArtifactError
 from multihot.models.network import build_network, save_network
 from multihot.models.stored_network import load_network, require_fit
@@ -197,11 +198,38 @@ def test_a_length_or_a_vocabulary_that_the_encoder_lacks_is_refused(
     save_with_head(tiny_encoder, tmp_path, "mean")
     network: Any = load_network(tmp_path, FORM, SPACE)
     positions, vectors = network.config.max_position_embeddings, network.config.vocab_size
-    fitting = Tokenizer(WordLevel({f"w{n}": n for n in range(vectors)}, unk_token="w0"))
-    larger = Tokenizer(WordLevel({f"w{n}": n for n in range(vectors + 1)}, unk_token="w0"))
+    fitting, larger = _words(vectors), _words(vectors + 1)
 
     require_fit(network, fitting, tmp_path, positions)
     with pytest.raises(ArtifactError, match=f"has positions for {positions} tokens"):
         require_fit(network, fitting, tmp_path, positions + 1)
     with pytest.raises(ArtifactError, match=rf"has {vectors + 1} tokens, .* for {vectors}"):
         require_fit(network, larger, tmp_path, positions)
+
+
+def test_a_length_without_room_for_a_text_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    save_with_head(tiny_encoder, tmp_path, "mean")
+    network: Any = load_network(tmp_path, FORM, SPACE)
+    stored = _words(network.config.vocab_size)
+    stored.tokenizer.post_processor = TemplateProcessing(
+        single="w1 $A w2", special_tokens=[("w1", 1), ("w2", 2)]
+    )
+
+    require_fit(network, stored, tmp_path, 3)
+    with pytest.raises(ArtifactError, match="puts 2 special tokens around a text"):
+        require_fit(network, stored, tmp_path, 2)
+
+
+def test_a_tokenizer_without_the_labels_of_its_network_is_refused(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    save_with_head(tiny_encoder, tmp_path, "labels")
+    network: Any = load_network(tmp_path, FORM, SPACE)
+
+    with pytest.raises(ArtifactError, match=r"puts 0 tokens before a text.* trained with \d+"):
+        require_fit(network, _words(network.config.vocab_size), tmp_path, 32)
+
+
+def _words(number: int) -> StoredTokenizer:
+    vocabulary = {f"w{each}": each for each in range(number)}
+    return StoredTokenizer(Tokenizer(WordLevel(vocabulary, unk_token="w0")), number - 1)

@@ -12,13 +12,15 @@ Letters: `N` texts, `T` tokens of all texts together, `L` labels, `M` tokens of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from multihot.core.text_tables import cut, listed
 from multihot.errors import ArtifactError, DataError, EncoderError, MultihotError, OptionError
@@ -27,23 +29,17 @@ from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.tokenizer_files import TOKENIZER_FILE
 from multihot.gate.tokenizer_loading import MAX_TOKENIZER_BYTES, library_errors, parse_tokenizer
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-from collections.abc import Mapping
-from typing import Any
-
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
-
 __all__ = [
     "TOKENIZER_CALL_KEYS",
     "LabelPrompt",
+    "StoredTokenizer",
     "TokenizedTexts",
     "check_vocabulary",
     "id_dtype",
     "largest_id",
     "load_tokenizer",
     "plain_tokenizer",
+    "special_tokens",
     "stored_tokenizer",
     "tokenize",
     "with_label_prompt",
@@ -118,13 +114,23 @@ def load_tokenizer(path: Path) -> Tokenizer:
     content = read_folder_file(
         path.parent, path.name, most_bytes=MAX_TOKENIZER_BYTES, error=ArtifactError
     )
-    return parse_tokenizer(content, path, error=ArtifactError)
+    return parse_tokenizer(content, path, error=ArtifactError)[0]
 
 
-def stored_tokenizer(contents: FolderContents) -> Tokenizer:
+@dataclass(frozen=True)
+class StoredTokenizer:
+    """A tokenizer that was loaded, and the largest of its ids."""
+
+    tokenizer: Tokenizer
+    largest_id: int
+
+
+def stored_tokenizer(contents: FolderContents) -> StoredTokenizer:
     """Load the `tokenizer.json` of a folder from the bytes that are read once, as `load_tokenizer` does."""
     content = contents.content(TOKENIZER_FILE, most_bytes=MAX_TOKENIZER_BYTES)
-    return parse_tokenizer(content, contents.folder / TOKENIZER_FILE, error=contents.error)
+    path = contents.folder / TOKENIZER_FILE
+    tokenizer, largest = parse_tokenizer(content, path, error=contents.error)
+    return StoredTokenizer(tokenizer, largest)
 
 
 def largest_id(tokenizer: Tokenizer) -> int:
@@ -133,7 +139,11 @@ def largest_id(tokenizer: Tokenizer) -> int:
 
 
 def check_vocabulary(
-    tokenizer: Tokenizer, rows: int, name: str | Path, *, error: type[MultihotError] = EncoderError
+    tokenizer: Tokenizer | StoredTokenizer,
+    rows: int,
+    name: str | Path,
+    *,
+    error: type[MultihotError] = EncoderError,
 ) -> None:
     """Raise `error` when the ids of a tokenizer cannot be those of an encoder's embeddings.
 
@@ -146,7 +156,11 @@ def check_vocabulary(
     name
         The encoder, for messages.
     """
-    num_tokens, largest = tokenizer.get_vocab_size(with_added_tokens=True), largest_id(tokenizer)
+    if isinstance(tokenizer, StoredTokenizer):
+        plain, largest = tokenizer.tokenizer, tokenizer.largest_id
+    else:
+        plain, largest = tokenizer, largest_id(tokenizer)
+    num_tokens = plain.get_vocab_size(with_added_tokens=True)
     if largest >= rows:
         found = f"{num_tokens} tokens" if num_tokens > rows else f"a token with the id {largest}"
         raise error(
@@ -201,7 +215,7 @@ def tokenize(
     EncoderError
         The tokenizer fails on a text.
     """
-    prefix, suffix = _special_tokens(tokenizer)
+    prefix, suffix = special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     if room < 1:
         raise OptionError(
@@ -268,8 +282,12 @@ def _require_string(text: object, row: int) -> None:
         ) from None
 
 
-def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer puts before and after a text."""
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text.
+
+    Raises `OptionError` for a tokenizer that changes the text meanwhile, `EncoderError` for one that
+    fails.
+    """
     for probe in _PROBES:
         with library_errors(EncoderError, f"The tokenizer fails on the text '{probe}'"):
             content = tokenizer.encode(probe, add_special_tokens=False).ids

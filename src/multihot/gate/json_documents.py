@@ -34,6 +34,7 @@ _ESCAPES = re.compile(
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_OTHER_BYTES = bytes(code for code in range(256) if code not in b'[]{}"')
 _STRUCTURE = np.zeros(256, np.int8)
 _STRUCTURE[list(b"[{")], _STRUCTURE[list(b"]}")], _STRUCTURE[ord('"')] = 1, -1, 2
 
@@ -111,8 +112,7 @@ def _check_nesting(raw: bytes, max_depth: int) -> None:
         return
     if b"\\" in raw:
         raw = _ESCAPED.sub(b"", raw)
-    codes = _STRUCTURE[np.frombuffer(raw, np.uint8)]
-    codes = codes[codes != 0]
+    codes = _STRUCTURE[np.frombuffer(raw.translate(None, _OTHER_BYTES), np.uint8)]
     is_quote = codes == 2
     outside = np.cumsum(is_quote, dtype=np.int64) % 2 == 0
     steps = codes[outside & ~is_quote]

@@ -26,7 +26,7 @@ from multihot.gate.tokenizer_loading import (
 from multihot.gate.tokenizer_settings import (
     added_tokens,
     encoder_facts,
-    special_tokens,
+    named_tokens,
     tokenizer_settings,
 )
 
@@ -99,7 +99,7 @@ def _files(folder: Path, error: type[MultihotError]) -> dict[str, bytes]:
         files[SETTINGS_FILE] = _as_json(settings)
     if _is_there(folder, _SPECIAL_FILE):
         table = _table(folder, _SPECIAL_FILE, error)
-        files[_SPECIAL_FILE] = _as_json(special_tokens(table, folder / _SPECIAL_FILE, error=error))
+        files[_SPECIAL_FILE] = _as_json(named_tokens(table, folder / _SPECIAL_FILE, error=error))
     if _is_there(folder, _ADDED_FILE):
         table = _table(folder, _ADDED_FILE, error)
         files[_ADDED_FILE] = _as_json(added_tokens(table, folder / _ADDED_FILE, error=error))

@@ -43,8 +43,8 @@ class TokenizerContent:
 
     num_pieces: int
     """Of the model's vocabulary, without added tokens."""
-    largest_id: int
-    """Of all ids that the file names."""
+    largest_piece: int
+    """The largest id of a piece."""
     added: Mapping[str, int]
     """Ids of the added tokens."""
     patterns: tuple[str, ...]
@@ -65,8 +65,7 @@ def check_tokenizer_json(document: Any) -> TokenizerContent:
     _check_call_settings(document)
     patterns = check_components(document, ChainMap(ids, added))
     _require_unknown_token(document, ids)
-    largest = max([*ids.values(), *added.values()], default=-1)
-    return TokenizerContent(len(ids), largest, added, tuple(patterns))
+    return TokenizerContent(len(ids), max(ids.values()), added, tuple(patterns))
 
 
 def _model_type(model: Mapping[str, Any]) -> str:

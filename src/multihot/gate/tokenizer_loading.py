@@ -74,10 +74,10 @@ def refuse_pointer(
 
 def parse_tokenizer(
     content: bytes | memoryview, source: str | Path, *, error: type[MultihotError]
-) -> Tokenizer:
-    """Return the tokenizer in the bytes of a `tokenizer.json`, padding and truncation cleared.
+) -> tuple[Tokenizer, int]:
+    """Return the tokenizer in the bytes of a `tokenizer.json`, and the largest of its ids.
 
-    The bytes are checked first (see `check_tokenizer_json`), and some short texts are encoded
+    Padding and truncation are cleared. The bytes are checked first (see `check_tokenizer_json`), and some short texts are encoded
     afterwards.
 
     Parameters
@@ -97,7 +97,9 @@ def parse_tokenizer(
         tokenizer.no_padding()
         tokenizer.no_truncation()
         _probe(tokenizer, found, source, error)
-    return tokenizer
+        # The library numbers added tokens itself where those of the file leave a gap.
+        added = tokenizer.get_added_tokens_decoder()
+    return tokenizer, max([found.largest_piece, *added])
 
 
 def check_saved_tokenizer(

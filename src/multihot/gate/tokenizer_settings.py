@@ -16,7 +16,7 @@ from multihot.errors import MultihotError
 from multihot.gate.folder_files import shown_file
 from multihot.gate.tokenizer_json import MAX_ADDED_TOKENS, MAX_ID
 
-__all__ = ["added_tokens", "encoder_facts", "special_tokens", "tokenizer_settings"]
+__all__ = ["added_tokens", "encoder_facts", "named_tokens", "tokenizer_settings"]
 
 _MAX_TEXT = 1024
 _MAX_NAMED_TOKENS = 64
@@ -132,10 +132,10 @@ def tokenizer_settings(
             kept[key] = value
         elif key == "added_tokens_decoder":
             kept[key] = _numbered_tokens(value, source, error)
-    return kept | special_tokens(table, source, error=error)
+    return kept | named_tokens(table, source, error=error)
 
 
-def special_tokens(
+def named_tokens(
     table: Mapping[str, Any], source: str | Path, *, error: type[MultihotError]
 ) -> dict[str, Any]:
     """Return the special tokens that a table names; its other keys are left out."""

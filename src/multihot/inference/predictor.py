@@ -20,7 +20,7 @@ from multihot.core.files import TemporaryFolder
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
-from multihot.data.tokens import TokenizedTexts, stored_tokenizer, tokenize
+from multihot.data.tokens import StoredTokenizer, TokenizedTexts, stored_tokenizer, tokenize
 from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
 from multihot.errors import DataError, OptionError
@@ -109,9 +109,9 @@ class Predictor:
         contents = artifact.contents()
         with contents.verifying():
             contents.begin_tensors(artifact.weights_name)
-            tokenizer = stored_tokenizer(contents)
-            backend = _load_torch_backend(artifact, contents, tokenizer, device, precision)
-            loaded = cls(artifact, tokenizer, backend)
+            stored = stored_tokenizer(contents)
+            backend = _load_torch_backend(artifact, contents, stored, device, precision)
+            loaded = cls(artifact, stored.tokenizer, backend)
         loaded._loading = {"device": device, "precision": precision}
         return loaded
 
@@ -202,7 +202,7 @@ def _checked_pairs(rows: Any) -> Iterator[Any]:
 def _load_torch_backend(
     artifact: Artifact,
     contents: FolderContents,
-    tokenizer: Tokenizer,
+    stored: StoredTokenizer,
     device_name: str,
     precision_name: str,
 ) -> Backend:
@@ -214,6 +214,6 @@ def _load_torch_backend(
     device = choose_device(device_name)
     space = artifact.decision.space
     network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
-    require_fit(network, tokenizer, artifact.folder, artifact.max_length)
+    require_fit(network, stored, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
     return TorchBackend(network, len(space), device, precision, frozen=True)

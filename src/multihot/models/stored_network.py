@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
 from torch import nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
-from multihot.data.tokens import LabelPrompt, check_vocabulary
-from multihot.errors import ArtifactError
+from multihot.data.tokens import (
+    LabelPrompt,
+    StoredTokenizer,
+    check_vocabulary,
+    special_tokens,
+)
+from multihot.errors import ArtifactError, EncoderError, OptionError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
@@ -96,15 +100,35 @@ def load_network(
     return EncoderAndHead(encoder, module, space)
 
 
-def require_fit(network: Any, tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
-    """Raise `ArtifactError` when an encoder lacks positions for a length or vectors for a vocabulary."""
+def require_fit(network: Any, stored: StoredTokenizer, folder: Path, max_length: int) -> None:
+    """Raise `ArtifactError` unless an encoder has positions for a length and vectors for a vocabulary.
+
+    The length has room for a text beside the special tokens, which are those of the network's labels.
+    """
     limit = length_limit(network.config, {})
     if limit is not None and max_length > limit:
         raise ArtifactError(
             f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
             f"{limit} tokens. The folder was changed; restore or retrain it."
         )
-    check_vocabulary(tokenizer, network.config.vocab_size, folder, error=ArtifactError)
+    check_vocabulary(stored, network.config.vocab_size, folder, error=ArtifactError)
+    try:
+        before, after = special_tokens(stored.tokenizer)
+    except (OptionError, EncoderError) as reason:
+        raise ArtifactError(f"{shown_file(folder)}: {reason}") from None
+    if max_length <= len(before) + len(after):
+        raise ArtifactError(
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and the tokenizer puts "
+            f"{len(before) + len(after)} special tokens around a text. The folder was changed; restore "
+            "or retrain it."
+        )
+    prompt = getattr(network, "prompt", None)
+    if prompt is not None and prompt.length != len(before):
+        raise ArtifactError(
+            f"{shown_file(folder)}: the tokenizer puts {len(before)} tokens before a text, and the "
+            f"network was trained with {prompt.length}, its labels. The folder was changed; restore or "
+            "retrain it."
+        )
 
 
 def _unverified(folder: Path) -> FolderContents:

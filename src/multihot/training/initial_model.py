@@ -142,15 +142,15 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
     space, contents = artifact.decision.space, artifact.contents()
     with contents.verifying():
         network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
-        tokenizer = stored_tokenizer(contents)
-        require_fit(network, tokenizer, folder, artifact.max_length)
+        stored = stored_tokenizer(contents)
+        require_fit(network, stored, folder, artifact.max_length)
         table = contents.json_object(SETTINGS_FILE)
         tokenizer_config = tokenizer_settings(table, folder / SETTINGS_FILE, error=ArtifactError)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
     return InitialModel(
         network=network,
-        tokenizer=tokenizer,
+        tokenizer=stored.tokenizer,
         tokenizer_config=tokenizer_config,
         space=space,
         pooling=artifact.pooling,
