@@ -3,12 +3,14 @@
     python benchmarks/kill_and_resume.py --kills 20
     python benchmarks/kill_and_resume.py --kills 10 --encoder tiny epochs=3
     python benchmarks/kill_and_resume.py --kills 10 --pretrain CORPUS total_steps=600
+    python benchmarks/kill_and_resume.py --kills 200 --campaign
 
 Each kill is a SIGKILL: nothing in the process can answer it. Every second one comes while a
 checkpoint is being written (its `.writing-` folder is there), the others at a random moment. The
 run is resumed with the same command until it is done; then the SHA-256 of all weight files and, of a
 classifier, `thresholds.json` must be those of the undisturbed run. Exit code 0 if they are, else 1.
-One row goes into `results/`.
+One row goes into `results/`. `--campaign` kills every command that writes, see `kill_campaign.py`; a row
+for each.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kill_campaign import campaign, make_verbs
 from provenance import append_row, provenance
 
 _POLL_SECONDS = 0.0005
@@ -61,6 +64,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--encoder", default="starter", help="starter, a folder, or 'tiny'")
     parser.add_argument("--pretrain", metavar="CORPUS", help="pretrain on it instead of training")
+    parser.add_argument(
+        "--campaign",
+        action="store_true",
+        help="kill every command that writes, with a tiny encoder",
+    )
     parser.add_argument("--checkpoint-steps", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="decides the random moments")
     parser.add_argument("--results", default="kill_and_resume_202611.csv")
@@ -224,9 +232,52 @@ def _aims(training_seconds: float, seed: int) -> Iterator[Aim]:
             yield Aim(seconds=float(generator.uniform(0, training_seconds / 4)))
 
 
+def _campaign(given: argparse.Namespace) -> int:
+    """Kill every command; print a table and record a row for each."""
+    import torch
+
+    torch.set_num_threads(1)  # a fork has no threads of OpenMP
+    outcomes = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        os.environ["MULTIHOT_CACHE"] = str(folder / "cache")
+        verbs = make_verbs(folder, write_tiny_encoder)
+        for outcome in campaign(verbs, given.kills, given.seed, folder / "runs", _say):
+            outcomes.append(outcome)
+            _say(
+                f"{outcome.verb}: {outcome.kills} kills, {outcome.inside_save} inside a save; "
+                f"{outcome.equal} of {outcome.runs} runs equal, {outcome.stale} stale, "
+                f"{outcome.torn} torn, {outcome.failed} failed"
+            )
+            row = {
+                "encoder": f"tiny: {outcome.verb}",
+                "kills": outcome.kills,
+                "inside_save": outcome.inside_save,
+                "runs": outcome.runs,
+                "runs_with_the_same_bytes": outcome.equal,
+                "weights_sha256": outcome.digests,
+                **provenance(),
+                "stale": outcome.stale,
+                "torn": outcome.torn,
+                "failed": outcome.failed,
+            }
+            if not given.no_row:
+                append_row(given.results, row)
+    kills, inside = (sum(getattr(o, name) for o in outcomes) for name in ("kills", "inside_save"))
+    is_good = all(outcome.is_good for outcome in outcomes)
+    _say(f"{kills} kills, {inside} inside a save: {'all well' if is_good else 'NOT WELL'}")
+    return 0 if is_good else 1
+
+
+def _say(message: str) -> None:
+    print(message, flush=True)
+
+
 def main() -> int:
     """Run the benchmark."""
     given = _arguments()
+    if given.campaign:
+        return _campaign(given)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         encoder = given.encoder

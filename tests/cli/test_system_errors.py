@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from emotions import write_jsonl
 from multihot.cli.main import main
+from multihot.inference.artifact import load_artifact
 
 ROWS = "text,a,b\n" + "".join(f"text number {n},{n % 2},{int(n % 3 == 0)}\n" for n in range(60))
 NOBODY = 65534
@@ -153,6 +155,103 @@ def test_a_disk_that_fills_up_in_a_split_leaves_nothing(
     assert f"Cannot write {tmp_path / 'parts'}" in err
     assert "free some space" in err
     assert [path.name for path in tmp_path.iterdir()] == [f"all.{ending}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["predict", "model", "--input", "all.csv", "--output", "o.csv", "--force"], "o.csv"),
+        (["predict", "model", "--input", "all.csv", "--output", "o.jsonl", "--force"], "o.jsonl"),
+        (["predict", "model", "--input", "all.csv", "--output", "o.xlsx", "--force"], "o.xlsx"),
+        (["evaluate", "model", "all.jsonl", "--reliability", "o.png", "--force"], "o.png"),
+        (["decide", "model", "all.jsonl", "--goal", "micro_f1"], "model/thresholds.json"),
+        (["split", "all.csv", "--output", "parts", "--force"], "parts/train.csv"),
+        (["tokenizer", "corpus.txt", "--output", "new", "--vocab-size", "60"], "new"),
+    ],
+)
+def test_a_disk_that_fills_up_leaves_the_old_output_and_nothing_beside_it(
+    words: list[str],
+    output: str,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, "model")
+    names = load_artifact("model").decision.space.names
+    rows = [
+        [f"text number {n}", *(str(int(n % 3 == k)) for k in range(len(names)))] for n in range(60)
+    ]
+    lines = [",".join(row) for row in [["text", *names], *rows]]
+    Path("all.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    write_jsonl(tmp_path / "all.jsonl")
+    Path("corpus.txt").write_text("\n\n".join(" ".join(lines) + str(n) for n in range(60)), "utf-8")
+    if "/" not in output and output != "new":
+        Path(output).write_text("old", "utf-8")
+    assert main(["split", "all.csv", "--output", "parts"]) == 0
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # as a disk without more room
+    try:
+        code = main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"Cannot write {output.partition('/')[0]}" in last
+    assert "free some space" in last
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["help"], 1),
+        (["version"], 1),
+        (["train", "--help"], 1),
+        (["options"], 1),
+        (["completion", "bash"], 1),
+        (["inspect", "ok.csv"], 1),
+        (["inspect", "ok.csv", "--json"], 1),
+        (["split", "ok.csv", "--output", "parts", "--json"], 1),
+        (["predict", "model"], 2),
+    ],
+)
+def test_a_full_standard_output_is_an_error_and_full_messages_are_none(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    (tmp_path / "ok.csv").write_text(ROWS, "utf-8")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "multihot", *words],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        silent = subprocess.run(
+            [sys.executable, "-m", "multihot", *words, *(["--force"] if "split" in words else [])],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=full,
+            check=False,
+        )
+
+    assert done.returncode == code
+    if code == 1:
+        (said,) = [line for line in done.stderr.splitlines() if "standard output" in line]
+        assert said.startswith("multihot")
+        assert said.endswith(": standard output cannot be written: No space left on device.")
+    assert "Traceback" not in done.stderr
+    assert silent.returncode == (0 if code == 1 else code)
 
 
 def test_a_table_that_vanishes_while_it_is_split_is_named(

@@ -322,7 +322,7 @@ def test_a_full_disk_behind_standard_output_is_said() -> None:
             stderr=subprocess.PIPE,
         )
     assert ended.returncode == 1
-    assert ended.stderr.startswith(b"multihot: standard output cannot be written: ")
+    assert ended.stderr.startswith(b"multihot options: standard output cannot be written: ")
 
 
 def test_flags_are_those_of_the_parser() -> None:

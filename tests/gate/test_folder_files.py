@@ -132,3 +132,11 @@ def test_the_error_is_of_the_class_asked_for_and_shows_no_control_character(tmp_
     with pytest.raises(EncoderError) as caught:
         file_place(folder, "config.json", EncoderError)
     assert str(caught.value).endswith("a\\x1b[31m lacks config.json; copy the whole folder anew.")
+
+
+def test_a_huge_file_of_holes_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.safetensors").open("wb") as file:
+        file.truncate(1 << 40)
+
+    with pytest.raises(ArtifactError, match="nearly all of them holes"):
+        _read(tmp_path, "a.safetensors", most_bytes=1 << 41)

@@ -330,3 +330,22 @@ def test_transformers_is_as_talkative_afterwards_as_before(bar: bool) -> None:
     finally:
         logger.setLevel(before[0])
         switch[before[1]]()
+
+
+def test_transformers_opens_no_other_file_of_a_tokenizer_folder(tmp_path: Path) -> None:
+    write_tokenizer("bert", tmp_path)
+    expected = load_encoder_tokenizer(tmp_path)[1]
+    for name in ("chat_template.jinja", "vocab.txt", "tokenizer.model"):
+        (tmp_path / name).write_bytes(b"\xff")  # whoever reads it as text fails
+
+    assert load_encoder_tokenizer(tmp_path)[1] == expected
+
+
+def test_an_unknown_setting_of_a_tokenizer_is_left_out(tmp_path: Path) -> None:
+    write_tokenizer("bert", tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "chat_template": "{{ 1 }}", "x": 1})
+    )
+
+    assert not {"chat_template", "x"} & set(load_encoder_tokenizer(tmp_path)[1])

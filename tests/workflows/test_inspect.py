@@ -337,6 +337,8 @@ def test_the_default_length_is_what_the_configuration_allows(
     (Path(encoder) / "config.json").unlink()
     if config is not None:
         (Path(encoder) / "config.json").write_text(json.dumps(config))
+    no_limit = {"model_max_length": int(1e30)}  # as transformers writes it
+    (Path(encoder) / "tokenizer_config.json").write_text(json.dumps(no_limit))
 
     tokens = inspect_files([path], PLAIN, encoder=encoder).files[0].tokens
 

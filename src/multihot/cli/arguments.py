@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from multihot.cli.console import be_quiet, table_width
+from multihot.cli.console import StandardOutput, be_quiet, table_width
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, updated
@@ -47,8 +47,14 @@ def new_parser(command: str, description: str, epilog: str) -> argparse.Argument
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # argparse's own passes over a full disk.
+    parser.print_help = lambda file=None: _print_help(parser)  # type: ignore[method-assign]
     parser.add_argument("--quiet", action="store_true", help="print results and errors only")
     return parser
+
+
+def _print_help(parser: argparse.ArgumentParser) -> None:
+    StandardOutput().write(parser.format_help())
 
 
 def _filled(text: str) -> str:
@@ -172,7 +178,9 @@ def print_json(content: Any) -> None:
     import json
 
     escaped = not holds_unicode(sys.stdout)
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=escaped, allow_nan=False) + "\n")
+    StandardOutput().write(
+        json.dumps(content, indent=2, ensure_ascii=escaped, allow_nan=False) + "\n"
+    )
 
 
 def holds_unicode(stream: TextIO) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from multihot.cli.arguments import flags_of, new_parser, parse
+from multihot.cli.console import StandardOutput
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
             cases.append(case.format(command=command, flags=flags, keys=keys))
     commands = " ".join(COMMANDS)
     cases.append(case.format(command="help", flags="", keys=commands))
-    sys.stdout.write(script.format(commands=commands, cases="\n".join(cases)))
+    StandardOutput().write(script.format(commands=commands, cases="\n".join(cases)))
     return 0
 
 

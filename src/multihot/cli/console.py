@@ -7,15 +7,18 @@ line. Documents for programs, JSON and tables of predictions, are never changed.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from multihot.core.progress import Listener, StepProgress
 from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
+from multihot.errors import StorageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "NUM_SAMPLED",
     "ConsoleListener",
+    "StandardOutput",
     "TextCounter",
     "be_quiet",
+    "discard",
     "report_text",
     "say",
     "say_error",
@@ -63,15 +68,55 @@ def say(message: str) -> None:
 
 
 def say_error(message: str) -> None:
-    """Print a message on stderr."""
-    sys.stderr.write(_for_people(message, sys.stderr) + "\n")
-    sys.stderr.flush()
+    """Print a message on stderr; where that is full, messages go nowhere and the command goes on."""
+    try:
+        sys.stderr.write(_for_people(message, sys.stderr) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        discard(sys.stderr)
 
 
 def show(result: object) -> None:
     """Print a result for people on stdout."""
-    sys.stdout.write(_for_people(str(result), sys.stdout) + "\n")
-    sys.stdout.flush()
+    StandardOutput().write(_for_people(str(result), sys.stdout) + "\n")
+    StandardOutput().flush()
+
+
+class StandardOutput:
+    """Where results go; what fails there is a `StorageError`, but for a closed pipe (`| head`)."""
+
+    def write(self, text: str) -> int:
+        """Write as a text file does; return the number of characters."""
+        with _output_errors():
+            return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        """Hand over what was written; a full disk may be noticed only here."""
+        with _output_errors():
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard(sys.stdout)
+        raise StorageError(
+            f"standard output cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def discard(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere, so that it does not fail again at exit."""
+    with contextlib.suppress(OSError, ValueError):  # not a real file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _for_people(text: str, stream: TextIO) -> str:

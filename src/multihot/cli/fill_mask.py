@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.cli.console import StandardOutput
 from multihot.core.text_tables import printable
 from multihot.errors import OptionError
 
@@ -55,8 +56,8 @@ def run(arguments: Sequence[str]) -> int:
     model = FillMask.load(given.model, device=given.device)
     for names, texts in _windows(given):
         for text, masks in zip(texts, model.fill(texts, top=given.top, names=names), strict=True):
-            sys.stdout.write(_as_json(text, masks) if given.json else _as_lines(text, masks))
-        sys.stdout.flush()
+            StandardOutput().write(_as_json(text, masks) if given.json else _as_lines(text, masks))
+        StandardOutput().flush()
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import errno
 import importlib
@@ -10,11 +9,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
-from multihot.cli.console import say_error
+from multihot.cli.console import StandardOutput, discard, say_error
 from multihot.cli.stopping import end_on_signals, stop_message
-from multihot.errors import MultihotError, shown_path
+from multihot.errors import MultihotError, StorageError, shown_path
 
 __all__ = ["COMMANDS", "main"]
 
@@ -81,33 +79,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             code = _dispatch(given)
         finally:
-            sys.stdout.flush()  # a closed pipe or a full disk is noticed here, not at exit
+            StandardOutput().flush()  # a closed pipe or a full disk is noticed here, not at exit
     except BrokenPipeError:
         # The pipe was closed (`| head`); redirect, so that the flush at exit does not fail again.
-        _discard(sys.stdout)
+        discard(sys.stdout)
         return 0
-    except OSError as error:
-        _discard(sys.stdout)
-        say_error(f"multihot: standard output cannot be written: {error.strerror or error}.")
+    except StorageError as error:
+        say_error(f"multihot: {error}")
         return 1
     return code
 
 
 def _dispatch(given: list[str]) -> int:
     if not given:
-        sys.stderr.write(_usage())
+        say_error(_usage().rstrip("\n"))
         return 2
     command, *rest = given
     if command in ("help", "version") and {"-h", "--help"} & set(rest):
-        sys.stdout.write(_usage())
+        StandardOutput().write(_usage())
         raise SystemExit(0)  # as the parsers of other commands do
     if command in ("-h", "--help") or given in (["help"], ["help", "help"], ["help", "version"]):
-        sys.stdout.write(_usage())
+        StandardOutput().write(_usage())
         return 0
     if command in ("version", "--version", "-V"):
         from importlib.metadata import version
 
-        sys.stdout.write(f"multihot {version('multihot')}\n")
+        StandardOutput().write(f"multihot {version('multihot')}\n")
         return 0
     if command == "help":
         command, rest = rest[0], ["--help"]
@@ -137,7 +134,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         with end_on_signals():
             module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
             code = int(module.run(arguments))
-            sys.stdout.flush()
+            StandardOutput().flush()
             return code
     except MultihotError as error:
         message, code = str(error), error.exit_code
@@ -146,8 +143,6 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-            raise
         if os.environ.get("MULTIHOT_TRACEBACK"):
             raise
         message, code = _unexpected(error)
@@ -162,6 +157,9 @@ def _unexpected(error: Exception) -> tuple[str, int]:
         if error.errno in _FULL:
             return f"{shown} cannot be written: {error.strerror}. Free some space.", 1
         return f"{shown}: {error.strerror}. Check the name and who may read and write it.", 2
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        full = " Free some space." if error.errno in _FULL else ""
+        return f"The system refused to read or write: {error.strerror}.{full}", 1
     if isinstance(error, MemoryError):
         return "The memory of this machine is not enough for this.", 1
     return f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
@@ -174,16 +172,12 @@ def _usage() -> str:
 
 
 def _prepare_streams() -> None:
-    r"""Write characters that a stream cannot encode as `\xe9`, and nothing to a closed stream."""
+    r"""Write characters that a stream cannot encode as `\xe9`; a closed stream holds nothing."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _discard(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere."""
-    with contextlib.suppress(OSError, ValueError):  # not a real file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

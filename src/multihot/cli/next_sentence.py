@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.cli.console import StandardOutput
 from multihot.core.text_tables import printable
 from multihot.errors import DataError, OptionError
 
@@ -51,8 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     for names, pairs in _windows(given):
         probabilities = model.probabilities(pairs, names=names).tolist()
         for pair, (follows, random) in zip(pairs, probabilities, strict=True):
-            sys.stdout.write((_as_json if given.json else _as_lines)(*pair, follows, random))
-        sys.stdout.flush()
+            StandardOutput().write((_as_json if given.json else _as_lines)(*pair, follows, random))
+        StandardOutput().flush()
     return 0
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from multihot.cli.arguments import new_parser, parse
-from multihot.cli.console import say, show, table_width
+from multihot.cli.console import StandardOutput, say, show, table_width
 from multihot.core.option_sentences import option_sentences
 from multihot.core.options import DataOptions, ObjectiveOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
@@ -57,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         show(wrapped(f"{name}={default}\n    {sentence}", table_width()))
     if not shown:
         say(f"No option speaks of {' and '.join(words)}; 'multihot options' lists all.")
-    sys.stdout.flush()
+    StandardOutput().flush()
     return 0 if shown else 2
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import check_new, data_options, holds_unicode, new_parser, parse
-from multihot.cli.console import NUM_SAMPLED, TextCounter, say, say_if_unknown
+from multihot.cli.console import NUM_SAMPLED, StandardOutput, TextCounter, say, say_if_unknown
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
     ENCODINGS,
@@ -280,8 +280,9 @@ def _written(
 def _opened(path: Path | None) -> Iterator[TextOutput]:
     """Yield standard output or a file."""
     if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
+        output = StandardOutput()
+        yield output
+        output.flush()
         return
     from multihot.core.files import atomic_text
 

@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     )  # raises with the form
     values = _values(given, assignments)
     from multihot.inference.artifact import is_artifact, read_artifact
-    from multihot.training.run_directory import check_output, require_same_options
+    from multihot.training.run_directory import check_output
 
     stems = dict.fromkeys(Path(path).stem for path in paths)
     output = Path(given.output or Path("runs") / "+".join(stems))
@@ -112,8 +112,7 @@ def run(arguments: Sequence[str]) -> int:
         values = _continued_options(artifact, values)
     options = build_options(TrainOptions, values)
     if is_finished:
-        require_same_options(output, to_plain(options), named)
-        say(f"{output} is already finished; nothing to resume, and no file was read.")
+        _leave_finished(output, options, named)
         return 0
     if given.unlabelled and not options.teacher:
         raise OptionError(
@@ -143,6 +142,15 @@ def run(arguments: Sequence[str]) -> int:
     say(f'  multihot predict {output} "a text"')
     say(f"\n{result.conclusion}")
     return 0
+
+
+def _leave_finished(output: Path, options: TrainOptions, named: dict[str, Any]) -> None:
+    """Refuse other options than those of the finished run; remove what only the run needed."""
+    from multihot.training.run_directory import RunDirectory, require_same_options
+
+    require_same_options(output, to_plain(options), named)
+    RunDirectory(output / "run").clear()  # it may have been killed when all was done
+    say(f"{output} is already finished; nothing to resume, and no file was read.")
 
 
 def _evaluated_rows(options: TrainOptions) -> str:

@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from multihot.errors import StorageError
+
 __all__ = ["put_in_place", "remove_leftovers", "staged_file", "staged_folder", "told_when_stopped"]
 
 _MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
@@ -55,6 +57,8 @@ def staged_folder(path: Path) -> Iterator[Path]:
                 descriptor = os.open(stage, os.O_RDONLY)
                 _lock(descriptor)
             yield stage
+    except StorageError as error:  # `path` is the name that means something
+        raise StorageError(str(error).replace(str(stage), str(path))) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         if descriptor is not None:

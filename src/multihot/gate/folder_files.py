@@ -34,6 +34,7 @@ MAX_FILE_BYTES = 1 << 40
 _LINKED_FOLDERS = 4  # snapshots/REVISION/FOLDER/FOLDER at most
 _ALIGNMENT = 64  # bytes, of the content in memory
 _SMALL = 1 << 28  # bytes that are always there
+_MOST_HOLES = 16  # times the bytes that the disk holds; a file system that compresses saves less
 _ONE_READ = 1 << 30  # bytes in one call of the system
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -107,6 +108,10 @@ def open_folder_file(
             raise error(
                 f"{shown_file(path)} has {status.st_size} bytes; expected at most {most_bytes}."
             )
+        if status.st_size > _SMALL and _num_stored(status) < status.st_size // _MOST_HOLES:
+            raise error(
+                f"{shown_file(path)} has {status.st_size} bytes, nearly all of them holes; it is damaged."
+            )
         return FileIO(descriptor, "rb"), status.st_size
     except BaseException:
         os.close(descriptor)
@@ -176,6 +181,11 @@ def _fill(handle: FileIO, content: memoryview) -> int:
             break
         read += count
     return read
+
+
+def _num_stored(status: os.stat_result) -> int:
+    """Return how many bytes of a file the disk holds, as far as the system says."""
+    return 512 * status.st_blocks if hasattr(status, "st_blocks") else status.st_size
 
 
 def _blobs_beside(folder: Path) -> Path | None:

@@ -46,6 +46,7 @@ from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile, open_labelled
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import DataError, EncoderError, MissingExtraError, OptionError
 from multihot.gate.json_documents import read_json_object
+from multihot.gate.tokenizer_files import read_tokenizer_settings
 from multihot.inference.artifact_summary import ArtifactSummary, inspect_artifact
 from multihot.models.encoder import (
     length_limit,
@@ -210,7 +211,9 @@ def _choose_tokenizer(encoder: str | None, max_length: int | None) -> _TokenCoun
             positions=config.get("max_position_embeddings"),
             # 1 is the default of RoBERTa's family, the only one that uses it here.
             first=position_offset(str(family), pad if isinstance(pad, int) else 1),
-            tokenizer_limit=_read_object(folder / "tokenizer_config.json").get("model_max_length"),
+            tokenizer_limit=read_tokenizer_settings(folder, error=EncoderError).get(
+                "model_max_length"
+            ),
         )
     else:
         tokenizer, tokenizer_config = load_encoder_tokenizer(folder)

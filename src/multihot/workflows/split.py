@@ -23,7 +23,7 @@ from multihot.data.label_statistics import LabelBits
 from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
 from multihot.data.split_report import KeptTogether, SplitPart, SplitReport
 from multihot.data.stratify import stratified_folds, stratified_parts, unit_key, units_of
-from multihot.errors import DataError, OptionError, StorageError
+from multihot.errors import DataError, OptionError
 
 __all__ = ["DEFAULT_PARTS", "split"]
 
@@ -217,16 +217,13 @@ def _write(
         with storage_errors(folder):
             stage = stack.enter_context(staged_folder(folder))
         targets = {stage / name: rows for name, rows in wanted.items()}
-        try:
-            with storage_errors(folder):
-                for target in targets:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-            notes = _copied(path, data, lines, targets)
-            with storage_errors(folder):
-                put_in_place(stage, folder)
-                flush_folder(folder)
-        except StorageError as error:
-            raise StorageError(str(error).replace(str(stage), str(folder))) from error
+        with storage_errors(folder):
+            for target in targets:
+                target.parent.mkdir(parents=True, exist_ok=True)
+        notes = _copied(path, data, lines, targets)
+        with storage_errors(folder):
+            put_in_place(stage, folder)
+            flush_folder(folder)
     return notes
 
 
