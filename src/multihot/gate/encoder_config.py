@@ -106,12 +106,16 @@ _KINDS: Mapping[str, tuple[str, _Rule, str]] = {
         "pronunciation_vocab_size max_2d_position_embeddings max_xpath_subs_unit_embeddings "
         "max_xpath_tag_unit_embeddings xpath_unit_hidden_size intra_bottleneck_size true_hidden_size",
     ),
+    "number of": (
+        "a whole number from 1 to 4,096",
+        lambda value: _is_int(value, 1, 1 << 12),
+        "num_hidden_layers n_layers n_layer num_layers num_attention_heads n_heads n_head "
+        "num_key_value_heads num_hidden_groups inner_group_num num_groups head_ratio block_size",
+    ),
     "count": (
         "a whole number from 0 to 4,096",
         lambda value: _is_int(value, 0, 1 << 12),
-        "num_hidden_layers n_layers n_layer num_layers num_attention_heads n_heads n_head "
-        "num_key_value_heads num_hidden_groups inner_group_num num_feedforward_networks num_groups "
-        "head_ratio conv_kernel_size conv_groups type_vocab_size task_type_vocab_size block_size "
+        "num_feedforward_networks conv_kernel_size conv_groups type_vocab_size task_type_vocab_size "
         "num_random_blocks q_groups k_groups v_groups post_attention_groups intermediate_groups "
         "output_groups global_attn_every_n_layers num_decoder_layers num_landmarks n_langs lang_id "
         "adapter_reduction_factor downsampling_rate upsampling_kernel_size num_hash_functions "
@@ -164,7 +168,12 @@ _KINDS: Mapping[str, tuple[str, _Rule, str]] = {
     "list": (
         "a list of words or whole numbers",
         _are_scalars,
-        "architectures layer_types block_sizes block_repeats languages vocab_list",
+        "block_sizes block_repeats",
+    ),
+    "words": (
+        "a list of words",
+        lambda value: _are_scalars(value) and all(map(_is_word, value)),
+        "architectures layer_types languages vocab_list",
     ),
     "numbers or words": (
         "a word, a whole number or a list of these",
@@ -276,9 +285,6 @@ def _check_consistency(config: Mapping[str, Any], refuse: Callable[[str], Multih
     own = _first(config, "head_dim", "d_head", "attention_head_size", "intra_bottleneck_size")
     if heads == 0 or (width and heads and own is None and width % heads):
         raise refuse(f": {heads} attention heads do not divide the width of {width}.")
-    for key in ("num_hidden_groups", "num_groups", "head_ratio", "block_size"):
-        if config.get(key) == 0:
-            raise refuse(f": '{key}' is 0.")
 
 
 @dataclass(frozen=True)
