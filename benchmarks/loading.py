@@ -70,6 +70,14 @@ def _process(source: Path, given: argparse.Namespace) -> dict[str, object]:
     return found
 
 
+def _commit(source: Path) -> str:
+    """Return the commit that a build was made from."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(
+        words, cwd=source, capture_output=True, check=False, text=True
+    ).stdout.strip()
+
+
 def main() -> int:
     """Measure, print, append."""
     given = _arguments()
@@ -94,7 +102,10 @@ def main() -> int:
         row["cached"] = "no" if given.drop else "yes"
         print(", ".join(f"{key} {value}" for key, value in row.items()))
         if not given.no_row:
-            append_row(given.results, {**row, **provenance()})
+            # Of its own build, and without the folders of this machine.
+            command = f"python loading.py {given.model.name} --rounds {given.rounds}"
+            own = {"commit": _commit(builds[name]), "command": command}
+            append_row(given.results, {**row, **provenance(), **own})
     return 0
 
 

@@ -116,11 +116,15 @@ _KINDS: Mapping[str, tuple[str, _Rule, str]] = {
         "num_hidden_layers n_layers n_layer num_layers num_hidden_groups inner_group_num "
         "num_feedforward_networks",
     ),
+    "number of": (
+        "a whole number from 1 to 4,096",
+        lambda value: _is_int(value, 1, 1 << 12),
+        "num_attention_heads n_heads n_head num_key_value_heads num_groups head_ratio block_size",
+    ),
     "count": (
         "a whole number from 0 to 4,096",
         lambda value: _is_int(value, 0, 1 << 12),
-        "num_attention_heads n_heads n_head num_key_value_heads num_groups "
-        "head_ratio conv_kernel_size conv_groups type_vocab_size task_type_vocab_size block_size "
+        "conv_kernel_size conv_groups type_vocab_size task_type_vocab_size "
         "num_random_blocks q_groups k_groups v_groups post_attention_groups intermediate_groups "
         "output_groups global_attn_every_n_layers num_decoder_layers num_landmarks n_langs lang_id "
         "adapter_reduction_factor downsampling_rate upsampling_kernel_size num_hash_functions "
@@ -295,9 +299,6 @@ def _check_consistency(config: Mapping[str, Any], refuse: Callable[[str], Multih
     own = _first(config, "head_dim", "d_head", "attention_head_size", "intra_bottleneck_size")
     if heads == 0 or (width and heads and own is None and width % heads):
         raise refuse(f": {heads} attention heads do not divide the width of {width}.")
-    for key in ("num_groups", "head_ratio", "block_size"):
-        if config.get(key) == 0:
-            raise refuse(f": '{key}' is 0.")
     shared = [config.get(key, 1) for key in ("num_hidden_groups", "inner_group_num")]
     if math.prod(shared) > _MAX_LAYERS or sum(config.get("block_sizes", ())) > _MAX_LAYERS:
         raise refuse(f" describes more than {_MAX_LAYERS} layers.")
