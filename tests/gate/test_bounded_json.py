@@ -74,3 +74,18 @@ def test_a_document_that_is_no_object_or_too_long_is_refused(tmp_path: Path) -> 
         read_json_object(tmp_path, "a.json", error=ArtifactError)
     with pytest.raises(ArtifactError, match="has 6 bytes; expected at most 5"):
         read_json_object(tmp_path, "a.json", error=ArtifactError, most_bytes=5)
+
+
+def test_integers_beyond_64_bits_are_read_where_they_are_asked_for() -> None:
+    text = str(int(1e30)).encode()
+
+    assert parse_json(text, "a", error=ArtifactError, large_integers=True) == int(1e30)
+    assert "too large" in _refusal(text)
+    with pytest.raises(ArtifactError, match="too large"):
+        parse_json(b"1" * 41, "a", error=ArtifactError, large_integers=True)
+
+
+def test_the_number_of_values_is_bounded_where_it_is_asked_for() -> None:
+    assert parse_json(b"[1,2,3]", "a", error=ArtifactError, max_values=2) == [1, 2, 3]
+    with pytest.raises(ArtifactError, match="more than 2 values"):
+        parse_json(b"[1,2,3,4]", "a", error=ArtifactError, max_values=2)

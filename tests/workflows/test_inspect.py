@@ -277,12 +277,13 @@ def test_an_encoder_without_a_tokenizer_file_is_loaded_by_transformers(
     folder = Path(encoder)
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
-    rows = {"vocab_size": 7, "hidden_size": 4, "num_hidden_layers": 0, "num_attention_heads": 1}
+    rows = {"vocab_size": 7, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
     config = {"model_type": "bert", "max_position_embeddings": 8, **rows}
     (folder / "config.json").write_text(json.dumps(config))
     embeddings = {
         "embeddings.word_embeddings.weight": np.zeros((7, 4), np.float32),
         "embeddings.position_embeddings.weight": np.zeros((8, 4), np.float32),
+        "encoder.layer.0.output.dense.bias": np.zeros(4, np.float32),
     }
     save_file(embeddings, folder / "model.safetensors")
     path = write(tmp_path / "train.csv", [("a b a b", "1,0"), ("b", "1,1")])

@@ -68,6 +68,7 @@ def parse_json(
     error: type[MultihotError],
     max_depth: int = MAX_DEPTH,
     large_integers: bool = False,
+    max_values: int | None = None,
 ) -> Any:
     """Parse strict JSON in UTF-8; raise `error` for what a writer of ours would never write.
 
@@ -87,9 +88,13 @@ def parse_json(
         Lists and objects inside each other.
     large_integers
         Whether integers of up to 40 characters are accepted, as transformers writes 1e30.
+    max_values
+        Commas, of which there is one before each value but the first; those in texts count, too.
     """
     raw = bytes(content)
     try:
+        if max_values is not None and raw.count(b",") > max_values:
+            raise ValueError(f"it holds more than {max_values} values.")
         _check_nesting(raw, max_depth)
         _check_surrogates(raw)
         return json.loads(

@@ -20,7 +20,7 @@ from multihot.gate.json_documents import parse_json, read_json_object
 from multihot.gate.tokenizer_json import MAX_ENTRIES
 from multihot.gate.tokenizer_loading import (
     MAX_TOKENIZER_BYTES,
-    parse_tokenizer,
+    check_tokenizer_bytes,
     refuse_pointer,
 )
 from multihot.gate.tokenizer_settings import (
@@ -87,7 +87,7 @@ def _files(folder: Path, error: type[MultihotError]) -> dict[str, bytes]:
     }
     if TOKENIZER_FILE in present:
         content = _content(folder, TOKENIZER_FILE, MAX_TOKENIZER_BYTES, error)
-        parse_tokenizer(content, folder / TOKENIZER_FILE, error=error)
+        check_tokenizer_bytes(content, folder / TOKENIZER_FILE, error=error)
         files[TOKENIZER_FILE] = content
         present &= {"entity_vocab.json"}
     for name in present:
@@ -137,7 +137,7 @@ def _check_vocabulary(name: str, content: bytes, path: Path, error: type[Multiho
         if num_entries is None:
             raise error(f"{shown_file(path)} is no model of SentencePiece; copy the folder anew.")
     elif name in _TABLES:
-        table = parse_json(content, path, error=error)
+        table = parse_json(content, path, error=error, max_values=MAX_ENTRIES)
         if not isinstance(table, dict) or not {*map(type, table.values())} <= {int}:
             raise error(f"{shown_file(path)} is no table of pieces with their ids.")
         num_entries = len(table)

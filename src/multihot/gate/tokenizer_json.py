@@ -27,8 +27,8 @@ __all__ = ["MAX_ADDED_TOKENS", "MAX_ENTRIES", "MAX_ID", "TokenizerContent", "che
 MAX_ID = 2**24
 """Ids are below it."""
 MAX_ADDED_TOKENS = 2**16
-MAX_ENTRIES = 2**21
-"""Of a vocabulary; the largest ones in use have 256,000."""
+MAX_ENTRIES = 2**20
+"""Of a vocabulary; the largest one in use, of XLM-V, has 901,629."""
 
 _MAX_WORD = 1000  # characters that WordPiece looks at as one word
 

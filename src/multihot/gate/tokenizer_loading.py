@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_TOKENIZER_BYTES",
     "check_saved_tokenizer",
+    "check_tokenizer_bytes",
     "library_errors",
     "parse_tokenizer",
     "refuse_pointer",
@@ -32,6 +33,7 @@ __all__ = [
 MAX_TOKENIZER_BYTES = 64 << 20
 """Bytes of a `tokenizer.json`; that of the largest vocabulary in use has 34 million."""
 
+_MAX_VALUES = 2_500_000  # a piece of the largest vocabulary takes two
 _POINTER = b"version https://git-lfs"
 _MAX_PROBE_SECONDS = (
     0.1  # of this thread's processor, for one probe; an honest one takes a thousandth
@@ -89,7 +91,7 @@ def parse_tokenizer(
     error
         The class of what is raised for a file that is refused.
     """
-    found = _checked(content, source, error)
+    found = check_tokenizer_bytes(content, source, error)
     from tokenizers import Tokenizer
 
     with library_errors(error, _unreadable(source)):
@@ -111,7 +113,7 @@ def check_saved_tokenizer(
     """
     with library_errors(error, _unreadable(source)):
         content = tokenizer.to_str().encode()
-    found = _checked(content, source, error)
+    found = check_tokenizer_bytes(content, source, error)
     with library_errors(error, _unreadable(source)):
         _probe(tokenizer, found, source, error)
 
@@ -120,15 +122,19 @@ def _unreadable(source: str | Path) -> str:
     return f"{shown_file(source)}: is not a readable tokenizer file"
 
 
-def _checked(
+def check_tokenizer_bytes(
     content: bytes | memoryview, source: str | Path, error: type[MultihotError]
 ) -> TokenizerContent:
+    """Return what the bytes of a `tokenizer.json` hold; raise `error` for one that is not safe to load.
+
+    Nothing is loaded; see `check_tokenizer_json`.
+    """
     refuse_pointer(content, source, error)
     if len(content) > MAX_TOKENIZER_BYTES:
         raise error(
             f"{shown_file(source)} has {len(content)} bytes; expected at most {MAX_TOKENIZER_BYTES}."
         )
-    document = parse_json(content, source, error=error)
+    document = parse_json(content, source, error=error, max_values=_MAX_VALUES)
     try:
         return check_tokenizer_json(document)
     except ValueError as reason:
