@@ -45,6 +45,7 @@ NUM_SAMPLED = 1000
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 _MIN_WIDTH = 40
+_MAX_LINE = 5000  # characters of a line for people
 _quiet = False
 
 
@@ -88,9 +89,12 @@ class StandardOutput:
     """Where results go; what fails there is a `StorageError`, but for a closed pipe (`| head`)."""
 
     def write(self, text: str) -> int:
-        """Write as a text file does; return the number of characters."""
+        """Write as a text file does; return the number of characters.
+
+        On a terminal, what it would obey is escaped in tables for programs, too.
+        """
         with _output_errors():
-            return sys.stdout.write(text)
+            return sys.stdout.write(printable(text, lines=True) if sys.stdout.isatty() else text)
 
     def flush(self) -> None:
         """Hand over what was written; a full disk may be noticed only here."""
@@ -121,8 +125,13 @@ def discard(stream: TextIO) -> None:
 
 def _for_people(text: str, stream: TextIO) -> str:
     """Escape what a terminal would obey, and break sentences where its width is known."""
-    text = printable(text, lines=True)
+    text = "\n".join(map(_cut_line, printable(text, lines=True).split("\n")))
     return wrapped(text, table_width()) if stream.isatty() else text
+
+
+def _cut_line(line: str) -> str:
+    """Leave out what is behind the first characters of an endless line, such as a name that is a text."""
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
 
 
 def report_text(report: _Report, *, all_labels: bool) -> str:

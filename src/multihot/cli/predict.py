@@ -14,7 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import check_new, data_options, holds_unicode, new_parser, parse
+from multihot.cli.arguments import (
+    check_new,
+    data_options,
+    holds_unicode,
+    json_text,
+    new_parser,
+    parse,
+)
 from multihot.cli.console import NUM_SAMPLED, StandardOutput, TextCounter, say, say_if_unknown
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
@@ -308,14 +315,14 @@ def _text_writer(given: argparse.Namespace, output: TextOutput, *, abstains: boo
             output,
             row,
             _topped(prediction, given.top),
-            escaped=_is_narrow(given),
+            is_printed=given.output is None,
             abstains=abstains,
         )
     return lambda row, prediction: _write_plain(output, row, prediction, given.top)
 
 
 def _write_json(
-    output: TextOutput, row: TextRow, prediction: Prediction, *, escaped: bool, abstains: bool
+    output: TextOutput, row: TextRow, prediction: Prediction, *, is_printed: bool, abstains: bool
 ) -> None:
     content: dict[str, object] = {
         "id": row.id,
@@ -326,7 +333,9 @@ def _write_json(
     }
     if abstains:
         content["abstained"] = prediction.abstained
-    output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
+    output.write(
+        json_text(content) if is_printed else json.dumps(content, ensure_ascii=False) + "\n"
+    )
 
 
 def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
