@@ -121,3 +121,20 @@ def test_a_file_whose_name_is_in_another_encoding_is_read_and_named(
     assert r"caf\udce9.jsonl" in capsys.readouterr().out
     assert main(["predict", str(model), TEXTS[0]]) == 0
     assert load_artifact(model).decision.fitted_on.source == r"caf\udce9.jsonl"
+
+
+def test_a_line_break_in_the_name_of_a_column_begins_no_line_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = "c\nmultihot: all is well"
+    head = f'text,labels,"{forged}"\n'
+    rows = "".join(f"text number {n},{'a|b' if n % 2 else 'b'},{n}.5\n" for n in range(60))
+    (tmp_path / "all.csv").write_text(head + rows, "utf-8")
+    split = ["split", str(tmp_path / "all.csv"), "--output", str(tmp_path / "o"), "--force"]
+
+    for more in ([], [f"data.text_column={forged}"]):
+        main([*split, *more])
+        printed = capsys.readouterr()
+        assert "all is well" in printed.err
+        assert not any(line.startswith("multihot: ") for line in printed.err.splitlines())
+        assert not any(line.startswith("multihot: ") for line in printed.out.splitlines())

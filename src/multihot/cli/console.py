@@ -36,6 +36,7 @@ __all__ = [
     "say",
     "say_error",
     "say_if_unknown",
+    "say_note",
     "show",
     "table_width",
 ]
@@ -66,6 +67,11 @@ def say(message: str) -> None:
     """Print a message on stderr, unless the command was told to be quiet."""
     if not _quiet:
         say_error(message)
+
+
+def say_note(note: str) -> None:
+    """Print a sentence about a file; line breaks in names of its columns begin no new line."""
+    say(printable(note))
 
 
 def say_error(message: str) -> None:

@@ -22,7 +22,14 @@ from multihot.cli.arguments import (
     new_parser,
     parse,
 )
-from multihot.cli.console import NUM_SAMPLED, StandardOutput, TextCounter, say, say_if_unknown
+from multihot.cli.console import (
+    NUM_SAMPLED,
+    StandardOutput,
+    TextCounter,
+    say,
+    say_if_unknown,
+    say_note,
+)
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
     ENCODINGS,
@@ -109,7 +116,7 @@ def run(arguments: Sequence[str]) -> int:
     stream = _stream(given, artifact)
     num_shown = len(stream.notes)
     for note in stream.notes:
-        say(note)
+        say_note(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
     first_texts: list[str] = []
@@ -124,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
             num_truncated += prediction.truncated
             counter(count)
     for note in stream.notes[num_shown:]:  # what is known only after the last row
-        say(note)
+        say_note(note)
     say_if_unknown(predictor, first_texts)
     if not count:
         say("The input holds no text.")
@@ -248,7 +255,7 @@ def _style(
         decimal=given.decimal,
     )
     for note in style.notes:
-        say(note)
+        say_note(note)
     return stream, style
 
 
