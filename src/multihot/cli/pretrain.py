@@ -86,9 +86,11 @@ def run(arguments: Sequence[str]) -> int:
     task = _read_task(given.probe, options.probe.data) if given.probe else None
     with ConsoleListener() as listener:
         from multihot.training.pretraining.report import is_pretrained, read_report
+        from multihot.training.run_directory import RunDirectory
         from multihot.workflows.pretrain import pretrain, probe_starts
 
         if given.resume and is_pretrained(output):
+            RunDirectory(output / "run").clear()  # it may have been killed when all was done
             say(f"{output} is already finished.")
             report = read_report(output)
         elif not files:
