@@ -74,6 +74,13 @@ def test_keys_of_another_network_are_refused(key: str, value: object) -> None:
         ("num_hidden_layers", 10**6),
         ("num_hidden_layers", -1),
         ("num_hidden_layers", 0),
+        ("inner_group_num", 513),
+        ("num_hidden_groups", 4096),
+        ("block_sizes", [300, 300]),
+        ("block_repeats", [0]),
+        ("attention_window", 65),
+        ("attention_window", [8, 4096]),
+        ("eos_token_id", "2"),
         ("hidden_act", {"name": "gelu"}),
         ("hidden_act", "g" * 101),
         ("hidden_dropout_prob", -0.1),
@@ -81,7 +88,7 @@ def test_keys_of_another_network_are_refused(key: str, value: object) -> None:
         ("layer_norm_eps", "small"),
         ("tie_word_embeddings", 1),
         ("architectures", "BertModel"),
-        ("architectures", [7]),
+        ("architectures", [1]),
         ("id2label", {"0": 1}),
         ("id2label", {"first": "joy"}),
         ("id2label", ["joy"]),
@@ -97,6 +104,12 @@ def test_keys_of_another_network_are_refused(key: str, value: object) -> None:
 def test_values_of_another_type_or_out_of_bounds_are_refused(key: str, value: object) -> None:
     with pytest.raises(EncoderError, match=r"config\.json"):
         checked(**{key: value})
+
+
+def test_layers_inside_shared_layers_are_counted_together() -> None:
+    checked(num_hidden_groups=16, inner_group_num=32)
+    with pytest.raises(EncoderError, match="more than 512 layers"):
+        checked(num_hidden_groups=32, inner_group_num=32)
 
 
 @pytest.mark.parametrize("family", ["", "yoso", "gpt2", ["bert"], None, 3])
@@ -175,6 +188,7 @@ def stored(**shapes: tuple[int, ...]) -> dict[str, StoredTensor]:
 def test_sizes_that_are_stored_are_allowed() -> None:
     check_sizes(sizes(), stored(), PATH, error=EncoderError)
     check_sizes(sizes(layers=1), stored(), PATH, error=EncoderError)
+    check_sizes(sizes(positions=62), stored(), PATH, error=EncoderError)  # as in nystromformer
     check_sizes(sizes(family="albert", layers=24), stored(), PATH, error=EncoderError)
 
 

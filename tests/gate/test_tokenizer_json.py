@@ -100,7 +100,8 @@ GROWING = {
     "between all characters": _normalizers(*[_replace("x*", "ab", "Regex")] * 4),
     "bytes of bytes": _normalizers(*[{"type": "ByteLevel"}] * 4),
     "very many parts": _normalizers(*[{"type": "Lowercase"}] * 129),
-    "a map to long texts": _charsmap(bytes(4), b"a" * 65 + b"\0"),
+    "a map out of itself": _charsmap(b"\xff\xff\xff\xff", b"a\0"),
+    "two character maps": _normalizers(*[_charsmap(bytes(1024), b"\0")] * 2),
     "a long prefix": {"type": "Prepend", "prepend": "a" * 1025},
     "a slow pattern": _replace("(a+)+b", "", "Regex"),
 }
@@ -200,10 +201,13 @@ def test_a_pointer_of_git_lfs_says_what_to_do() -> None:
 
 
 def test_a_panic_of_the_library_becomes_a_sentence() -> None:
-    outside = _charsmap(b"\xff\xff\xff\xff", b"a\0")  # its trie points beyond its end
+    from tokenizers.pre_tokenizers import FixedLength
 
-    with pytest.raises(ArtifactError, match=r"tokenizer\.json: is not a readable tokenizer file"):
-        _load(_document(normalizer=outside))
+    with (
+        pytest.raises(ArtifactError, match=r"a file: '.*non-zero"),
+        library_errors(ArtifactError, "a file"),
+    ):
+        FixedLength(0).pre_tokenize_str("a")
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
@@ -219,3 +223,20 @@ def test_a_tokenizer_that_takes_long_for_short_texts_is_refused(
 
     with pytest.raises(ArtifactError, match="its patterns take very long for 16 characters"):
         _load(_document(normalizer=_replace("b", "c", "Regex")))
+
+
+@pytest.mark.parametrize(("second", "fits"), [("##b", True), ("b", False), ("é", False)])
+def test_merges_inside_words_have_the_prefix_of_their_pieces(second: str, fits: bool) -> None:
+    model = {
+        "type": "BPE",
+        "continuing_subword_prefix": "##",
+        "vocab": {"[UNK]": 0, "a": 1, second: 2, "ab": 3},
+        "merges": [["a", second]],
+    }
+    document = _document(model=model, added_tokens=[], post_processor=None)
+
+    if fits:
+        assert check_tokenizer_json(document).num_pieces == 4
+    else:
+        with pytest.raises(ValueError, match="no second part that begins with '##'"):
+            check_tokenizer_json(document)

@@ -43,7 +43,7 @@ _OTHER_NETWORK = re.compile(
 _MAX_LABELS = 1_000_000
 _MAX_WORD, _MAX_LABEL_NAME, _MAX_LIST = 100, 10_000, 4096
 _SPARE_WEIGHTS = 50_000_000  # that a network may have beyond the stored ones, for new heads
-_MAX_SHARED_LAYERS = 512
+_MAX_LAYERS = 512
 _SHARES_LAYERS = frozenset({"albert"})
 
 _Rule = Callable[[Any], bool]
@@ -61,11 +61,15 @@ def _is_word(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _MAX_WORD and value.isprintable()
 
 
-def _are_scalars(value: Any) -> bool:
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= _MAX_LIST and all(map(_is_word, value))
+
+
+def _are_ints(value: Any, low: int, high: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) <= _MAX_LIST
-        and all(_is_word(each) or _is_int(each, -1, 1 << 24) for each in value)
+        and all(_is_int(each, low, high) for each in value)
     )
 
 
@@ -106,16 +110,21 @@ _KINDS: Mapping[str, tuple[str, _Rule, str]] = {
         "pronunciation_vocab_size max_2d_position_embeddings max_xpath_subs_unit_embeddings "
         "max_xpath_tag_unit_embeddings xpath_unit_hidden_size intra_bottleneck_size true_hidden_size",
     ),
+    "layers": (
+        "a whole number from 1 to 512",
+        lambda value: _is_int(value, 1, _MAX_LAYERS),
+        "num_hidden_layers n_layers n_layer num_layers num_hidden_groups inner_group_num "
+        "num_feedforward_networks",
+    ),
     "number of": (
         "a whole number from 1 to 4,096",
         lambda value: _is_int(value, 1, 1 << 12),
-        "num_hidden_layers n_layers n_layer num_layers num_attention_heads n_heads n_head "
-        "num_key_value_heads num_hidden_groups inner_group_num num_groups head_ratio block_size",
+        "num_attention_heads n_heads n_head num_key_value_heads num_groups head_ratio block_size",
     ),
     "count": (
         "a whole number from 0 to 4,096",
         lambda value: _is_int(value, 0, 1 << 12),
-        "num_feedforward_networks conv_kernel_size conv_groups type_vocab_size task_type_vocab_size "
+        "conv_kernel_size conv_groups type_vocab_size task_type_vocab_size "
         "num_random_blocks q_groups k_groups v_groups post_attention_groups intermediate_groups "
         "output_groups global_attn_every_n_layers num_decoder_layers num_landmarks n_langs lang_id "
         "adapter_reduction_factor downsampling_rate upsampling_kernel_size num_hash_functions "
@@ -165,20 +174,25 @@ _KINDS: Mapping[str, tuple[str, _Rule, str]] = {
         "attn_type normalization_type norm_rel_ebd position_embedding_type force_dequant "
         "default_language problem_type transformers_version",
     ),
-    "list": (
-        "a list of words or whole numbers",
-        _are_scalars,
-        "block_sizes block_repeats",
-    ),
     "words": (
         "a list of words",
-        lambda value: _are_scalars(value) and all(map(_is_word, value)),
+        _are_words,
         "architectures layer_types languages vocab_list",
     ),
-    "numbers or words": (
-        "a word, a whole number or a list of these",
-        lambda value: _is_word(value) or _is_int(value, -1, 1 << 24) or _are_scalars(value),
-        "pos_att_type attention_window eos_token_id classifier_activation",
+    "counts": (
+        "a list of whole numbers from 1 to 512",
+        lambda value: _are_ints(value, 1, _MAX_LAYERS),
+        "block_sizes block_repeats",
+    ),
+    "word or words": (
+        "a word or a list of words",
+        lambda value: _is_word(value) or _are_words(value),
+        "pos_att_type",
+    ),
+    "number or numbers": (
+        "a whole number or a list of these",
+        lambda value: _is_int(value, -100, 1 << 24) or _are_ints(value, -100, 1 << 24),
+        "attention_window eos_token_id",
     ),
     "rope": (
         "numbers and words by name",
@@ -285,6 +299,14 @@ def _check_consistency(config: Mapping[str, Any], refuse: Callable[[str], Multih
     own = _first(config, "head_dim", "d_head", "attention_head_size", "intra_bottleneck_size")
     if heads == 0 or (width and heads and own is None and width % heads):
         raise refuse(f": {heads} attention heads do not divide the width of {width}.")
+    shared = [config.get(key, 1) for key in ("num_hidden_groups", "inner_group_num")]
+    if math.prod(shared) > _MAX_LAYERS or sum(config.get("block_sizes", ())) > _MAX_LAYERS:
+        raise refuse(f" describes more than {_MAX_LAYERS} layers.")
+    windows = config.get("attention_window", 0)
+    longest = max(windows if isinstance(windows, list) else [windows], default=0)
+    positions = config.get("max_position_embeddings")
+    if positions and longest > positions:
+        raise refuse(f": 'attention_window' is {cut(windows)}; there are {positions} positions.")
 
 
 @dataclass(frozen=True)
@@ -339,16 +361,18 @@ def check_sizes(
         (sizes.token_types, "token_type_embeddings"),
     ):
         stored = {
-            tensor.shape[0] for path, tensor in tensors.items() if path.endswith(f"{name}.weight")
+            tensor.shape[0]
+            for path, tensor in tensors.items()
+            if path.endswith(f"{name}.weight") and tensor.shape
         }
-        if size and stored and size not in stored:
+        if size and stored and size > max(stored):
             raise refuse(
                 f" describes {size} {name.replace('_', ' ')}; {max(stored)} are stored. They do not "
                 "match."
             )
     stored_layers = _count_layers(tensors)
     is_shared = sizes.family in _SHARES_LAYERS
-    most = _MAX_SHARED_LAYERS if is_shared else stored_layers
+    most = _MAX_LAYERS if is_shared else stored_layers
     if sizes.layers and sizes.layers > most:
         raise refuse(f": there are {sizes.layers} layers; expected at most {most}, as are stored.")
     width, layers = sizes.width or 0, min(sizes.layers or 0, stored_layers)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from multihot.core.text_tables import cut
+from multihot.gate.character_map import check_character_map
 from multihot.gate.text_patterns import MAX_PATTERN_CHARACTERS, check_pattern, may_match_nothing
 
 __all__ = [
@@ -29,8 +30,6 @@ MAX_SPECIAL_TEXT = 1024
 _MAX_COMPONENTS = 128
 _MAX_GROWTH = 64  # characters that replacing may make of one
 _MAX_TEMPLATE_TOKENS = 2**15  # around one text; 500 labels with descriptions take 15,000
-_MAX_CHARSMAP_BYTES = 4 << 20
-_MAX_CHARSMAP_ENTRY = 64  # bytes that one character becomes; 33 in Unicode's own mapping
 _MAX_TOKEN_TYPE = 255
 _BYTE_LEVEL_GROWTH = 4  # a character is at most four bytes
 
@@ -194,18 +193,11 @@ def _check_growth(components: list[dict[str, Any]], kind: str) -> None:
 
 
 def _check_charsmap(encoded: Any) -> None:
-    """Check a map of characters as SentencePiece writes it: a trie, and texts that end with a 0."""
     try:
         raw = base64.b64decode(encoded if isinstance(encoded, str) else "?", validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("precompiled_charsmap is not valid base64") from None
-    size = int.from_bytes(raw[:4], "little")
-    if len(raw) > _MAX_CHARSMAP_BYTES or size % 4 or size + 4 > len(raw):
-        raise ValueError(f"precompiled_charsmap of {len(raw)} bytes is not one of SentencePiece")
-    if max(map(len, raw[4 + size :].split(b"\0"))) > _MAX_CHARSMAP_ENTRY:
-        raise ValueError(
-            f"precompiled_charsmap makes more than {_MAX_CHARSMAP_ENTRY} bytes of one character"
-        )
+    check_character_map(raw)
 
 
 def _check_post_processors(components: list[dict[str, Any]], ids: Mapping[str, int]) -> None:

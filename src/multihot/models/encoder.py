@@ -50,13 +50,13 @@ STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
 _DECISION, _INNER_ENCODER = "thresholds.json", "encoder"  # in the folder of a multihot model
+_FEWEST_TOKENS = 3  # of a text: one of its own between two special ones
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _OFFSET_FAMILIES = {
     "roberta",
     "xlm-roberta",
     "xlm-roberta-xl",
     "camembert",
-    "mpnet",
     "longformer",
     "luke",
     "xmod",
@@ -216,8 +216,14 @@ def family_config(
 
     allowed = checked_config(table, path, error=error)
     try:
-        config = CONFIG_MAPPING[allowed["model_type"]].from_dict(allowed)
+        with quiet_transformers():
+            config = CONFIG_MAPPING[allowed["model_type"]].from_dict(allowed)
         check_sizes(_sizes_of(config), tensors, path, error=error)
+        limit = length_limit(config, {})
+        if limit is not None and limit < _FEWEST_TOKENS:
+            raise error(
+                f"{shown_file(path)} describes positions for {limit} tokens, too few for a text."
+            )
         return config
     except MultihotError:
         raise
@@ -320,7 +326,12 @@ def first_position(config: Any) -> int:
 
 
 def position_offset(model_type: str, pad_token_id: int | None) -> int:
-    """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family."""
+    """Return the number of a text's first position: 0, or padding id + 1 in RoBERTa's family.
+
+    MPNet's is always 2, whatever its padding id is.
+    """
+    if model_type == "mpnet":
+        return 2
     return (pad_token_id or 0) + 1 if model_type in _OFFSET_FAMILIES else 0
 
 

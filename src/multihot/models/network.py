@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
+from multihot.core.text_tables import listed
 from multihot.data.batches import Batch
 from multihot.data.tokens import LabelPrompt
 from multihot.errors import EncoderError
@@ -71,7 +72,10 @@ def load_weights(classes: Mapping[Any, Any], folder: Path, config: Any) -> tuple
     for name in weight_files(folder, error=EncoderError):
         header, content = contents.tensors(name, dtypes=TENSOR_TYPES)
         weights |= tensors_of(weights_among(header, folder / name, error=EncoderError), content)
-    return model_of(classes, config, weights, folder, error=EncoderError)
+    new_head = 0
+    if "ForSequenceClassification" in str(classes[type(config)]):
+        new_head = config.num_labels * (config.hidden_size + 1)
+    return model_of(classes, config, weights, folder, spare=_SPARE + new_head, error=EncoderError)
 
 
 def refuse_lost(folder: Path, lost: list[str]) -> None:
@@ -79,9 +83,11 @@ def refuse_lost(folder: Path, lost: list[str]) -> None:
     if lost:
         raise EncoderError(
             f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
-            f"example {', '.join(lost[:3])}. They would be random numbers; use a complete one."
+            f"example {listed(lost[:3])}. They would be random numbers; use a complete one."
         )
 
+
+_SPARE = 50_000_000  # weights that a network may have beyond the stored ones and its labels
 
 HEAD_KEY = "head"
 """Key in the head file's metadata. One alone: safetensors writes several in any order, and the same

@@ -33,6 +33,7 @@ __all__ = ["load_network", "require_fit"]
 
 _ENCODER_CONFIG, _HEAD_FILE = "encoder/config.json", "head.safetensors"
 _LONGEST_PROMPT = 1 << 16  # tokens
+_SPARE = 1 << 20  # numbers of buffers, which are not stored
 _HEAD_WEIGHTS = {  # by pooling; D is the width of the encoder, L the number of labels
     "mean": {"classifier.weight": "LD", "classifier.bias": "L"},
     "attention": {
@@ -145,7 +146,7 @@ def _model(
     config = family_config(table, path, error=ArtifactError, tensors=header.tensors)
     weights = contents.folder / name
     model, lost = model_of(
-        classes, config, tensors_of(header, content), weights, error=ArtifactError
+        classes, config, tensors_of(header, content), weights, spare=_SPARE, error=ArtifactError
     )
     if lost:
         raise ArtifactError(

@@ -6,6 +6,7 @@ tensors, which view the bytes that were read.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import shown_file
-from multihot.models.encoder import quiet_transformers, said
+from multihot.models.encoder import length_limit, quiet_transformers, said
 
 __all__ = ["model_of"]
+
+_FEW_TOKENS = 4
 
 
 def model_of(
@@ -26,12 +29,14 @@ def model_of(
     weights: Mapping[str, Tensor],
     path: Path,
     *,
+    spare: int,
     error: type[MultihotError],
 ) -> tuple[Any, list[str]]:
     """Return transformers' model with the weights, in float32, and the names of those that are new.
 
     A weight is new, a random number, when there is none of its name or it has another shape.
-    Weights tied to another one are not named.
+    Weights tied to another one are not named. Raises `error` before a network is allocated that is
+    far larger than its weights, and for one that cannot compute a short text.
 
     Parameters
     ----------
@@ -43,6 +48,8 @@ def model_of(
         By name.
     path
         Where they were, for messages.
+    spare
+        How many numbers the network may have that are not stored, such as those of a new head.
     error
         The class of what is raised.
     """
@@ -50,7 +57,15 @@ def model_of(
         if (exact := _exact_model(classes, config, weights)) is not None:
             return exact, []
         with quiet_transformers():
-            model, loading = _class_for(config, classes).from_pretrained(
+            model_class = _class_for(config, classes)
+            needed = _num_values(model_class, config)
+            found = sum(each.numel() for each in weights.values())
+            if needed > 2 * found + spare:
+                raise error(
+                    f"{shown_file(path)}: the configuration describes {needed:,} weights; {found:,} are "
+                    "stored."
+                )
+            model, loading = model_class.from_pretrained(
                 None,
                 config=config,
                 state_dict=dict(weights),
@@ -59,11 +74,13 @@ def model_of(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # the caller refuses or explains them
             )
+            _compute(model)
     except MultihotError:
         raise
     except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
         raise error(
-            f"{shown_file(path)}: transformers cannot load this network: {said(reason)}"
+            f"{shown_file(path)}: transformers cannot make this network of its configuration and "
+            f"weights: {said(reason)}"
         ) from None
     mismatched: Iterable[tuple[Any, ...]] = loading["mismatched_keys"]
     return model, sorted([*loading["missing_keys"], *(key for key, *_ in mismatched)])
@@ -99,3 +116,21 @@ def _class_for(config: Any, classes: Mapping[Any, Any]) -> Any:
         return found
     named = {each.__name__: each for each in found}
     return next((named[name] for name in config.architectures or () if name in named), found[0])
+
+
+def _num_values(model_class: Any, config: Any) -> int:
+    """Return how many numbers a network has; nothing of it is allocated."""
+    from transformers.initialization import no_init_weights
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), no_init_weights():
+        outline = model_class(copy.deepcopy(config))
+    return sum(each.numel() for each in (*outline.parameters(), *outline.buffers()))
+
+
+def _compute(model: Any) -> None:
+    """Compute a short text, so that what does not fit is found now and not after training."""
+    limit = length_limit(model.config, {}) or _FEW_TOKENS
+    ids = torch.full((1, min(limit, _FEW_TOKENS)), getattr(model.config, "vocab_size", 1) - 1)
+    # Not inference mode: a model may keep what it makes here.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
