@@ -14,11 +14,13 @@
     └── InterruptedRunError     stopped by a signal, can be resumed          exit 130
 
 Exit code 3 is reserved for a required check that failed.
-A message states what was given, what was expected and what to do.
+A message states what was given, what was expected and what to do. What a terminal would obey or hide is
+escaped in it, and of a message of more than 4,000 characters the middle is left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,18 +38,51 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "UserError",
+    "escaped",
     "shown_path",
     "system_errors",
 ]
 
 _MAX_SHOWN = 240
 _NUM_LAST = 80
+_MAX_MESSAGE, _NUM_LAST_OF_MESSAGE = 4000, 1000
+
+# Control characters, marks that change the direction of writing, line separators, marks without width
+# and halves of surrogate pairs. Joiners stay: emoji and several scripts are written with them.
+_HIDDEN = (
+    "\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff"
+    "\\ufff9-\\ufffb\\ud800-\\udfff"
+)
+_UNPRINTABLE = re.compile(f"[{_HIDDEN}]")
+_UNPRINTABLE_IN_LINES = re.compile(f"(?![\\n\\t])[{_HIDDEN}]")
+
+
+def escaped(text: str, *, lines: bool = False, json: bool = False) -> str:
+    r"""Return a text with what a terminal would obey or hide escaped, such as `\x1b` and `\u202e`.
+
+    Line breaks and tabs are escaped, too, but with `lines`. With `json` it is a JSON document, and
+    means the same afterwards.
+    """
+    pattern = _UNPRINTABLE_IN_LINES if lines or json else _UNPRINTABLE
+    if json:
+        return pattern.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return pattern.sub(lambda match: repr(match.group())[1:-1], text)
 
 
 class MultihotError(Exception):
     """Base of all errors raised by multihot."""
 
     exit_code = 1
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(*(_shown(each) if isinstance(each, str) else each for each in values))
+
+
+def _shown(message: str) -> str:
+    if len(message) > _MAX_MESSAGE:
+        first = message[: _MAX_MESSAGE - _NUM_LAST_OF_MESSAGE]
+        message = f"{first} ... {message[-_NUM_LAST_OF_MESSAGE:]}"
+    return escaped(message, lines=True)
 
 
 class TrainingError(MultihotError, RuntimeError):

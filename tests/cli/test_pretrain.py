@@ -50,7 +50,10 @@ def test_a_run_prints_its_report_and_the_next_command(
     assert "12 steps" in printed.out
     assert f"multihot train TRAIN_FILE --encoder {tmp_path / 'model'}" in printed.err
 
+    left = tmp_path / "model" / "run" / "checkpoints" / "step-000012"
+    left.mkdir(parents=True)  # as by a kill between the last file and the cleaning
     assert main([*command, "--resume", "--json"]) == 0
+    assert not left.parent.exists()
     again = capsys.readouterr()
     assert "already finished" in again.err
     report = json.loads(again.out)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -119,13 +120,17 @@ def test_a_folder_with_anything_in_it_is_not_written_to(
 
 
 def test_a_finished_run_is_not_resumed_and_that_is_no_error(
-    train_file: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+    train_file: Path, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = (tiny_model / "thresholds.json").read_bytes()
+    model = Path(shutil.copytree(tiny_model, tmp_path / "m"))
+    before = (model / "thresholds.json").read_bytes()
+    left = model / "run" / "checkpoints" / "step-000012"
+    left.mkdir(parents=True)  # as by a kill between the last file and the cleaning
 
-    assert main(["train", str(train_file), "--output", str(tiny_model), "--resume"]) == 0
+    assert main(["train", str(train_file), "--output", str(model), "--resume"]) == 0
     assert "already finished" in capfd.readouterr().err
-    assert (tiny_model / "thresholds.json").read_bytes() == before
+    assert (model / "thresholds.json").read_bytes() == before
+    assert not left.parent.exists()
 
 
 def test_a_finished_run_refuses_options_that_it_was_not_trained_with(

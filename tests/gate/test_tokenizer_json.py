@@ -223,3 +223,20 @@ def test_a_tokenizer_that_takes_long_for_short_texts_is_refused(
 
     with pytest.raises(ArtifactError, match="its patterns take very long for 16 characters"):
         _load(_document(normalizer=_replace("b", "c", "Regex")))
+
+
+@pytest.mark.parametrize(("second", "fits"), [("##b", True), ("b", False), ("é", False)])
+def test_merges_inside_words_have_the_prefix_of_their_pieces(second: str, fits: bool) -> None:
+    model = {
+        "type": "BPE",
+        "continuing_subword_prefix": "##",
+        "vocab": {"[UNK]": 0, "a": 1, second: 2, "ab": 3},
+        "merges": [["a", second]],
+    }
+    document = _document(model=model, added_tokens=[], post_processor=None)
+
+    if fits:
+        assert check_tokenizer_json(document).num_pieces == 4
+    else:
+        with pytest.raises(ValueError, match="no second part that begins with '##'"):
+            check_tokenizer_json(document)

@@ -13,10 +13,11 @@ from multihot.data.examples import Examples
 from multihot.decision.decision import Decision
 from multihot.evaluation.evaluator import report
 from multihot.inference.artifact import Artifact
-from multihot.training.model_card import Provenance, model_card
+from multihot.training.model_card import Provenance, _cell, model_card
 from multihot.training.run import SeedRun, SeedRuns, Trained
 
 SPACE = LabelSpace(("joy", "a|b <i>", "never"))
+HOSTILE = "![`x`](http://a)\u202e"
 DECISION = Decision(SPACE, (0.3, 0.3, 0.3), "jaccard", "global")
 ARTIFACT = Artifact(Path("runs/mine"), DECISION, DataOptions(), 64, "mean", form="encoder_and_head")
 
@@ -74,6 +75,13 @@ def test_figures_are_those_of_the_report_and_undefined_ones_say_so() -> None:
 
 def test_a_label_name_cannot_break_the_table() -> None:
     assert ["a¦b &lt;i>", "1", "1.000", "1.000", "1.000", "0.300"] in table_rows(card())
+
+
+def test_a_name_is_no_link_and_no_code_and_hides_nothing() -> None:
+    assert _cell(HOSTILE) == r"!\[\`x\`\](http://a)\\u202e"
+    assert r"Fine-tuned from model `!['x'](http://a)\u202e`, mean" in card(
+        provenance=Provenance(90, initial_model=HOSTILE)
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, updated
 from multihot.core.text_tables import printable, wrapped
-from multihot.errors import DataError, OptionError
+from multihot.errors import DataError, OptionError, escaped
 
 __all__ = [
     "check_new",
@@ -28,6 +28,7 @@ __all__ = [
     "files_and_assignments",
     "flags_of",
     "holds_unicode",
+    "json_text",
     "line_windows",
     "new_parser",
     "parse",
@@ -175,12 +176,16 @@ def data_options(pairs: Sequence[str], stored: dict[str, Any]) -> DataOptions:
 
 def print_json(content: Any) -> None:
     """Print one strict JSON document on stdout."""
+    StandardOutput().write(json_text(content, indent=2))
+
+
+def json_text(content: Any, *, indent: int | None = None) -> str:
+    """Return a JSON document for stdout with a line break; what a terminal would obey is escaped in it."""
     import json
 
-    escaped = not holds_unicode(sys.stdout)
-    StandardOutput().write(
-        json.dumps(content, indent=2, ensure_ascii=escaped, allow_nan=False) + "\n"
-    )
+    narrow = not holds_unicode(sys.stdout)
+    text = json.dumps(content, indent=indent, ensure_ascii=narrow, allow_nan=False)
+    return f"{escaped(text, json=True)}\n"
 
 
 def holds_unicode(stream: TextIO) -> bool:

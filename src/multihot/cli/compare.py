@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, report_text, say, show
+from multihot.cli.console import TextCounter, report_text, say, say_note, show
 
 __all__ = ["build_parser", "run"]
 
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     data = data_options(given.assignments, to_plain(artifacts[0].data))
     examples = open_for_both(given.file, data, *(one.decision.space for one in artifacts))
     for note in examples.notes:
-        say(note)
+        say_note(note)
     models = [
         Predictor.from_artifact(one, device=given.device, precision=given.precision)
         for one in artifacts

@@ -36,6 +36,7 @@ __all__ = [
     "say",
     "say_error",
     "say_if_unknown",
+    "say_note",
     "show",
     "table_width",
 ]
@@ -45,6 +46,7 @@ NUM_SAMPLED = 1000
 
 _SECONDS_BETWEEN_LINES = 5.0  # when stderr is no terminal
 _MIN_WIDTH = 40
+_MAX_LINE = 5000  # characters of a line for people
 _quiet = False
 
 
@@ -65,6 +67,11 @@ def say(message: str) -> None:
     """Print a message on stderr, unless the command was told to be quiet."""
     if not _quiet:
         say_error(message)
+
+
+def say_note(note: str) -> None:
+    """Print a sentence about a file; line breaks in names of its columns begin no new line."""
+    say(printable(note))
 
 
 def say_error(message: str) -> None:
@@ -88,9 +95,12 @@ class StandardOutput:
     """Where results go; what fails there is a `StorageError`, but for a closed pipe (`| head`)."""
 
     def write(self, text: str) -> int:
-        """Write as a text file does; return the number of characters."""
+        """Write as a text file does; return the number of characters.
+
+        On a terminal, what it would obey is escaped in tables for programs, too.
+        """
         with _output_errors():
-            return sys.stdout.write(text)
+            return sys.stdout.write(printable(text, lines=True) if sys.stdout.isatty() else text)
 
     def flush(self) -> None:
         """Hand over what was written; a full disk may be noticed only here."""
@@ -121,8 +131,13 @@ def discard(stream: TextIO) -> None:
 
 def _for_people(text: str, stream: TextIO) -> str:
     """Escape what a terminal would obey, and break sentences where its width is known."""
-    text = printable(text, lines=True)
+    text = "\n".join(map(_cut_line, printable(text, lines=True).split("\n")))
     return wrapped(text, table_width()) if stream.isatty() else text
+
+
+def _cut_line(line: str) -> str:
+    """Leave out what is behind the first characters of an endless line, such as a name that is a text."""
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
 
 
 def report_text(report: _Report, *, all_labels: bool) -> str:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
-from multihot.cli.console import TextCounter, report_text, say, show
+from multihot.cli.console import TextCounter, report_text, say, say_note, show
 from multihot.core.goals import parse_goal, read_costs
 
 __all__ = ["build_parser", "run"]
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
-        say(note)
+        say_note(note)
     predictor = Predictor.from_artifact(artifact, device=given.device)
     result = decide(
         predictor,

@@ -14,7 +14,15 @@ from multihot.cli.arguments import (
     parse,
     print_json,
 )
-from multihot.cli.console import NUM_SAMPLED, TextCounter, report_text, say, say_if_unknown, show
+from multihot.cli.console import (
+    NUM_SAMPLED,
+    TextCounter,
+    report_text,
+    say,
+    say_if_unknown,
+    say_note,
+    show,
+)
 
 __all__ = ["build_parser", "run"]
 
@@ -66,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
-        say(note)
+        say_note(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     say_if_unknown(predictor, next(examples.chunks(NUM_SAMPLED)).texts)  # it has a row
     counter = TextCounter(len(examples))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.cli.arguments import json_text, line_windows, new_parser, parse
 from multihot.cli.console import StandardOutput
 from multihot.core.text_tables import printable
 from multihot.errors import OptionError
@@ -83,7 +81,7 @@ def _as_json(text: str, masks: Sequence[Sequence[Fill]]) -> str:
             for fills in masks
         ],
     }
-    return json.dumps(content, ensure_ascii=not holds_unicode(sys.stdout)) + "\n"
+    return json_text(content)
 
 
 def _as_lines(text: str, masks: Sequence[Sequence[Fill]]) -> str:
@@ -92,6 +90,7 @@ def _as_lines(text: str, masks: Sequence[Sequence[Fill]]) -> str:
         if len(masks) > 1:
             lines.append(f"  mask {number}:")
         lines += [
-            f"  {fill.score:6.4f}  {fill.token:<16}  {printable(fill.text)}" for fill in fills
+            f"  {fill.score:6.4f}  {printable(fill.token):<16}  {printable(fill.text)}"
+            for fill in fills
         ]
     return "\n".join(lines) + "\n"

@@ -137,7 +137,8 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             StandardOutput().flush()
             return code
     except MultihotError as error:
-        message, code = str(error), error.exit_code
+        # A line break in the name of a column begins no line that looks like one of ours.
+        message, code = str(error).replace("\n", "\n  "), error.exit_code
     except KeyboardInterrupt as stop:
         message, code = stop_message(stop)
     except BrokenPipeError:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Sequence
 
-from multihot.cli.arguments import holds_unicode, line_windows, new_parser, parse
+from multihot.cli.arguments import json_text, line_windows, new_parser, parse
 from multihot.cli.console import StandardOutput
 from multihot.core.text_tables import printable
 from multihot.errors import DataError, OptionError
@@ -81,7 +79,7 @@ def _as_json(first: str, second: str, follows: float, random: float) -> str:
         "is_next": round(follows, 6),
         "is_random": round(random, 6),
     }
-    return json.dumps(content, ensure_ascii=not holds_unicode(sys.stdout)) + "\n"
+    return json_text(content)
 
 
 def _as_lines(first: str, second: str, follows: float, random: float) -> str:

@@ -14,8 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import check_new, data_options, holds_unicode, new_parser, parse
-from multihot.cli.console import NUM_SAMPLED, StandardOutput, TextCounter, say, say_if_unknown
+from multihot.cli.arguments import (
+    check_new,
+    data_options,
+    holds_unicode,
+    json_text,
+    new_parser,
+    parse,
+)
+from multihot.cli.console import (
+    NUM_SAMPLED,
+    StandardOutput,
+    TextCounter,
+    say,
+    say_if_unknown,
+    say_note,
+)
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
     ENCODINGS,
@@ -102,7 +116,7 @@ def run(arguments: Sequence[str]) -> int:
     stream = _stream(given, artifact)
     num_shown = len(stream.notes)
     for note in stream.notes:
-        say(note)
+        say_note(note)
     predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
     count, num_truncated, counter = 0, 0, TextCounter()
     first_texts: list[str] = []
@@ -117,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
             num_truncated += prediction.truncated
             counter(count)
     for note in stream.notes[num_shown:]:  # what is known only after the last row
-        say(note)
+        say_note(note)
     say_if_unknown(predictor, first_texts)
     if not count:
         say("The input holds no text.")
@@ -241,7 +255,7 @@ def _style(
         decimal=given.decimal,
     )
     for note in style.notes:
-        say(note)
+        say_note(note)
     return stream, style
 
 
@@ -308,14 +322,14 @@ def _text_writer(given: argparse.Namespace, output: TextOutput, *, abstains: boo
             output,
             row,
             _topped(prediction, given.top),
-            escaped=_is_narrow(given),
+            is_printed=given.output is None,
             abstains=abstains,
         )
     return lambda row, prediction: _write_plain(output, row, prediction, given.top)
 
 
 def _write_json(
-    output: TextOutput, row: TextRow, prediction: Prediction, *, escaped: bool, abstains: bool
+    output: TextOutput, row: TextRow, prediction: Prediction, *, is_printed: bool, abstains: bool
 ) -> None:
     content: dict[str, object] = {
         "id": row.id,
@@ -326,7 +340,9 @@ def _write_json(
     }
     if abstains:
         content["abstained"] = prediction.abstained
-    output.write(json.dumps(content, ensure_ascii=escaped) + "\n")
+    output.write(
+        json_text(content) if is_printed else json.dumps(content, ensure_ascii=False) + "\n"
+    )
 
 
 def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from multihot.cli.console import say
+from multihot.cli.console import say_note
 from multihot.errors import DataError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def workbook_rows(path: Path) -> Iterator[Put]:
         with atomic_path(path) as temporary:
             writer.save(temporary)
     for note in writer.notes():
-        say(note)
+        say_note(note)
 
 
 def prediction_writer(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener, say, show
+from multihot.cli.console import ConsoleListener, say, say_note, show
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
@@ -86,9 +86,11 @@ def run(arguments: Sequence[str]) -> int:
     task = _read_task(given.probe, options.probe.data) if given.probe else None
     with ConsoleListener() as listener:
         from multihot.training.pretraining.report import is_pretrained, read_report
+        from multihot.training.run_directory import RunDirectory
         from multihot.workflows.pretrain import pretrain, probe_starts
 
         if given.resume and is_pretrained(output):
+            RunDirectory(output / "run").clear()  # it may have been killed when all was done
             say(f"{output} is already finished.")
             report = read_report(output)
         elif not files:
@@ -149,5 +151,5 @@ def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examp
     for examples in (training, validation):
         say(f"{examples.source}:")
         for note in examples.notes:
-            say(f"  {note}")
+            say_note(f"  {note}")
     return training, validation

@@ -12,7 +12,7 @@ from multihot.cli.arguments import (
     parse,
     print_json,
 )
-from multihot.cli.console import report_text, say, show
+from multihot.cli.console import report_text, say_note, show
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         force=given.force,
     )
     for note in report.notes:
-        say(note)
+        say_note(note)
     if given.json:
         print_json(report.to_json())
     else:

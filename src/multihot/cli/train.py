@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
-from multihot.cli.console import ConsoleListener, report_text, say
+from multihot.cli.console import ConsoleListener, report_text, say, say_note
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import (
     build_options,
@@ -218,4 +218,4 @@ def _is_among(path: str, others: Sequence[str]) -> bool:
 def _report_notes(file: LabelledFile) -> None:
     say(f"{file.source}:")
     for note in file.notes:
-        say(f"  {note}")
+        say_note(f"  {note}")

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -171,13 +172,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` as UTF-8 to `path`, complete or not at all."""
-    write_bytes(path, content.encode("utf-8"))
+    r"""Write `content` as UTF-8 to `path`, complete or not at all.
+
+    What UTF-8 cannot hold, such as parts of names of files in another encoding, is written as `\udce9`.
+    """
+    write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as strict JSON (no NaN) to `path`, complete or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half a surrogate pair becomes the text of its code: a reader of JSON would not take it.
+    write_text(path, re.sub("[\ud800-\udfff]", lambda half: rf"\\u{ord(half[0]):04x}", text))
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from multihot.core.progress import Listener, StepProgress
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import cut, printable
 from multihot.errors import OptionError
 
 __all__ = ["ProgressLine", "listening"]
@@ -54,7 +54,7 @@ class ProgressLine(Listener):
     def say(self, message: str) -> None:
         """Show a message above the line, and pass it on."""
         self._erase()
-        self._write(f"{message}\n")
+        self._write(f"{printable(message, lines=True)}\n")
         self._then.say(message)
 
     def progress(self, update: StepProgress) -> None:

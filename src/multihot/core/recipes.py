@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 import types
 import typing
@@ -102,8 +103,18 @@ def build_options(
                 inner, value, prefix=f"{prefix}{key}.", parse_strings=parse_strings
             )
         else:
+            _require_unicode(value, f"{prefix}{key}")
             built[key] = _convert(value, known[key], f"{prefix}{key}", parse=parse_strings)
     return kind(**built)
+
+
+def _require_unicode(value: Any, name: str) -> None:
+    """Raise `OptionError` for a name in another encoding, which a recipe could not hold."""
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and re.search("[\ud800-\udfff]", text):
+            raise OptionError(
+                f"{name}={text}: this name is not UTF-8, and no recipe could hold it. Rename it."
+            )
 
 
 def _unknown_option(key: str, known: Mapping[str, Any], prefix: str) -> str:

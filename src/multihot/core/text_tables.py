@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multihot.errors import escaped
+
 __all__ = [
     "DEFAULT_WIDTH",
     "aligned",
@@ -39,15 +41,6 @@ _HEAD_WIDTHS = (24, 16, 12, 9)  # columns of a heading where a table is too wide
 _BEFORE_DIFFERENCE = 5  # letters before the one in which names differ
 _GOOD_FIRST, _MIN_FIRST = 24, 14  # columns of the first column: before and after headings are cut
 
-# Control characters, marks that change the direction of writing, line separators, marks without width
-# and halves of surrogate pairs. Joiners stay: emoji and several scripts are written with them.
-_HIDDEN = (
-    "\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff"
-    "\\ufff9-\\ufffb\\ud800-\\udfff"
-)
-_UNPRINTABLE = re.compile(f"[{_HIDDEN}]")
-_UNPRINTABLE_IN_LINES = re.compile(f"(?![\\n\\t])[{_HIDDEN}]")
-
 
 def format_number(value: float | None, decimals: int = 3, missing: str = "-") -> str:
     """Return a number with so many decimals, and `missing` for `None`."""
@@ -64,8 +57,7 @@ def printable(text: str, *, lines: bool = False) -> str:
 
     Line breaks and tabs are escaped, too, but with `lines`.
     """
-    pattern = _UNPRINTABLE_IN_LINES if lines else _UNPRINTABLE
-    return pattern.sub(lambda match: repr(match.group())[1:-1], text)
+    return escaped(text, lines=lines)
 
 
 def display_width(text: str) -> int:

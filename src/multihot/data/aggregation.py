@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, listed
 from multihot.data.checked_file import CheckedFile
 from multihot.data.columns.row_counts import ReadCounts
 from multihot.data.columns.text_and_id import required_column
@@ -83,7 +83,7 @@ def merged_lines(file: CheckedFile, examples: Examples, column: str) -> Examples
     if column not in file.columns:
         raise DataError(
             f"There is no column '{column}' (data.group_by). The columns are: "
-            f"{', '.join(file.columns)}. Set data.group_by=none if every line is a text of its own.",
+            f"{listed(file.columns)}. Set data.group_by=none if every line is a text of its own.",
             path=file.source,
         )
     lines = _read_lines(file, column)

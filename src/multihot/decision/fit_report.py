@@ -8,7 +8,7 @@ from typing import Any
 
 from multihot.core.files import required_values
 from multihot.core.report_views import as_frame, as_html
-from multihot.core.text_tables import DEFAULT_WIDTH, aligned, cut, format_number
+from multihot.core.text_tables import DEFAULT_WIDTH, aligned, cut, fitted, format_number
 from multihot.errors import ArtifactError
 
 __all__ = ["FitReport"]
@@ -120,7 +120,7 @@ class FitReport:
         begin = f"Standard deviation of thresholds ({self.bootstraps} bootstrap samples)"
         if values[0][1] == values[-1][1]:
             return f"{begin}: {values[0][1]:.3f}."
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in values[:5])
+        shown = ", ".join(f"{fitted(name, 40)} {value:.3f}" for name, value in values[:5])
         return f"{begin}: {shown}{f' and {len(values) - 5} smaller' if len(values) > 5 else ''}."
 
     def _table(self, width: int) -> list[str]:

@@ -21,6 +21,7 @@ from multihot.core.text_tables import (
     counted,
     format_number,
     listed,
+    printable,
     shown_labels,
 )
 from multihot.errors import MissingExtraError, OptionError
@@ -285,7 +286,7 @@ def _draw(axis: Any, report: Report, name: str) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.set_aspect("equal")
-    title = name.replace("$", r"\$")  # no mathematics
+    title = printable(name).replace("$", r"\$")  # no mathematics
     error, calibrated = (
         label.expected_calibration_error,
         label.expected_calibration_error_if_calibrated,

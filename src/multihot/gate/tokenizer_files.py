@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from multihot.core.files import storage_errors
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.json_documents import parse_json, read_json_object
@@ -74,7 +75,8 @@ def checked_copy(folder: Path, *, error: type[MultihotError]) -> Iterator[Path]:
     files = _files(folder, error)
     with TemporaryDirectory(prefix="multihot-tokenizer-") as scratch:
         for name, content in files.items():
-            Path(scratch, name).write_bytes(content)
+            with storage_errors(Path(scratch, name)):
+                Path(scratch, name).write_bytes(content)
         yield Path(scratch)
 
 

@@ -104,6 +104,8 @@ def _check_model(model: Any) -> dict[str, int]:
         )
     if kind == "Unigram":
         return _check_unigram(model, model.get("vocab"))
+    if kind == "BPE":
+        _check_merges(model.get("merges"), model.get("continuing_subword_prefix") or "")
     return _check_pieces(model.get("vocab"))
 
 
@@ -127,6 +129,20 @@ def _check_pieces(vocabulary: Any) -> dict[str, int]:
                 )
             seen[number] = piece
     return vocabulary
+
+
+def _check_merges(merges: Any, prefix: str) -> None:
+    """Check that the second part of each merge begins with the prefix, which the library cuts off."""
+    if not isinstance(merges, list):
+        raise ValueError(f"the merges are {cut(merges)}; expected a list")
+    for merge in merges if prefix else ():
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        second = pair[1] if isinstance(pair, list) and len(pair) == 2 else None
+        if not isinstance(second, str) or not second.startswith(prefix):
+            raise ValueError(
+                f"the merge {cut(merge)} has no second part that begins with {cut(prefix)}, the prefix "
+                "of pieces inside words"
+            )
 
 
 def _check_unigram(model: Mapping[str, Any], vocabulary: Any) -> dict[str, int]:

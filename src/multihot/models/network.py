@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multihot.core.labels import LabelSpace
+from multihot.core.text_tables import listed
 from multihot.data.batches import Batch
 from multihot.data.tokens import LabelPrompt
 from multihot.errors import EncoderError
@@ -82,7 +83,7 @@ def refuse_lost(folder: Path, lost: list[str]) -> None:
     if lost:
         raise EncoderError(
             f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
-            f"example {', '.join(lost[:3])}. They would be random numbers; use a complete one."
+            f"example {listed(lost[:3])}. They would be random numbers; use a complete one."
         )
 
 

@@ -61,6 +61,8 @@ def model_of(
         The class of what is raised.
     """
     try:
+        if (exact := _exact_model(classes, config, weights)) is not None:
+            return exact, []
         with quiet_transformers():
             model_class = _class_for(config, classes)
             needed = _num_values(model_class, config)
@@ -90,6 +92,29 @@ def model_of(
         ) from None
     mismatched: Iterable[tuple[Any, ...]] = loading["mismatched_keys"]
     return model, sorted([*loading["missing_keys"], *(key for key, *_ in mismatched)])
+
+
+def _exact_model(
+    classes: Mapping[Any, Any], config: Any, weights: Mapping[str, Tensor]
+) -> Any | None:
+    """Return the model where the weights are exactly its own, in float32; `None` where they are not.
+
+    It takes a third of the time of `from_pretrained`, which makes a plan for each weight.
+    """
+    from transformers.initialization import no_init_weights
+
+    if any(tensor.dtype != torch.float32 for tensor in weights.values()):
+        return None
+    with quiet_transformers(), no_init_weights():
+        model = _class_for(config, classes)._from_config(config, dtype=torch.float32)
+    own = model.state_dict()
+    if {name: tensor.shape for name, tensor in own.items()} != {
+        name: tensor.shape for name, tensor in weights.items()
+    }:
+        return None
+    model.load_state_dict(dict(weights), assign=True)
+    model.tie_weights()
+    return model.eval()
 
 
 def _class_for(config: Any, classes: Mapping[Any, Any]) -> Any:

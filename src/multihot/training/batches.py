@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from multihot.core.options import TrainOptions
+from multihot.core.text_tables import listed
 from multihot.data.batches import Batch, EpochBatches, epoch_batches
 from multihot.data.dataset import Subset
 from multihot.errors import OptionError
@@ -110,4 +111,4 @@ def explain_rows(batch: Batch, network: nn.Module, device: torch.device, train_s
     rows = batch.rows[~finite] if (~finite).any() else batch.rows
     named = train_set.dataset.names(rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
-    return ", ".join(named) + more
+    return listed(named) + more

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from multihot.core.progress import Listener
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, listed
 from multihot.data.dataset import Labelled, Subset
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
@@ -115,7 +115,7 @@ def cross_validation_folds(
     inside = np.stack([positive[fold_of == fold].sum(axis=0) for fold in range(num_folds)])
     lost = (inside == inside.sum(axis=0)).any(axis=0) & (inside.sum(axis=0) > 0)
     if lost.any():
-        names = ", ".join(np.asarray(labels.space.names)[lost])
+        names = listed(list(np.asarray(labels.space.names)[lost]))
         listener.say(
             f"All positives of these labels are in one fold, so the network that scores them was "
             f"trained without any: {names}. Label more positives."

@@ -233,7 +233,7 @@ def open_teachers(
             )
     unknown = [name for name in space.names if name not in known]
     if artifacts and unknown:
-        say(f"No teacher knows these labels: {', '.join(unknown)}.")
+        say(f"No teacher knows these labels: {listed(unknown)}.")
     return Teachers(artifacts)
 
 

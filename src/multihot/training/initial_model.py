@@ -19,6 +19,7 @@ from multihot.core.text_tables import cut
 from multihot.data.tokens import LabelPrompt, check_vocabulary, stored_tokenizer, with_label_prompt
 from multihot.errors import ArtifactError, OptionError
 from multihot.gate.tokenizer_files import SETTINGS_FILE
+from multihot.gate.tokenizer_loading import check_saved_tokenizer
 from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import read_artifact
 from multihot.models.encoder import (
@@ -85,6 +86,7 @@ def initialize_from_encoder(
     if resolved == "labels":
         tokenizer, prompt = with_label_prompt(tokenizer, space.names, descriptions or {})
         _check_prompt(prompt, length)
+        check_saved_tokenizer(tokenizer, name, error=OptionError)
     network = build_network(source.folder, space, resolved, seed, prompt)
     return InitialModel(network, tokenizer, tokenizer_config, space, resolved, length)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
 from multihot.core.goals import frequency_fraction
 from multihot.core.options import TrainOptions
-from multihot.core.text_tables import format_number
+from multihot.core.text_tables import format_number, printable
 from multihot.decision.decision import Decision
 from multihot.inference.artifact import Artifact
 from multihot.training.run import SHOWN_METRICS, SeedRuns, Trained
@@ -42,9 +43,9 @@ def model_card(
     artifact: Artifact, trained: Trained, options: TrainOptions, provenance: Provenance
 ) -> str:
     """Return the card of a freshly trained model as Markdown with a hub header."""
-    report, origin = trained.report, f"Encoder `{options.encoder}`"
+    report, origin = trained.report, f"Encoder {_code(options.encoder)}"
     if provenance.initial_model is not None:
-        origin = f"Fine-tuned from model `{provenance.initial_model}`"
+        origin = f"Fine-tuned from model {_code(provenance.initial_model)}"
     facts = [
         f"{artifact.pooling} pooling",
         f"{provenance.num_training_rows} training rows",
@@ -88,7 +89,7 @@ The decision is {_rule(artifact.decision, _rows(trained))}. It is stored in `thr
 ## Use
 
 ```
-multihot predict {artifact.folder.name} "a text"
+multihot predict {printable(artifact.folder.name)} "a text"
 ```
 """
 
@@ -108,7 +109,7 @@ def _weights(trained: Trained, options: TrainOptions) -> str:
 def _distillation(provenance: Provenance) -> list[str]:
     if not provenance.teachers:
         return []
-    found = "distilled from " + ", ".join(f"`{name}`" for name in provenance.teachers)
+    found = "distilled from " + ", ".join(map(_code, provenance.teachers))
     if provenance.num_unlabelled:
         found += f" ({provenance.num_unlabelled} rows without labels have soft targets only)"
     return [found]
@@ -166,5 +167,11 @@ def _rule(decision: Decision, rows: str) -> str:
 
 
 def _cell(name: str) -> str:
-    """Escape what would break a Markdown table."""
-    return name.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Return a name as text of a Markdown table: no link, no HTML, no code, nothing hidden."""
+    text = re.sub(r"([\\|\[\]`])", r"\\\1", printable(name))
+    return text.replace("<", "&lt;")
+
+
+def _code(name: str) -> str:
+    """Return a name between backticks, without backticks of its own."""
+    return f"`{printable(name).replace('`', chr(39))}`"

@@ -176,7 +176,9 @@ def require_same_options(
     new = _flat(options)
     asked = sorted({*_flat(named)} & {*old, *new} - {"threads"})
     if changed := [key for key in asked if old.get(key) != new.get(key)]:
-        was = ", ".join(f"{key}={old.get(key)!r} (now {new.get(key)!r})" for key in changed)
+        was = ", ".join(
+            f"{printable(key)}={cut(old.get(key))} (now {cut(new.get(key))})" for key in changed
+        )
         raise OptionError(
             f"{output} is finished, with other options: {was}. To train with these, choose another "
             f"--output; to go on from that model: --from {output}."

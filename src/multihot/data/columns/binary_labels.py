@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.data_options import DataOptions
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import cut, listed
 from multihot.data.readers.table import as_number
 from multihot.errors import DataError, OptionError
 
@@ -80,8 +80,8 @@ class ValueReader:
         """Say which words and votes were read."""
         notes = []
         if self.words:
-            words = (f"{word or BLANK} is {value:g}" for word, value in self.words.items())
-            notes.append(f"Words in label columns: {', '.join(words)}.")
+            words = [f"{word or BLANK} is {value:g}" for word, value in self.words.items()]
+            notes.append(f"Words in label columns: {listed(words)}.")
         if self.votes is not None:
             rule = {
                 "share": "labels are their share",

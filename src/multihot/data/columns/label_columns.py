@@ -281,7 +281,7 @@ def detected_label_columns(
             else ""
         )
         raise DataError(
-            f"The labels may be the names in {' or '.join((lists or texts)[:30])}"
+            f"The labels may be the names in {listed(lists or texts).replace(', ', ' or ')}"
             + (f", or the 0/1 columns {listed(binary)}" if binary else "")
             + ". Set data.label_column=NAME or data.label_columns=NAME,NAME; columns that are not "
             f"labels go to data.ignore_columns.{votes}",

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from multihot.core.text_tables import listed
 from multihot.data.readers.compression import open_bytes
 from multihot.data.readers.jsonl import parse_objects
 from multihot.data.readers.text_encoding import stream_lines
@@ -83,7 +84,7 @@ def _json_pieces(lines: Iterator[str], path: Path) -> Pieces:
         if ("text" in record) == ("paragraphs" in record):
             raise refuse(
                 "Expected either the key 'text' (a string) or 'paragraphs' (a list of strings); the "
-                f"keys are: {', '.join(record) or 'none'}."
+                f"keys are: {listed([*record]) or 'none'}."
             )
         if "text" in record:
             yield shown, *_text_passages(record["text"], refuse)
