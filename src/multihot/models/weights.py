@@ -21,6 +21,12 @@ from multihot.models.encoder import length_limit, quiet_transformers, said
 __all__ = ["model_of"]
 
 _FEW_TOKENS = 4
+# What can be made of a configuration of theirs computes every text.
+_PLAIN = {"albert", "bert", "camembert", "data2vec-text", "distilbert", "electra", "ernie"} | {
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+}
 
 
 def model_of(
@@ -36,7 +42,8 @@ def model_of(
 
     A weight is new, a random number, when there is none of its name or it has another shape.
     Weights tied to another one are not named. Raises `error` before a network is allocated that is
-    far larger than its weights, and for one that cannot compute a short text.
+    far larger than its weights, and for one that cannot compute a short text, where a family has
+    such.
 
     Parameters
     ----------
@@ -74,7 +81,8 @@ def model_of(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # the caller refuses or explains them
             )
-            _compute(model)
+            if config.model_type not in _PLAIN:
+                _compute(model)
     except MultihotError:
         raise
     except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
