@@ -10,6 +10,7 @@ import pytest
 
 from multihot.errors import EncoderError
 from multihot.gate.encoder_config import FAMILIES, NetworkSizes, check_sizes, checked_config
+from multihot.gate.encoder_folder import with_stored_labels
 from multihot.gate.tensor_headers import StoredTensor
 
 PATH = Path("somewhere/config.json")
@@ -78,8 +79,8 @@ def test_keys_of_another_network_are_refused(key: str, value: object) -> None:
         ("num_hidden_groups", 4096),
         ("block_sizes", [300, 300]),
         ("block_repeats", [0]),
-        ("attention_window", 65),
-        ("attention_window", [8, 4096]),
+        ("attention_window", 4097),
+        ("attention_window", [8, 1 << 24]),
         ("eos_token_id", "2"),
         ("hidden_act", {"name": "gelu"}),
         ("hidden_act", "g" * 101),
@@ -207,3 +208,20 @@ def test_sizes_that_are_stored_are_allowed() -> None:
 def test_sizes_that_are_not_stored_are_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(EncoderError, match=said):
         check_sizes(sizes(**changes), stored(), PATH, error=EncoderError)
+
+
+def test_layers_are_counted_by_their_numbers_and_not_by_the_highest_one() -> None:
+    tensors = stored(**{"encoder.layer.99999.output.dense.weight": (16, 32)})
+
+    check_sizes(sizes(layers=3), tensors, PATH, error=EncoderError)
+    with pytest.raises(EncoderError, match="expected at most 3"):
+        check_sizes(sizes(layers=4), tensors, PATH, error=EncoderError)
+
+
+def test_very_many_labels_are_left_out_unless_a_weight_has_them() -> None:
+    few, many = {"0": "joy"}, {str(number): "joy" for number in range(10_001)}
+    head = stored(**{"classifier.bias": (10_001,)})
+
+    assert with_stored_labels({"id2label": few}, stored()) == {"id2label": few}
+    assert with_stored_labels({**BERT, "id2label": many, "label2id": many}, stored()) == BERT
+    assert with_stored_labels({"id2label": many}, head) == {"id2label": many}

@@ -44,6 +44,7 @@ _MAX_LABELS = 1_000_000
 _MAX_WORD, _MAX_LABEL_NAME, _MAX_LIST = 100, 10_000, 4096
 _SPARE_WEIGHTS = 50_000_000  # that a network may have beyond the stored ones, for new heads
 _MAX_LAYERS = 512
+_MAX_WINDOW = 4096
 _SHARES_LAYERS = frozenset({"albert"})
 
 _Rule = Callable[[Any], bool]
@@ -304,9 +305,9 @@ def _check_consistency(config: Mapping[str, Any], refuse: Callable[[str], Multih
         raise refuse(f" describes more than {_MAX_LAYERS} layers.")
     windows = config.get("attention_window", 0)
     longest = max(windows if isinstance(windows, list) else [windows], default=0)
-    positions = config.get("max_position_embeddings")
-    if positions and longest > positions:
-        raise refuse(f": 'attention_window' is {cut(windows)}; there are {positions} positions.")
+    # Texts are padded to a multiple of it.
+    if longest > max(config.get("max_position_embeddings", 0), _MAX_WINDOW):
+        raise refuse(f": 'attention_window' is {cut(windows)}; expected at most {_MAX_WINDOW}.")
 
 
 @dataclass(frozen=True)
@@ -387,11 +388,10 @@ def check_sizes(
 
 def _count_layers(tensors: Mapping[str, StoredTensor]) -> int:
     """Return how many layers the names of the weights have: the most numbers behind one name."""
-    counts: dict[str, int] = {}
+    numbers: dict[str, set[str]] = {}
     for name in tensors:
         parts = name.split(".")
         for place, part in enumerate(parts):
             if part.isdigit() and len(part) < 6:
-                before = ".".join(parts[:place])
-                counts[before] = max(counts.get(before, 0), int(part) + 1)
-    return max(counts.values(), default=0)
+                numbers.setdefault(".".join(parts[:place]), set()).add(part)
+    return max(map(len, numbers.values()), default=0)

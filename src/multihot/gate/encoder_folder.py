@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from multihot.core.text_tables import cut, listed
 from multihot.errors import MultihotError
@@ -22,12 +24,13 @@ from multihot.gate.tensor_headers import (
     read_tensor_header,
 )
 
-__all__ = ["CONFIG_FILE", "encoder_tensors", "weight_files", "weights_among"]
+__all__ = ["CONFIG_FILE", "encoder_tensors", "weight_files", "weights_among", "with_stored_labels"]
 
 CONFIG_FILE = "config.json"
 
 _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _MAX_FILES = 1000
+_MANY_LABELS = 10_000  # of which every copy of a configuration takes its time
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _BUFFERS = ("position_ids", "token_type_ids", "num_batches_tracked")  # of whole numbers
 
@@ -93,3 +96,15 @@ def weights_among(
                 f"{listed(WEIGHT_TYPES)}. Quantised checkpoints are not supported."
             )
     return TensorHeader(weights, header.metadata)
+
+
+def with_stored_labels(
+    config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]
+) -> dict[str, Any]:
+    """Return a checked configuration without labels that are very many and in no stored weight."""
+    sizes = {tensor.shape[0] for tensor in tensors.values() if tensor.shape}
+    return {
+        key: value
+        for key, value in config.items()
+        if key not in ("id2label", "label2id") or len(value) <= _MANY_LABELS or len(value) in sizes
+    }

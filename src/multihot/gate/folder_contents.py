@@ -38,30 +38,25 @@ _LARGE = 256 << 20  # bytes that only a file of tensors has
 
 
 class _Reading:
-    """A file that a thread reads, and then hashes."""
+    """A file that a thread reads."""
 
-    def __init__(
-        self,
-        read: Callable[[], tuple[TensorHeader, memoryview]],
-        then: Callable[[memoryview], None],
-    ) -> None:
-        self._read, self._then = read, then
+    def __init__(self, read: Callable[[], tuple[TensorHeader, memoryview]]) -> None:
+        self._read = read
         self._found: tuple[TensorHeader, memoryview] | None = None
         self._failure: BaseException | None = None
-        self._is_read = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def result(self) -> tuple[TensorHeader, memoryview]:
         """Wait until the file is read; return what it holds, or raise what failed."""
-        self._is_read.wait()
+        self.join()
         if self._found is None:
             assert self._failure is not None
             raise self._failure
         return self._found
 
     def join(self) -> None:
-        """Wait until the file is hashed, too, and forget its bytes."""
+        """Wait until the file is read."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -69,9 +64,6 @@ class _Reading:
             self._found = self._read()
         except BaseException as failure:  # noqa: BLE001 - it is raised where the result is asked for
             self._failure = failure
-        self._is_read.set()
-        if self._found is not None:
-            self._then(self._found[1])
 
 
 class FolderContents:
@@ -104,8 +96,7 @@ class FolderContents:
     def content(self, name: str, *, most_bytes: int) -> memoryview:
         """Return the bytes of a file; raise the error for what is no regular file or was changed."""
         self._require_listed(name)
-        content = read_folder_file(self.folder, name, most_bytes=most_bytes, error=self.error)
-        self._hash(name, content)
+        content = self._read(name, most_bytes)
         self._compare(name)
         return content
 
@@ -125,16 +116,14 @@ class FolderContents:
         What is wrong with the file is raised there.
         """
         self._require_listed(name)
-        self._readings[name] = _Reading(
-            lambda: self._read_tensors(name, dtypes), self._hashes(name)
-        )
+        self._readings[name] = _Reading(lambda: self._read_tensors(name, dtypes))
 
     def tensors(
         self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES
     ) -> tuple[TensorHeader, memoryview]:
         """Return what a safetensors file holds, and its bytes.
 
-        The digest is computed meanwhile: call `verify` before the tensors are used for anything.
+        Call `verify` before the tensors are used for anything.
         """
         if name not in self._readings:
             self.begin_tensors(name, dtypes=dtypes)
@@ -143,12 +132,20 @@ class FolderContents:
     def _read_tensors(self, name: str, dtypes: Collection[str]) -> tuple[TensorHeader, memoryview]:
         # The header first: a file that is none of tensors is not read at all.
         read_tensor_header(self.folder, name, error=self.error, dtypes=dtypes)
-        content = read_folder_file(self.folder, name, most_bytes=MAX_FILE_BYTES, error=self.error)
+        content = self._read(name, MAX_FILE_BYTES)
         header = parse_tensor_header(content, self.folder / name, error=self.error, dtypes=dtypes)
         return header, content
 
-    def _hashes(self, name: str) -> Callable[[memoryview], None]:
-        return lambda content: self._hash(name, content)
+    def _read(self, name: str, most_bytes: int) -> memoryview:
+        """Read a file, and compute its digest from what was read."""
+        if self.digests is None:
+            return read_folder_file(self.folder, name, most_bytes=most_bytes, error=self.error)
+        digest = hashlib.sha256()
+        content = read_folder_file(
+            self.folder, name, most_bytes=most_bytes, error=self.error, on_part=digest.update
+        )
+        self._found[name] = digest.hexdigest()
+        return content
 
     @contextmanager
     def verifying(self) -> Iterator[None]:
@@ -183,10 +180,6 @@ class FolderContents:
     def _require_listed(self, name: str) -> None:
         if self.digests is not None and name not in self.digests:
             raise self.error(f"{shown_file(self.folder)}: the SHA-256 of {name} is not known.")
-
-    def _hash(self, name: str, content: memoryview) -> None:
-        if self.digests is not None:
-            self._found[name] = hashlib.sha256(content).hexdigest()
 
     def _compare(self, name: str) -> None:
         if self.digests is None:

@@ -35,7 +35,7 @@ _LINKED_FOLDERS = 4  # snapshots/REVISION/FOLDER/FOLDER at most
 _ALIGNMENT = 64  # bytes, of the content in memory
 _SMALL = 1 << 28  # bytes that are always there
 _MOST_HOLES = 16  # times the bytes that the disk holds; a file system that compresses saves less
-_ONE_READ = 1 << 30  # bytes in one call of the system
+_ONE_READ = 1 << 18  # bytes in one call of the system
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -119,11 +119,17 @@ def open_folder_file(
 
 
 def read_folder_file(
-    folder: Path, name: str, *, most_bytes: int, error: type[MultihotError]
+    folder: Path,
+    name: str,
+    *,
+    most_bytes: int,
+    error: type[MultihotError],
+    on_part: Callable[[memoryview], object] = lambda part: None,
 ) -> memoryview:
     """Return the content of the regular file `name` of `folder`, read once into private memory.
 
-    What happens to the file afterwards does not change it. Raises `error` as `open_folder_file` does.
+    What happens to the file afterwards does not change it. Each part is given to `on_part` while it is
+    in the processor's cache. Raises `error` as `open_folder_file` does.
 
     Returns
     -------
@@ -134,7 +140,7 @@ def read_folder_file(
     with handle:
         content = _memory_for(size, folder / name, error)
         try:
-            read = _fill(handle, content)
+            read = _fill(handle, content, on_part)
             grown = read == size and handle.read(1)
         except OSError as reason:
             raise error(f"{shown_file(folder / name)} cannot be read: {_why(reason)}.") from None
@@ -172,13 +178,14 @@ def _memory_for(size: int, path: Path, error: type[MultihotError]) -> memoryview
     return block[start : start + size].data
 
 
-def _fill(handle: FileIO, content: memoryview) -> int:
+def _fill(handle: FileIO, content: memoryview, on_part: Callable[[memoryview], object]) -> int:
     """Read until the file ends or the memory is full; return the number of bytes."""
     read = 0
     while read < len(content):
         count = handle.readinto(content[read : read + _ONE_READ])
         if not count:
             break
+        on_part(content[read : read + count])
         read += count
     return read
 

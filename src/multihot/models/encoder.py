@@ -21,7 +21,7 @@ from multihot.core.turns import OneAtATime
 from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, MultihotError, OptionError
 from multihot.gate.encoder_config import NetworkSizes, check_sizes, checked_config
-from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors
+from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors, with_stored_labels
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.tensor_headers import StoredTensor
@@ -214,7 +214,7 @@ def family_config(
     """
     from transformers import CONFIG_MAPPING
 
-    allowed = checked_config(table, path, error=error)
+    allowed = with_stored_labels(checked_config(table, path, error=error), tensors)
     try:
         with quiet_transformers():
             config = CONFIG_MAPPING[allowed["model_type"]].from_dict(allowed)

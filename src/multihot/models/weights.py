@@ -21,6 +21,12 @@ from multihot.models.encoder import length_limit, quiet_transformers, said
 __all__ = ["model_of"]
 
 _FEW_TOKENS = 4
+# What can be made of a configuration of theirs computes every text.
+_PLAIN = {"albert", "bert", "camembert", "data2vec-text", "distilbert", "electra", "ernie"} | {
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+}
 
 
 def model_of(
@@ -36,7 +42,8 @@ def model_of(
 
     A weight is new, a random number, when there is none of its name or it has another shape.
     Weights tied to another one are not named. Raises `error` before a network is allocated that is
-    far larger than its weights, and for one that cannot compute a short text.
+    far larger than its weights, and for one that cannot compute a short text, where a family has
+    such.
 
     Parameters
     ----------
@@ -54,6 +61,8 @@ def model_of(
         The class of what is raised.
     """
     try:
+        if (exact := _exact_model(classes, config, weights)) is not None:
+            return exact, []
         with quiet_transformers():
             model_class = _class_for(config, classes)
             needed = _num_values(model_class, config)
@@ -72,7 +81,8 @@ def model_of(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # the caller refuses or explains them
             )
-            _compute(model)
+            if config.model_type not in _PLAIN:
+                _compute(model)
     except MultihotError:
         raise
     except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
@@ -82,6 +92,29 @@ def model_of(
         ) from None
     mismatched: Iterable[tuple[Any, ...]] = loading["mismatched_keys"]
     return model, sorted([*loading["missing_keys"], *(key for key, *_ in mismatched)])
+
+
+def _exact_model(
+    classes: Mapping[Any, Any], config: Any, weights: Mapping[str, Tensor]
+) -> Any | None:
+    """Return the model where the weights are exactly its own, in float32; `None` where they are not.
+
+    It takes a third of the time of `from_pretrained`, which makes a plan for each weight.
+    """
+    from transformers.initialization import no_init_weights
+
+    if any(tensor.dtype != torch.float32 for tensor in weights.values()):
+        return None
+    with quiet_transformers(), no_init_weights():
+        model = _class_for(config, classes)._from_config(config, dtype=torch.float32)
+    own = model.state_dict()
+    if {name: tensor.shape for name, tensor in own.items()} != {
+        name: tensor.shape for name, tensor in weights.items()
+    }:
+        return None
+    model.load_state_dict(dict(weights), assign=True)
+    model.tie_weights()
+    return model.eval()
 
 
 def _class_for(config: Any, classes: Mapping[Any, Any]) -> Any:
