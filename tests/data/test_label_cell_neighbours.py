@@ -149,3 +149,53 @@ def test_names_that_begin_with_numbers_stay_names(tmp_path: Path) -> None:
         "18 Wheeler",
         "20 Questions",
     )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("joy:1,fear:0", "joy:0,fear:1"),
+        ("joy=true;fear=false", "joy=false;fear=true"),
+        ("joy (0.9), fear (0.1)", "fear (0.7), joy (0.3)"),
+        ("joy: 3, fear: 1", "fear: 2"),
+        ("joy 90%, fear 10%", "fear 70%, joy 30%"),
+        ("defaultdict(<class 'int'>, {'joy': 1, 'fear': 0})",),
+        ("Label(name='joy'), Label(name='fear')", "Label(name='joy')"),
+        ('a:2:{i:0;s:3:"joy";i:1;s:4:"fear";}', 'a:1:{i:0;s:3:"joy";}'),
+        ("['joy', 'fe", "['joy', 'fear'"),
+        ("joy &amp; fear", "joy", "fear"),
+        ("“joy”, “fear”", "“joy”"),
+        ("joy｜fear", "joy", "fear"),
+    ],
+)
+def test_what_programs_print_otherwise_is_not_cut_into_names(
+    tmp_path: Path, cells: tuple[str, ...]
+) -> None:
+    path = table(tmp_path, *cells)
+    with pytest.raises(DataError) as caught:
+        read_examples(path)
+    assert caught.value.column == "labels"
+    as_one = read_examples(path, DataOptions(label_delimiter=""))
+    assert names_of(as_one) == [[cell.strip()] for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("GO:0006915|GO:0008152", "GO:0006915"),
+        ("Heat (1995)|Heat (2013)", "Heat (1995)"),
+        ("10:30|11:45", "10:30"),
+        ("R&D; sales", "sales"),
+        ("grade:a|grade:b", "grade:a"),
+    ],
+)
+def test_names_with_numbers_and_signs_stay_names(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    parts = [[part.strip() for part in cell.replace(";", "|").split("|")] for cell in cells]
+    assert names_of(read_examples(table(tmp_path, *cells))) == [sorted(names) for names in parts]
+
+
+def test_an_escape_for_half_a_character_is_no_label_name(tmp_path: Path) -> None:
+    path = table(tmp_path, '["joy", "\\ud800"]', '["joy"]')
+    with pytest.raises(DataError) as caught:
+        read_examples(path)
+    assert (caught.value.line, caught.value.column) == (1, "labels")

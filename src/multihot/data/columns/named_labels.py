@@ -260,6 +260,12 @@ class NameForm:
         names = [spelling(name) for name in row]
         if "" in names:
             raise self.fail(line, "A label name in the list is empty.")
+        if not all(map(str.isascii, names)) and (broken := _half_of_a_pair(names)):
+            raise self.fail(
+                line,
+                f"The label {cut(broken)} holds half of a surrogate pair, which is not a character. "
+                "Write the whole pair or remove it.",
+            )
         if self.known is not None and not self._allowed.issuperset(names):
             unknown = next(name for name in names if name not in self._allowed)
             raise self.fail(
@@ -289,3 +295,8 @@ class NameForm:
     def fail(self, line: int, message: str) -> DataError:
         """Return the error for one line."""
         return DataError(message, path=self.path, line=line, column=self.column)
+
+
+def _half_of_a_pair(names: Sequence[str]) -> str | None:
+    """Return a name that no file can hold: an escape in a printed list made half of a character."""
+    return next((name for name in names if any("\ud800" <= c <= "\udfff" for c in name)), None)

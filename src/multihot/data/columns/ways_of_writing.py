@@ -14,7 +14,7 @@ from multihot.errors import DataError
 
 __all__ = ["MISSING_WORDS", "way_of_writing"]
 
-MISSING_WORDS = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n"})
+MISSING_WORDS = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n", "#n/a"})
 """How programs write a missing value, in lower case."""
 
 _WRITTEN_KINDS = ("collection", "quoted", "tags")
