@@ -17,7 +17,7 @@ from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
 from multihot.data.tokens import LabelPrompt, check_vocabulary, stored_tokenizer, with_label_prompt
-from multihot.errors import EncoderError, ArtifactError, OptionError
+from multihot.errors import ArtifactError, EncoderError, OptionError
 from multihot.gate.tokenizer_files import SETTINGS_FILE
 from multihot.gate.tokenizer_loading import check_saved_tokenizer
 from multihot.gate.tokenizer_settings import tokenizer_settings
