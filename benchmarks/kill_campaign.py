@@ -33,9 +33,7 @@ __all__ = ["Outcome", "Verb", "campaign", "make_verbs"]
 _ASIDE = re.compile(r"\.writing-|\.tmp$|/\.[^/]*\.\d+\.[0-9a-f]{8}(/|$)")
 _WRITING = ("open", "os.mkdir", "os.rename")
 _REMOVING = ("os.remove", "os.rmdir", "shutil.rmtree")
-_COMPARED = re.compile(
-    r"\.safetensors$|thresholds\.json$|out\.\w+$|vocab\.txt$|\.(train|dev)\.csv$"
-)
+_COMPARED = re.compile(r"\.safetensors$|thresholds\.json$|vocab\.txt$|^out\.\w+$|^parts/\w+\.\w+$")
 _NUM_ROWS, _NUM_VALIDATION_ROWS = 72, 40
 _MOST_KILLS_A_RUN = 6
 _FRACTION_ANYWHERE = 0.4

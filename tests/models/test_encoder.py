@@ -349,3 +349,31 @@ def test_an_unknown_setting_of_a_tokenizer_is_left_out(tmp_path: Path) -> None:
     )
 
     assert not {"chat_template", "x"} & set(load_encoder_tokenizer(tmp_path)[1])
+
+
+def test_a_folder_as_sentence_transformers_writes_it_is_an_encoder(folder: Path) -> None:
+    describe_pooling(folder, {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True})
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    described = [
+        {
+            "idx": place,
+            "name": str(place),
+            "path": path,
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for place, (path, kind) in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(described))
+    (folder / "2_Normalize").mkdir()
+    (folder / "sentence_bert_config.json").write_text(
+        '{"max_seq_length": 64, "do_lower_case": false}'
+    )
+    (folder / "config_sentence_transformers.json").write_text(
+        '{"__version__": {"pytorch": "2.1"}, "prompts": {}, "similarity_fn_name": "cosine"}'
+    )
+    set_config(folder, _name_or_path="nreimers/x", gradient_checkpointing=False, use_cache=True)
+
+    found = locate_encoder(str(folder))
+
+    assert found.made_for_mean_pooling
+    assert read_config(folder).hidden_size == 16

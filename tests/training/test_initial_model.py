@@ -41,6 +41,20 @@ def test_the_length_is_256_when_the_encoder_could_more(tmp_path: Path) -> None:
     assert start(tmp_path, max_length=512).max_length == 512
 
 
+@pytest.mark.parametrize(("stated", "length"), [(0.5, 64), (3, 3), (1e30, 64)])
+def test_the_tokenizers_limit_counts_where_it_leaves_room_for_a_text(
+    tiny_encoder: Path, tmp_path: Path, stated: float, length: int
+) -> None:
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": stated}))
+    assert start(folder).max_length == length
+
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 2}))
+    with pytest.raises(EncoderError, match="allows 2 tokens"):
+        start(folder)
+
+
 def test_a_length_beyond_the_encoders_positions_is_refused(tiny_encoder: Path) -> None:
     with pytest.raises(OptionError, match=r"max_length=65, but the encoder .* for 64 tokens"):
         start(tiny_encoder, max_length=65)

@@ -30,6 +30,7 @@ from multihot.gate.tokenizer_loading import check_saved_tokenizer, library_error
 from multihot.gate.tokenizer_settings import tokenizer_settings
 
 __all__ = [
+    "FEWEST_TOKENS",
     "EncoderSource",
     "family_config",
     "first_position",
@@ -45,12 +46,14 @@ __all__ = [
     "said",
 ]
 
+FEWEST_TOKENS = 3
+"""Of a text: one of its own between two special ones."""
+
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the starter's `model.safetensors`, equal to the official all-MiniLM-L6-v2."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
 _DECISION, _INNER_ENCODER = "thresholds.json", "encoder"  # in the folder of a multihot model
-_FEWEST_TOKENS = 3  # of a text: one of its own between two special ones
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _OFFSET_FAMILIES = {
     "roberta",
@@ -220,7 +223,7 @@ def family_config(
             config = CONFIG_MAPPING[allowed["model_type"]].from_dict(allowed)
         check_sizes(_sizes_of(config), tensors, path, error=error)
         limit = length_limit(config, {})
-        if limit is not None and limit < _FEWEST_TOKENS:
+        if limit is not None and limit < FEWEST_TOKENS:
             raise error(
                 f"{shown_file(path)} describes positions for {limit} tokens, too few for a text."
             )
@@ -315,7 +318,7 @@ def max_tokens(*, positions: object, first: int, tokenizer_limit: object) -> int
     if isinstance(positions, int) and positions > 0:
         limits.append(positions - first)
     # transformers writes 1e30 for "none"
-    if isinstance(tokenizer_limit, int | float) and 0 < tokenizer_limit < 1e6:
+    if isinstance(tokenizer_limit, int | float) and 1 <= tokenizer_limit < 1e6:
         limits.append(int(tokenizer_limit))
     return min(limits) if limits else None
 

@@ -61,28 +61,18 @@ def model_of(
         The class of what is raised.
     """
     try:
-        if (exact := _exact_model(classes, config, weights)) is not None:
-            return exact, []
         with quiet_transformers():
-            model_class = _class_for(config, classes)
-            needed = _num_values(model_class, config)
+            needed = _num_values(_class_for(config, classes), config)
             found = sum(each.numel() for each in weights.values())
             if needed > 2 * found + spare:
                 raise error(
                     f"{shown_file(path)}: the configuration describes {needed:,} weights; {found:,} are "
                     "stored."
                 )
-            model, loading = model_class.from_pretrained(
-                None,
-                config=config,
-                state_dict=dict(weights),
-                dtype=torch.float32,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # the caller refuses or explains them
-            )
+            model, new = _loaded(classes, config, weights)
             if config.model_type not in _PLAIN:
                 _compute(model)
+            return model, new
     except MultihotError:
         raise
     except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
@@ -90,6 +80,23 @@ def model_of(
             f"{shown_file(path)}: transformers cannot make this network of its configuration and "
             f"weights: {said(reason)}"
         ) from None
+
+
+def _loaded(
+    classes: Mapping[Any, Any], config: Any, weights: Mapping[str, Tensor]
+) -> tuple[Any, list[str]]:
+    """Return the model with its weights, and the names of those that are new."""
+    if (exact := _exact_model(classes, config, weights)) is not None:
+        return exact, []
+    model, loading = _class_for(config, classes).from_pretrained(
+        None,
+        config=config,
+        state_dict=dict(weights),
+        dtype=torch.float32,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # the caller refuses or explains them
+    )
     mismatched: Iterable[tuple[Any, ...]] = loading["mismatched_keys"]
     return model, sorted([*loading["missing_keys"], *(key for key, *_ in mismatched)])
 
@@ -105,7 +112,7 @@ def _exact_model(
 
     if any(tensor.dtype != torch.float32 for tensor in weights.values()):
         return None
-    with quiet_transformers(), no_init_weights():
+    with no_init_weights():
         model = _class_for(config, classes)._from_config(config, dtype=torch.float32)
     own = model.state_dict()
     if {name: tensor.shape for name, tensor in own.items()} != {

@@ -17,12 +17,13 @@ from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
 from multihot.data.tokens import LabelPrompt, check_vocabulary, stored_tokenizer, with_label_prompt
-from multihot.errors import ArtifactError, OptionError
+from multihot.errors import ArtifactError, EncoderError, OptionError
 from multihot.gate.tokenizer_files import SETTINGS_FILE
 from multihot.gate.tokenizer_loading import check_saved_tokenizer
 from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import read_artifact
 from multihot.models.encoder import (
+    FEWEST_TOKENS,
     length_limit,
     load_encoder_tokenizer,
     locate_encoder,
@@ -80,6 +81,10 @@ def initialize_from_encoder(
     config = read_config(source.folder)
     check_vocabulary(tokenizer, config.vocab_size, name)
     limit = length_limit(config, tokenizer_config)
+    if limit is not None and limit < FEWEST_TOKENS:
+        raise EncoderError(
+            f"The tokenizer of {name} allows {limit} tokens (model_max_length), too few for a text."
+        )
     _check_length(max_length, limit, name)
     length = max_length or min(DEFAULT_MAX_LENGTH, limit or DEFAULT_MAX_LENGTH)
     resolved, prompt = resolve_pooling(pooling, source), None
