@@ -57,7 +57,7 @@ def test_every_sequence_of_strings_is_a_list_of_texts(given: Any) -> None:
         (scipy.sparse.eye(2), "an array of the shape (2, 2)"),
         ({"a"}, "a set, which has no order"),
         (Path("train.csv"), "got a path: train.csv. Read the file first"),
-        (__file__, "Put it in a list. To read a file: multihot.read_examples"),
+        (__file__, "To read a file: multihot.read_examples(path).texts"),
         (b"abc", "got bytes"),
         (None, "got NoneType (None)"),
         (5, "got int (5)"),

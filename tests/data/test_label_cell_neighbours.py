@@ -199,3 +199,27 @@ def test_an_escape_for_half_a_character_is_no_label_name(tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         read_examples(path)
     assert (caught.value.line, caught.value.column) == (1, "labels")
+
+
+def test_a_printed_list_inside_a_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        """{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": ["['a', 'b']"]}\n""", "utf-8"
+    )
+
+    with pytest.raises(DataError, match="printed list inside the list") as caught:
+        read_examples(path)
+
+    assert caught.value.line == 2
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000"])
+def test_other_spaces_may_separate_labels(tmp_path: Path, space: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,labels\na,joy{space}fear\nb,joy\nc,fear\n", "utf-8")
+
+    with pytest.raises(DataError, match=r"data\.label_delimiter=space"):
+        read_examples(path)
+    found = read_examples(path, DataOptions(label_delimiter="space"))
+    assert found.labels is not None
+    assert found.labels.space.names == ("fear", "joy")

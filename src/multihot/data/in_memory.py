@@ -68,8 +68,10 @@ def _require_sequence(given: Any, what: str, error: type[DataError] | type[Label
         part = "texts" if what == "texts" else "labels"
         raise error(f"{start} Examples: pass their .{part}.")
     if isinstance(given, str):
-        hint = " To read a file: multihot.read_examples(path).texts." if _is_file(given) else ""
-        raise error(f"{start} one string: {cut(given)}. Put it in a list.{hint}")
+        hint = "Put it in a list."
+        if _is_file(given):
+            hint = "To read a file: multihot.read_examples(path).texts."
+        raise error(f"{start} one string: {cut(given)}. {hint}")
     if isinstance(given, bytes | bytearray):
         raise error(f"{start} bytes: {cut(given)}. Decode them and put them in a list.")
     if isinstance(given, PathLike):

@@ -148,7 +148,7 @@ def given_label_columns(
         return LabelColumns(found)
     if not candidates:
         predicted = prediction_columns(columns)
-        advice = (
+        advice = _whole_lines(columns) or (
             f" {predicted[0]} holds what a model predicted; data.label_column={predicted[0]} takes it for "
             "the truth."
             if predicted
@@ -161,6 +161,19 @@ def given_label_columns(
             path=path,
         )
     return None
+
+
+def _whole_lines(columns: Sequence[str]) -> str:
+    """Return what to do where a header seems to be one column because something else separates it."""
+    if len(columns) > 1:
+        return ""
+    mark = next((mark for mark in "^:~ " if columns[0].count(mark)), None)
+    if mark is None:
+        return " If lines stand before the header, delete them."
+    return (
+        f" The header is one column: if {mark!r} separates columns, set 'data.delimiter={mark}'; if lines "
+        "stand before the header, delete them."
+    )
 
 
 def _named_columns(

@@ -5,6 +5,7 @@ Letters: `L` labels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -260,6 +261,8 @@ class NameForm:
         names = [spelling(name) for name in row]
         if "" in names:
             raise self.fail(line, "A label name in the list is empty.")
+        if printed := next((name for name in names if name[:1] in _OPENING), None):
+            self._refuse_printed(printed, line)
         if not all(map(str.isascii, names)) and (broken := _half_of_a_pair(names)):
             raise self.fail(
                 line,
@@ -275,6 +278,14 @@ class NameForm:
                 "data.unknown_labels=ignore passes over labels that are not known.",
             )
         return names
+
+    def _refuse_printed(self, name: str, line: int) -> None:
+        is_asked = self.data.label_delimiter is not None or (self.known and name in self.known)
+        if _PRINTED.fullmatch(name) and not is_asked:
+            raise self.fail(
+                line,
+                f"The label {cut(name)} is a printed list inside the list. Write its names themselves.",
+            )
 
     def not_a_name(self, part: Any) -> str:
         """Return why an object or a number is no label name, and what to do."""
@@ -295,6 +306,12 @@ class NameForm:
     def fail(self, line: int, message: str) -> DataError:
         """Return the error for one line."""
         return DataError(message, path=self.path, line=line, column=self.column)
+
+
+_OPENING = ("[", "(", "{")
+_PRINTED = re.compile(
+    r"""\[\s*(['"]).*\1\s*\]|\(\s*(['"]).*\2\s*,?\s*\)|\{\s*(['"]).*\3.*\}""", re.DOTALL
+)
 
 
 def _half_of_a_pair(names: Sequence[str]) -> str | None:

@@ -47,7 +47,7 @@ _IN_NAMES = (
         "~",
         "^",
     ),
-    *("\\", "*", "@", " and ", " und ", " - ", " "),
+    *("\\", "*", "@", " and ", " und ", " - ", " ", "\u00a0", "\u3000"),
 )
 """What separates labels in some files, and stands in names in others; longer ones first."""
 
@@ -57,7 +57,7 @@ _JOINING = (":", "_", ".", "-", "=")
 _WORDS = {"tab": "\t", "space": " ", "newline": "\n"}
 """Separators that `data.label_delimiter` takes by name."""
 
-_NAMES = {mark: name for name, mark in _WORDS.items()}
+_NAMES = {mark: name for name, mark in _WORDS.items()} | {"\u00a0": "space", "\u3000": "space"}
 _FOR_SHELLS = frozenset(" <>&~\\*;|")
 _COMMAS = (",", "，", "،")
 _NUMBERS = re.compile(r"\d+(?:\s+\d+)*")
