@@ -210,6 +210,13 @@ def test_sizes_that_are_not_stored_are_refused(changes: dict[str, Any], said: st
         check_sizes(sizes(**changes), stored(), PATH, error=EncoderError)
 
 
+def test_positions_of_another_name_are_compared_too() -> None:
+    tensors = stored(**{"encoder.embed_positions.weight": (40, 8)})
+
+    with pytest.raises(EncoderError, match="41 embed positions; 40 are stored"):
+        check_sizes(sizes(positions=41), tensors, PATH, error=EncoderError)
+
+
 def test_layers_are_counted_by_their_numbers_and_not_by_the_highest_one() -> None:
     tensors = stored(**{"encoder.layer.99999.output.dense.weight": (16, 32)})
 

@@ -359,6 +359,7 @@ def check_sizes(
         raise refuse(f": the width is {sizes.width}; no stored weight has it.")
     for size, name in (
         (sizes.positions, "position_embeddings"),
+        (sizes.positions, "embed_positions"),
         (sizes.token_types, "token_type_embeddings"),
     ):
         stored = {
