@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from multihot.cli.main import main
 from multihot.cli.stopping import StoppedBySignal, end_on_signals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def usual_hang_up() -> Iterator[None]:
+    """SIGHUP ends a process, also where the tests were started with `nohup`, which ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Signalling(io.StringIO):
