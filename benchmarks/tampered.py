@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
 import os
 import resource
@@ -44,12 +45,15 @@ _TEXTS = ("so happy today", "the train was late", "tea at four @user7")
 _LABELS = 5
 _WORDS_OF_A_DEFECT = ("Traceback", "should not happen", "internal error")
 _VERBS = {
+    "head": ("predict", "load", "evaluate", "from", "teacher"),
     "model": ("predict", "evaluate", "decide", "compare", "inspect", "from", "teacher", "load"),
     "encoder": ("encoder", "pretrain", "fill-mask", "next-sentence", "tokens"),
     "checkpoint": ("resume",),
 }
 _BRIEF = ("epochs=1", "device=cpu", "threads=1", "batch_size=50", "max_unknown_fraction=1")
 
+_ANSWERS = ("predict", "load", "evaluate", "fill-mask", "next-sentence", "resume")
+_RESUMED = "checkpoint_steps=2"
 _PRETRAINING = ("total_steps=2", "device=cpu", "threads=1", "max_length=32")
 
 
@@ -92,8 +96,11 @@ def prepare(scratch: Path) -> Sources:
     model = write_model(scratch, _LABELS)
     rows = scratch / "train.jsonl"
     interrupted = _interrupted(scratch, rows)
+    head = _trained(scratch, rows, "pooling=mean")
     outside = scratch / "outside"
     shutil.copytree(model, outside)
+    shutil.copytree(interrupted / "run" / "checkpoints", outside / "run" / "checkpoints")
+    shutil.copy(head / "head.safetensors", outside)
     corpus = scratch / "corpus"
     corpus.mkdir()
     texts = [
@@ -102,25 +109,33 @@ def prepare(scratch: Path) -> Sources:
     (corpus / "a.txt").write_text("\n\n".join(texts), "utf-8")
     pretrained = scratch / "pretrained"
     words = ["pretrain", str(corpus), "--encoder", str(scratch / "encoder")]
+    _done([*words, "--output", str(pretrained), *_PRETRAINING, "next_sentence=true"])
+    folders = {"model": model, "head": head, "encoder": pretrained, "checkpoint": interrupted}
+    _import_everything(model)
+    return Sources(folders, outside, rows, corpus)
+
+
+def _done(words: Sequence[str]) -> None:
     done = subprocess.run(
-        command([*words, "--output", str(pretrained), *_PRETRAINING, "next_sentence=true"]),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+        command(words), env=environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(done.stderr)
-    folders = {"model": model, "encoder": pretrained, "checkpoint": interrupted}
-    _import_everything(model)
-    return Sources(folders, outside, rows, corpus)
+
+
+def _trained(scratch: Path, rows: Path, *options: str) -> Path:
+    """Return the folder of a model with these options."""
+    output = scratch / "head"
+    words = ["train", str(rows), "--encoder", str(scratch / "encoder"), "--output", str(output)]
+    _done([*words, *_BRIEF, *options])
+    return output
 
 
 def _interrupted(scratch: Path, rows: Path) -> Path:
     """Return the folder of a run that was stopped after a checkpoint."""
     output = scratch / "interrupted"
     words = ["train", str(rows), "--encoder", str(scratch / "encoder"), "--output", str(output)]
-    options = [*_BRIEF[1:], "epochs=3", "checkpoint_steps=2"]
+    options = [*_BRIEF[1:], "epochs=3", _RESUMED]
     running = subprocess.Popen(
         command([*words, *options]),
         env=environment(),
@@ -179,7 +194,7 @@ def words_of(verb: str, folder: Path, sources: Sources, work: Path) -> list[str]
         "tokens": ["inspect", rows, "--encoder", place],
         "resume": [
             *("train", rows, "--encoder", encoder, "--output", place, "--resume"),
-            *(*_BRIEF[1:], "epochs=3", "checkpoint_steps=2"),
+            *(*_BRIEF[1:], "epochs=3", _RESUMED),
         ],
     }[verb]
 
@@ -223,17 +238,23 @@ def run(words: Sequence[str], folder: Path, sources: Sources, work: Path) -> Run
             break
         time.sleep(0.002)
     usage = ended[2]
+    if words[-1] == _RESUMED:  # what a resumed run says does not matter, but what it writes
+        files[0].write_text(_digest(folder / "model.safetensors"), "utf-8")
     output, error, events = (
         path.read_text("utf-8", errors="replace") if path.exists() else "" for path in files
     )
     return Run(
         os.waitstatus_to_exitcode(ended[1]),
-        output,
+        output.replace(str(folder), "FOLDER"),
         error,
         usage.ru_utime + usage.ru_stime,
         max(0, usage.ru_maxrss * 1024 - before),
         tuple(events.splitlines()),
     )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no weights"
 
 
 def _child(
@@ -293,7 +314,7 @@ def judge(change: Change, verb: str, found: Run, expected: Run, witness: Path) -
     """Return `refused`, `served`, or what is bad."""
     events = [event for event in found.events if event not in expected.events]
     said = found.output + found.error
-    is_answer = verb in ("predict", "load")
+    is_answer = verb in _ANSWERS
     bad = {
         "code run": witness.exists() or any(event.startswith("imported") for event in events),
         f"outside: {events[:1]}": bool(events),
@@ -335,24 +356,24 @@ def campaign(pairs: Sequence[tuple[Change, str]], scratch: Path, *, show: bool) 
     sources = prepare(scratch)
     witness = scratch / "witness"
     counts: Counter[str] = Counter()
-    expected: dict[str, Run] = {}
+    expected: dict[tuple[str, str], Run] = {}
     for number, (change, verb) in enumerate(pairs):
         work = scratch / f"run-{number}"
         folder = scratch / f"folder-{number}"
         base = sources.folders[change.target]
-        if verb not in expected:
+        if (change.target, verb) not in expected:
             shutil.copytree(base, folder, symlinks=True)
             found = run(words_of(verb, folder, sources, work), folder, sources, work)
             if found.code:
                 raise SystemExit(f"{verb} of an untouched folder failed:\n{found.error[-3000:]}")
-            expected[verb] = found
+            expected[change.target, verb] = found
             shutil.rmtree(folder)
             shutil.rmtree(work)
         shutil.copytree(base, folder, symlinks=True)
         (folder / f"{EVIL_MODULE}.py").write_text(PAYLOAD.format(str(witness)), "utf-8")
         change.apply(folder, sources.outside)
         found = run(words_of(verb, folder, sources, work), folder, sources, work)
-        came = judge(change, verb, found, expected[verb], witness)
+        came = judge(change, verb, found, expected[change.target, verb], witness)
         kind = came if came in ("refused", "served") else "bad"
         counts[kind] += 1
         if kind == "bad" or show:

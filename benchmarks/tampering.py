@@ -50,7 +50,7 @@ class Change:
     name: str
     """Which of the kind."""
     target: str
-    """`model`, `encoder`, `checkpoint` or `pretraining`."""
+    """`model`, `head` (a model of two parts), `encoder` or `checkpoint`."""
     apply: Callable[[Path, Path], None]
     """Changes the folder; the second is a folder outside, with whole files of the same names."""
     serves: str = "same"
@@ -165,7 +165,9 @@ def _damaged(kind: str, target: str, name: str) -> Iterator[Change]:
 
 
 def _link_out(path: Path, outside: Path) -> None:
-    path.symlink_to(outside / path.name)
+    place = outside / path.name
+    assert place.is_file()
+    path.symlink_to(place)
 
 
 _NO_FILES: dict[str, Callable[[Path, Path], None]] = {
@@ -192,8 +194,9 @@ def _files(kind: str, target: str, name: str) -> Iterator[Change]:
     """Yield damaged files, and things that are no files at all."""
     yield from _damaged(kind, target, name)
     for label, make in _NO_FILES.items():
+        serves = "nothing" if label == "link out" else "same"
         change = _instead(name, make)
-        yield Change(f"instead of a file: {label}", f"{kind} {name}", target, change, "same")
+        yield Change(f"instead of a file: {label}", f"{kind} {name}", target, change, serves)
 
 
 _DECISION_KEYS = (
@@ -415,6 +418,49 @@ def _tensors(target: str, name: str = "model.safetensors") -> Iterator[Change]:
     yield Change("tensors not a number", name, target, change, "any")
 
 
+def _described(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
+    """Change how the head describes itself, in the metadata of its file."""
+
+    def edited(header: dict[str, Any]) -> None:
+        description = json.loads(header["__metadata__"]["head"])
+        changed = edit(description)
+        text = json.dumps(description) if changed is None else changed
+        header["__metadata__"]["head"] = text
+
+    return _headed("head.safetensors", edited)
+
+
+_DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "labels turned": lambda table: table["labels"].reverse(),
+    "labels fewer": lambda table: table["labels"].pop(),
+    "labels many": lambda table: table.update(labels=["x"] * 100_000),
+    "labels number": lambda table: table.update(labels=7),
+    "pooling other": lambda table: table.update(pooling="attention"),
+    "pooling unknown": lambda table: table.update(pooling="max"),
+    "pooling list": lambda table: table.update(pooling=["mean"]),
+    "prompt": lambda table: table.update(prompt={"spans": [[0, 10**9]], "length": 10**9}),
+    "deep": lambda table: _nested(100_000),
+    "no object": lambda table: "[]",
+    "not a number": lambda table: '{"labels": NaN}',
+}
+
+
+def _heads() -> Iterator[Change]:
+    """Yield changes of a model whose head is beside its encoder."""
+    head, inner = "head.safetensors", "encoder/model.safetensors"
+    yield from _files("head", "head", head)
+    for name in (head, inner):
+        yield from _tensors("head", name)
+    for label, edit in _DESCRIPTIONS.items():
+        yield Change(f"head {label}", head, "head", _described(edit), "nothing")
+    for key, value in {"hidden_size": 16, "num_hidden_layers": 2, "model_type": "roberta"}.items():
+        change = _set("encoder/config.json", key, value)
+        yield Change(f"config {key}", repr(value), "head", change, "any")
+    for pooling in ("cls", "attention", "labels"):
+        change = _set(DECISION, "pooling", pooling)
+        yield Change("decision pooling", pooling, "head", change, "nothing")
+
+
 def _index(name: str, places: dict[str, Any], *, pickled: bool) -> Callable[[Path, Path], None]:
     """Put an index of files in the place of the file of weights."""
 
@@ -487,7 +533,7 @@ def _tokenizer(target: str) -> Iterator[Change]:
         ("template beyond", "post_processor", beyond),
         ("template many", "post_processor", template(5000)),
         ("normaliser growing", "normalizer", {"type": "Sequence", "normalizers": [growing] * 3}),
-        ("normaliser many", "normalizer", {"type": "Sequence", "normalizers": [growing] * 0}),
+        ("normaliser empty", "normalizer", {"type": "Sequence", "normalizers": []}),
         ("normaliser unknown", "normalizer", {"type": "NoSuch"}),
         ("normaliser text", "normalizer", "x"),
         (
@@ -567,7 +613,7 @@ def _in_checkpoint(apply: Callable[[Path, Path], None]) -> Callable[[Path, Path]
 
     def change(folder: Path, outside: Path) -> None:
         newest = max((folder / "run" / "checkpoints").glob("step-*"))
-        apply(newest, outside)
+        apply(newest, max((outside / "run" / "checkpoints").glob("step-*")))
         path = newest / "manifest.json"
         if path.is_symlink() or not path.is_file():
             return
@@ -603,7 +649,9 @@ def _checkpoints() -> Iterator[Change]:
             found.append(Change(f"checkpoint {name} step", repr(step), "", change))
     for each in found:
         apply = _in_checkpoint(each.apply)
-        yield replace(each, target="checkpoint", apply=apply, serves="any")
+        # The checkpoint before may be taken, or none: the run ends with the same weights.
+        serves = "any" if "wrong" in each.kind or "step" in each.kind else "same"
+        yield replace(each, target="checkpoint", apply=apply, serves=serves)
 
 
 def _reseal_manifest(folder: Path, content: Any) -> None:
@@ -624,5 +672,5 @@ def changes() -> list[Change]:
         for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
             found += _files(name.partition(".")[0], target, name)
     found += _files("decision", "model", DECISION)
-    found += _checkpoints()
+    found += [*_heads(), *_checkpoints()]
     return found
