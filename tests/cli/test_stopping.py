@@ -19,11 +19,17 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of PO
 
 
 @pytest.fixture(autouse=True)
-def usual_hang_up() -> Iterator[None]:
-    """SIGHUP ends a process, also where the tests were started with `nohup`, which ignores it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def usual_signals() -> Iterator[None]:
+    """Signals end a process, also where the tests were started in a way that ignores some of them."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Signalling(io.StringIO):

@@ -62,6 +62,10 @@ def model_of(
     """
     try:
         with quiet_transformers():
+            is_plain = config.model_type in _PLAIN
+            # Their sizes are those of stored weights, and memory that is not written takes no room.
+            if is_plain and (exact := _exact_model(classes, config, weights)) is not None:
+                return exact, []
             needed = _num_values(_class_for(config, classes), config)
             found = sum(each.numel() for each in weights.values())
             if needed > 2 * found + spare:
@@ -70,7 +74,7 @@ def model_of(
                     "stored."
                 )
             model, new = _loaded(classes, config, weights)
-            if config.model_type not in _PLAIN:
+            if not is_plain:
                 _compute(model)
             return model, new
     except MultihotError:
