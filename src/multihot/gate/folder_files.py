@@ -7,6 +7,7 @@ link to a file in `blobs` beside `snapshots`.
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Callable
@@ -32,6 +33,12 @@ MAX_FILE_BYTES = 1 << 40
 """Bytes of a file of weights; of other files the caller names a smaller bound."""
 
 _LINKED_FOLDERS = 4  # snapshots/REVISION/FOLDER/FOLDER at most
+_PAGES_AT_ONCE = 1 << 20  # bytes
+_POPULATED = (
+    mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    if hasattr(mmap, "MAP_POPULATE")
+    else 0
+)
 _ALIGNMENT = 64  # bytes, of the content in memory
 _SMALL = 1 << 28  # bytes that are always there
 _MOST_HOLES = 16  # times the bytes that the disk holds; a file system that compresses saves less
@@ -173,6 +180,10 @@ def _memory_for(size: int, path: Path, error: type[MultihotError]) -> memoryview
         raise error(
             f"{shown_file(path)} has {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB of memory are free."
         )
+    if size >= _PAGES_AT_ONCE:
+        # Not numpy's: it asks for huge pages, which some kernels take long to find.
+        flags = {"flags": _POPULATED} if _POPULATED else {}
+        return memoryview(mmap.mmap(-1, size, **flags))[:size]
     block = np.empty(size + _ALIGNMENT, np.uint8)
     start = -block.ctypes.data % _ALIGNMENT
     return block[start : start + size].data
