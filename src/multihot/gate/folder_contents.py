@@ -1,8 +1,8 @@
 """The files of one folder, each read once: what is hashed is what is parsed.
 
 A file that is changed or replaced later changes nothing of what was read. With the SHA-256 that each
-file must have, the digest is computed from the same bytes, that of weights while they are used already:
-who reads must call `verify` before the result is.
+file must have, the digest is computed from the same bytes; that of weights is compared by `verify`,
+which who reads must call before the result is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from multihot.core.text_tables import cut, printable
+from multihot.core.text_tables import printable
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import (
     MAX_FILE_BYTES,
@@ -22,7 +22,7 @@ from multihot.gate.folder_files import (
     read_folder_file,
     shown_file,
 )
-from multihot.gate.json_documents import parse_json
+from multihot.gate.json_documents import MAX_JSON_BYTES, parse_json_object
 from multihot.gate.tensor_headers import (
     TENSOR_TYPES,
     WEIGHT_TYPES,
@@ -33,7 +33,6 @@ from multihot.gate.tensor_headers import (
 
 __all__ = ["FolderContents"]
 
-_MAX_JSON_BYTES = 64 << 20
 _LARGE = 256 << 20  # bytes that only a file of tensors has
 
 
@@ -100,15 +99,10 @@ class FolderContents:
         self._compare(name)
         return content
 
-    def json_object(self, name: str, *, most_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
+    def json_object(self, name: str, *, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
         """Return the JSON object in a file, as `parse_json` reads it."""
         content = self.content(name, most_bytes=most_bytes)
-        parsed = parse_json(content, self.folder / name, error=self.error)
-        if not isinstance(parsed, dict):
-            raise self.error(
-                f"{shown_file(self.folder / name)} is no JSON object; it begins {cut(parsed)}."
-            )
-        return parsed
+        return parse_json_object(content, self.folder / name, error=self.error)
 
     def begin_tensors(self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES) -> None:
         """Begin to read a safetensors file in a thread of its own; `tensors` waits for it.

@@ -15,7 +15,7 @@ from multihot.core.text_tables import cut, printable
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import read_folder_file, shown_file
 
-__all__ = ["MAX_DEPTH", "MAX_JSON_BYTES", "parse_json", "read_json_object"]
+__all__ = ["MAX_DEPTH", "MAX_JSON_BYTES", "parse_json", "parse_json_object", "read_json_object"]
 
 MAX_JSON_BYTES = 64 << 20
 """Bytes of a document, where the caller names no other bound."""
@@ -53,11 +53,25 @@ def read_json_object(
     The file is read as `read_folder_file` does, and parsed as `parse_json` does.
     """
     content = read_folder_file(folder, name, most_bytes=most_bytes, error=error)
-    parsed = parse_json(
+    return parse_json_object(
         content, folder / name, error=error, max_depth=max_depth, large_integers=large_integers
     )
+
+
+def parse_json_object(
+    content: bytes | memoryview,
+    source: str | Path,
+    *,
+    error: type[MultihotError],
+    max_depth: int = MAX_DEPTH,
+    large_integers: bool = False,
+) -> dict[str, Any]:
+    """Parse a JSON object as `parse_json` does; raise `error` for any other value."""
+    parsed = parse_json(
+        content, source, error=error, max_depth=max_depth, large_integers=large_integers
+    )
     if not isinstance(parsed, dict):
-        raise error(f"{shown_file(folder / name)} is no JSON object; it begins {cut(parsed)}.")
+        raise error(f"{shown_file(source)} is no JSON object; it begins {cut(parsed)}.")
     return parsed
 
 

@@ -73,9 +73,12 @@ def model_of(
                     f"{shown_file(path)}: the configuration describes {needed:,} weights; {found:,} are "
                     "stored."
                 )
-            model, new = _loaded(classes, config, weights)
-            if not is_plain:
-                _compute(model)
+            if is_plain:
+                return _planned_model(classes, config, weights)
+            model, new = _exact_model(classes, config, weights), list[str]()
+            if model is None:
+                model, new = _planned_model(classes, config, weights)
+            _compute(model)
             return model, new
     except MultihotError:
         raise
@@ -86,12 +89,10 @@ def model_of(
         ) from None
 
 
-def _loaded(
+def _planned_model(
     classes: Mapping[Any, Any], config: Any, weights: Mapping[str, Tensor]
 ) -> tuple[Any, list[str]]:
-    """Return the model with its weights, and the names of those that are new."""
-    if (exact := _exact_model(classes, config, weights)) is not None:
-        return exact, []
+    """Return the model as `from_pretrained` makes it, and the names of weights that are new."""
     model, loading = _class_for(config, classes).from_pretrained(
         None,
         config=config,
