@@ -19,8 +19,9 @@ from multihot.core.options import DataOptions
 from multihot.data.examples import Examples
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, DataError, OptionError
-from multihot.inference.artifact import load_artifact, replace_decision
+from multihot.inference.artifact import load_artifact
 from multihot.inference.predictor import Predictor
+from multihot.inference.renewal import replace_decision
 from multihot.workflows.decide import TuningResult, decide, save
 
 SPACE = LabelSpace(LABELS)

@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="S", help="of bootstrap and permutation (default: 0)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     for note in examples.notes:
         say_note(note)
     models = [
-        Predictor.from_artifact(one, device=given.device, precision=given.precision)
+        Predictor.from_artifact(one, device=given.device, precision=given.precision, backend=given.backend)
         for one in artifacts
     ]
     counter = TextCounter(len(examples))

@@ -44,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="of folds and bootstrap samples (default: 0)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
+    parser.add_argument(
+        "--changed-weights",
+        action="store_true",
+        help="accept weights that are not those the thresholds were fitted for",
+    )
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")
@@ -59,18 +65,19 @@ def run(arguments: Sequence[str]) -> int:
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled
-    from multihot.inference.artifact import load_artifact
     from multihot.inference.predictor import Predictor
     from multihot.workflows.decide import decide, save
 
-    artifact = load_artifact(given.model)
+    artifact, notes = _artifact(given)
+    for note in notes:
+        say_note(note)
     names = artifact.decision.space.names
     costs = None if given.costs is None else read_costs(given.costs, names)
     data = data_options(given.assignments, to_plain(artifact.data))
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say_note(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device)
+    predictor = Predictor.from_artifact(artifact, device=given.device, backend=given.backend)
     result = decide(
         predictor,
         examples,
@@ -91,6 +98,22 @@ def run(arguments: Sequence[str]) -> int:
         show(report_text(result, all_labels=given.all_labels))
     say(f"The new decision is in {artifact.folder / 'thresholds.json'}.")
     return 0
+
+
+def _artifact(given: argparse.Namespace) -> tuple[Artifact, list[str]]:
+    """Return the model, and what is to be said of its weights."""
+    from multihot.inference.artifact import load_artifact, read_artifact
+    from multihot.inference.renewal import with_present_weights
+
+    if not given.changed_weights:
+        return load_artifact(given.model), []
+    artifact, changed = with_present_weights(read_artifact(given.model))
+    artifact.contents().verify()
+    if not changed:
+        return artifact, ["The weights are those that the thresholds were fitted for."]
+    return artifact, [
+        f"{listed(changed)}: changed since the thresholds were fitted, which is done anew now."
+    ]
 
 
 def _number_or_name(thresholds: str | None) -> str | float | None:

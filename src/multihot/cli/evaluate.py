@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file of diagrams")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -75,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say_note(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
+    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision, backend=given.backend)
     say_if_unknown(predictor, next(examples.chunks(NUM_SAMPLED)).texts)  # it has a row
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)

@@ -96,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
     parser.add_argument("--json", action="store_true", help="JSON lines")
     return parser
@@ -117,7 +118,7 @@ def run(arguments: Sequence[str]) -> int:
     num_shown = len(stream.notes)
     for note in stream.notes:
         say_note(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision)
+    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision, backend=given.backend)
     count, num_truncated, counter = 0, 0, TextCounter()
     first_texts: list[str] = []
     stream, style = _style(given, stream, artifact)

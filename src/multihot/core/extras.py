@@ -6,25 +6,47 @@ import importlib.util
 
 from multihot.errors import MissingExtraError
 
-__all__ = ["require_network", "require_scipy", "require_training"]
+__all__ = [
+    "require_export",
+    "require_network",
+    "require_onnxruntime",
+    "require_openvino",
+    "require_scipy",
+    "require_training",
+]
 
 
 def require_network(purpose: str) -> None:
     """Raise `MissingExtraError` unless torch and transformers are installed; `purpose` needs them."""
-    _require(("torch", "transformers"), purpose)
+    _require(("torch", "transformers"), "train", purpose)
+
+
+def require_export(purpose: str) -> None:
+    """Raise `MissingExtraError` unless what writes ONNX is installed; `purpose` needs it."""
+    _require(("onnx", "onnxscript", "onnxruntime"), "export", purpose)
+
+
+def require_onnxruntime(purpose: str) -> None:
+    """Raise `MissingExtraError` unless ONNX Runtime is installed; `purpose` needs it."""
+    _require(("onnxruntime",), "runtime", purpose)
+
+
+def require_openvino(purpose: str) -> None:
+    """Raise `MissingExtraError` unless OpenVINO is installed; `purpose` needs it."""
+    _require(("openvino",), "openvino", purpose)
 
 
 def require_scipy(purpose: str) -> None:
     """Raise `MissingExtraError` unless SciPy is installed; `purpose` needs it."""
-    _require(("scipy",), purpose)
+    _require(("scipy",), "train", purpose)
 
 
 def require_training() -> None:
     """Raise `MissingExtraError` unless the packages of the `train` extra are installed."""
-    _require(("torch", "transformers", "accelerate", "tomli_w"), "Training")
+    _require(("torch", "transformers", "accelerate", "tomli_w"), "train", "Training")
 
 
-def _require(packages: tuple[str, ...], purpose: str) -> None:
+def _require(packages: tuple[str, ...], extra: str, purpose: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "train", purpose)
+            raise MissingExtraError(package, extra, purpose)

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from multihot.core.text_tables import cut, listed
-from multihot.errors import ArtifactError, DataError, EncoderError, MultihotError, OptionError
+from multihot.errors import ArtifactError, DataError, EncoderError, OptionError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.tokenizer_files import TOKENIZER_FILE
@@ -34,7 +34,6 @@ __all__ = [
     "LabelPrompt",
     "StoredTokenizer",
     "TokenizedTexts",
-    "check_vocabulary",
     "id_dtype",
     "largest_id",
     "load_tokenizer",
@@ -58,7 +57,6 @@ TOKENIZER_CALL_KEYS = (
 # Characters handed to the tokenizer at once; its output takes a hundred bytes or more a token.
 _CHUNK_CHARACTERS = 2**18
 _MOST_UINT16 = 2**16 - 1
-_FEW_ROWS = 1024  # of a toy encoder, whose vocabulary may be far smaller
 _PROBES = ("a", "1", "的")  # one of them is not empty for any tokenizer worth using
 
 
@@ -96,6 +94,25 @@ class TokenizedTexts:
         """Return where in `ids` the given texts start, and how many tokens each has."""
         starts = self.offsets[indices]
         return starts, self.offsets[indices + 1] - starts
+
+    def selected(self, indices: npt.NDArray[np.int64]) -> TokenizedTexts:
+        """Return the given texts, in their order; their ids are copied."""
+        starts, lengths = self.spans(indices)
+        ids = [
+            self.ids[start : start + length] for start, length in zip(starts, lengths, strict=True)
+        ]
+        offsets = np.append(0, np.cumsum(lengths))
+        return TokenizedTexts(np.concatenate(ids), offsets, self.truncated[indices])
+
+    @classmethod
+    def joined(cls, parts: Sequence[TokenizedTexts]) -> TokenizedTexts:
+        """Return the texts of one after those of the other; there is at least one."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.append(0, np.cumsum(lengths)),
+            np.concatenate([part.truncated for part in parts]),
+        )
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
@@ -136,42 +153,6 @@ def stored_tokenizer(contents: FolderContents) -> StoredTokenizer:
 def largest_id(tokenizer: Tokenizer) -> int:
     """Return the largest id of the vocabulary, added tokens included; -1 for an empty one."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-
-
-def check_vocabulary(
-    tokenizer: Tokenizer | StoredTokenizer,
-    rows: int,
-    name: str | Path,
-    *,
-    error: type[MultihotError] = EncoderError,
-) -> None:
-    """Raise `error` when the ids of a tokenizer cannot be those of an encoder's embeddings.
-
-    Parameters
-    ----------
-    tokenizer
-        Of the encoder.
-    rows
-        Vectors of its embeddings.
-    name
-        The encoder, for messages.
-    """
-    if isinstance(tokenizer, StoredTokenizer):
-        plain, largest = tokenizer.tokenizer, tokenizer.largest_id
-    else:
-        plain, largest = tokenizer, largest_id(tokenizer)
-    num_tokens = plain.get_vocab_size(with_added_tokens=True)
-    if largest >= rows:
-        found = f"{num_tokens} tokens" if num_tokens > rows else f"a token with the id {largest}"
-        raise error(
-            f"The tokenizer of {shown_file(name)} has {found}, but the encoder has embeddings for "
-            f"{rows}: they do not match."
-        )
-    if 2 * num_tokens < rows and rows > _FEW_ROWS:
-        raise error(
-            f"The tokenizer of {shown_file(name)} has {num_tokens} tokens, but the encoder has "
-            f"embeddings for {rows}: the vocabulary is damaged or another one. Copy the folder anew."
-        )
 
 
 def id_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:

@@ -23,6 +23,7 @@ from multihot.gate.folder_files import (
     shown_file,
 )
 from multihot.gate.json_documents import MAX_JSON_BYTES, parse_json_object
+from multihot.gate.mapped_file import MappedFile, map_folder_file
 from multihot.gate.tensor_headers import (
     TENSOR_TYPES,
     WEIGHT_TYPES,
@@ -104,6 +105,14 @@ class FolderContents:
         content = self.content(name, most_bytes=most_bytes)
         return parse_json_object(content, self.folder / name, error=self.error)
 
+    def mapped(self, name: str) -> MappedFile:
+        """Return a file as it is mapped into memory; raise the error as `content` does."""
+        self._require_listed(name)
+        mapped = map_folder_file(self.folder, name, error=self.error)
+        self._found[name] = mapped.digest
+        self._compare(name)
+        return mapped
+
     def begin_tensors(self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES) -> None:
         """Begin to read a safetensors file in a thread of its own; `tensors` waits for it.
 
@@ -155,12 +164,16 @@ class FolderContents:
             reading.join()
         for name in self.digests or {}:
             if name not in self._found:
-                self._found[name] = self._streamed(name)
+                self._found[name] = self.digest(name)
             self._compare(name)
 
-    def _streamed(self, name: str) -> str:
-        """Return the digest of a file that is not kept; a huge one must be as long as its header says."""
-        if (self.folder / name).is_file() and (self.folder / name).stat().st_size > _LARGE:
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a file that is not kept, in hex digits.
+
+        A huge one of tensors must be as long as its header says.
+        """
+        is_of_tensors = name.endswith(".safetensors") and (self.folder / name).is_file()
+        if is_of_tensors and (self.folder / name).stat().st_size > _LARGE:
             read_tensor_header(self.folder, name, error=self.error, dtypes=TENSOR_TYPES)
         handle, _ = open_folder_file(self.folder, name, most_bytes=MAX_FILE_BYTES, error=self.error)
         with handle:
@@ -183,5 +196,5 @@ class FolderContents:
             raise self.error(
                 f"{shown_file(self.folder / name)} was changed after training (SHA-256 {found[:12]}..., "
                 f"expected {printable(str(expected)[:12])}...). Its thresholds may not fit any more: "
-                "restore the file or retrain."
+                "restore the file, retrain, or fit them anew: multihot decide MODEL FILE --changed-weights."
             )

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,30 +36,36 @@ from multihot.errors import ArtifactError, OptionError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import MAX_FILE_BYTES, checked_name, file_place, shown_file
 from multihot.gate.json_documents import read_json_object
+from multihot.gate.stored_records import record_of
+from multihot.inference.exported import EXPORTED_FILES, Exported
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = [
+    "DECISION_FILE",
     "FORMAT_VERSION",
+    "NETWORK_FILES",
     "Artifact",
     "artifact_bytes",
     "copy_artifact",
+    "install_file",
     "is_artifact",
     "load_artifact",
     "read_artifact",
-    "replace_decision",
     "save_artifact",
+    "stored_content",
     "write_artifact_bytes",
 ]
 
 FORMAT_VERSION = 1
 """Version of `thresholds.json`; artefacts of a major version load in all later minors."""
 
-_DECISION_FILE = "thresholds.json"
-_FILES = {
+DECISION_FILE = "thresholds.json"
+NETWORK_FILES = {
     "sequence_classification": ("config.json", "model.safetensors"),
     "encoder_and_head": ("encoder/config.json", "encoder/model.safetensors", "head.safetensors"),
+    **EXPORTED_FILES,
 }
 """Files of the network by form."""
 
@@ -86,7 +92,10 @@ class Artifact:
     pooling: str
     """`cls`, `mean`, `attention` or `labels`."""
     form: str
-    """`sequence_classification` or `encoder_and_head`: which files hold the network."""
+    """`sequence_classification` or `encoder_and_head`, of an export `onnx` or `openvino`: which files
+    hold the network."""
+    exported: Exported | None = None
+    """Of an export, what it was made from."""
     digests: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
     """SHA-256 of every file beside `thresholds.json`, as that says; `None` of a model not yet saved."""
     multihot_version: str | None = field(default=None, compare=False)
@@ -94,13 +103,14 @@ class Artifact:
 
     @property
     def config_name(self) -> str:
-        """The file of the encoder's configuration."""
-        return next(name for name in _FILES[self.form] if name.endswith("config.json"))
+        """The file of the encoder's configuration; an export has none."""
+        return next(name for name in NETWORK_FILES[self.form] if name.endswith("config.json"))
 
     @property
     def weights_name(self) -> str:
         """The file of the network's weights."""
-        return next(name for name in _FILES[self.form] if name.endswith("model.safetensors"))
+        endings = ("model.safetensors", ".onnx", ".bin")
+        return next(name for name in NETWORK_FILES[self.form] if name.endswith(endings))
 
     def contents(self) -> FolderContents:
         """Return what reads the other files, each once, and compares it with its digest."""
@@ -109,7 +119,7 @@ class Artifact:
 
 def is_artifact(folder: Path) -> bool:
     """Return whether `folder` holds a finished model."""
-    return (folder / _DECISION_FILE).is_file()
+    return (folder / DECISION_FILE).is_file()
 
 
 def save_artifact(
@@ -131,7 +141,7 @@ def save_artifact(
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir()
-        (folder / _DECISION_FILE).unlink(missing_ok=True)
+        (folder / DECISION_FILE).unlink(missing_ok=True)
         try:
             names = write_network(stage)
             write_text(stage / "tokenizer.json", tokenizer.to_str(pretty=True))
@@ -141,11 +151,11 @@ def save_artifact(
                 {**config, "model_max_length": artifact.max_length},
             )
             names += ["tokenizer.json", "tokenizer_config.json"]
-            hashes = {name: _install(stage / name, folder / name) for name in sorted(names)}
+            hashes = {name: install_file(stage / name, folder / name) for name in sorted(names)}
         finally:
             shutil.rmtree(stage, ignore_errors=True)
         write_text(folder / "README.md", card)
-        write_json(folder / _DECISION_FILE, _contents(artifact, hashes))
+        write_json(folder / DECISION_FILE, _contents(artifact, hashes))
 
 
 def copy_artifact(source: Path, target: Path) -> None:
@@ -169,7 +179,7 @@ def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:
 
     The decision is that of `artifact`. Raises `ArtifactError` when the folder is gone or was changed.
     """
-    content = _read_content(artifact.folder)
+    content = stored_content(artifact.folder)
     contents = _build(artifact.folder, content).contents()
     files = {
         name: bytes(contents.content(name, most_bytes=MAX_FILE_BYTES))
@@ -183,7 +193,7 @@ def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:
     kept = {key: value for key, value in content.items() if key not in gone}
     return {
         **files,
-        _DECISION_FILE: json.dumps({**kept, **new}, ensure_ascii=False).encode("utf-8"),
+        DECISION_FILE: json.dumps({**kept, **new}, ensure_ascii=False).encode("utf-8"),
     }
 
 
@@ -195,25 +205,7 @@ def write_artifact_bytes(files: Mapping[str, bytes], folder: Path) -> None:
             (folder / name).write_bytes(content)
 
 
-def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
-    """Write another decision of the same labels into the folder; no other file is touched.
-
-    `thresholds.json` is replaced in one go, and its other keys stay as they are. Raises
-    `ArtifactError` when the labels differ.
-    """
-    if decision.space != artifact.decision.space:
-        raise ArtifactError(f"{artifact.folder}: the new decision has other labels than the model.")
-    path = artifact.folder / _DECISION_FILE
-    new = decision.to_json()
-    gone = set(artifact.decision.to_json()) - set(new)
-    content = _read_content(artifact.folder)
-    kept = {key: value for key, value in content.items() if key not in gone}
-    with storage_errors(path):
-        write_json(path, {**kept, **new})
-    return replace(artifact, decision=decision)
-
-
-def _install(staged: Path, target: Path) -> str:
+def install_file(staged: Path, target: Path) -> str:
     """Flush one staged file, rename it into place, and return its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # safetensors creates files that only their owner may read; a model is meant to be shared.
@@ -241,6 +233,7 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
         "form": artifact.form,
+        **({} if artifact.exported is None else {"export": artifact.exported.to_json()}),
         "transformers": _transformers_note(artifact),
         "files": dict(hashes),
     }
@@ -250,6 +243,12 @@ def _transformers_note(artifact: Artifact) -> dict[str, Any]:
     """Return what transformers alone can load of a model, and what it cannot."""
     if artifact.form == "sequence_classification":
         return {"auto_class": "AutoModelForSequenceClassification", "folder": ".", "missing": []}
+    if artifact.exported is not None:
+        return {
+            "auto_class": None,
+            "folder": ".",
+            "missing": [f"the network, which is in {artifact.form}"],
+        }
     head = f"head.safetensors: {artifact.pooling} pooling and the classifier"
     prompt = ["tokenizer.json: the label names before each text, which AutoTokenizer leaves out"]
     return {
@@ -278,12 +277,12 @@ def read_artifact(folder: str | Path) -> Artifact:
     version.
     """
     folder = as_path(folder, "folder")
-    return _build(folder, _read_content(folder))
+    return _build(folder, stored_content(folder))
 
 
-def _read_content(folder: Path) -> dict[str, Any]:
+def stored_content(folder: Path) -> dict[str, Any]:
     """Return the content of `thresholds.json` of a format that is known here."""
-    path = folder / _DECISION_FILE
+    path = folder / DECISION_FILE
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: there is no such folder; expected a model folder.")
     if not path.is_file():
@@ -291,7 +290,7 @@ def _read_content(folder: Path) -> dict[str, Any]:
         hint = " Its training was not finished: run it again with --resume." if unfinished else ""
         raise ArtifactError(f"{folder} has no thresholds.json, so it is no finished model.{hint}")
     content = read_json_object(
-        folder, _DECISION_FILE, error=ArtifactError, most_bytes=_MAX_DECISION_BYTES
+        folder, DECISION_FILE, error=ArtifactError, most_bytes=_MAX_DECISION_BYTES
     )
     found = content.get("format_version")
     if type(found) is not int or found < 1:
@@ -317,12 +316,14 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
                 f"'max_length' is {stored['max_length']}; expected at least {_SHORTEST_LENGTH} tokens, "
                 f"at most {_LARGEST_LENGTH}."
             )
-        for key, allowed in (("form", tuple(_FILES)), ("pooling", POOLINGS[1:])):
+        for key, allowed in (("form", tuple(NETWORK_FILES)), ("pooling", POOLINGS[1:])):
             if stored[key] not in allowed:
                 raise ArtifactError(
                     f"'{key}' is {cut(stored[key])}; expected one of {', '.join(allowed)}."
                 )
-        if (stored["form"] == "sequence_classification") != (stored["pooling"] == "cls"):
+        exported = _exported(content, stored["form"])
+        is_cls = stored["pooling"] == "cls"
+        if exported is None and (stored["form"] == "sequence_classification") != is_cls:
             raise ArtifactError(
                 f"'pooling' is {stored['pooling']}, which no model of the form {stored['form']} has."
             )
@@ -334,11 +335,18 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
             Decision.from_json(content),
             data,
             **stored,
+            exported=exported,
             digests=digests,
             multihot_version=written_by[:80] if isinstance(written_by, str) else None,
         )
     except (ArtifactError, OptionError) as error:
-        raise ArtifactError(f"{shown_file(folder / _DECISION_FILE)}: {error}") from None
+        raise ArtifactError(f"{shown_file(folder / DECISION_FILE)}: {error}") from None
+
+
+def _exported(content: Mapping[str, Any], form: str) -> Exported | None:
+    if form not in EXPORTED_FILES:
+        return None
+    return record_of(Exported, content.get("export"), "the key 'export'", ArtifactError)
 
 
 def _checked_data(stored: Mapping[str, Any]) -> DataOptions:
@@ -361,7 +369,7 @@ def _checked_data(stored: Mapping[str, Any]) -> DataOptions:
 
 def _checked_digests(folder: Path, files: Mapping[str, Any], form: str) -> dict[str, str]:
     """Return the SHA-256 by name of exactly the files that a model of this form consists of."""
-    expected = (*_FILES[form], *_TOKENIZER_FILES)
+    expected = (*NETWORK_FILES[form], *_TOKENIZER_FILES)
     for name in files:
         checked_name(folder, name, ArtifactError)
     if set(files) != set(expected):

@@ -50,7 +50,7 @@ class ArtifactSummary:
     fitted_goal_value: float | None
     """What the goal reaches on those rows."""
     form: str
-    """`sequence_classification` or `encoder_and_head`: which files hold the network."""
+    """`sequence_classification`, `encoder_and_head`, `onnx` or `openvino`: which files hold the network."""
     encoder: Mapping[str, Any]
     """Family and size, from `config.json` of the encoder."""
     pooling: str
@@ -132,7 +132,10 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
     decision, fitted_on = artifact.decision, artifact.decision.fitted_on
     contents = artifact.contents()
     with contents.verifying():
-        encoder = _encoder(contents, artifact.config_name)
+        exported = artifact.exported
+        encoder = (
+            _encoder(contents, artifact.config_name) if exported is None else exported.encoder()
+        )
     names = sorted([*(artifact.digests or {}), "thresholds.json"])
     places = {name: file_place(artifact.folder, name, contents.error) for name in names}
     return ArtifactSummary(

@@ -18,7 +18,7 @@ from multihot.core.files import as_path
 from multihot.core.text_tables import cut
 from multihot.data.batches import length_sorted_batches
 from multihot.data.in_memory import as_texts
-from multihot.data.tokens import check_vocabulary
+from multihot.data.tokenizer_fit import check_vocabulary
 from multihot.errors import DataError, EncoderError, OptionError
 from multihot.gate.tokenizer_loading import library_errors
 

@@ -32,7 +32,10 @@ from multihot.inference.artifact import (
     write_artifact_bytes,
 )
 
-__all__ = ["Backend", "Prediction", "Predictor"]
+__all__ = ["BACKENDS", "Backend", "Prediction", "Predictor"]
+
+BACKENDS = ("torch", "onnx", "openvino")
+"""What computes logits: torch from a model as it was trained, the others from an export."""
 
 T = TypeVar("T")
 _WINDOW_ROWS = 2048  # texts held at once while streaming; sorted by length inside
@@ -87,32 +90,48 @@ class Predictor:
         *,
         device: str = "auto",
         precision: str = "fp32",
+        backend: str = "auto",
     ) -> Predictor:
-        """Load a model folder and the backend that this installation has.
+        """Load a model folder and the backend that runs it.
 
-        With precision `bf16` (or `auto`, where the hardware computes it) scores change in the third
+        `backend` is `torch` for what was trained, `onnx` or `openvino` for exports; `auto` takes the one
+        of the folder's form. With precision `bf16` (or `auto`, where the hardware computes it) scores change in the third
         digit and come about twice as fast; the thresholds were fitted in fp32.
 
         Raises `ArtifactError` for folders that are not a finished model and `MissingExtraError`
         when no backend is installed.
         """
-        return cls.from_artifact(read_artifact(folder), device=device, precision=precision)
+        return cls.from_artifact(
+            read_artifact(folder), device=device, precision=precision, backend=backend
+        )
 
     @classmethod
     def from_artifact(
-        cls, artifact: Artifact, *, device: str = "auto", precision: str = "fp32"
+        cls,
+        artifact: Artifact,
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        backend: str = "auto",
     ) -> Predictor:
         """Load the backend of an artefact that was read before; raises as `load` does.
 
         Every file is read once and verified by its SHA-256, whether it was before or not.
         """
+        name = _chosen_backend(artifact, backend)
         contents = artifact.contents()
         with contents.verifying():
-            contents.begin_tensors(artifact.weights_name)
+            if name == "torch":
+                contents.begin_tensors(artifact.weights_name)
+            else:
+                _refuse_for_exports(device, precision)
             stored = stored_tokenizer(contents)
-            backend = _load_torch_backend(artifact, contents, stored, device, precision)
-            loaded = cls(artifact, stored.tokenizer, backend)
-        loaded._loading = {"device": device, "precision": precision}
+            if name == "torch":
+                running = _load_torch_backend(artifact, contents, stored, device, precision)
+            else:
+                running = _load_export_backend(name, artifact, contents, stored)
+            loaded = cls(artifact, stored.tokenizer, running)
+        loaded._loading = {"device": device, "precision": precision, "backend": backend}
         return loaded
 
     def with_artifact(self, artifact: Artifact) -> Predictor:
@@ -197,6 +216,50 @@ def _checked_pairs(rows: Any) -> Iterator[Any]:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise DataError(f"row {number} is {cut(pair)}; expected a text and its companion.")
         yield pair
+
+
+def _chosen_backend(artifact: Artifact, name: str) -> str:
+    """Return the backend of a folder; raise `OptionError` where another one is asked for."""
+    if name not in ("auto", *BACKENDS):
+        raise OptionError(f"backend is {cut(name)}; expected auto, {', '.join(BACKENDS)}.")
+    runs = {"onnx": ("onnx", "openvino"), "openvino": ("openvino",)}.get(artifact.form, ("torch",))
+    if name == "auto":
+        return runs[0]
+    if name not in runs:
+        form = "an export" if artifact.exported else "no export"
+        other = (
+            "the model that it was made from"
+            if artifact.exported
+            else "what 'multihot export' writes"
+        )
+        raise OptionError(
+            f"backend is {name}, and {artifact.folder} is {form}, which {' or '.join(runs)} runs; use "
+            f"{other}."
+        )
+    return name
+
+
+def _refuse_for_exports(device: str, precision: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise OptionError(
+            f"device is {cut(device)}; exports run on the processor: use cpu or auto."
+        )
+    if precision not in ("auto", "fp32"):
+        raise OptionError(
+            f"precision is {cut(precision)}, and that of an export is fixed: leave it out."
+        )
+
+
+def _load_export_backend(
+    name: str, artifact: Artifact, contents: FolderContents, stored: StoredTokenizer
+) -> Backend:
+    if name == "onnx":
+        from multihot.inference.onnx_backend import load_onnx_backend
+
+        return load_onnx_backend(artifact, contents, stored)
+    from multihot.inference.openvino_backend import load_openvino_backend
+
+    return load_openvino_backend(artifact, contents, stored)
 
 
 def _load_torch_backend(

@@ -20,6 +20,7 @@ from torch import nn
 
 from multihot.core.files import storage_errors
 from multihot.core.labels import LabelSpace
+from multihot.core.processors import usable_processors
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import OptionError
@@ -144,7 +145,7 @@ class TorchBackend:
         if self.frozen:
             num_tokens = int(tokenized.spans(indices)[1].sum())
             if 0 < num_tokens <= _CPU_TOKEN_BUDGET // 2:
-                return self._calls(_selected(tokenized, indices), num_tokens)
+                return self._calls(tokenized.selected(indices), num_tokens)
             with self._turns.computing():
                 return self._compute(tokenized, indices)
         was_training = self.network.training
@@ -155,7 +156,7 @@ class TorchBackend:
             self.network.train(was_training)
 
     def _compute_together(self, calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
-        texts = calls[0] if len(calls) == 1 else _joined(calls)
+        texts = calls[0] if len(calls) == 1 else TokenizedTexts.joined(calls)
         with self._turns.computing():
             logits = self._compute(texts, np.arange(len(texts)))
         return np.split(logits, np.cumsum([len(each) for each in calls])[:-1])
@@ -228,27 +229,7 @@ if hasattr(os, "register_at_fork"):
 
 def _num_passes() -> int:
     """Return how many passes keep all processors busy, of what this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (usable or 1) // torch.get_num_threads())
-
-
-def _selected(tokenized: TokenizedTexts, indices: npt.NDArray[np.int64]) -> TokenizedTexts:
-    """Return the texts at the indices, in their order."""
-    starts, lengths = tokenized.spans(indices)
-    ids = [
-        tokenized.ids[start : start + length] for start, length in zip(starts, lengths, strict=True)
-    ]
-    offsets = np.append(0, np.cumsum(lengths))
-    return TokenizedTexts(np.concatenate(ids), offsets, tokenized.truncated[indices])
-
-
-def _joined(parts: Sequence[TokenizedTexts]) -> TokenizedTexts:
-    lengths = np.concatenate([part.lengths for part in parts])
-    return TokenizedTexts(
-        np.concatenate([part.ids for part in parts]),
-        np.append(0, np.cumsum(lengths)),
-        np.concatenate([part.truncated for part in parts]),
-    )
+    return max(1, usable_processors() // torch.get_num_threads())
 
 
 @contextlib.contextmanager

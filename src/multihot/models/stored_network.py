@@ -13,13 +13,9 @@ from torch import nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
-from multihot.data.tokens import (
-    LabelPrompt,
-    StoredTokenizer,
-    check_vocabulary,
-    special_tokens,
-)
-from multihot.errors import ArtifactError, EncoderError, OptionError
+from multihot.data.tokenizer_fit import check_vocabulary, require_room
+from multihot.data.tokens import LabelPrompt, StoredTokenizer
+from multihot.errors import ArtifactError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import parse_json
@@ -106,30 +102,15 @@ def require_fit(network: Any, stored: StoredTokenizer, folder: Path, max_length:
 
     The length has room for a text beside the special tokens, which are those of the network's labels.
     """
-    limit = length_limit(network.config, {})
-    if limit is not None and max_length > limit:
-        raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
-            f"{limit} tokens. The folder was changed; restore or retrain it."
-        )
     check_vocabulary(stored, network.config.vocab_size, folder, error=ArtifactError)
-    try:
-        before, after = special_tokens(stored.tokenizer)
-    except (OptionError, EncoderError) as reason:
-        raise ArtifactError(f"{shown_file(folder)}: {reason}") from None
-    if max_length <= len(before) + len(after):
-        raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the tokenizer puts "
-            f"{len(before) + len(after)} special tokens around a text. The folder was changed; restore "
-            "or retrain it."
-        )
     prompt = getattr(network, "prompt", None)
-    if prompt is not None and prompt.length != len(before):
-        raise ArtifactError(
-            f"{shown_file(folder)}: the tokenizer puts {len(before)} tokens before a text, and the "
-            f"network was trained with {prompt.length}, its labels. The folder was changed; restore or "
-            "retrain it."
-        )
+    require_room(
+        stored,
+        folder,
+        max_length,
+        num_positions=length_limit(network.config, {}),
+        prompt_length=None if prompt is None else prompt.length,
+    )
 
 
 def _unverified(folder: Path) -> FolderContents:

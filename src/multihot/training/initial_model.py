@@ -16,7 +16,8 @@ from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
-from multihot.data.tokens import LabelPrompt, check_vocabulary, stored_tokenizer, with_label_prompt
+from multihot.data.tokenizer_fit import check_vocabulary
+from multihot.data.tokens import LabelPrompt, stored_tokenizer, with_label_prompt
 from multihot.errors import ArtifactError, EncoderError, OptionError
 from multihot.gate.tokenizer_files import SETTINGS_FILE
 from multihot.gate.tokenizer_loading import check_saved_tokenizer
@@ -146,6 +147,11 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
     Raises `OptionError` when `max_length` is more than its encoder has positions for.
     """
     artifact = read_artifact(folder)
+    if artifact.exported is not None:
+        raise OptionError(
+            f"{folder} is an export, whose weights are no longer trained: start from the model that it was "
+            "exported from."
+        )
     space, contents = artifact.decision.space, artifact.contents()
     with contents.verifying():
         network = load_network(contents, artifact.form, space, pooling=artifact.pooling)

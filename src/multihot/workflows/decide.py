@@ -31,8 +31,8 @@ from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.former import with_former_thresholds
 from multihot.errors import DataError
-from multihot.inference.artifact import replace_decision
 from multihot.inference.predictor import Predictor
+from multihot.inference.renewal import replace_decision
 
 __all__ = ["TuningResult", "decide", "save"]
 

@@ -16,7 +16,8 @@ from multihot.core.progress import Listener
 from multihot.core.seeding import named_seed
 from multihot.data.corpus.documents import Corpus
 from multihot.data.corpus.wordpiece import save_tokenizer, train_tokenizer
-from multihot.data.tokens import check_vocabulary, largest_id
+from multihot.data.tokenizer_fit import check_vocabulary
+from multihot.data.tokens import largest_id
 from multihot.errors import OptionError
 from multihot.models.encoder import length_limit, load_encoder_tokenizer, locate_encoder
 from multihot.models.pretraining.checkpoint import (

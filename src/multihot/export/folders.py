@@ -1,0 +1,123 @@
+"""Writes exports as model folders: the network in its new form, beside the same decision and tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multihot.data.tokens import StoredTokenizer, stored_tokenizer
+from multihot.errors import ArtifactError, OptionError
+from multihot.gate.onnx_model import parse_onnx
+from multihot.gate.tokenizer_files import SETTINGS_FILE
+from multihot.gate.tokenizer_settings import tokenizer_settings
+from multihot.inference.artifact import NETWORK_FILES, Artifact, save_artifact
+from multihot.inference.exported import Exported
+from multihot.inference.onnx_file import onnx_parts
+from multihot.inference.renewal import write_parts
+from multihot.models.encoder import length_limit, pad_id
+from multihot.models.network import SequenceClassification, save_network
+from multihot.models.stored_network import load_network, require_fit
+
+__all__ = ["Source", "load_source", "write_onnx_folder", "write_transformers_folder"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that was loaded to be exported."""
+
+    artifact: Artifact
+    network: Any
+    stored: StoredTokenizer
+    tokenizer_config: Mapping[str, Any]
+
+
+def load_source(artifact: Artifact) -> Source:
+    """Load a model folder for export; raise `OptionError` for one that is an export itself."""
+    if artifact.exported is not None:
+        raise OptionError(
+            f"{artifact.folder} is an export already; export the model that it was made from."
+        )
+    contents = artifact.contents()
+    with contents.verifying():
+        network = load_network(
+            contents, artifact.form, artifact.decision.space, pooling=artifact.pooling
+        )
+        stored = stored_tokenizer(contents)
+        require_fit(network, stored, artifact.folder, artifact.max_length)
+        table = contents.json_object(SETTINGS_FILE)
+        settings = tokenizer_settings(table, artifact.folder / SETTINGS_FILE, error=ArtifactError)
+    return Source(artifact, network.eval(), stored, settings)
+
+
+def weights_sha256(artifact: Artifact) -> str:
+    """Return the SHA-256 of a model's weights: that of its file, or of the digests of its files."""
+    digests = [
+        (artifact.digests or {})[name]
+        for name in sorted(NETWORK_FILES[artifact.form])
+        if name.endswith((".safetensors", ".onnx", ".bin"))
+    ]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def described(
+    source: Source, *, precision: str, folded: bool, instruction_set: str | None
+) -> Exported:
+    """Return what an export says of the network that it was made from."""
+    config, prompt = source.network.config, getattr(source.network, "prompt", None)
+    return Exported(
+        precision=precision,
+        weights_sha256=weights_sha256(source.artifact),
+        folded=folded,
+        pad_token_id=pad_id(source.network),
+        num_positions=length_limit(config, {}),
+        prompt_length=None if prompt is None else prompt.length,
+        vocab_size=config.vocab_size,
+        model_type=config.model_type,
+        num_hidden_layers=getattr(config, "num_hidden_layers", None),
+        hidden_size=getattr(config, "hidden_size", None),
+        instruction_set=instruction_set,
+    )
+
+
+def write_onnx_folder(model: Any, artifact: Artifact, source: Source, card: str) -> None:
+    """Write an `onnx.ModelProto` and the decision of `artifact` into `artifact.folder`."""
+    content = memoryview(model.SerializeToString())
+    graph = parse_onnx(content, artifact.folder / artifact.weights_name, error=ArtifactError)
+    _save(artifact, source, card, lambda stage: _write_onnx(stage, content, graph, artifact))
+
+
+def _write_onnx(stage: Path, content: memoryview, graph: Any, artifact: Artifact) -> list[str]:
+    write_parts(stage / artifact.weights_name, onnx_parts(content, graph, artifact=artifact))
+    return [artifact.weights_name]
+
+
+def write_transformers_folder(artifact: Artifact, source: Source, card: str) -> None:
+    """Write the family's own classification model, whatever was changed in its weights.
+
+    Raises `OptionError` for poolings that transformers has no class for.
+    """
+    network = source.network
+    if not isinstance(network, SequenceClassification):
+        raise OptionError(
+            f"transformers has no class that pools as this model does ({artifact.pooling} pooling of "
+            f"{network.config.model_type}); the backends torch, onnx and openvino of multihot run it. Use "
+            "--to onnx, or train with pooling=cls."
+        )
+    _save(artifact, source, card, lambda stage: save_network(network, stage))
+
+
+def _save(
+    artifact: Artifact, source: Source, card: str, write_network: Callable[[Path], list[str]]
+) -> None:
+    save_artifact(
+        artifact,
+        write_network=write_network,
+        tokenizer=source.stored.tokenizer,
+        tokenizer_config=source.tokenizer_config,
+        card=card,
+    )

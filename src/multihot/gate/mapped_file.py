@@ -1,0 +1,88 @@
+"""A file of a folder that may come from anyone, mapped into memory: its pages are shared by processes.
+
+A file that is written to afterwards would change what is mapped. That is noticed by its status (size,
+times, which file it is), which `MappedFile.require_unchanged` compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from io import FileIO
+from pathlib import Path
+
+from multihot.errors import MultihotError
+from multihot.gate.folder_files import MAX_FILE_BYTES, file_place, open_folder_file, shown_file
+
+__all__ = ["MappedFile", "map_folder_file"]
+
+_ONE_READ = 1 << 18  # bytes in one call of the system
+_Status = tuple[int, int, int, int]
+
+
+class MappedFile:
+    """A file that was mapped; `content` is read-only, *shape* (bytes,)."""
+
+    def __init__(
+        self, handle: FileIO, place: Path, shown: str, digest: str, error: type[MultihotError]
+    ) -> None:
+        self.place = place
+        """Of the file itself, no link."""
+        self.digest = digest
+        """SHA-256 in hex digits."""
+        self._handle = handle
+        self._shown = shown
+        self._error = error
+        self._status = _status(os.fstat(handle.fileno()))
+        self.content = memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def require_unchanged(self) -> None:
+        """Raise the error when the file was written to, or replaced in place, since it was verified."""
+        if _status(os.fstat(self._handle.fileno())) != self._status:
+            raise self._error(
+                f"{self._shown} was changed while it is in use. Restore it and load the model again; to "
+                "renew a model, write another folder."
+            )
+
+    def require_same_place(self) -> None:
+        """Raise the error when another file has the name by now."""
+        try:
+            same = _status(os.stat(self.place)) == self._status
+        except OSError:
+            same = False
+        if not same:
+            raise self._error(f"{self._shown} was replaced while it was loaded; load it again.")
+
+
+def map_folder_file(folder: Path, name: str, *, error: type[MultihotError]) -> MappedFile:
+    """Map the regular file `name` of `folder` after it was read once for its digest.
+
+    Raises `error` as `folder_files.open_folder_file` does, and for an empty file.
+    """
+    place = file_place(folder, name, error)
+    handle, size = open_folder_file(folder, name, most_bytes=MAX_FILE_BYTES, error=error)
+    shown = shown_file(folder / name)
+    try:
+        if not size:
+            raise error(f"{shown} is empty; it is damaged.")
+        before = _status(os.fstat(handle.fileno()))
+        digest = hashlib.sha256()
+        while part := handle.read(_ONE_READ):
+            digest.update(part)
+        mapped = MappedFile(handle, place, shown, digest.hexdigest(), error)
+        if mapped._status != before:
+            raise error(f"{shown} changes while it is read; try again afterwards.")
+        return mapped
+    except OSError as reason:
+        handle.close()
+        raise error(f"{shown} cannot be read: {reason.strerror}.") from None
+    except BaseException:
+        handle.close()
+        raise
+
+
+def _status(found: os.stat_result) -> _Status:
+    """Return what changes when a file is written to; not when it is only read, renamed or deleted."""
+    # Not the time of the inode's change, which a rename, a link and new permissions set, too.
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -1,0 +1,78 @@
+"""A new decision in a finished model, and a model whose weights are no longer those it was fitted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from multihot.core.files import required_value, storage_errors, write_json
+from multihot.core.staging import staged_file
+from multihot.decision.decision import Decision
+from multihot.errors import ArtifactError
+from multihot.gate.folder_contents import FolderContents
+from multihot.gate.onnx_model import parse_onnx
+from multihot.inference.artifact import (
+    DECISION_FILE,
+    NETWORK_FILES,
+    Artifact,
+    install_file,
+    stored_content,
+)
+from multihot.inference.onnx_file import onnx_parts
+
+__all__ = ["replace_decision", "with_present_weights", "write_parts"]
+
+
+def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
+    """Write another decision of the same labels into the folder.
+
+    `thresholds.json` is replaced in one go, and its other keys stay as they are. The file of an export
+    to ONNX, which holds the decision, too, is replaced just before; no other file is touched. Raises
+    `ArtifactError` when the labels differ.
+    """
+    if decision.space != artifact.decision.space:
+        raise ArtifactError(f"{artifact.folder}: the new decision has other labels than the model.")
+    path = artifact.folder / DECISION_FILE
+    renewed = replace(artifact, decision=decision)
+    new = decision.to_json()
+    gone = set(artifact.decision.to_json()) - set(new)
+    content = stored_content(artifact.folder)
+    kept = {key: value for key, value in content.items() if key not in gone}
+    files = {**required_value(content, "files", dict), **(artifact.digests or {})}
+    with storage_errors(path):
+        if artifact.form == "onnx":
+            files[artifact.weights_name] = _write_graph(renewed)
+            renewed = replace(renewed, digests=files)
+        write_json(path, {**kept, **new, "files": files})
+    return renewed
+
+
+def _write_graph(artifact: Artifact) -> str:
+    """Replace the file of an export by one with the artefact's decision; return its SHA-256."""
+    target = artifact.folder / artifact.weights_name
+    mapped = artifact.contents().mapped(artifact.weights_name)
+    graph = parse_onnx(mapped.content, target, error=ArtifactError)
+    with staged_file(target) as stage:
+        write_parts(stage, onnx_parts(mapped.content, graph, artifact=artifact))
+        mapped.require_unchanged()
+        return install_file(stage, target)
+
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file part by part."""
+    with path.open("wb") as handle:
+        for part in parts:
+            handle.write(part)
+
+
+def with_present_weights(artifact: Artifact) -> tuple[Artifact, list[str]]:
+    """Return an artefact that accepts the network's files as they are, and which of them were changed.
+
+    Its thresholds were fitted for others: fit them anew before it decides anything.
+    """
+    present = FolderContents(artifact.folder, error=ArtifactError)
+    known = dict(artifact.digests or {})
+    found = {name: present.digest(name) for name in NETWORK_FILES[artifact.form]}
+    changed = sorted(name for name, digest in found.items() if known.get(name) != digest)
+    return replace(artifact, digests={**known, **found}), changed
