@@ -1,1 +1,1 @@
-"""From a trained network to files that run elsewhere: ONNX, int8, OpenVINO, plain transformers."""
+"""A trained network in the forms that other runtimes read."""
