@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from multihot.core.bundled import demo_data
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.data.examples import Examples
@@ -42,12 +43,6 @@ class DemoResult:
     classifier: Report
     baseline: Report
     predictions: tuple[Prediction, ...]
-
-
-def demo_data() -> dict[str, Path]:
-    """Return the paths of the bundled `train`, `validation` and `test` files."""
-    folder = Path(__file__).parent / "demo_data"
-    return {part: folder / f"{part}.jsonl" for part in ("train", "validation", "test")}
 
 
 def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTIONS) -> DemoResult:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 __all__ = [
     "ArtifactError",
+    "CheckFailedError",
     "DataError",
     "EncoderError",
     "InterruptedRunError",
@@ -162,6 +163,12 @@ class DataError(UserError):
             position += f"{', ' if position else ''}column '{column}'"
         position = position.replace("\n", "\\n").replace("\r", "\\r")  # a name may have line breaks
         super().__init__(f"{position}: {message}" if position else message)
+
+
+class CheckFailedError(MultihotError):
+    """A check that was asked for, such as equal decisions of an export, is not met."""
+
+    exit_code = 3
 
 
 class InterruptedRunError(MultihotError):

@@ -43,6 +43,10 @@ def torch_may_be_imported(module: str) -> bool:
     parts = module.split(".")[1:]
     return parts[:1] in (["models"], ["training"]) or ".".join(parts) in (
         "inference.masked_lm",
+        "export.folders",
+        "export.folding",
+        "export.graph",
+        "export.openvino",
         "inference.torch_backend",
         "workflows.pretrain",
         "workflows.train",

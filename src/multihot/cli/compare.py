@@ -54,7 +54,9 @@ def run(arguments: Sequence[str]) -> int:
     for note in examples.notes:
         say_note(note)
     models = [
-        Predictor.from_artifact(one, device=given.device, precision=given.precision, backend=given.backend)
+        Predictor.from_artifact(
+            one, device=given.device, precision=given.precision, backend=given.backend
+        )
         for one in artifacts
     ]
     counter = TextCounter(len(examples))

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, say_note, show
 from multihot.core.goals import parse_goal, read_costs
+from multihot.core.text_tables import listed
+
+if TYPE_CHECKING:
+    from multihot.inference.artifact import Artifact
 
 __all__ = ["build_parser", "run"]
 
@@ -19,7 +24,8 @@ _EPILOG = """examples:
       --empty-set-rule abstain
 
 goals: micro_f1, macro_f1, jaccard, subset_accuracy, precision>=P, recall>=R, top_k=K, cost=FP:FN.
-What is not given stays as the model has it. Only thresholds.json is written. Use rows that are
+What is not given stays as the model has it. Only thresholds.json is written, and model.onnx of an export,
+which holds the decision, too. Use rows that are
 neither training nor test rows of the model. "before" and "after" are in-sample, measured on these
 rows; the lines below them are cross-fitted.
 --json prints one document: {"rows", "before", "after", "labels", "fit_report", "notes"}.

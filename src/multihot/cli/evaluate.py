@@ -76,7 +76,9 @@ def run(arguments: Sequence[str]) -> int:
     examples = open_labelled(given.file, data, space=artifact.decision.space)
     for note in examples.notes:
         say_note(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision, backend=given.backend)
+    predictor = Predictor.from_artifact(
+        artifact, device=given.device, precision=given.precision, backend=given.backend
+    )
     say_if_unknown(predictor, next(examples.chunks(NUM_SAMPLED)).texts)  # it has a row
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)

@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare two models on a labelled file",
     "decide": "refit thresholds and calibration for a goal, without retraining",
     "predict": "predict the labels of texts",
+    "export": "write a model in a form that runs elsewhere: ONNX, int8, OpenVINO",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
     "tokenizer": "train a tokenizer on a text corpus",

@@ -118,7 +118,9 @@ def run(arguments: Sequence[str]) -> int:
     num_shown = len(stream.notes)
     for note in stream.notes:
         say_note(note)
-    predictor = Predictor.from_artifact(artifact, device=given.device, precision=given.precision, backend=given.backend)
+    predictor = Predictor.from_artifact(
+        artifact, device=given.device, precision=given.precision, backend=given.backend
+    )
     count, num_truncated, counter = 0, 0, TextCounter()
     first_texts: list[str] = []
     stream, style = _style(given, stream, artifact)

@@ -21,7 +21,15 @@ from multihot.models.encoder import length_limit, pad_id
 from multihot.models.network import SequenceClassification, save_network
 from multihot.models.stored_network import load_network, require_fit
 
-__all__ = ["Source", "load_source", "write_onnx_folder", "write_transformers_folder"]
+__all__ = [
+    "Source",
+    "described",
+    "load_source",
+    "save_export",
+    "weights_sha256",
+    "write_onnx_folder",
+    "write_transformers_folder",
+]
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def write_onnx_folder(model: Any, artifact: Artifact, source: Source, card: str)
     """Write an `onnx.ModelProto` and the decision of `artifact` into `artifact.folder`."""
     content = memoryview(model.SerializeToString())
     graph = parse_onnx(content, artifact.folder / artifact.weights_name, error=ArtifactError)
-    _save(artifact, source, card, lambda stage: _write_onnx(stage, content, graph, artifact))
+    save_export(artifact, source, card, lambda stage: _write_onnx(stage, content, graph, artifact))
 
 
 def _write_onnx(stage: Path, content: memoryview, graph: Any, artifact: Artifact) -> list[str]:
@@ -108,12 +116,13 @@ def write_transformers_folder(artifact: Artifact, source: Source, card: str) -> 
             f"{network.config.model_type}); the backends torch, onnx and openvino of multihot run it. Use "
             "--to onnx, or train with pooling=cls."
         )
-    _save(artifact, source, card, lambda stage: save_network(network, stage))
+    save_export(artifact, source, card, lambda stage: save_network(network, stage))
 
 
-def _save(
+def save_export(
     artifact: Artifact, source: Source, card: str, write_network: Callable[[Path], list[str]]
 ) -> None:
+    """Write an export as `save_artifact` does, with the tokenizer of its source."""
     save_artifact(
         artifact,
         write_network=write_network,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import weakref
 from io import FileIO
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class MappedFile:
         """Of the file itself, no link."""
         self.digest = digest
         """SHA-256 in hex digits."""
-        self._handle = handle
+        self._descriptor = handle.fileno()
+        weakref.finalize(self, handle.close)
         self._shown = shown
         self._error = error
         self._status = _status(os.fstat(handle.fileno()))
@@ -39,7 +41,7 @@ class MappedFile:
 
     def require_unchanged(self) -> None:
         """Raise the error when the file was written to, or replaced in place, since it was verified."""
-        if _status(os.fstat(self._handle.fileno())) != self._status:
+        if _status(os.fstat(self._descriptor)) != self._status:
             raise self._error(
                 f"{self._shown} was changed while it is in use. Restore it and load the model again; to "
                 "renew a model, write another folder."

@@ -5,6 +5,7 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import threading
@@ -27,11 +28,11 @@ from multihot.inference.artifact import Artifact
 from multihot.inference.combining import CombinedCalls
 from multihot.inference.onnx_file import file_metadata
 
-__all__ = ["ExportBackend", "Run", "first_line", "require_export_fits", "require_same_metadata"]
+__all__ = ["ExportBackend", "RunNetwork", "first_line", "require_export_fits", "require_same_metadata"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
-Run = Callable[[IndexArray, IndexArray], FloatArray]
+RunNetwork = Callable[[IndexArray, IndexArray], FloatArray]
 """Token ids and mask, (N, S), to logits, (N, L); any number of threads may call it."""
 
 _TOKEN_BUDGET = 512  # padded tokens in one pass, while its activations fit the processor's caches
@@ -55,7 +56,7 @@ class ExportBackend:
 
     def __init__(
         self,
-        start: Callable[[int], Run],
+        start: Callable[[int], RunNetwork],
         require_unchanged: Callable[[], None],
         *,
         num_labels: int,
@@ -87,6 +88,8 @@ class ExportBackend:
     def _adapt_to_fork(self) -> None:
         with self._starting:
             if self._is_forked:
+                # What the parent loaded waits for its threads when it is destroyed, and they are not here.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._run))
                 self._start(1)
                 self._is_forked = False
 

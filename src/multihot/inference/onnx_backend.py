@@ -18,7 +18,7 @@ from multihot.inference.export_backend import (
     ExportBackend,
     FloatArray,
     IndexArray,
-    Run,
+    RunNetwork,
     first_line,
     require_export_fits,
     require_same_metadata,
@@ -62,7 +62,7 @@ def checked_graph(
     return mapped, graph
 
 
-def _runner(model: bytes, mapped: MappedFile, num_threads: int) -> Run:
+def _runner(model: bytes, mapped: MappedFile, num_threads: int) -> RunNetwork:
     session = _session(model, mapped, num_threads)
 
     def run(input_ids: IndexArray, attention_mask: IndexArray) -> FloatArray:

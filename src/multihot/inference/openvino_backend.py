@@ -18,7 +18,7 @@ from multihot.inference.export_backend import (
     ExportBackend,
     FloatArray,
     IndexArray,
-    Run,
+    RunNetwork,
     first_line,
     require_export_fits,
     require_same_metadata,
@@ -71,7 +71,7 @@ def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer)
         ) from None
 
 
-def _runner(model: Any, artifact: Artifact, num_threads: int) -> Run:
+def _runner(model: Any, artifact: Artifact, num_threads: int) -> RunNetwork:
     import openvino
 
     settings = {

@@ -1,0 +1,52 @@
+"""The model card of an export."""
+
+from __future__ import annotations
+
+from multihot.core.text_tables import listed
+from multihot.inference.artifact import Artifact
+
+__all__ = ["export_card"]
+
+_FORMS = {
+    "onnx": "`model.onnx` takes `input_ids` and `attention_mask` and gives `logits` and `scores` "
+    "(calibrated, after the sigmoid).",
+    "onnx-int8": "`model.onnx` takes `input_ids` and `attention_mask` and gives `logits` and `scores` "
+    "(calibrated, after the sigmoid). Its linear layers compute in int8; its thresholds were fitted for "
+    "that.",
+    "openvino": "`openvino_model.xml` takes `input_ids` and `attention_mask` and gives `logits` and "
+    "`scores` (calibrated, after the sigmoid).",
+    "transformers": "`AutoModelForSequenceClassification` and `AutoTokenizer` load this folder.",
+}
+_FOLDED = (
+    "Thresholds and calibration are inside the last layer: **a label is given where the sigmoid of its "
+    "logit is at least 0.5, and the scores are no probabilities.**"
+)
+_PLAIN = "`thresholds.json` says how scores become labels; what takes 0.5 for every label decides otherwise."
+
+
+def export_card(artifact: Artifact, to: str, *, folded: bool) -> str:
+    """Return the card as Markdown with a hub header."""
+    names = artifact.decision.space.names
+    return f"""---
+library_name: {"transformers" if to == "transformers" else "multihot"}
+pipeline_tag: text-classification
+tags:
+- multi-label
+---
+
+# Multi-label text classifier, exported
+
+{_FORMS[to]} Texts are truncated to {artifact.max_length} tokens.
+
+{_FOLDED if folded else _PLAIN}
+
+{len(names)} labels: {listed(names, 100)}.
+
+`parity.json` compares it with the model that it was made from, on the same texts.
+
+## Use
+
+```sh
+multihot predict FOLDER "a text"
+```
+"""

@@ -1,0 +1,33 @@
+"""An ONNX model as OpenVINO's own two files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multihot.errors import ArtifactError
+from multihot.export.folders import Source, save_export
+from multihot.gate.onnx_model import parse_onnx
+from multihot.inference.artifact import Artifact
+from multihot.inference.onnx_file import onnx_parts
+
+__all__ = ["write_openvino_folder"]
+
+
+def write_openvino_folder(model: Any, artifact: Artifact, source: Source, card: str) -> None:
+    """Write an `onnx.ModelProto` as `openvino_model.xml` and `.bin` into `artifact.folder`.
+
+    Numbers stay in float32; OpenVINO would store them in float16.
+    """
+    content = memoryview(model.SerializeToString())
+    graph = parse_onnx(content, artifact.folder / "model.onnx", error=ArtifactError)
+    whole = b"".join(onnx_parts(content, graph, artifact=artifact))
+    save_export(artifact, source, card, lambda stage: _write(stage, whole))
+
+
+def _write(stage: Path, content: bytes) -> list[str]:
+    import openvino
+
+    path = stage / "openvino_model.xml"
+    openvino.save_model(openvino.Core().read_model(content), path, compress_to_fp16=False)
+    return ["openvino_model.bin", "openvino_model.xml"]
