@@ -237,6 +237,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
     broken[2, 1] = np.nan
     with pytest.raises(NonFiniteError, match="onnx-int8 returned NaN for 1 of 4 texts"):
         certificate(broken)
+    with pytest.raises(LabelError, match="labels of 3 texts; expected those of 4"):
+        certificate(truth=truth().take([0, 1, 2]))
     with pytest.raises(OptionError, match="max_flips is 20"):
         certificate(max_flips=20)
     with pytest.raises(OptionError, match="no text"):

@@ -116,10 +116,6 @@ def certify(
     labels = LabelMatrix(reference.decision.space, np.full(flipped.shape, np.nan, dtype=np.float32))
     if truth is not None:
         labels = truth.aligned_to(reference.decision.space).hard()
-    by_scores = None
-    if not folded:
-        same_way = reference.decision.decide(reference.decision.scores(exported.logits))
-        by_scores = int((same_way != decided[0]).sum())
     names = ids if ids is not None else [str(row + 1) for row in range(len(texts))]
     fitted = [rows_fitted(one.decision, texts, labels) for one in (reference, exported)]
     return ParityCertificate(
@@ -130,7 +126,7 @@ def certify(
         rows=len(texts),
         max_flips=float(max_flips),
         num_flips=int(flipped.sum()),
-        num_flips_by_scores=by_scores,
+        num_flips_by_scores=None if folded else _flips_by_scores(reference, exported, decided[0]),
         num_texts_changed=int(flipped.any(axis=1).sum()),
         max_score_difference=None if folded else float(differences.max()),
         mean_score_difference=None if folded else float(differences.mean()),
@@ -179,6 +175,21 @@ def _scores(answers: Answers) -> FloatArray:
             f"{counted(len(answers.logits), 'text')}: it cannot be certified."
         )
     return answers.decision.scores(answers.logits)
+
+
+def _labels(truth: LabelMatrix | None, space: LabelSpace, num_texts: int) -> LabelMatrix:
+    """Return the labels of the texts, all of them unknown where none are given."""
+    if truth is not None and len(truth) != num_texts:
+        raise LabelError(f"There are labels of {len(truth)} texts; expected those of {num_texts}.")
+    if truth is not None:
+        return truth.aligned_to(space).hard()
+    return LabelMatrix(space, np.full((num_texts, len(space)), np.nan, dtype=np.float32))
+
+
+def _flips_by_scores(reference: Answers, exported: Answers, before: BoolArray) -> int:
+    """Return how many decisions change when the reference's own decision is given the export's logits."""
+    decided = reference.decision.decide(reference.decision.scores(exported.logits))
+    return int((decided != before).sum())
 
 
 def _label_flips(
