@@ -239,6 +239,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         certificate(broken)
     with pytest.raises(LabelError, match="labels of 3 texts; expected those of 4"):
         certificate(truth=truth().take([0, 1, 2]))
+    with pytest.raises(LabelError, match="There are 1 ids for 4 texts"):
+        certificate(ids=["a"])
     with pytest.raises(OptionError, match="max_flips is 20"):
         certificate(max_flips=20)
     with pytest.raises(OptionError, match="no text"):

@@ -104,18 +104,16 @@ def certify(
     OptionError
         There is no text, or `max_flips` is no fraction.
     LabelError
-        The models have different labels, or other numbers of texts.
+        The models have different labels, or something is not of N texts.
     NonFiniteError
         A logit is NaN.
     """
-    _check(reference, exported, texts, max_flips)
+    _check(reference, exported, texts, ids, max_flips)
     scores = [_scores(one) for one in (reference, exported)]
     decided = [one.decision.decide(s) for one, s in zip((reference, exported), scores, strict=True)]
     flipped = decided[0] != decided[1]
     differences = np.abs(scores[0].astype(np.float64) - scores[1])
-    labels = LabelMatrix(reference.decision.space, np.full(flipped.shape, np.nan, dtype=np.float32))
-    if truth is not None:
-        labels = truth.aligned_to(reference.decision.space).hard()
+    labels = _labels(truth, reference.decision.space, len(texts))
     names = ids if ids is not None else [str(row + 1) for row in range(len(texts))]
     fitted = [rows_fitted(one.decision, texts, labels) for one in (reference, exported)]
     return ParityCertificate(
@@ -151,7 +149,13 @@ def certify(
     )
 
 
-def _check(reference: Answers, exported: Answers, texts: Sequence[str], max_flips: float) -> None:
+def _check(
+    reference: Answers,
+    exported: Answers,
+    texts: Sequence[str],
+    ids: Sequence[str] | None,
+    max_flips: float,
+) -> None:
     if not 0 <= max_flips <= 1:
         raise OptionError(f"max_flips is {cut(max_flips)}; expected a fraction between 0 and 1.")
     if not len(texts):
@@ -161,6 +165,8 @@ def _check(reference: Answers, exported: Answers, texts: Sequence[str], max_flip
             f"The export has the labels {listed(exported.decision.space.names)}; its reference has "
             f"{listed(reference.decision.space.names)}, or has them in another order."
         )
+    if ids is not None and len(ids) != len(texts):
+        raise LabelError(f"There are {len(ids)} ids for {counted(len(texts), 'text')}.")
     for one in (reference, exported):
         if len(one.logits) != len(texts):
             raise LabelError(f"{one.model.name} answered {len(one.logits)} texts of {len(texts)}.")
