@@ -25,7 +25,7 @@ from multihot.gate.tensor_headers import (
 from multihot.importing.checkpoint import Checkpoint
 from multihot.importing.findings import ERROR, NOTE, WARNING, WITHOUT_FILE, Finding
 
-__all__ = ["HEAD_FILE", "OwnHead", "CheckpointWeights", "check_weights", "plain_name"]
+__all__ = ["HEAD_FILE", "CheckpointWeights", "OwnHead", "check_weights", "plain_name"]
 
 HEAD_FILE = "model_head.safetensors"
 """Where a SetFit head can be without being a pickle."""
