@@ -333,6 +333,7 @@ def names_of_difference(before: Contents, after: Contents) -> set[str]:
     names = set()
     for name in changed:
         names |= {name.rpartition("/")[2], *keys[name]}
+        names |= {"weight"} if name.endswith(".safetensors") else set()
     return {each for each in names if each}
 
 

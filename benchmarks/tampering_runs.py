@@ -321,7 +321,7 @@ def caches() -> Iterator[Change]:
         for name in arrays:
             changes += damaged_files("cache", target, name)
         for each in changes:
-            yield replace(each, apply=_in_entry(target, each.apply))
+            yield replace(each, apply=_in_entry(target, each.apply), serves="same")
         for label, edit in _METAS.items():
             change = _in_entry(
                 target, json_changed("meta.json", edit), sealed="digest" not in label
