@@ -21,6 +21,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -334,6 +335,9 @@ def names_of_difference(before: Contents, after: Contents) -> set[str]:
     for name in changed:
         names |= {name.rpartition("/")[2], *keys[name]}
         names |= {"weight"} if name.endswith(".safetensors") else set()
+        names |= {"The tokenizer of "} if name.endswith("tokenizer.json") else set()
+        if name.endswith(".index.json"):  # the files that it sends to
+            names |= set(re.findall(r"[\w.-]+\.safetensors", after[name][1].decode()))
     return {each for each in names if each}
 
 
