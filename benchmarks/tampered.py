@@ -450,6 +450,7 @@ def _tried(
         shutil.copytree(base, place, symlinks=True)
     (folder / f"{EVIL_MODULE}.py").write_text(PAYLOAD.format(str(witness)), "utf-8")
     meanwhile, names = None, {change.name.split(" ", 1)[0].rpartition("/")[2]}
+    names |= {"The tokenizer of "} if "tokenizer.json" in names else set()
     before = contents_of(folder)
     if change.when is None:
         change.apply(folder, outside)
