@@ -1,7 +1,7 @@
 """Two models that ought to decide alike: count where they do not, and certify it.
 
-The reference is a model as it was trained, the other its export. Both answered the same texts; this
-compares the answers, and computes with numpy alone.
+One is a model as it was trained, the other its export. Both answered the same texts; this compares the
+answers, and computes with numpy alone.
 
 Letters: `N` texts, `L` labels.
 """
@@ -23,13 +23,13 @@ from multihot.errors import LabelError, NonFiniteError, OptionError
 from multihot.evaluation.paired_tests import Difference, Differences
 from multihot.evaluation.parity_certificate import (
     ChangedText,
-    ComparedModel,
     Flip,
     LabelFlips,
     ParityCertificate,
+    Speed,
 )
 
-__all__ = ["MAX_TEXTS", "Answers", "certify"]
+__all__ = ["MAX_TEXTS", "ParityCertificate", "Speed", "certify"]
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -40,60 +40,53 @@ MAX_TEXTS = 50
 _MAX_FLIPS_OF_TEXT = 10
 _MAX_CHARACTERS = 160
 _OF_PROBABILITIES = ("brier_score", "log_loss")
+_BOTH = ("model", "export")
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model said about N texts, and how it decides."""
+class _Answers:
+    """Scores and decisions of one model. *Shapes:* (N, L)."""
 
-    model: ComparedModel
-    logits: FloatArray
-    """Before calibration. *Shape:* (N, L)."""
-    decision: Decision
+    scores: FloatArray
+    decided: BoolArray
 
 
 def certify(
-    reference: Answers,
-    exported: Answers,
+    decisions: Mapping[str, Decision],
+    logits: Mapping[str, FloatArray],
     texts: Sequence[str],
+    truth: FloatArray | None = None,
     *,
+    source: str,
     max_flips: float,
-    instruction_set: str,
-    versions: Mapping[str, str],
-    source: str = "texts in memory",
+    refitted: bool = False,
     ids: Sequence[str] | None = None,
-    truth: LabelMatrix | None = None,
-    folded: bool = False,
-    threads: int | None = None,
     max_texts: int = MAX_TEXTS,
     seed: int = 0,
 ) -> ParityCertificate:
-    """Compare the decisions of an export with those of its reference.
+    """Compare what a model and its export say about the same texts.
+
+    What was measured beside (speed, versions, hashes) is added with `dataclasses.replace`.
 
     Parameters
     ----------
-    reference, exported
-        What both said about the texts. The labels are the same, in the same order; the decisions may
-        differ, such as thresholds that were fitted again on the scores of an int8 model.
+    decisions, logits
+        Of `model` and `export`. The labels are the same, in the same order. *Shape of logits:* (N, L),
+        before calibration.
     texts
         N texts, at least one.
-    max_flips
-        Largest fraction of decisions (N times L) that may change.
-    instruction_set
-        See `core.instruction_set`.
-    versions
-        Of the packages that computed, by name.
+    truth
+        *Shape:* (N, L), 0, 1 or NaN (unknown); without a known cell there are no metrics.
     source
         Where the texts came from, such as the name of a file.
+    max_flips
+        Fraction of decisions (N times L) that may change.
+    refitted
+        Whether the export has thresholds or a calibration that were fitted again on its scores. Changes
+        of decisions are then counted with those of the model, and once more with its own. Otherwise an
+        export with another decision is a folded one: its scores are no probabilities.
     ids
         Name of each text; default: their numbers, from 1.
-    truth
-        Labels of the texts, matched by name; without a known one there are no metrics.
-    folded
-        Whether thresholds are inside the weights of the export: its scores are no probabilities then,
-        so that only decisions are compared.
-    threads
-        Threads that computed.
     max_texts
         How many changed texts the certificate quotes; with 0 it quotes none.
     seed
@@ -108,104 +101,100 @@ def certify(
     NonFiniteError
         A logit is NaN.
     """
-    _check(reference, exported, texts, ids, max_flips)
-    scores = [_scores(one) for one in (reference, exported)]
-    decided = [one.decision.decide(s) for one, s in zip((reference, exported), scores, strict=True)]
-    flipped = decided[0] != decided[1]
-    differences = np.abs(scores[0].astype(np.float64) - scores[1])
-    labels = _labels(truth, reference.decision.space, len(texts))
-    names = ids if ids is not None else [str(row + 1) for row in range(len(texts))]
-    fitted = [rows_fitted(one.decision, texts, labels) for one in (reference, exported)]
+    _check(decisions, logits, texts, truth, ids)
+    if not 0 <= max_flips <= 1:
+        raise OptionError(f"max_flips is {cut(max_flips)}; expected a fraction between 0 and 1.")
+    space = decisions["model"].space
+    folded = not refitted and not _same_decision(decisions["model"], decisions["export"])
+    own = {name: _answers(decisions[name], logits[name]) for name in _BOTH}
+    before, after = own["model"], own["export"]
+    if refitted:
+        after = _answers(decisions["model"], logits["export"])
+    flipped = before.decided != after.decided
+    differences = np.abs(before.scores.astype(np.float64) - after.scores)
+    labels = LabelMatrix(space, np.full(flipped.shape, np.nan) if truth is None else truth)
+    names = ids if ids is not None else range(1, len(texts) + 1)
     return ParityCertificate(
-        reference=reference.model,
-        exported=exported.model,
         source=source,
         texts_sha256=hashlib.sha256(text_hashes(texts).tobytes()).hexdigest(),
         rows=len(texts),
         max_flips=float(max_flips),
-        num_flips=int(flipped.sum()),
-        num_flips_by_scores=None if folded else _flips_by_scores(reference, exported, decided[0]),
-        num_texts_changed=int(flipped.any(axis=1).sum()),
-        max_score_difference=None if folded else float(differences.max()),
-        mean_score_difference=None if folded else float(differences.mean()),
-        labels=_label_flips(reference.decision, exported.decision, decided),
+        cells_flipped=int(flipped.sum()),
+        texts_changed=int(flipped.any(axis=1).sum()),
+        flips=_label_flips(decisions, before.decided, after.decided),
         changed_texts=[
             ChangedText(
                 row=row + 1,
                 id=_quoted(str(names[row])),
                 text=_quoted(texts[row]),
                 num_flips=int(flipped[row].sum()),
-                flips=_flips(labels.space, [s[row] for s in scores], [d[row] for d in decided]),
+                flips=_flips(space, before, after, row),
             )
             for row in _chosen_rows(flipped, differences, max_texts)
         ],
-        metrics=_metric_differences(labels.values, decided, scores, folded=folded, seed=seed),
+        cells_flipped_refitted=int((before.decided != own["export"].decided).sum())
+        if refitted
+        else None,
+        max_abs_difference=None if folded else float(differences.max()),
+        mean_abs_difference=None if folded else float(differences.mean()),
+        metrics=_metric_differences(labels.hard().values, own, folded=folded, seed=seed),
         rows_known=int(labels.known.any(axis=1).sum()),
-        rows_fitted=(fitted[0], fitted[1]),
-        instruction_set=instruction_set,
-        threads=threads,
-        versions=dict(versions),
+        rows_fitted={name: rows_fitted(decisions[name], texts, labels) for name in _BOTH},
         folded=folded,
     )
 
 
 def _check(
-    reference: Answers,
-    exported: Answers,
+    decisions: Mapping[str, Decision],
+    logits: Mapping[str, FloatArray],
     texts: Sequence[str],
+    truth: FloatArray | None,
     ids: Sequence[str] | None,
-    max_flips: float,
 ) -> None:
-    if not 0 <= max_flips <= 1:
-        raise OptionError(f"max_flips is {cut(max_flips)}; expected a fraction between 0 and 1.")
+    """Raise unless everything is about the same texts and labels, and both models answered."""
     if not len(texts):
-        raise OptionError("There is no text to compare the export with its reference on.")
-    if exported.decision.space != reference.decision.space:
+        raise OptionError("There is no text to compare the export with its model on.")
+    model, export = (decisions[name].space for name in _BOTH)
+    if model != export:
         raise LabelError(
-            f"The export has the labels {listed(exported.decision.space.names)}; its reference has "
-            f"{listed(reference.decision.space.names)}, or has them in another order."
+            f"The export has the labels {listed(export.names)}; its model has {listed(model.names)}, or "
+            "has them in another order."
         )
-    if ids is not None and len(ids) != len(texts):
-        raise LabelError(f"There are {len(ids)} ids for {counted(len(texts), 'text')}.")
-    for one in (reference, exported):
-        if len(one.logits) != len(texts):
-            raise LabelError(f"{one.model.name} answered {len(one.logits)} texts of {len(texts)}.")
+    for name in _BOTH:
+        if len(logits[name]) != len(texts):
+            raise LabelError(f"The {name} answered {len(logits[name])} of {len(texts)} texts.")
+        if broken := int(np.isnan(logits[name]).any(axis=1).sum()):
+            raise NonFiniteError(
+                f"The {name} returned NaN for {broken} of {counted(len(texts), 'text')}: its weights are "
+                "damaged, or its number format overflows."
+            )
+    for what, given in (("labels", truth), ("ids", ids)):
+        if given is not None and len(given) != len(texts):
+            raise LabelError(f"There are {what} of {len(given)} texts; expected {len(texts)}.")
 
 
-def _scores(answers: Answers) -> FloatArray:
-    """Return the scores of one model; say which of the two it is where it has none."""
-    broken = int(np.isnan(answers.logits).any(axis=1).sum())
-    if broken:
-        raise NonFiniteError(
-            f"{answers.model.name} returned NaN for {broken} of "
-            f"{counted(len(answers.logits), 'text')}: it cannot be certified."
-        )
-    return answers.decision.scores(answers.logits)
+def _same_decision(one: Decision, other: Decision) -> bool:
+    """Return whether two decisions make the same of the same logits."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("thresholds", "calibration", "kind", "goal", "empty_set_rule")
+    )
 
 
-def _labels(truth: LabelMatrix | None, space: LabelSpace, num_texts: int) -> LabelMatrix:
-    """Return the labels of the texts, all of them unknown where none are given."""
-    if truth is not None and len(truth) != num_texts:
-        raise LabelError(f"There are labels of {len(truth)} texts; expected those of {num_texts}.")
-    if truth is not None:
-        return truth.aligned_to(space).hard()
-    return LabelMatrix(space, np.full((num_texts, len(space)), np.nan, dtype=np.float32))
-
-
-def _flips_by_scores(reference: Answers, exported: Answers, before: BoolArray) -> int:
-    """Return how many decisions change when the reference's own decision is given the export's logits."""
-    decided = reference.decision.decide(reference.decision.scores(exported.logits))
-    return int((decided != before).sum())
+def _answers(decision: Decision, logits: FloatArray) -> _Answers:
+    scores = decision.scores(logits)
+    return _Answers(scores, decision.decide(scores))
 
 
 def _label_flips(
-    reference: Decision, exported: Decision, decided: Sequence[BoolArray]
+    decisions: Mapping[str, Decision], before: BoolArray, after: BoolArray
 ) -> dict[str, LabelFlips]:
-    added = (decided[1] & ~decided[0]).sum(axis=0).tolist()
-    removed = (decided[0] & ~decided[1]).sum(axis=0).tolist()
-    before, after = (one.thresholds_by_name().values() for one in (reference, exported))
-    rows = zip(added, removed, before, after, strict=True)
-    return {name: LabelFlips(*row) for name, row in zip(reference.space.names, rows, strict=True)}
+    gained = (after & ~before).sum(axis=0).tolist()
+    lost = (before & ~after).sum(axis=0).tolist()
+    thresholds = (decisions[name].thresholds_by_name().values() for name in _BOTH)
+    rows = zip(gained, lost, *thresholds, strict=True)
+    names = decisions["model"].space.names
+    return {name: LabelFlips(*row) for name, row in zip(names, rows, strict=True)}
 
 
 def _chosen_rows(
@@ -221,20 +210,19 @@ def _chosen_rows(
     return list(dict.fromkeys(rows[order].tolist()))[:max_texts]
 
 
-def _flips(
-    space: LabelSpace, scores: Sequence[FloatArray], decided: Sequence[BoolArray]
-) -> tuple[Flip, ...]:
-    """Return the changed decisions about one text. *Shapes:* (L,), of the reference and the export."""
-    columns = np.flatnonzero(decided[0] != decided[1])
-    order = np.argsort(-np.abs(scores[0] - scores[1])[columns], kind="stable")
+def _flips(space: LabelSpace, before: _Answers, after: _Answers, row: int) -> tuple[Flip, ...]:
+    """Return the changed decisions about one text, the largest change of score first."""
+    columns = np.flatnonzero(before.decided[row] != after.decided[row])
+    moved = np.abs(before.scores[row, columns] - after.scores[row, columns])
+    order = np.argsort(-moved, kind="stable")[:_MAX_FLIPS_OF_TEXT]
     return tuple(
         Flip(
             label=space.names[column],
-            added=bool(decided[1][column]),
-            reference_score=float(scores[0][column]),
-            exported_score=float(scores[1][column]),
+            gained=bool(after.decided[row, column]),
+            model_score=float(before.scores[row, column]),
+            export_score=float(after.scores[row, column]),
         )
-        for column in columns[order][:_MAX_FLIPS_OF_TEXT].tolist()
+        for column in columns[order].tolist()
     )
 
 
@@ -244,21 +232,17 @@ def _quoted(text: str) -> str:
 
 
 def _metric_differences(
-    truth: FloatArray,
-    decided: Sequence[BoolArray],
-    scores: Sequence[FloatArray],
-    *,
-    folded: bool,
-    seed: int,
+    truth: FloatArray, own: Mapping[str, _Answers], *, folded: bool, seed: int
 ) -> dict[str, Difference]:
-    """Return the differences of the metrics, export less reference; none without a known cell."""
+    """Return the differences of the metrics, export less model; none without a known cell."""
     if np.isnan(truth).all():
         return {}
     differences = Differences(len(truth), truth.shape[1], seed)
+    export, model = own["export"], own["model"]
     for start in range(0, len(truth), WINDOW_ROWS):
         rows = slice(start, start + WINDOW_ROWS)
-        given = [decided[1][rows], decided[0][rows]]
-        differences.update(truth[rows], given, [scores[1][rows], scores[0][rows]])
+        decided = [export.decided[rows], model.decided[rows]]
+        differences.update(truth[rows], decided, [export.scores[rows], model.scores[rows]])
     metrics, _ = differences.result()
     left_out = _OF_PROBABILITIES if folded else ()
     return {name: one for name, one in metrics.items() if name not in left_out}

@@ -20,20 +20,11 @@ from multihot.core.text_tables import (
 from multihot.evaluation.comparison import LOWER_IS_BETTER, difference_cells
 from multihot.evaluation.paired_tests import Difference
 
-__all__ = [
-    "PARITY_FORMAT",
-    "ChangedText",
-    "ComparedModel",
-    "Flip",
-    "LabelFlips",
-    "ParityCertificate",
-]
+__all__ = ["PARITY_FORMAT", "ChangedText", "Flip", "LabelFlips", "ParityCertificate", "Speed"]
 
 PARITY_FORMAT = 1
 """Version of the format of `parity.json`."""
 
-_ROUNDING = 1e-4
-"""Up to so much, scores differ because sums are rounded elsewhere, not because weights are coarser."""
 _SHOWN_METRICS = (
     "jaccard",
     "micro_f1",
@@ -47,18 +38,17 @@ _SHOWN_TEXTS = 10
 _SHOWN_FLIPS = 3
 _INDENT = "  "
 
+_ROUNDING = 1e-4
+"""Up to so much, scores differ because sums are rounded elsewhere, not because weights are coarser."""
+
 
 @dataclass(frozen=True)
-class ComparedModel:
-    """One of the two models: what it is called, its files, and how fast it was."""
+class Speed:
+    """Of one model, computing the texts of the certificate."""
 
-    name: str
-    """What computes it, such as `torch` or `onnx-int8`."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the files with its weights, by their paths inside the folder."""
-    texts_per_second: float | None = None
+    texts_per_second: float
     """By the clock."""
-    texts_per_cpu_second: float | None = None
+    texts_per_cpu_second: float
     """By the time that all processors together spent."""
 
 
@@ -66,12 +56,12 @@ class ComparedModel:
 class LabelFlips:
     """In how many texts the decision about one label changed, and the thresholds of both models."""
 
-    added: int
-    """Texts to which only the exported model gives the label."""
-    removed: int
-    """Texts to which only the reference gives it."""
-    reference_threshold: float | None
-    exported_threshold: float | None
+    gained: int
+    """Texts to which only the export gives the label."""
+    lost: int
+    """Texts to which only the model gives it."""
+    model_threshold: float | None
+    export_threshold: float | None
     """`None` where ranks decide (`top_k`)."""
 
 
@@ -80,10 +70,10 @@ class Flip:
     """A changed decision about one label of one text."""
 
     label: str
-    added: bool
-    """Whether the exported model gives the label; if not, only the reference does."""
-    reference_score: float
-    exported_score: float
+    gained: bool
+    """Whether the export gives the label; if not, only the model does."""
+    model_score: float
+    export_score: float
 
 
 @dataclass(frozen=True)
@@ -102,55 +92,61 @@ class ChangedText:
 
 @dataclass(frozen=True)
 class ParityCertificate:
-    """An exported model against its reference on the same texts; `print` it or take `to_json()`."""
+    """An export and the model that it was made from, on the same texts; `print` it or take `to_json()`."""
 
-    reference: ComparedModel
-    exported: ComparedModel
     source: str
     """Where the texts came from, such as the name of a file."""
     texts_sha256: str
     """SHA-256 of the texts' hashes (`text_hashes`, little-endian), in their order."""
     rows: int
     max_flips: float
-    """The largest allowed fraction of changed decisions."""
-    num_flips: int
-    """Decisions (a label of a text is one) that differ."""
-    num_flips_by_scores: int | None
-    """Decisions that would differ if the exported model decided like the reference, with the same
-    thresholds and calibration; `None` where scores are no probabilities (`folded`)."""
-    num_texts_changed: int
-    max_score_difference: float | None
-    mean_score_difference: float | None
-    """Of all labels of all texts; `None` where scores are no probabilities (`folded`)."""
-    labels: Mapping[str, LabelFlips]
+    """Fraction of decisions (a label of a text is one) that may change."""
+    cells_flipped: int
+    """Decisions that change because scores do: calibration and thresholds are those of the model, except
+    of a folded export, which has them in its weights."""
+    texts_changed: int
+    """Texts with such a decision."""
+    flips: Mapping[str, LabelFlips]
+    """Such decisions by label, in the order of the labels."""
     changed_texts: Sequence[ChangedText]
     """At most a given number; every label with a change comes once before any comes twice."""
+    cells_flipped_refitted: int | None
+    """Decisions that differ when the export uses its own calibration and thresholds, which were fitted
+    again; `None` where it has none of its own."""
+    max_abs_difference: float | None
+    mean_abs_difference: float | None
+    """Of the scores of all labels of all texts; `None` where those of the export are no probabilities."""
     metrics: Mapping[str, Difference]
-    """The exported model first, the reference second; empty where there is no truth."""
+    """The export first, the model second, each with its own decision; empty where no label is known."""
     rows_known: int
     """Texts with at least one known label cell, which the metrics count."""
-    rows_fitted: tuple[int, int]
-    """Texts that the thresholds of the reference, and of the export, were fitted on."""
-    instruction_set: str
-    threads: int | None
-    versions: Mapping[str, str]
-    """Of the packages that computed."""
+    rows_fitted: Mapping[str, int]
+    """Texts that the thresholds of `model` and `export` were fitted on."""
     folded: bool = False
     """Whether thresholds are inside the weights, so that the export's scores are no probabilities."""
+    form: str = ""
+    """What was exported to, such as `onnx-int8`."""
+    speed: Mapping[str, Speed] = field(default_factory=dict)
+    weights_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Of `model` and `export`, both."""
+    instruction_set: str = ""
+    """Of the processor that computed, see `core.instruction_set`."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the packages that computed."""
 
     @property
-    def num_decisions(self) -> int:
-        """Texts times labels."""
-        return self.rows * len(self.labels)
+    def labels(self) -> int:
+        """The number of labels."""
+        return len(self.flips)
 
     @property
     def fraction_flipped(self) -> float:
         """The fraction of decisions that changed."""
-        return self.num_flips / self.num_decisions
+        return self.cells_flipped / (self.rows * self.labels)
 
     @property
     def passed(self) -> bool:
-        """Whether no more decisions changed than are allowed."""
+        """Whether no more decisions changed than may."""
         return self.fraction_flipped <= self.max_flips
 
     def to_json(self) -> dict[str, Any]:
@@ -158,29 +154,30 @@ class ParityCertificate:
         return {
             "format_version": PARITY_FORMAT,
             "passed": self.passed,
-            "max_flips": self.max_flips,
+            "form": self.form,
             "source": self.source,
             "texts_sha256": self.texts_sha256,
             "rows": self.rows,
             "rows_known": self.rows_known,
-            "rows_fitted": {"reference": self.rows_fitted[0], "exported": self.rows_fitted[1]},
-            "decisions": self.num_decisions,
-            "decisions_changed": self.num_flips,
-            "fraction_changed": self.fraction_flipped,
-            "decisions_changed_by_scores": self.num_flips_by_scores,
-            "texts_changed": self.num_texts_changed,
+            "rows_fitted": dict(self.rows_fitted),
+            "labels": self.labels,
+            "max_flips": self.max_flips,
+            "fraction_flipped": self.fraction_flipped,
+            "cells_flipped": self.cells_flipped,
+            "cells_flipped_refitted": self.cells_flipped_refitted,
+            "texts_changed": self.texts_changed,
             "folded": self.folded,
-            "max_score_difference": self.max_score_difference,
-            "mean_score_difference": self.mean_score_difference,
-            "labels": {name: asdict(label) for name, label in self.labels.items()},
+            "max_abs_difference": self.max_abs_difference,
+            "mean_abs_difference": self.mean_abs_difference,
+            "flips": {name: asdict(label) for name, label in self.flips.items()},
             "changed_texts": [
                 {**asdict(one), "flips": [asdict(flip) for flip in one.flips]}
                 for one in self.changed_texts
             ],
             "metrics": {
                 name: {
-                    "exported": one.first,
-                    "reference": one.second,
+                    "export": one.first,
+                    "model": one.second,
                     "difference": one.difference,
                     "low": one.low,
                     "high": one.high,
@@ -189,12 +186,9 @@ class ParityCertificate:
                 }
                 for name, one in self.metrics.items()
             },
-            "models": {
-                role: {**asdict(model), "files": dict(model.files)}
-                for role, model in (("reference", self.reference), ("exported", self.exported))
-            },
+            "speed": {name: asdict(one) for name, one in self.speed.items()},
+            "weights_sha256": dict(self.weights_sha256),
             "instruction_set": self.instruction_set,
-            "threads": self.threads,
             "versions": dict(self.versions),
         }
 
@@ -204,7 +198,7 @@ class ParityCertificate:
 
     def to_frame(self) -> Any:
         """Return one row per label as a pandas data frame."""
-        return as_frame(self.to_json()["labels"], "label")
+        return as_frame(self.to_json()["flips"], "label")
 
     def _repr_html_(self) -> str:
         return as_html(self)
@@ -227,119 +221,100 @@ class ParityCertificate:
     def verdict(self) -> str:
         """Return in one sentence whether the export passed, and by how much."""
         return (
-            f"Parity {'passed' if self.passed else 'failed'}: {self.exported.name} changes "
-            f"{self.num_flips} of {counted(self.num_decisions, 'decision')} of {self.reference.name} "
-            f"({format_percent(self.fraction_flipped, 3)}; at most {100 * self.max_flips:g} % may "
-            f"change), in {self.num_texts_changed} of {counted(self.rows, 'text')}."
+            f"Parity {'passed' if self.passed else 'failed'}: {self.cells_flipped} of "
+            f"{counted(self.rows * self.labels, 'decision')} changed "
+            f"({format_percent(self.fraction_flipped, 3)}; at most {100 * self.max_flips:g} % may), in "
+            f"{self.texts_changed} of {counted(self.rows, 'text')}."
         )
 
     def _metric_table(self, width: int) -> list[str]:
-        if not self.metrics:
-            return []
         rows = [
             [name, *difference_cells(one, 4)]
             for name, one in self.metrics.items()
             if name in _SHOWN_METRICS
         ]
-        heads = ["metric", self.exported.name, self.reference.name, "difference (95 % interval)"]
-        return aligned(heads, rows, width=width)
+        heads = ["metric", "export", "model", "difference (95 % interval)"]
+        return aligned(heads, rows, width=width) if rows else []
 
     def _speed_table(self, width: int) -> list[str]:
         rows = []
-        for name in ("texts_per_second", "texts_per_cpu_second"):
-            one, other = (getattr(model, name) for model in (self.exported, self.reference))
-            if one is not None and other is not None:
-                ratio = f"{one / other:.2f}x" if other else "-"
-                rows.append([name.replace("_", " "), f"{one:.1f}", f"{other:.1f}", ratio])
-        if not rows:
-            return []
-        threads = "" if self.threads is None else f", {counted(self.threads, 'thread')}"
-        heads = ["speed", self.exported.name, self.reference.name, "ratio"]
-        return [
-            *aligned(heads, rows, width=width),
-            f"Instruction set: {self.instruction_set}{threads}.",
-        ]
+        if {"export", "model"} <= set(self.speed):
+            export, model = (asdict(self.speed[name]) for name in ("export", "model"))
+            for name, one in export.items():
+                ratio = f"{one / model[name]:.2f}x" if model[name] else "-"
+                rows.append([name.replace("_", " "), f"{one:.1f}", f"{model[name]:.1f}", ratio])
+        heads = ["speed", "export", "model", "ratio"]
+        return aligned(heads, rows, width=width) if rows else []
 
     def _label_table(self, width: int, *, all_labels: bool) -> list[str]:
         changed = {
-            name: one.added + one.removed
-            for name, one in self.labels.items()
-            if one.added or one.removed
+            n: one.gained + one.lost for n, one in self.flips.items() if one.gained or one.lost
         }
         if not changed:
             return []
         shown, left_out = shown_labels(changed, every=all_labels)
         rows = []
         for name in shown:
-            one = self.labels[name]
-            thresholds = map(format_number, (one.reference_threshold, one.exported_threshold))
-            rows.append([name, str(one.added), str(one.removed), *thresholds])
-        heads = ["label", "added", "removed", "threshold", "of the export"]
-        others = len(self.labels) - len(changed)
-        if others:
+            one = self.flips[name]
+            thresholds = map(format_number, (one.model_threshold, one.export_threshold))
+            rows.append([name, str(one.gained), str(one.lost), *thresholds])
+        heads = ["label", "gained", "lost", "threshold", "of the export"]
+        if others := self.labels - len(changed):
             left_out.append(f"No decision about the other {counted(others, 'label')} changed.")
         return [*aligned(heads, rows, width=width), *left_out]
 
     def _texts(self, width: int) -> list[str]:
-        lines = []
-        for one in self.changed_texts[:_SHOWN_TEXTS]:
+        shown, lines = self.changed_texts[:_SHOWN_TEXTS], []
+        for one in shown:
             moves = "; ".join(map(_shown_flip, one.flips[:_SHOWN_FLIPS]))
             more = one.num_flips - min(len(one.flips), _SHOWN_FLIPS)
             lines.append(fitted(f"{one.id}: {moves}{f'; {more} more' if more else ''}", width))
             lines.append(_INDENT + fitted(one.text, width - len(_INDENT)))
-        left = self.num_texts_changed - len(lines) // 2
-        if lines and left:
+        if shown and (left := self.texts_changed - len(shown)):
             lines.append(
-                f"{counted(left, 'more text')} changed; parity.json quotes "
-                f"{len(self.changed_texts)} of all."
+                f"{counted(left, 'more text')} changed; the JSON quotes {len(self.changed_texts)} in all."
             )
         return lines
 
     def remarks(self) -> list[str]:
         """Return what a reader must know beside the figures, in sentences."""
         remarks = [f"Texts: {self.source}."]
-        largest, mean = self.max_score_difference, self.mean_score_difference
+        if self.instruction_set:
+            remarks.append(f"Instruction set: {self.instruction_set}.")
+        largest, mean = self.max_abs_difference, self.mean_abs_difference
         if largest is None or mean is None:
             remarks.append(
-                "The thresholds are in the weights: scores of the export are no probabilities."
+                "Thresholds are in the weights: the scores of the export are no probabilities."
             )
         else:
             remarks.append(
                 f"Scores differ by at most {_small(largest)}, by {_small(mean)} on average."
             )
-            if self.num_flips_by_scores and largest <= _ROUNDING:
+            if self.cells_flipped and largest <= _ROUNDING:
                 remarks.append(
                     "The differences are those of rounding: decisions change where a score is that near "
                     "to its threshold."
                 )
-        if self._has_new_decision():
+        if self.cells_flipped_refitted is not None:
             remarks.append(
-                "The export has thresholds or a calibration of its own: with those of the reference "
-                f"{counted(self.num_flips_by_scores or 0, 'decision')} would change."
+                "The export has thresholds or a calibration of its own, which the metrics use: with them "
+                f"{counted(self.cells_flipped_refitted, 'decision differs', 'decisions differ')}."
             )
-        fitted_rows = max(self.rows_fitted)
-        if fitted_rows and self.metrics:
+        num_fitted = max(self.rows_fitted.values(), default=0)
+        if num_fitted and self.metrics:
             remarks.append(
-                f"Thresholds were fitted on {fitted_rows} of these texts: the metrics are optimistic."
+                f"Thresholds were fitted on {num_fitted} of these texts: the metrics are optimistic."
             )
         if not self.metrics:
-            remarks.append("The texts have no known labels, so no metric was computed.")
+            remarks.append("No label of the texts is known, so no metric was computed.")
         elif lower := [name for name in LOWER_IS_BETTER if name in self.metrics]:
             remarks.append(f"Lower is better for {listed(lower)}.")
         return remarks
 
-    def _has_new_decision(self) -> bool:
-        if self.folded:
-            return False
-        moved = any(
-            one.reference_threshold != one.exported_threshold for one in self.labels.values()
-        )
-        return moved or self.num_flips_by_scores != self.num_flips
-
 
 def _shown_flip(flip: Flip) -> str:
-    sign = "+" if flip.added else "-"
-    return f"{sign}{flip.label} ({flip.reference_score:.4f} -> {flip.exported_score:.4f})"
+    sign = "+" if flip.gained else "-"
+    return f"{sign}{flip.label} ({flip.model_score:.4f} -> {flip.export_score:.4f})"
 
 
 def _small(value: float) -> str:
