@@ -33,6 +33,7 @@ __all__ = [
     "FEWEST_TOKENS",
     "EncoderSource",
     "family_config",
+    "find_folder",
     "first_position",
     "length_limit",
     "load_encoder_tokenizer",
@@ -87,21 +88,25 @@ def locate_encoder(name: str) -> EncoderSource:
     Raises `EncoderError` for folders without `config.json` or safetensors weights and for
     configurations that load code from elsewhere, `MissingExtraError` without the starter package.
     """
-    if name == "starter":
-        folder = _starter_folder()
-    elif Path(name).is_dir():
-        folder = Path(name)
-    elif name.count("/") <= 1 and not name.startswith((".", "/", "~")):
-        folder = _download(name)
-    else:
-        raise EncoderError(
-            f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
-            "bert-base-uncased, or 'starter'."
-        )
+    folder = find_folder(name)
     if (folder / _DECISION).is_file():
         return _of_model(name, folder)
     _check(folder)
     return EncoderSource(name, folder, _asks_for_mean_pooling(folder))
+
+
+def find_folder(name: str) -> Path:
+    """Return the folder of `starter`, of a path, or of a hub name, which is fetched; nothing is read."""
+    if name == "starter":
+        return _starter_folder()
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") <= 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    raise EncoderError(
+        f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
+        "bert-base-uncased, or 'starter'."
+    )
 
 
 def _of_model(name: str, folder: Path) -> EncoderSource:
