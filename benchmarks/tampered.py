@@ -21,6 +21,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -71,8 +72,11 @@ _WRITES = {
 """What such a run says does not matter, but what it writes."""
 
 _RESUMED = "checkpoint_steps=2"
-_PRETRAINING = ("total_steps=2", "device=cpu", "threads=1", "max_length=32")
-_LONGER = ("total_steps=60", *_PRETRAINING[1:], "encoder_size=1x64", "vocab_size=200", _RESUMED)
+_PRETRAINING = ("total_steps=2", "device=cpu", "threads=1", "max_length=32", "held_out_rows=16")
+_LONGER = (
+    *("total_steps=30", *_PRETRAINING[1:], "encoder_size=1x64", "vocab_size=200"),
+    *("evaluation_steps=30", "batch_size=8", "snapshots=0", "checkpoint_steps=10"),
+)
 _POOLING = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 
 
@@ -182,11 +186,10 @@ def _interrupted(words: Sequence[str]) -> None:
     """Start a run and stop it after a checkpoint."""
     checkpoints = Path(words[words.index("--output") + 1], "run", "checkpoints")
     running = _started(words)
-    until = time.monotonic() + 120
     while not [*checkpoints.glob("step-*")]:
-        if time.monotonic() > until or os.waitpid(running, os.WNOHANG)[0]:
-            raise SystemExit("the run to be interrupted wrote no checkpoint")
-        time.sleep(0.005)
+        if os.waitpid(running, os.WNOHANG)[0]:
+            raise SystemExit(f"ended early: multihot {shlex.join(words)}")
+        time.sleep(0.002)
     os.kill(running, signal.SIGTERM)
     os.waitpid(running, 0)
     if not [*checkpoints.glob("step-*")]:
@@ -197,6 +200,12 @@ def _import_everything(model: Path) -> None:
     from multihot.cli.main import main
     from multihot.workflows import compare, decide, evaluate, inspect, pretrain, probe, train
 
+    with contextlib.suppress(ImportError):  # of the plot of a pretraining run
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure
+
+        assert matplotlib.figure
+        assert matplotlib.backends.backend_agg
     assert all((compare, decide, evaluate, inspect, pretrain, probe, train))
     import multihot.data.encode
     import multihot.inference.masked_lm
@@ -306,8 +315,13 @@ def contents_of(folder: Path) -> dict[str, Any]:
         content: Any = os.readlink(path) if path.is_symlink() else None
         if not path.is_symlink() and path.is_file():
             content = path.read_bytes()
-        found[path.relative_to(folder).as_posix()] = (status.st_mode, status.st_nlink, content)
+        found[path.relative_to(folder).as_posix()] = (status.st_mode, content, status.st_nlink)
     return found
+
+
+def _without_links(contents: Contents) -> dict[str, Any]:
+    """Return what is in a folder, however many names a file has."""
+    return {name: what[:2] for name, what in contents.items()}
 
 
 def names_of_difference(before: Contents, after: Contents) -> set[str]:
@@ -320,12 +334,16 @@ def names_of_difference(before: Contents, after: Contents) -> set[str]:
     names = set()
     for name in changed:
         names |= {name.rpartition("/")[2], *keys[name]}
+        names |= {"weight"} if name.endswith(".safetensors") else set()
+        names |= {"The tokenizer of "} if name.endswith("tokenizer.json") else set()
+        if name.endswith(".index.json"):  # the files that it sends to
+            names |= set(re.findall(r"[\w.-]+\.safetensors", after[name][1].decode()))
     return {each for each in names if each}
 
 
 def _changed_keys(before: Any, after: Any) -> set[str]:
     try:
-        return _differing(json.loads(before[2]), json.loads(after[2]), 4)
+        return _differing(json.loads(before[1]), json.loads(after[1]), 4)
     except (TypeError, ValueError, RecursionError):
         return set()
 
@@ -432,19 +450,20 @@ def _tried(
         shutil.copytree(base, place, symlinks=True)
     (folder / f"{EVIL_MODULE}.py").write_text(PAYLOAD.format(str(witness)), "utf-8")
     meanwhile, names = None, {change.name.split(" ", 1)[0].rpartition("/")[2]}
+    names |= {"The tokenizer of "} if "tokenizer.json" in names else set()
     before = contents_of(folder)
     if change.when is None:
         change.apply(folder, outside)
         names = names_of_difference(before, contents_of(folder))
     else:
         meanwhile = Meanwhile(lambda: change.apply(folder, outside), change.when)
-    there = contents_of(outside)
+    there = _without_links(contents_of(outside))
     found = run(verb, folder, sources, work, meanwhile)
     unnamed = ill_refused(found, words_of(verb, folder, sources, work), names)
     came = judge(change, verb, found, expected, unnamed)
     if witness.exists() or any(event.startswith("imported") for event in found.events):
         came = "code run"
-    elif contents_of(outside) != there:
+    elif _without_links(contents_of(outside)) != there:
         came = "outside: changed"
     witness.unlink(missing_ok=True)
     for place in (folder, outside, work):

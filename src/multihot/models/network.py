@@ -83,8 +83,9 @@ def refuse_lost(folder: Path, lost: list[str]) -> None:
     """Raise `EncoderError` when weights are lost that no new head explains."""
     if lost:
         raise EncoderError(
-            f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
-            f"example {listed(lost[:3])}. They would be random numbers; use a complete one."
+            f"{folder}: {len(lost)} weights that config.json describes are not in the checkpoint or have "
+            f"another shape, for example {listed(lost[:3])}. They would be random numbers; use a "
+            "complete one."
         )
 
 
