@@ -13,7 +13,7 @@ from multihot.importing.checkpoint import Checkpoint
 from multihot.importing.findings import ERROR, NOTE, WITH_FILE, WITHOUT_FILE, Finding
 from multihot.importing.weight_checks import CheckpointWeights
 
-__all__ = ["check_config", "check_head", "check_thresholds"]
+__all__ = ["check_config", "check_head", "check_thresholds", "has_head"]
 
 _MULTI_LABEL = "multi_label_classification"
 _OTHERS = ("single_label_classification", "regression")
@@ -45,9 +45,16 @@ def check_config(checkpoint: Checkpoint, weights: CheckpointWeights) -> list[Fin
                     "Correct the key in config.json.",
                 )
             )
-    if not checkpoint.is_pooled and (weights.num_outputs or 2) > 1:
+    if not checkpoint.is_pooled and has_head(checkpoint, weights) and weights.num_outputs != 1:
         findings += _problem_type(config.get("problem_type"))
     return findings
+
+
+def has_head(checkpoint: Checkpoint, weights: CheckpointWeights) -> bool:
+    """Return whether a head is stored, or where weights cannot be read, whether there should be one."""
+    if weights.tensors:
+        return weights.num_outputs is not None
+    return checkpoint.kind == "setfit" or any(map(_CLASSIFIER.fullmatch, checkpoint.architectures))
 
 
 def _without_config(checkpoint: Checkpoint) -> Finding:

@@ -19,6 +19,7 @@ __all__ = ["LabelOrder", "areas", "compare_order"]
 FloatArray = npt.NDArray[np.float32]
 
 _FEWEST = 8  # texts with a label, and as many without, that an area is computed from
+_MOST_LABELS = 512  # that are compared with each other
 _CLEAR_GAIN = 0.15  # of the mean area over the labels that would move
 _GOOD, _SOUND = 0.75, 0.6  # mean areas: to believe another order, and to believe this one
 
@@ -54,18 +55,21 @@ def areas(scores: FloatArray, truth: FloatArray) -> npt.NDArray[np.float64]:
     areas
         *Shape:* (L, L): outputs, labels. NaN for labels with too few texts.
     """
-    num_outputs, num_labels = scores.shape[1], truth.shape[1]
-    found = np.full((num_outputs, num_labels), np.nan)
-    for label in range(num_labels):
-        known = ~np.isnan(truth[:, label])
-        positive = truth[known, label] == 1
-        num_positive = int(positive.sum())
+    found = np.full((scores.shape[1], truth.shape[1]), np.nan)
+    known = ~np.isnan(truth)
+    # Labels that are known in the same texts share the ranks of the scores.
+    patterns, pattern_of = np.unique(known, axis=1, return_inverse=True)
+    for number, rows in enumerate(patterns.T):
+        labels = np.flatnonzero(pattern_of.reshape(-1) == number)
+        positive = truth[np.ix_(rows, labels)] == 1
+        num_positive = positive.sum(axis=0)
         num_negative = len(positive) - num_positive
-        if min(num_positive, num_negative) < _FEWEST:
+        enough = np.minimum(num_positive, num_negative) >= _FEWEST
+        if not enough.any():
             continue
-        ranks = _mean_ranks(scores[known])
-        above = ranks[positive].sum(axis=0) - num_positive * (num_positive + 1) / 2
-        found[:, label] = above / (num_positive * num_negative)
+        above = _mean_ranks(scores[rows]).T @ positive - num_positive * (num_positive + 1) / 2
+        pairs = np.maximum(num_positive * num_negative, 1)
+        found[:, labels] = np.where(enough, above / pairs, np.nan)
     return found
 
 
@@ -77,6 +81,12 @@ def _mean_ranks(scores: FloatArray) -> npt.NDArray[np.float64]:
         last = np.cumsum(counts)
         ranks[:, column] = (last - (counts - 1) / 2)[inverse.reshape(-1)]
     return ranks
+
+
+def _most_frequent(truth: FloatArray) -> npt.NDArray[np.int64]:
+    """Return the labels that are compared, in their order: those that the most texts have."""
+    counts = (truth == 1).sum(axis=0)
+    return np.sort(np.argsort(-counts, kind="stable")[:_MOST_LABELS])
 
 
 def compare_order(scores: FloatArray, truth: FloatArray) -> LabelOrder:
@@ -93,12 +103,14 @@ def compare_order(scores: FloatArray, truth: FloatArray) -> LabelOrder:
     """
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-    found = areas(scores, truth)
-    measured = np.flatnonzero(~np.isnan(found).any(axis=0))
+    candidates = _most_frequent(truth)
+    found = areas(scores[:, candidates], truth[:, candidates])
+    has_area = ~np.isnan(found).any(axis=0)
+    measured = candidates[has_area]
     own = tuple(range(scores.shape[1]))
     if not len(measured):
         return LabelOrder("unclear", own, None, None, 0)
-    among = found[np.ix_(measured, measured)]
+    among = found[np.ix_(has_area, has_area)]
     best = np.asarray(linear_sum_assignment(among, maximize=True)[1])
     here = np.arange(len(measured))
     area, best_area = float(among.diagonal().mean()), float(among[here, best].mean())

@@ -22,10 +22,21 @@ from multihot.importing.checkpoint import Checkpoint
 from multihot.importing.findings import ERROR, NOTE, WARNING, WITHOUT_FILE, Finding
 from multihot.models.encoder import max_tokens, position_offset
 
-__all__ = ["TokenizerFacts", "check_tokenizer"]
+__all__ = ["VOCABULARY_FILES", "TokenizerFacts", "check_tokenizer", "refused_tokenizer"]
 
-_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
-_MORE_VOCABULARIES = ("sentencepiece.model", "tokenizer.model", "bpe.codes")
+_VOCABULARIES = (
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spm.model",
+    "tokenizer.model",
+    "bpe.codes",
+)
+VOCABULARY_FILES = (TOKENIZER_FILE, *_VOCABULARIES)
+"""Files that a tokenizer can be built of."""
+
 _UNLIMITED = 1_000_000  # tokens; transformers writes 1e30 where nobody set a limit
 _DEFAULT_PAD = 1  # of RoBERTa's family, where the configuration names none
 _NAMED = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token")
@@ -57,7 +68,7 @@ def check_tokenizer(checkpoint: Checkpoint, num_embeddings: int | None) -> Token
     try:
         settings = read_tokenizer_settings(folder, error=EncoderError)
     except EncoderError as reason:
-        return TokenizerFacts(None, (_refused(SETTINGS_FILE, str(reason)),))
+        return TokenizerFacts(None, (refused_tokenizer(SETTINGS_FILE, str(reason)),))
     positions = _positions(checkpoint.config)
     length, trained = _trained_length(checkpoint, positions)
     findings = [*_length(settings, positions), *trained]
@@ -74,7 +85,7 @@ def check_tokenizer(checkpoint: Checkpoint, num_embeddings: int | None) -> Token
     except EncoderError as reason:
         # The texts that are tried hold characters that a vocabulary may lack.
         if not any(finding.code == "unknown_token_missing" for finding in findings):
-            findings.append(_refused(TOKENIZER_FILE, str(reason)))
+            findings.append(refused_tokenizer(TOKENIZER_FILE, str(reason)))
     if tokenizer is None:
         return TokenizerFacts(length, tuple(findings))
     findings += _named_tokens(settings, tokenizer)
@@ -87,10 +98,11 @@ def check_tokenizer(checkpoint: Checkpoint, num_embeddings: int | None) -> Token
 
 
 def _has(folder: Path) -> bool:
-    return any(os.path.lexists(folder / name) for name in (TOKENIZER_FILE, *_VOCABULARIES))
+    return any(os.path.lexists(folder / name) for name in VOCABULARY_FILES)
 
 
-def _refused(file: str, reason: str) -> Finding:
+def refused_tokenizer(file: str, reason: str) -> Finding:
+    """Return what is said of a tokenizer that cannot be used."""
     return Finding(
         "tokenizer_refused",
         ERROR,
@@ -102,8 +114,7 @@ def _refused(file: str, reason: str) -> Finding:
 
 
 def _without_file(folder: Path) -> list[Finding]:
-    names = [*_VOCABULARIES, *_MORE_VOCABULARIES]
-    found = [name for name in names if os.path.lexists(folder / name)]
+    found = [name for name in _VOCABULARIES if os.path.lexists(folder / name)]
     if not found:
         return [
             Finding(
@@ -139,17 +150,21 @@ def _positions(config: Mapping[str, Any]) -> int | None:
 
 def _length(settings: Mapping[str, Any], positions: int | None) -> list[Finding]:
     """Compare the length that the tokenizer allows with the positions."""
-    stated = settings.get("model_max_length", settings.get("max_len"))
-    is_set = type(stated) in (int, float) and 0 < stated < _UNLIMITED
+    stated: Any = settings.get("model_max_length", settings.get("max_len"))
+    is_set = _is_number(stated) and 0 < stated < _UNLIMITED
     if positions is None or (is_set and stated <= positions):
         return []
-    shown = "not set" if stated is None else cut(stated)
+    shown = "not set" if stated is None else f"{stated:g}" if _is_number(stated) else cut(stated)
     what = f"model_max_length is {shown}, and the encoder has positions for {positions} tokens."
     why = "A longer text is not cut: it ends in an index error, on a GPU in one that stops the process."
     advice = f"Set model_max_length to {positions}, and call the pipeline with truncation=True."
     code = "max_length_beyond_positions" if is_set else "max_length_unset"
     severity = ERROR if is_set else WARNING
     return [Finding(code, severity, SETTINGS_FILE, what, why, advice, WITHOUT_FILE)]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
 
 
 def _trained_length(
@@ -319,7 +334,7 @@ def _first_token(tokenizer: Any) -> list[Finding]:
     try:
         before, _ = special_tokens(tokenizer)
     except MultihotError as reason:
-        return [_refused(TOKENIZER_FILE, str(reason))]
+        return [refused_tokenizer(TOKENIZER_FILE, str(reason))]
     if before:
         return []
     return [
