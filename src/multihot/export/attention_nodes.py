@@ -133,7 +133,9 @@ def value_layer(context: str, index: NodeIndex) -> str | None:
         return None
     source = index.producers.get(split.input[0])
     weights = index.producers.get(product.input[0])
-    if source is None or weights is None or weights.op_type not in ("Softmax", "Where"):
+    if source is None or weights is None or values is None or back is None:
+        return None
+    if weights.op_type not in ("Softmax", "Where"):
         return None
     chain = [split.input[0], values.input[0], values.output[0], product.output[0], back.output[0]]
     if any(index.only_consumer(name) is None for name in chain):

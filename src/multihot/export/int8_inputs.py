@@ -26,6 +26,7 @@ LEAST_GELU = 0.17005
 _LARGEST = 127.0
 _LARGEST_POSITIVE = 40.0  # 255 steps of LEAST_GELU; a larger value would be cut
 _SHARE = 0.8  # of the differences between channels that goes from activations to weights
+_MARGIN = 1.05  # of a fixed scale over what was measured; what lies beyond is cut
 _TINY = 1e-5
 
 
@@ -120,7 +121,7 @@ def _fixed(
     divisors = largest**_SHARE / np.maximum(weights, _TINY) ** (1 - _SHARE)
     divisors = (divisors / np.exp(np.log(divisors).mean())).astype(np.float32)
     return InputPlan(
-        scale=float((largest / divisors).max()) / _LARGEST,
+        scale=_MARGIN * float((largest / divisors).max()) / _LARGEST,
         divisors=divisors,
         divided_before=divided_before,
         moments=statistics.moments / np.outer(divisors, divisors),
