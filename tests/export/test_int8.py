@@ -7,8 +7,8 @@ from onnx import numpy_helper
 
 from export import tiny_encoder
 from multihot.errors import OptionError
-from multihot.export.calibration import Calibration, calibrate
 from multihot.export.int8 import SCHEMES, scheme_for, to_int8
+from multihot.export.layer_inputs import LayerInputs, measure_layer_inputs
 from multihot.export.weight_rounding import rounded_weight
 
 pytestmark = pytest.mark.slow
@@ -104,18 +104,20 @@ def test_the_scheme_follows_the_processor(instructions: str, scheme: str) -> Non
 
 
 @pytest.fixture(scope="module")
-def measured(fp32: onnx.ModelProto) -> Calibration:
-    return calibrate(fp32, [tiny_encoder.padded(tiny_encoder.texts(seed)) for seed in range(20)])
+def measured(fp32: onnx.ModelProto) -> LayerInputs:
+    return measure_layer_inputs(
+        fp32, [tiny_encoder.padded(tiny_encoder.texts(seed)) for seed in range(20)]
+    )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_with_calibration_logits_stay_close_and_independent_of_the_batch(
-    fp32: onnx.ModelProto, measured: Calibration, scheme: str
+    fp32: onnx.ModelProto, measured: LayerInputs, scheme: str
 ) -> None:
     texts = [text for seed in range(5, 15) for text in tiny_encoder.texts(seed)]
     before = tiny_encoder.logits(fp32, texts)
 
-    found = to_int8(fp32, scheme=scheme, calibration=measured)
+    found = to_int8(fp32, scheme=scheme, measured=measured)
 
     onnx.checker.check_model(found.model)
     after = tiny_encoder.logits(found.model, texts)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from multihot.core.instruction_set import has_vnni
 from multihot.errors import OptionError
 from multihot.export.attention_nodes import simplify_attention
-from multihot.export.calibration import Calibration
 from multihot.export.int8_inputs import LEAST_GELU, InputPlan, Plans, input_plans
+from multihot.export.layer_inputs import LayerInputs
 from multihot.export.onnx_nodes import GraphEditor, LinearLayer, NodeIndex, linear_layers
 from multihot.export.weight_rounding import rounded_weight
 
@@ -65,7 +65,7 @@ def to_int8(
     *,
     keep: Collection[str] = (),
     scheme: str,
-    calibration: Calibration | None = None,
+    measured: LayerInputs | None = None,
 ) -> Int8Model:
     """Return a copy of the model whose linear layers and large embeddings are int8.
 
@@ -77,8 +77,8 @@ def to_int8(
         Layers that stay in fp32, by the names that `Int8Model.converted` has.
     scheme
         `u8s8` or `u8s7`; see `SCHEMES` and `scheme_for`.
-    calibration
-        Of `export.calibration.calibrate` for this model. With it, weights are rounded so that the
+    measured
+        Of `export.layer_inputs.measure_layer_inputs` for this model. With it, weights are rounded so that the
         outputs change least, and the results of layer norms have fixed scales: both more exact and
         faster.
 
@@ -102,7 +102,7 @@ def to_int8(
         raise OptionError(f"The ONNX model has no layer '{unknown[0]}' to keep in fp32.")
     inner = _before_a_norm(new.graph)
     chosen = {out: each for out, each in linears.items() if each.name not in keep and out in inner}
-    _rewrite(new, chosen, SCHEMES[scheme], calibration)
+    _rewrite(new, chosen, SCHEMES[scheme], measured)
     converted = tuple(each.name for each in chosen.values())
     return Int8Model(new, converted, tuple(name for name in names if name not in converted), scheme)
 
@@ -121,12 +121,12 @@ def _rewrite(
     model: Any,
     chosen: Mapping[str, LinearLayer],
     largest: int,
-    calibration: Calibration | None,
+    measured: LayerInputs | None,
 ) -> None:
     simplify_attention(model.graph)
     index = NodeIndex.of(model.graph)
     editor = GraphEditor.of(model.graph)
-    plans = input_plans(chosen, index, calibration)
+    plans = input_plans(chosen, index, measured)
     writer = _Writer(editor, index, largest, plans)
     biases = {each.bias.output[0] for each in plans.layers.values() if each.bias is not None}
     for node in model.graph.node:

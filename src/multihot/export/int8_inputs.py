@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.export.attention_nodes import value_layer
-from multihot.export.calibration import Calibration, InputStatistics
+from multihot.export.layer_inputs import InputStatistics, LayerInputs
 from multihot.export.onnx_nodes import LinearLayer, NodeIndex
 
 __all__ = ["LEAST_GELU", "InputPlan", "LayerPlan", "Plans", "input_plans"]
@@ -70,19 +70,19 @@ class Plans:
 
 
 def input_plans(
-    layers: Mapping[str, LinearLayer], index: NodeIndex, calibration: Calibration | None
+    layers: Mapping[str, LinearLayer], index: NodeIndex, measured: LayerInputs | None
 ) -> Plans:
     """Plan the quantisation of everything that the layers read."""
     readers: dict[str, list[LinearLayer]] = {}
     for layer in layers.values():
         readers.setdefault(layer.node.input[0], []).append(layer)
     plans = {out: _with_bias(layer, index) for out, layer in layers.items()}
-    if calibration is None:
+    if measured is None:
         return Plans({name: InputPlan() for name in readers}, plans)
     made_by = {plans[out].output(layer): out for out, layer in layers.items()}
     inputs: dict[str, InputPlan] = {}
     for name, read_by in readers.items():
-        statistics = calibration.inputs[name]
+        statistics = measured.inputs[name]
         kind = index.producers[name].op_type if name in index.producers else ""
         values = made_by.get(value_layer(name, index) or "")
         if kind in ("LayerNormalization", "RMSNormalization"):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multihot.export.calibration import Calibration
 from multihot.export.int8 import Int8Model, to_int8
+from multihot.export.layer_inputs import LayerInputs
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +39,7 @@ def convert_within(
     *,
     scheme: str,
     largest_error: float,
-    calibration: Calibration | None = None,
+    measured: LayerInputs | None = None,
 ) -> Sensitivity:
     """Convert to int8, and keep kinds of layers in fp32 until the logits are close enough.
 
@@ -49,7 +49,7 @@ def convert_within(
 
     Parameters
     ----------
-    model, scheme, calibration
+    model, scheme, measured
         As for `to_int8`.
     run_logits
         Computes the logits of validation texts with a model. *Shape:* (N, L).
@@ -59,7 +59,7 @@ def convert_within(
     exact = run_logits(model)
 
     def converted(keep: Sequence[str]) -> tuple[Int8Model, float]:
-        found = to_int8(model, keep=keep, scheme=scheme, calibration=calibration)
+        found = to_int8(model, keep=keep, scheme=scheme, measured=measured)
         return found, float(np.std(run_logits(found.model) - exact))
 
     chosen, error = converted(())

@@ -17,7 +17,7 @@ from multihot.export.onnx_nodes import linear_layers
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Calibration", "PaddedTexts", "calibrate"]
+__all__ = ["LayerInputs", "PaddedTexts", "measure_layer_inputs"]
 
 PaddedTexts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Token ids and attention mask of some texts."""
@@ -34,13 +34,13 @@ class InputStatistics:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LayerInputs:
     """Statistics of the activations that linear layers read, by the name of the value."""
 
     inputs: Mapping[str, InputStatistics]
 
 
-def calibrate(model: onnx.ModelProto, texts: Iterable[PaddedTexts]) -> Calibration:
+def measure_layer_inputs(model: onnx.ModelProto, texts: Iterable[PaddedTexts]) -> LayerInputs:
     """Run the fp32 model over batches of texts and sum up what its linear layers read.
 
     Parameters
@@ -77,7 +77,7 @@ def calibrate(model: onnx.ModelProto, texts: Iterable[PaddedTexts]) -> Calibrati
                 moments[name] += products
             else:
                 largest[name], moments[name] = biggest, products.astype(np.float64)
-    return Calibration({name: InputStatistics(largest[name], moments[name]) for name in largest})
+    return LayerInputs({name: InputStatistics(largest[name], moments[name]) for name in largest})
 
 
 def _rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
