@@ -251,6 +251,12 @@ def test_simpletransformers_keeps_names_length_and_threshold_where_nobody_looks(
     assert "0.8" in found["thresholds_missing"].what
 
 
+def test_simpletransformers_with_one_label_a_text_is_no_multi_label_model(folder: Path) -> None:
+    as_simpletransformers(folder, {"model_class": "ClassificationModel"})
+
+    assert _findings(folder)["problem_type_other"].blocks
+
+
 def test_setfit_with_a_pickled_head_is_recognised_and_nothing_of_it_opened(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -223,6 +223,17 @@ def test_a_tokenizer_is_built_from_a_vocabulary_and_refused_where_it_is_another_
     assert _codes(folder)[0] == "tokenizer_refused"
 
 
+def test_a_tokenizer_that_transformers_builds_otherwise_is_found(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "bert")
+    change_json(
+        folder / "tokenizer.json", lambda table: table["normalizer"].update(lowercase=False)
+    )
+
+    found = examine(str(folder)).diagnosis.problems
+
+    assert [finding.code for finding in found] == ["tokenizer_differs"]
+
+
 def test_a_length_without_room_for_a_text_is_a_finding(tmp_path: Path) -> None:
     folder = as_simpletransformers(
         write_checkpoint(tmp_path / "roberta", "roberta"), {"max_seq_length": 3}

@@ -46,7 +46,7 @@ def check_config(checkpoint: Checkpoint, weights: CheckpointWeights) -> list[Fin
                 )
             )
     if not checkpoint.is_pooled and has_head(checkpoint, weights) and weights.num_outputs != 1:
-        findings += _problem_type(config.get("problem_type"))
+        findings += _problem_type(config.get("problem_type"), checkpoint)
     return findings
 
 
@@ -109,14 +109,19 @@ def _code(config: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _problem_type(value: object) -> list[Finding]:
+def _problem_type(value: object, checkpoint: Checkpoint) -> list[Finding]:
     """Return what the value makes of the scores, where it is not what multi-label needs."""
+    arguments = checkpoint.tables.get("model_args.json", {})
     if value == _MULTI_LABEL:
         return []
+    if value is None and arguments.get("model_class") == "ClassificationModel":
+        what = "It is simpletransformers' ClassificationModel, which gives one label to each text."
+        return [_other_problem("model_args.json", what)]
     if value is None:
         code, what = "problem_type_missing", "'problem_type' is not set."
     elif value in _OTHERS:
-        return [_other_problem(str(value))]
+        what = f"'problem_type' is {value}: transformers writes it when it trains with that loss."
+        return [_other_problem("config.json", what)]
     else:
         code, what = "problem_type_unknown", f"'problem_type' is {cut(value)}, which nothing knows."
     return [
@@ -133,15 +138,15 @@ def _problem_type(value: object) -> list[Finding]:
     ]
 
 
-def _other_problem(value: str) -> Finding:
+def _other_problem(file: str, what: str) -> Finding:
     return Finding(
         "problem_type_other",
         ERROR,
-        "config.json",
-        f"'problem_type' is {value}: transformers writes it when it trains with that loss.",
+        file,
+        what,
         "A head that was trained with softmax or as a regression has no score of its own for each label.",
         f'Only if you know that it was trained with a sigmoid for each label: write "{_MULTI_LABEL}" '
-        "there. Otherwise train it anew: multihot train --encoder FOLDER.",
+        "into config.json. Otherwise train it anew: multihot train --encoder FOLDER.",
     )
 
 

@@ -41,7 +41,8 @@ from multihot.importing.diagnosis import Diagnosis
 from multihot.importing.file_checks import NamedOutputs, check_file
 from multihot.importing.findings import ERROR, SEVERITIES, Finding
 from multihot.importing.output_names import OutputNames, placeholder, read_output_names
-from multihot.importing.tokenizer_checks import check_tokenizer, refused_tokenizer
+from multihot.importing.token_checks import refused_tokenizer
+from multihot.importing.tokenizer_checks import check_tokenizer, compare_built
 from multihot.importing.weight_checks import check_weights
 from multihot.inference.artifact import load_artifact, read_artifact
 from multihot.inference.predictor import Predictor
@@ -188,10 +189,10 @@ def _network(candidate: Candidate, num_outputs: int) -> tuple[Any | None, list[F
             )
         ]
     try:
-        tokenizer_of(candidate)
+        built, _ = tokenizer_of(candidate)
     except EncoderError as reason:
         return None, [refused_tokenizer("tokenizer_config.json", str(reason))]
-    return network, []
+    return network, compare_built(candidate.checkpoint, built)
 
 
 def _named(
