@@ -296,8 +296,7 @@ def _compare(
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
                 f"{folder.root.parent}: {key.replace('_', ' ')} changed since the interrupted run, by "
-                "run/environment.json. Resume "
-                "with the same files, or choose another --output."
+                "run/environment.json. Resume with the same files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]
     if not differing:
