@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.errors import EncoderError
 from multihot.gate.folder_files import checked_name, read_folder_file, shown_file
 from multihot.gate.json_documents import parse_json, read_json_object
@@ -20,6 +20,7 @@ from multihot.gate.json_documents import parse_json, read_json_object
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _MAX_ENTRIES = 10_000
+_MAX_PATH = 200  # characters of the folder of a module
 _KINDS = {
     "multihot": "multihot model",
     "setfit": "SetFit model",
@@ -178,6 +179,8 @@ def _modules(folder: Path) -> tuple[Path, tuple[str, ...], str | None]:
         kind = entry["type"].rpartition(".")[2]
         inside = entry.get("path") or ""
         place = folder / checked_name(folder, inside, EncoderError) if inside else folder
+        if len(str(inside)) > _MAX_PATH:
+            raise EncoderError(f"{shown_file(path)}: the path {cut(inside)} is too long.")
         if not place.resolve().is_relative_to(folder.resolve()):
             raise EncoderError(f"{shown_file(place)} is a link that leads out of the folder.")
         kinds.append(kind)
