@@ -99,6 +99,29 @@ def test_an_order_with_labels_that_nothing_tells_is_an_error_that_is_not_correct
     assert (finding.code, finding.blocks) == ("label_order_differs", True)
 
 
+def test_no_wrong_order_is_believed_whatever_the_model_and_the_labels() -> None:
+    generator = np.random.default_rng(1)
+    believed = 0
+    for _ in range(40):
+        num_labels, rows = (int(generator.choice(each)) for each in ([3, 6, 11, 28], [100, 300]))
+        frequency = 0.4 * np.arange(1, num_labels + 1) ** -generator.uniform(0.2, 1.2)
+        truth = (generator.random((rows, num_labels)) < frequency).astype(np.float32)
+        mixed = generator.random(rows) < 0.5
+        truth[mixed, 1] = truth[mixed, 0]  # correlated labels
+        scores = generator.uniform(0.3, 3) * truth + generator.standard_normal(truth.shape)
+        space = LabelSpace(tuple(f"label of {column}" for column in range(num_labels)))
+        labels, unnamed = LabelMatrix(space, truth), OutputNames((None,) * num_labels)
+        swap = np.arange(num_labels)
+        swap[:2] = 1, 0
+        for order in (np.arange(num_labels), swap, generator.permutation(num_labels)):
+            logits = scores[:, order].astype(np.float32)
+            names = check_file(unnamed, labels, logits, "rows.csv").names
+            assert names in {unnamed.names, tuple(space.names[column] for column in order)}
+            believed += None not in names
+
+    assert believed > 40
+
+
 def test_outputs_without_names_get_those_that_their_scores_fit() -> None:
     scores, labels = _scored()
     outputs = OutputNames((None, "anger", None, None))

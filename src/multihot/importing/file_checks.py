@@ -20,7 +20,7 @@ from multihot.importing.output_names import OutputNames
 
 __all__ = ["NamedOutputs", "check_file"]
 
-_LEAST_AREA, _NO_GAIN = 0.6, 0.02  # of the areas, to name outputs in the order of the file
+_LEAST_AREA, _NO_GAIN = 0.6, 1e-9  # of the areas, to name outputs in the order of the file
 _OPEN = 5  # at most one in so many labels may be too rare to be compared
 
 FloatArray = npt.NDArray[np.float32]
@@ -79,13 +79,14 @@ def check_file(
 
 def _is_told(order: LabelOrder, num_unnamed: int) -> bool:
     """Return whether scores say which output is which label, for outputs that have no name."""
+    num_open = len(order.column_of) - order.num_measured
     if order.verdict == "differs":
-        return order.is_certain
+        return order.is_certain and num_open <= 1
     if order.area is None or order.best_area is None or order.least_area is None:
         return False
     fits = order.least_area >= _LEAST_AREA and order.best_area - order.area <= _NO_GAIN
-    num_open = len(order.column_of) - order.num_measured
-    return order.verdict == "agrees" and fits and num_open <= max(1, num_unnamed // _OPEN)
+    may_be_open = num_open == 0 or (order.is_certain and num_open <= max(1, num_unnamed // _OPEN))
+    return order.verdict == "agrees" and fits and may_be_open
 
 
 def _columns(labels: LabelMatrix, names: Sequence[str]) -> FloatArray:
