@@ -76,8 +76,8 @@ def require_room(
     """
     if num_positions is not None and max_length > num_positions:
         raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
-            f"{num_positions} tokens. The folder was changed; restore or retrain it."
+            f"{shown_file(folder)}: 'max_length' in thresholds.json is {max_length}, and by config.json "
+            f"the encoder has positions for {num_positions} tokens. The folder was changed; restore or retrain it."
         )
     try:
         before, after = special_tokens(stored.tokenizer)
@@ -85,13 +85,13 @@ def require_room(
         raise ArtifactError(f"{shown_file(folder)}: {reason}") from None
     if max_length <= len(before) + len(after):
         raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the tokenizer puts "
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and tokenizer.json puts "
             f"{len(before) + len(after)} special tokens around a text. The folder was changed; restore "
             "or retrain it."
         )
     if prompt_length is not None and prompt_length != len(before):
         raise ArtifactError(
-            f"{shown_file(folder)}: the tokenizer puts {len(before)} tokens before a text, and the "
-            f"network was trained with {prompt_length}, its labels. The folder was changed; restore or "
-            "retrain it."
+            f"{shown_file(folder)}: tokenizer.json puts {len(before)} tokens before a text, and by "
+            f"head.safetensors the network was trained with {prompt_length}, its labels. The folder was "
+            "changed; restore or retrain it."
         )

@@ -131,7 +131,7 @@ def _model(
     )
     if lost:
         raise ArtifactError(
-            f"{shown_file(weights)} lacks {len(lost)} weights of the network, or has them in another "
+            f"{shown_file(weights)} lacks {len(lost)} weights of config.json, or has them in another "
             f"shape: {listed(lost, 3)}. Restore the file or retrain."
         )
     network: nn.Module = model
