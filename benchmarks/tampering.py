@@ -1,203 +1,38 @@
-"""Ways in which a model folder, an encoder folder or a checkpoint may have been changed by somebody.
+"""Ways in which a model folder, an encoder folder, a run or a cache may have been changed by somebody.
 
 All inputs are harmless: a payload would at most write a witness file, sizes are asked for and never
-made, and what makes other software fail is represented by something small beside it. Whoever changes
-files also writes the digests anew (`reseal`), or the digests alone would answer.
+made, and what makes other software fail is represented by something small beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-__all__ = ["DECISION", "EVIL_MODULE", "PAYLOAD", "Change", "changes", "reseal"]
-
-Random = np.random.Generator
-DECISION = "thresholds.json"
-EVIL_MODULE, PAYLOAD = "modeling_evil", "from pathlib import Path\nPath({!r}).touch()\n"
-DROPPED = object()
-
-_WRONG: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1.5,
-    10**18,
-    "x",
-    "",
-    [],
-    {},
-    [[[]]],
-    {"a": {"b": 1}},
-    ["x"] * 50,
+from tampering_edits import (
+    DECISION,
+    DROPPED,
+    EVIL_MODULE,
+    NUMBERS_AS_TEXT,
+    WRONG,
+    Change,
+    Edit,
+    changed_tensors,
+    damaged_files,
+    header_changed,
+    json_changed,
+    json_texts,
+    key_set,
+    nested,
+    text_put,
 )
+from tampering_races import races
+from tampering_runs import caches, pooled_encoders, runs
 
-
-@dataclass(frozen=True)
-class Change:
-    """One way to change a folder."""
-
-    kind: str
-    name: str
-    """Which of the kind."""
-    target: str
-    """`model`, `head` (a model of two parts), `encoder` or `checkpoint`."""
-    apply: Callable[[Path, Path], None]
-    """Changes the folder; the second is a folder outside, with whole files of the same names."""
-    serves: str = "same"
-    """What may be answered, if it is not refused: `same` scores, `any`, or `nothing`."""
-
-
-def reseal(folder: Path) -> None:
-    """Write the digests of a model's files as they are now, where there are files."""
-    path = folder / DECISION
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        files = content["files"]
-        for name in files:
-            if (folder / name).is_file():
-                files[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        path.write_text(json.dumps(content), "utf-8")
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-
-
-def _bytes(name: str, make: Callable[[bytes], bytes]) -> Callable[[Path, Path], None]:
-    def apply(folder: Path, _: Path) -> None:
-        path = folder / name
-        path.write_bytes(make(path.read_bytes()))
-        if name != DECISION:
-            reseal(folder)
-
-    return apply
-
-
-def _json(name: str, edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
-    def make(content: bytes) -> bytes:
-        table = json.loads(content)
-        edited = edit(table)
-        return json.dumps(table if edited is None else edited).encode()
-
-    return _bytes(name, make)
-
-
-def _set(name: str, path: str, value: Any) -> Callable[[Path, Path], None]:
-    """Set the value at a dotted path, or take it away."""
-
-    def edit(table: dict[str, Any]) -> None:
-        *before, last = path.split(".")
-        place: Any = table
-        for part in before:
-            place = place[part]
-        if value is DROPPED:
-            place.pop(last, None)
-        else:
-            place[last] = value
-
-    return _json(name, edit)
-
-
-def _text(name: str, path: str, text: str) -> Callable[[Path, Path], None]:
-    """Write `text` as it is where the value at a dotted path stands."""
-    mark = "@@mark@@"
-    put = _set(name, path, mark)
-
-    def apply(folder: Path, outside: Path) -> None:
-        put(folder, outside)
-        path = folder / name
-        path.write_bytes(path.read_bytes().replace(f'"{mark}"'.encode(), text.encode()))
-        if name != DECISION:
-            reseal(folder)
-
-    return apply
-
-
-def _nested(depth: int) -> str:
-    return "[" * depth + "]" * depth
-
-
-_JSON_TEXTS = {
-    "deep": _nested(100_000),
-    "deep-objects": '{"a":' * 50_000 + "1" + "}" * 50_000,
-    "digits": "7" * 5_000,
-    "nan": "NaN",
-    "infinity": "-Infinity",
-    "half-character": '"\\ud800"',
-    "twice": '1, "twice": 1, "twice": 2',
-}
-
-
-def _json_texts(kind: str, target: str, name: str, path: str) -> Iterator[Change]:
-    for label, text in _JSON_TEXTS.items():
-        yield Change(f"{kind} {label}", path, target, _text(name, path, text), "same")
-
-
-def _damaged(kind: str, target: str, name: str) -> Iterator[Change]:
-    """Yield whole files that are damaged."""
-    damages: dict[str, Callable[[bytes], bytes]] = {
-        "empty": lambda content: b"",
-        "cut": lambda content: content[: len(content) // 2],
-        "noise": lambda content: bytes(range(256)) * 8,
-        "pointer": lambda content: (
-            b"version https://git-lfs.github.com/spec/v1\noid sha256:"
-            + b"0" * 64
-            + b"\nsize 12345\n"
-        ),
-    }
-    if name.endswith(".json"):
-        damages |= {
-            "utf-16": lambda content: content.decode().encode("utf-16"),
-            "mark": lambda content: b"\xef\xbb\xbf" + content,
-            "list": lambda content: b"[" + content + b"]",
-            "deep": lambda content: _nested(100_000).encode(),
-        }
-    for label, make in damages.items():
-        yield Change(f"{kind} file {label}", name, target, _bytes(name, make), "same")
-
-
-def _link_out(path: Path, outside: Path) -> None:
-    place = outside / path.name
-    assert place.is_file()
-    path.symlink_to(place)
-
-
-_NO_FILES: dict[str, Callable[[Path, Path], None]] = {
-    "missing": lambda path, outside: None,
-    "folder": lambda path, outside: path.mkdir(),
-    "pipe": lambda path, outside: os.mkfifo(path),
-    "device": lambda path, outside: path.symlink_to("/dev/zero"),
-    "dangling link": lambda path, outside: path.symlink_to(path.parent / "nowhere"),
-    "link to itself": lambda path, outside: path.symlink_to(path.name),
-    "link out": _link_out,
-}
-
-
-def _instead(name: str, make: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-    def apply(folder: Path, outside: Path) -> None:
-        path = folder / name
-        path.unlink()
-        make(path, outside)
-
-    return apply
-
-
-def _files(kind: str, target: str, name: str) -> Iterator[Change]:
-    """Yield damaged files, and things that are no files at all."""
-    yield from _damaged(kind, target, name)
-    for label, make in _NO_FILES.items():
-        serves = "nothing" if label == "link out" else "same"
-        change = _instead(name, make)
-        yield Change(f"instead of a file: {label}", f"{kind} {name}", target, change, serves)
-
+__all__ = ["changes"]
 
 _DECISION_KEYS = (
     "format_version multihot_version labels activation calibration thresholds threshold_kind goal "
@@ -207,23 +42,46 @@ _DECISION_KEYS = (
 
 def _decision_keys() -> Iterator[Change]:
     for key in _DECISION_KEYS.split():
-        yield Change("decision key dropped", key, "model", _set(DECISION, key, DROPPED), "same")
-        for number, wrong in enumerate(_WRONG):
+        yield Change("decision key dropped", key, "model", key_set(DECISION, key, DROPPED), "same")
+        for number, wrong in enumerate(WRONG):
             name = f"{key}={number}"
-            yield Change("decision key wrong", name, "model", _set(DECISION, key, wrong), "any")
+            yield Change("decision key wrong", name, "model", key_set(DECISION, key, wrong), "any")
     for version in (0, True, -1, 2, 10**15, "1", 1.0, None):
         yield Change(
-            "format version", repr(version), "model", _set(DECISION, "format_version", version)
+            "format version", repr(version), "model", key_set(DECISION, "format_version", version)
         )
     for path in ("max_length", "thresholds.label-000", "labels", "fitted_on.goal_value", "data"):
-        yield from _json_texts("decision", "model", DECISION, path)
+        yield from json_texts("decision", "model", DECISION, path)
+
+
+def _after_scaling(put: Edit) -> Edit:
+    """Give the decision a calibration, then change that."""
+    scaled = key_set(DECISION, "calibration", {"method": "temperature", "temperature": 1.0})
+
+    def apply(folder: Path, outside: Path) -> None:
+        scaled(folder, outside)
+        put(folder, outside)
+
+    return apply
 
 
 def _decision_values() -> Iterator[Change]:
     for value in (2, -0.5, "0.5", None, [], True):
-        change = _set(DECISION, "thresholds.label-000", value)
+        change = key_set(DECISION, "thresholds.label-000", value)
         yield Change("threshold wrong", repr(value), "model", change)
-    yield Change("threshold of no label", "more", "model", _set(DECISION, "thresholds.more", 0.5))
+    for path in ("thresholds.label-000", "fitted_on.goal_value"):
+        for text in NUMBERS_AS_TEXT:
+            change = text_put(DECISION, path, text)
+            serves = "any" if text in ("1e-400", "-0.0") else "nothing"
+            yield Change(f"decision number {text}", path, "model", change, serves)
+    for text in NUMBERS_AS_TEXT:
+        put = text_put(DECISION, "calibration.temperature", text)
+        yield Change(
+            f"calibration number {text}", "temperature", "model", _after_scaling(put), "any"
+        )
+    yield Change(
+        "threshold of no label", "more", "model", key_set(DECISION, "thresholds.more", 0.5)
+    )
     for name, labels in {
         "control": ["a\x1b[31m", "b", "c", "d", "e"],
         "direction": ["a\u202e", "b", "c", "d", "e"],
@@ -233,9 +91,11 @@ def _decision_values() -> Iterator[Change]:
         "long": ["x" * 1_000_000, "b", "c", "d", "e"],
         "numbers": [1, 2, 3, 4, 5],
     }.items():
-        yield Change("label names", name, "model", _set(DECISION, "labels", labels), "nothing")
+        yield Change("label names", name, "model", key_set(DECISION, "labels", labels), "nothing")
     for value in (0, -1, 2, 65, 10**6, 10**12, 3.5):
-        yield Change("max_length", repr(value), "model", _set(DECISION, "max_length", value), "any")
+        yield Change(
+            "max_length", repr(value), "model", key_set(DECISION, "max_length", value), "any"
+        )
 
 
 def _decision_choices() -> Iterator[Change]:
@@ -248,7 +108,7 @@ def _decision_choices() -> Iterator[Change]:
         "activation": ("softmax", "relu"),
     }.items():
         for value in values:
-            yield Change(f"decision {key}", value, "model", _set(DECISION, key, value), "any")
+            yield Change(f"decision {key}", value, "model", key_set(DECISION, key, value), "any")
     for name, calibration in {
         "method": {"method": "spline", "temperature": 1.0},
         "zero": {"method": "temperature", "temperature": 0},
@@ -257,16 +117,16 @@ def _decision_choices() -> Iterator[Change]:
         "deep": {"method": "platt", "temperature": 1.0, "labels": {"label-000": [[[[1]]]]}},
         "list": [1, 2],
     }.items():
-        change = _set(DECISION, "calibration", calibration)
+        change = key_set(DECISION, "calibration", calibration)
         yield Change("calibration", name, "model", change, "nothing")
     for name, data in {
         "unknown": {"no_such_option": 1},
         "type": {"header": "perhaps"},
         "path": {"label_names": "/etc/hostname"},
-        "aliases": {"label_aliases": "../outside/aliases.json"},
-        "file": {"label_file": "../outside/labels"},
+        "aliases": {"label_aliases": "../outside/model/aliases.json"},
+        "file": {"label_file": "../outside/model/labels"},
     }.items():
-        yield Change("data options", name, "model", _set(DECISION, "data", data), "any")
+        yield Change("data options", name, "model", key_set(DECISION, "data", data), "any")
 
 
 def _digests() -> Iterator[Change]:
@@ -274,12 +134,12 @@ def _digests() -> Iterator[Change]:
     for name, files in {
         "empty": {},
         "card": {"README.md": "0" * 64},
-        "upwards": {"../outside/model.safetensors": "0" * 64},
+        "upwards": {"../outside/model/model.safetensors": "0" * 64},
         "absolute": {"/etc/hostname": "0" * 64},
         "numbers": {weights: 7},
         "short": {weights: "abc"},
     }.items():
-        change = _set(DECISION, "files", files)
+        change = key_set(DECISION, "files", files)
         yield Change("list of files", name, "model", change, "nothing")
 
     def without(key: str) -> Callable[[dict[str, Any]], None]:
@@ -289,7 +149,7 @@ def _digests() -> Iterator[Change]:
         return edit
 
     for key in (weights, "config.json", "tokenizer.json", "tokenizer_config.json"):
-        change = _json(DECISION, without(key))
+        change = json_changed(DECISION, without(key))
         yield Change("list of files lacks one", key, "model", change, "nothing")
 
     def flipped(folder: Path, _: Path) -> None:
@@ -317,7 +177,7 @@ def _config(target: str) -> Iterator[Change]:
         "is_decoder": True,
         "is_encoder_decoder": True,
     }.items():
-        change = _set("config.json", key, value)
+        change = key_set("config.json", key, value)
         yield Change(f"config {key}", "set", target, change, "nothing")
     for key, values in {
         "model_type": ("", "gpt2", "no-such", ["bert"], 7, None, DROPPED),
@@ -344,9 +204,9 @@ def _config(target: str) -> Iterator[Change]:
     }.items():
         for value in values:
             name = "dropped" if value is DROPPED else repr(value)[:30]
-            yield Change(f"config {key}", name, target, _set("config.json", key, value), "any")
+            yield Change(f"config {key}", name, target, key_set("config.json", key, value), "any")
     for path in ("hidden_size", "id2label", "unheard_of"):
-        yield from _json_texts("config", target, "config.json", path)
+        yield from json_texts("config", target, "config.json", path)
 
     def adapter(folder: Path, outside: Path) -> None:
         content = {"peft_type": "LORA", "base_model_name_or_path": str(outside)}
@@ -356,69 +216,7 @@ def _config(target: str) -> Iterator[Change]:
     yield Change("adapter beside", "lora", target, adapter, "same")
 
 
-def _headed(name: str, edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
-    """Change the header of a safetensors file, or put bytes in its place."""
-
-    def make(content: bytes) -> bytes:
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-        edited = edit(header)
-        text = edited if isinstance(edited, bytes) else json.dumps(header).encode()
-        return len(text).to_bytes(8, "little") + text + content[8 + length :]
-
-    return _bytes(name, make)
-
-
-def _first(**values: Any) -> Callable[[dict[str, Any]], None]:
-    def edit(header: dict[str, Any]) -> None:
-        next(value for key, value in header.items() if key != "__metadata__").update(values)
-
-    return edit
-
-
-def _renamed(name: str) -> Callable[[dict[str, Any]], None]:
-    def edit(header: dict[str, Any]) -> None:
-        header[name] = header.pop(next(key for key in header if key != "__metadata__"))
-
-    return edit
-
-
-_HEADERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "type I32": _first(dtype="I32"),
-    "type C64": _first(dtype="C64"),
-    "type unknown": _first(dtype="F31"),
-    "type number": _first(dtype=7),
-    "shape": _first(shape=[1, 1]),
-    "shape negative": _first(shape=[-1, -1]),
-    "shape huge": _first(shape=[2**40, 2**40]),
-    "shape text": _first(shape="x"),
-    "offsets beyond": _first(data_offsets=[0, 2**50]),
-    "offsets overlap": _first(data_offsets=[4, 8]),
-    "offsets turned": _first(data_offsets=[8, 0]),
-    "renamed": _renamed("other.weight"),
-    "name long": _renamed("x" * 100_000),
-    "name control": _renamed("a\x1b[31mb\u202e"),
-    "metadata": lambda header: header.update(__metadata__={"format": 7}),
-    "header list": lambda header: b"[]",
-    "header deep": lambda header: _nested(100_000).encode(),
-    "header empty": lambda header: b"{}",
-}
-
-
-def _tensors(target: str, name: str = "model.safetensors") -> Iterator[Change]:
-    for label, edit in _HEADERS.items():
-        yield Change(f"tensors {label}", name, target, _headed(name, edit), "nothing")
-    for label, length in {"huge": 2**63, "long": 10**9, "zero": 0}.items():
-        make = _bytes(
-            name, lambda content, length=length: length.to_bytes(8, "little") + content[8:]
-        )
-        yield Change(f"tensors header length {label}", name, target, make, "nothing")
-    not_a_number = np.float32("nan").tobytes()
-    change = _bytes(name, lambda content: content[:-4] + not_a_number)
-    yield Change("tensors not a number", name, target, change, "any")
-
-
-def _described(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
+def _described(edit: Callable[[dict[str, Any]], Any]) -> Edit:
     """Change how the head describes itself, in the metadata of its file."""
 
     def edited(header: dict[str, Any]) -> None:
@@ -427,7 +225,7 @@ def _described(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], 
         text = json.dumps(description) if changed is None else changed
         header["__metadata__"]["head"] = text
 
-    return _headed("head.safetensors", edited)
+    return header_changed("head.safetensors", edited)
 
 
 _DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -435,33 +233,70 @@ _DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "labels fewer": lambda table: table["labels"].pop(),
     "labels many": lambda table: table.update(labels=["x"] * 100_000),
     "labels number": lambda table: table.update(labels=7),
-    "pooling other": lambda table: table.update(pooling="attention"),
     "pooling unknown": lambda table: table.update(pooling="max"),
     "pooling list": lambda table: table.update(pooling=["mean"]),
     "prompt": lambda table: table.update(prompt={"spans": [[0, 10**9]], "length": 10**9}),
-    "deep": lambda table: _nested(100_000),
+    "deep": lambda table: nested(100_000),
     "no object": lambda table: "[]",
     "not a number": lambda table: '{"labels": NaN}',
 }
 
 
-def _heads() -> Iterator[Change]:
+def _with_prompt(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda table: table["prompt"].update(values)
+
+
+_PROMPTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "none": lambda table: table.update(prompt=None),
+    "number": lambda table: table.update(prompt=7),
+    "without spans": lambda table: table["prompt"].pop("spans"),
+    "no spans": _with_prompt(spans=[]),
+    "fewer spans": lambda table: table["prompt"]["spans"].pop(),
+    "spans turned": lambda table: table["prompt"]["spans"].reverse(),
+    "span negative": lambda table: table["prompt"]["spans"].__setitem__(0, [-3, -1]),
+    "span empty": lambda table: table["prompt"]["spans"].__setitem__(0, [2, 2]),
+    "span beyond": lambda table: table["prompt"]["spans"].__setitem__(-1, [1, 10**6]),
+    "span of texts": lambda table: table["prompt"]["spans"].__setitem__(0, ["a", "b"]),
+    "span of one": lambda table: table["prompt"]["spans"].__setitem__(0, [1]),
+    "length zero": _with_prompt(length=0),
+    "length other": _with_prompt(length=3),
+    "length huge": _with_prompt(length=10**9),
+    "length text": _with_prompt(length="x"),
+    "type": _with_prompt(text_type=7),
+}
+
+
+def _heads(target: str) -> Iterator[Change]:
     """Yield changes of a model whose head is beside its encoder."""
     head, inner = "head.safetensors", "encoder/model.safetensors"
-    yield from _files("head", "head", head)
-    for name in (head, inner):
-        yield from _tensors("head", name)
+    yield from damaged_files("head", target, head)
+    for name in (head, inner) if target == "head" else (head,):
+        yield from changed_tensors(target, name)
     for label, edit in _DESCRIPTIONS.items():
-        yield Change(f"head {label}", head, "head", _described(edit), "nothing")
+        yield Change(f"head {label}", head, target, _described(edit), "nothing")
     for key, value in {"hidden_size": 16, "num_hidden_layers": 2, "model_type": "roberta"}.items():
-        change = _set("encoder/config.json", key, value)
-        yield Change(f"config {key}", repr(value), "head", change, "any")
-    for pooling in ("cls", "attention", "labels"):
-        change = _set(DECISION, "pooling", pooling)
-        yield Change("decision pooling", pooling, "head", change, "nothing")
+        change = key_set("encoder/config.json", key, value)
+        yield Change(f"config {key}", repr(value), target, change, "any")
+    poolings = {"head": "mean", "attention": "attention", "labels": "labels"}
+    for pooling in ("cls", *poolings.values()):
+        change = key_set(DECISION, "pooling", pooling)
+        if pooling != poolings[target]:
+            yield Change("decision pooling", pooling, target, change, "nothing")
+            described = _described(lambda table, name=pooling: table.update(pooling=name))
+            yield Change("head and its pooling", pooling, target, described, "nothing")
+    if target == "labels":
+        for label, edit in _PROMPTS.items():
+            yield Change(f"prompt {label}", head, target, _described(edit), "nothing")
+        turned = json_changed(DECISION, lambda table: table["labels"].reverse())
+        yield Change("decision labels turned", "labels", target, turned, "nothing")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            yield from damaged_files(name.partition(".")[0], target, name)
+        for value in (None, 7, {"type": "NoSuch"}):
+            change = key_set("tokenizer.json", "post_processor", value)
+            yield Change("tokenizer without prompt", repr(value), target, change, "nothing")
 
 
-def _index(name: str, places: dict[str, Any], *, pickled: bool) -> Callable[[Path, Path], None]:
+def _index(name: str, places: dict[str, Any], *, pickled: bool) -> Edit:
     """Put an index of files in the place of the file of weights."""
 
     def apply(folder: Path, _: Path) -> None:
@@ -478,7 +313,7 @@ def _indices(target: str, name: str = "model.safetensors") -> Iterator[Change]:
     key = "embeddings.word_embeddings.weight"
     for label, place in {
         "pickle": "pytorch_model.bin",
-        "upwards": "../outside/model.safetensors",
+        "upwards": "../outside/model/model.safetensors",
         "absolute": "/etc/hostname",
         "number": 7,
         "missing": "model-00001-of-00002.safetensors",
@@ -527,7 +362,7 @@ def _tokenizer(target: str) -> Iterator[Change]:
         "no separator": (without("[SEP]"), "nothing"),
     }
     for label, (edit, serves) in edits.items():
-        yield Change(f"tokenizer {label}", name, target, _json(name, edit), serves)
+        yield Change(f"tokenizer {label}", name, target, json_changed(name, edit), serves)
     for label, path, value in (
         ("template absent", "post_processor", absent),
         ("template beyond", "post_processor", beyond),
@@ -567,7 +402,7 @@ def _tokenizer(target: str) -> Iterator[Change]:
         ),
         ("added text", "added_tokens", "x"),
     ):
-        yield Change(f"tokenizer {label}", name, target, _set(name, path, value), "any")
+        yield Change(f"tokenizer {label}", name, target, key_set(name, path, value), "any")
     for label, path, value in (
         (
             "truncation",
@@ -587,7 +422,7 @@ def _tokenizer(target: str) -> Iterator[Change]:
             },
         ),
     ):
-        yield Change(f"tokenizer {label}", name, target, _set(name, path, value), "same")
+        yield Change(f"tokenizer {label}", name, target, key_set(name, path, value), "same")
     config = "tokenizer_config.json"
     for key, value in {
         "auto_map": {"AutoTokenizer": [f"{EVIL_MODULE}.Evil", None]},
@@ -596,81 +431,32 @@ def _tokenizer(target: str) -> Iterator[Change]:
         "model_max_length": "many",
         "extra_special_tokens": {"a": 7},
         "vocab_file": "/etc/hostname",
-        "tokenizer_file": "../outside/tokenizer.json",
+        "tokenizer_file": "../outside/model/tokenizer.json",
         "name_or_path": "someone/something",
         "padding_side": 7,
         "unk_token": 7,
         "added_tokens_decoder": {"x": "y"},
         "do_lower_case": "perhaps",
     }.items():
-        yield Change(f"tokenizer_config {key}", "set", target, _set(config, key, value), "any")
-    yield from _json_texts("tokenizer_config", target, config, "model_max_length")
-    yield from _json_texts("tokenizer", target, name, "version")
-
-
-def _in_checkpoint(apply: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-    """Change the newest checkpoint of a run, and write the digests of its manifest anew."""
-
-    def change(folder: Path, outside: Path) -> None:
-        newest = max((folder / "run" / "checkpoints").glob("step-*"))
-        apply(newest, max((outside / "run" / "checkpoints").glob("step-*")))
-        path = newest / "manifest.json"
-        if path.is_symlink() or not path.is_file():
-            return
-        try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            return
-        _reseal_manifest(newest, content)
-        path.write_text(json.dumps(content), "utf-8")
-
-    return change
-
-
-def _all_keys(name: str, value: Any) -> Callable[[Path, Path], None]:
-    return _json(name, lambda table: dict.fromkeys(table, value))
-
-
-def _checkpoints() -> Iterator[Change]:
-    """Yield changes of all files of the newest checkpoint."""
-    tables, weights = (
-        ("state.json", "manifest.json"),
-        ("network.safetensors", "optimizer.safetensors"),
-    )
-    found = [each for name in (*tables, *weights) for each in _files("checkpoint", "", name)]
-    for name in weights:
-        found += [replace(each, kind=f"checkpoint {each.kind}") for each in _tensors("", name)]
-    for name in tables:
-        for number, wrong in enumerate(_WRONG):
-            change = _all_keys(name, wrong)
-            found.append(Change(f"checkpoint {name} wrong", str(number), "", change))
-        for step in (-1, 10**15, 2.5, "x"):
-            change = _set(name, "step", step)
-            found.append(Change(f"checkpoint {name} step", repr(step), "", change))
-    for each in found:
-        apply = _in_checkpoint(each.apply)
-        # The checkpoint before may be taken, or none: the run ends with the same weights.
-        serves = "any" if "wrong" in each.kind or "step" in each.kind else "same"
-        yield replace(each, target="checkpoint", apply=apply, serves=serves)
-
-
-def _reseal_manifest(folder: Path, content: Any) -> None:
-    """Write digests anew wherever a value is keyed by the name of a file."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            if isinstance(value, str) and len(value) == 64 and (folder / key).is_file():
-                content[key] = hashlib.sha256((folder / key).read_bytes()).hexdigest()
-            else:
-                _reseal_manifest(folder, value)
+        yield Change(f"tokenizer_config {key}", "set", target, key_set(config, key, value), "any")
+    yield from json_texts("tokenizer_config", target, config, "model_max_length")
+    yield from json_texts("tokenizer", target, name, "version")
 
 
 def changes() -> list[Change]:
     """Return all changes, in one order."""
     found = [*_decision_keys(), *_decision_values(), *_decision_choices(), *_digests()]
     for target in ("model", "encoder"):
-        found += [*_config(target), *_tensors(target), *_indices(target), *_tokenizer(target)]
+        found += [
+            *_config(target),
+            *changed_tensors(target),
+            *_indices(target),
+            *_tokenizer(target),
+        ]
         for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
-            found += _files(name.partition(".")[0], target, name)
-    found += _files("decision", "model", DECISION)
-    found += [*_heads(), *_checkpoints()]
+            found += damaged_files(name.partition(".")[0], target, name)
+    found += damaged_files("decision", "model", DECISION)
+    for target in ("head", "attention", "labels"):
+        found += _heads(target)
+    found += [*runs(), *caches(), *pooled_encoders(), *races()]
     return found

@@ -13,7 +13,7 @@
     │   └── MissingExtraError   an optional package is not installed
     └── InterruptedRunError     stopped by a signal, can be resumed          exit 130
 
-Exit code 3 is reserved for a required check that failed.
+Exit code 3 means that a stated check failed; no error has it, because what was asked for was done.
 A message states what was given, what was expected and what to do. What a terminal would obey or hide is
 escaped in it, and of a message of more than 4,000 characters the middle is left out.
 """

@@ -173,6 +173,8 @@ def test_options_survive_the_way_to_a_recipe_and_back(
     [
         (b"epochs = ", "r.toml: is not a valid TOML recipe: "),
         (b"goal = 'jaccard'\ngoal = 'x'", "r.toml: is not a valid TOML recipe: "),
+        (b"seed = " + b"1" * 5000, "r.toml: is not a valid TOML recipe: "),
+        (b"seed = " + b"[" * 20_000, "r.toml: is not a valid TOML recipe: "),
         (b"goal = '\xff'", "r.toml: is not a valid TOML recipe: .*utf-8"),
     ],
 )

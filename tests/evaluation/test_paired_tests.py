@@ -178,13 +178,11 @@ def test_an_area_whose_influences_are_of_other_ranks_has_no_interval() -> None:
     assert area_difference(0.9, 0.8, 0.1, [np.zeros(3)], 3) != alone
 
 
-@pytest.mark.parametrize(
-    ("degrees_of_freedom", "tabulated"), [(1, 12.706), (2, 4.303), (3, 3.182), (11, 2.201)]
-)
-def test_students_quantile_is_that_of_the_printed_tables(
-    degrees_of_freedom: int, tabulated: float
-) -> None:
-    assert student_quantile(degrees_of_freedom) == pytest.approx(tabulated, abs=5e-4)
+@pytest.mark.parametrize("degrees_of_freedom", [1, 1.5, 2, 3, 11, 57.3, 199, 200, 1000, 10**7])
+def test_students_quantile_is_that_of_scipy(degrees_of_freedom: float) -> None:
+    expected = t.ppf(0.975, degrees_of_freedom)
+
+    assert student_quantile(degrees_of_freedom) == pytest.approx(expected, rel=1e-11)
 
 
 def test_the_interval_of_a_rare_label_is_that_of_student() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from multihot.errors import ArtifactError
+from multihot.gate import json_documents
 from multihot.gate.json_documents import MAX_DEPTH, parse_json, read_json_object
 
 
@@ -83,6 +84,26 @@ def test_integers_beyond_64_bits_are_read_where_they_are_asked_for() -> None:
     assert "too large" in _refusal(text)
     with pytest.raises(ArtifactError, match="too large"):
         parse_json(b"1" * 41, "a", error=ArtifactError, large_integers=True)
+
+
+def test_nesting_is_counted_across_the_blocks_that_are_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_documents, "_BLOCK", 7)
+    deepest = "[ " * MAX_DEPTH + '"[[[[[[[[[" ' + "] " * MAX_DEPTH
+
+    assert parse_json(deepest.encode(), "a", error=ArtifactError)
+    assert "inside each other" in _refusal(f"[ {deepest} ]")
+
+
+def test_values_and_escapes_are_bounded_where_nothing_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_documents, "_MAX_ESCAPES", 3)
+
+    assert parse_json(rb'["\\ \n"]', "a", error=ArtifactError) == ["\\ \n"]
+    assert "more than 3 escapes" in _refusal(rb'["\n\n\n\n"]')
+    assert "more than 3000000 values" in _refusal(b"[" + b"1," * 3_000_001 + b"1]")
 
 
 def test_the_number_of_values_is_bounded_where_it_is_asked_for() -> None:

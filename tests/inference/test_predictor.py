@@ -5,10 +5,12 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from emotions import LABELS, NAMES, TEXTS
-from multihot.errors import ArtifactError, DataError, MissingExtraError, OptionError
+from multihot.data.tokens import TokenizedTexts
+from multihot.errors import ArtifactError, DataError, MissingExtraError, NonFiniteError, OptionError
 from multihot.inference import predictor as module
 from multihot.inference.predictor import Predictor
 
@@ -167,3 +169,14 @@ def test_a_stream_is_of_pairs(predictor: Predictor) -> None:
     for given in ("ab", ["abc"], None):
         with pytest.raises(DataError, match=r"expected"):
             list(predictor.stream(given))  # type: ignore[arg-type]
+
+
+def test_a_model_that_returns_nan_is_named(predictor: Predictor) -> None:
+    class Broken:
+        def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
+            return np.full((len(tokenized), len(NAMES)), np.nan, np.float32)
+
+    broken = Predictor(predictor.artifact, predictor.tokenizer, Broken())
+
+    with pytest.raises(NonFiniteError, match=predictor.artifact.folder.name):
+        broken.scores(["a", "b"])

@@ -377,3 +377,15 @@ def test_a_folder_as_sentence_transformers_writes_it_is_an_encoder(folder: Path)
 
     assert found.made_for_mean_pooling
     assert read_config(folder).hidden_size == 16
+
+
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json"])
+def test_a_description_of_the_pooling_that_is_no_file_inside_the_folder_is_refused(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    describe_pooling(folder, {"pooling_mode": "mean"})
+    (folder / name).rename(tmp_path / "elsewhere.json")
+    (folder / name).symlink_to(tmp_path / "elsewhere.json")
+
+    with pytest.raises(EncoderError, match=r"is a link .* outside the folder"):
+        locate_encoder(str(folder))

@@ -226,7 +226,9 @@ def test_a_tokenizer_without_the_labels_of_its_network_is_refused(
     save_with_head(tiny_encoder, tmp_path, "labels")
     network: Any = load_network(tmp_path, FORM, SPACE)
 
-    with pytest.raises(ArtifactError, match=r"puts 0 tokens before a text.* trained with \d+"):
+    with pytest.raises(
+        ArtifactError, match=r"tokenizer\.json puts 0 tokens before a text.* trained with \d+"
+    ):
         require_fit(network, _words(network.config.vocab_size), tmp_path, 32)
 
 

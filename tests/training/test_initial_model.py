@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.families import write_family, write_tokenizer
 from multihot.core.labels import LabelSpace
@@ -119,3 +120,14 @@ def test_a_new_task_begins_with_the_encoder_of_a_finished_model_and_a_head_of_it
     assert all(torch.equal(weights[key], finished[key]) for key in weights if key[:8] == "encoder.")
     assert any(key[:8] == "encoder." for key in weights)
     assert any(weights[key].shape != finished[key].shape for key in weights)
+
+
+def test_weights_that_are_no_numbers_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name, tensor in weights.items() if tensor.is_floating_point())
+    weights[name].view(-1)[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(EncoderError, match=r"the weight '.*' has values that are NaN or infinite"):
+        start(folder)

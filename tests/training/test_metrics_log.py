@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multihot.errors import MissingExtraError, OptionError, StorageError
+from multihot.errors import MissingExtraError, OptionError, StorageError, TrainingError
 from multihot.training.metrics_log import MetricsLog, Throughput, open_trackers, require_trackers
 
 
@@ -134,3 +135,19 @@ def test_speed_before_the_first_tick_divides_by_nothing() -> None:
 
     assert throughput.tokens_per_second == 0
     assert throughput.seconds_left(0) == 0
+
+
+def test_lines_that_no_log_has_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    others = [b"[1]", b'{"step": "1"}', b'{"step": true}', b"\xff\xfe", b"[" * 20_000, b"{}"]
+    path.write_bytes(b"\n".join([*others, b'{"step": 1, "loss": 2.5}']))
+
+    assert entries(MetricsLog(path, last_step=3).path) == [{"step": 1, "loss": 2.5}]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_log_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.jsonl")
+
+    with pytest.raises(TrainingError, match="named pipe"):
+        MetricsLog(tmp_path / "metrics.jsonl", last_step=0)

@@ -12,7 +12,7 @@ import pytest
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.recipes import to_plain
 from multihot.errors import OptionError
-from multihot.training.run_directory import open_run, saved_threads
+from multihot.training.run_directory import RunDirectory, open_run, saved_threads
 
 OPTIONS = to_plain(
     TrainOptions(learning_rate=1e-5, thresholds=0.25, data=DataOptions(label_columns=("a", "b")))
@@ -186,3 +186,22 @@ def test_threads_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> N
     (tmp_path / "run" / "environment.json").write_text(content)
 
     assert saved_threads(tmp_path) is None
+
+
+@pytest.mark.parametrize("place", ["run", "run/checkpoints", "run/metrics.jsonl"])
+def test_a_run_with_a_link_is_neither_resumed_nor_cleared(tmp_path: Path, place: str) -> None:
+    begin(tmp_path / "model")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "step-000001").mkdir()
+    path = tmp_path / "model" / place
+    if path.is_dir():
+        path.rename(tmp_path / "before")
+    path.symlink_to(elsewhere)
+
+    with pytest.raises(OptionError, match="is a link"):
+        open_run(tmp_path / "model", OPTIONS, FACTS, resume=True)
+    with pytest.raises(OptionError, match="is a link"):
+        RunDirectory(tmp_path / "model" / "run").clear()
+
+    assert [path.name for path in elsewhere.iterdir()] == ["step-000001"]

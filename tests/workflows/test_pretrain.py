@@ -532,6 +532,11 @@ def test_other_options_or_texts_are_not_resumed(
     with pytest.raises(OptionError, match=r"is not empty\. Choose another --output"):
         pretrain([corpus], tmp_path / "model", options)
 
+    path = tmp_path / "model" / "run" / "schedule.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "total_steps": 10**9}))
+    with pytest.raises(OptionError, match=r"schedule\.json plans other steps"):
+        pretrain([corpus], tmp_path / "model", options, resume=True)
+
 
 def test_a_finished_run_is_not_resumed(
     corpus: Path, options: PretrainOptions, finished: Path

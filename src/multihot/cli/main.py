@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "predict the labels of texts",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
+    "doctor": "check a checkpoint of another tool, correct it, or import it",
     "tokenizer": "train a tokenizer on a text corpus",
     "pretrain": "pretrain an encoder on a text corpus",
     "fill-mask": "predict masked tokens with a pretrained encoder",
@@ -44,7 +45,7 @@ commands:
 --quiet prints only results and errors.
 
 Exit codes: 0 success, 1 multihot failed, 2 invalid command or input,
-3 a required check failed (reserved), 130 interrupted (resumable where
+3 a stated check failed, 130 interrupted (resumable where
 reported), 143 and 129 stopped by SIGTERM and SIGHUP.
 """
 
@@ -63,6 +64,9 @@ _SYNONYMS = {
     "check": "inspect",
     "info": "inspect",
     "show": "inspect",
+    "diagnose": "doctor",
+    "import": "doctor",
+    "fix": "doctor",
     "tokenize": "tokenizer",
 }
 """What other tools call a command."""

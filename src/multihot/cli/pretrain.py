@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,10 +133,10 @@ def _values_before(given: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the run that is resumed; none of a new run."""
     if not given.resume or given.output is None:
         return {}
-    from multihot.training.run_directory import RunDirectory
+    from multihot.training.run_directory import RunDirectory, stored_options
 
-    recipe = RunDirectory(Path(given.output) / "run").recipe
-    return read_recipe(recipe) if recipe.is_file() else {}
+    run = RunDirectory(Path(given.output) / "run")
+    return stored_options(run) if os.path.lexists(run.recipe) else {}
 
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:

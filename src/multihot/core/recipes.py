@@ -45,7 +45,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise OptionError(f"{path}: there is no such recipe.") from None
     except OSError as error:
         raise OptionError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of too many digits, or too deep, too
         raise OptionError(f"{path}: is not a valid TOML recipe: {error}") from None
 
 

@@ -17,11 +17,11 @@ from multihot.core.text_tables import (
 )
 from multihot.evaluation.paired_tests import Difference
 
-__all__ = ["Comparison", "LabelDifference"]
+__all__ = ["LOWER_IS_BETTER", "Comparison", "LabelDifference", "difference_cells"]
 
 _HALF_A_POINT = 0.005
 _DIFFERENCE = "A - B (95 % interval)"
-_LOWER_IS_BETTER = ("hamming_loss", "brier_score", "log_loss")
+LOWER_IS_BETTER = ("hamming_loss", "brier_score", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Comparison:
         """Return the tables and remarks for so many columns; of many labels, some, or all."""
         lines = [f"A = {self.first}", f"B = {self.second}", ""]
         rows = [
-            [name, *_cells(metric, 4), _p_value(metric.p_value)]
+            [name, *difference_cells(metric, 4), _p_value(metric.p_value)]
             for name, metric in self.metrics.items()
         ]
         lines += aligned(["metric", "A", "B", _DIFFERENCE, "p-value"], rows, width=width)
@@ -106,7 +106,7 @@ class Comparison:
         for name in shown:
             label = self.labels[name]
             p_values = [_p_value(label.f1.p_value), _p_value(label.p_value_holm)]
-            rows.append([name, str(label.support), *_cells(label.f1, 3), *p_values])
+            rows.append([name, str(label.support), *difference_cells(label.f1, 3), *p_values])
         heads = ["F1 of label", "support", "A", "B", _DIFFERENCE, "p", "Holm"]
         lines += ["", *aligned(heads, rows, width=width, groups=[1, 3, 2]), *left_out]
         return "\n".join([*lines, "", *self.remarks()])
@@ -137,7 +137,7 @@ class Comparison:
             if different
             else "No label has a statistically significant difference in F1 (5 % level, Holm)."
         )
-        lower = ", ".join(name for name in _LOWER_IS_BETTER if name in self.metrics)
+        lower = ", ".join(name for name in LOWER_IS_BETTER if name in self.metrics)
         remarks.append(f"Lower is better for {lower}.")
         return remarks
 
@@ -153,7 +153,7 @@ class Comparison:
         )
 
 
-def _cells(one: Difference, decimals: int) -> list[str]:
+def difference_cells(one: Difference, decimals: int) -> list[str]:
     """Return both figures, and the difference with its interval."""
     difference = "-" if one.difference is None else f"{one.difference:+.{decimals}f}"
     if one.low is not None and one.high is not None:

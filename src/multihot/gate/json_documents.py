@@ -23,6 +23,9 @@ MAX_DEPTH = 64
 """Lists and objects inside each other."""
 
 _MAX_CONTAINERS = 1_000_000  # lists and objects; an empty one takes 28 times its two bytes
+_MAX_VALUES = 3_000_000  # a key with its value takes 250 bytes
+_MAX_ESCAPES = 4_000_000  # each is looked at
+_BLOCK = 1 << 20  # bytes that are looked at at once
 _MAX_DIGITS = 40  # characters of a number; a float64 has at most 24
 _MAX_MAGNITUDE = 2**63  # of integers
 _MANY_DIGITS = b"0" * 19  # the least that an integer beyond 64 bits has
@@ -82,13 +85,14 @@ def parse_json(
     error: type[MultihotError],
     max_depth: int = MAX_DEPTH,
     large_integers: bool = False,
-    max_values: int | None = None,
+    max_values: int = _MAX_VALUES,
 ) -> Any:
     """Parse strict JSON in UTF-8; raise `error` for what a writer of ours would never write.
 
     Refused are more than `max_depth` lists and objects inside each other, more than a million of them,
-    numbers that are infinite, no number or longer than 40 characters, integers beyond 64 bits,
-    keys that come twice in one object, and halves of surrogate pairs. No bound of the size is set here.
+    more than four million escapes, numbers that are infinite, no number or longer than 40 characters,
+    integers beyond 64 bits, keys that come twice in one object, and halves of surrogate pairs. No
+    bound of the size is set here.
 
     Parameters
     ----------
@@ -107,8 +111,9 @@ def parse_json(
     """
     raw = bytes(content)
     try:
-        if max_values is not None and raw.count(b",") > max_values:
-            raise ValueError(f"it holds more than {max_values} values.")
+        for sign, most, what in ((b",", max_values, "values"), (b"\\", _MAX_ESCAPES, "escapes")):
+            if raw.count(sign) > most:
+                raise ValueError(f"it holds more than {most} {what}.")
         _check_nesting(raw, max_depth)
         _check_surrogates(raw)
         return json.loads(
@@ -131,14 +136,20 @@ def _check_nesting(raw: bytes, max_depth: int) -> None:
         return
     if b"\\" in raw:
         raw = _ESCAPED.sub(b"", raw)
-    codes = _STRUCTURE[np.frombuffer(raw.translate(None, _OTHER_BYTES), np.uint8)]
-    is_quote = codes == 2
-    outside = np.cumsum(is_quote, dtype=np.int64) % 2 == 0
-    steps = codes[outside & ~is_quote]
-    if (steps > 0).sum() > _MAX_CONTAINERS:
-        raise ValueError(f"it holds more than {_MAX_CONTAINERS} lists and objects.")
-    if len(steps) and np.cumsum(steps, dtype=np.int64).max() > max_depth:
-        raise ValueError(f"more than {max_depth} lists and objects are inside each other.")
+    num_quotes = num_containers = depth = 0
+    for start in range(0, len(raw), _BLOCK):
+        block = raw[start : start + _BLOCK].translate(None, _OTHER_BYTES)
+        codes = _STRUCTURE[np.frombuffer(block, np.uint8)]
+        is_quote = codes == 2
+        quotes = num_quotes + np.cumsum(is_quote, dtype=np.int64)
+        steps = codes[(quotes % 2 == 0) & ~is_quote]
+        depths = depth + np.cumsum(steps, dtype=np.int64)
+        num_containers += int((steps > 0).sum())
+        if num_containers > _MAX_CONTAINERS:
+            raise ValueError(f"it holds more than {_MAX_CONTAINERS} lists and objects.")
+        if depths.max(initial=0) > max_depth:
+            raise ValueError(f"more than {max_depth} lists and objects are inside each other.")
+        num_quotes, depth = int(num_quotes + is_quote.sum()), int(depth + steps.sum())
 
 
 def _check_surrogates(raw: bytes) -> None:

@@ -23,8 +23,9 @@ from multihot.data.in_memory import as_texts
 from multihot.data.tokens import StoredTokenizer, TokenizedTexts, stored_tokenizer, tokenize
 from multihot.data.unknown_tokens import UnknownTokens, unknown_tokens_in
 from multihot.decision.decision import Decision
-from multihot.errors import DataError, OptionError
+from multihot.errors import DataError, NonFiniteError, OptionError
 from multihot.gate.folder_contents import FolderContents
+from multihot.gate.folder_files import shown_file
 from multihot.inference.artifact import (
     Artifact,
     artifact_bytes,
@@ -147,9 +148,18 @@ class Predictor:
         return self.decision.space
 
     def logits(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool."""
+        """Return logits, *shape* (N, L), float32, and which texts were truncated, (N,), bool.
+
+        Raises `NonFiniteError` when one is NaN.
+        """
         tokenized = tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
-        return self.backend.logits(tokenized), tokenized.truncated
+        logits = self.backend.logits(tokenized)
+        if num_broken := int(np.isnan(logits).any(axis=1).sum()):
+            raise NonFiniteError(
+                f"{shown_file(self.artifact.folder)}: the model returned NaN for {num_broken} of "
+                f"{len(logits)} texts. Its weights are damaged or its training diverged: train it again."
+            )
+        return logits, tokenized.truncated
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
         """Count the tokens of texts that the model's vocabulary does not have."""

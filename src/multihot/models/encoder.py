@@ -22,7 +22,7 @@ from multihot.data.tokens import plain_tokenizer
 from multihot.errors import EncoderError, MissingExtraError, MultihotError, OptionError
 from multihot.gate.encoder_config import NetworkSizes, check_sizes, checked_config
 from multihot.gate.encoder_folder import CONFIG_FILE, encoder_tensors, with_stored_labels
-from multihot.gate.folder_files import shown_file
+from multihot.gate.folder_files import file_place, shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.tensor_headers import StoredTensor
 from multihot.gate.tokenizer_files import SETTINGS_FILE, checked_copy
@@ -33,6 +33,7 @@ __all__ = [
     "FEWEST_TOKENS",
     "EncoderSource",
     "family_config",
+    "find_folder",
     "first_position",
     "length_limit",
     "load_encoder_tokenizer",
@@ -54,6 +55,7 @@ STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
 _DECISION, _INNER_ENCODER = "thresholds.json", "encoder"  # in the folder of a multihot model
+_POOLING_FILE = "1_Pooling/config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _OFFSET_FAMILIES = {
     "roberta",
@@ -86,21 +88,25 @@ def locate_encoder(name: str) -> EncoderSource:
     Raises `EncoderError` for folders without `config.json` or safetensors weights and for
     configurations that load code from elsewhere, `MissingExtraError` without the starter package.
     """
-    if name == "starter":
-        folder = _starter_folder()
-    elif Path(name).is_dir():
-        folder = Path(name)
-    elif name.count("/") <= 1 and not name.startswith((".", "/", "~")):
-        folder = _download(name)
-    else:
-        raise EncoderError(
-            f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
-            "bert-base-uncased, or 'starter'."
-        )
+    folder = find_folder(name)
     if (folder / _DECISION).is_file():
         return _of_model(name, folder)
     _check(folder)
     return EncoderSource(name, folder, _asks_for_mean_pooling(folder))
+
+
+def find_folder(name: str) -> Path:
+    """Return the folder of `starter`, of a path, or of a hub name, which is fetched; nothing is read."""
+    if name == "starter":
+        return _starter_folder()
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") <= 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    raise EncoderError(
+        f"There is no encoder folder {name}. Give an existing folder, a hub name such as "
+        "bert-base-uncased, or 'starter'."
+    )
 
 
 def _of_model(name: str, folder: Path) -> EncoderSource:
@@ -175,10 +181,12 @@ def _read_table(path: Path) -> dict[str, Any]:
 
 def _asks_for_mean_pooling(folder: Path) -> bool:
     """Read a sentence-transformers description; version 6 writes it in another form."""
-    path = folder / "1_Pooling" / "config.json"
-    if not (folder / "modules.json").is_file() or not path.is_file():
+    names = ("modules.json", _POOLING_FILE)
+    if not all(os.path.lexists(folder / name) for name in names):
         return False
-    pooling = _read_table(path)
+    for name in names:
+        file_place(folder, name, EncoderError)
+    pooling = read_json_object(folder, _POOLING_FILE, error=EncoderError)
     mode = pooling.get("pooling_mode", "mean" if pooling.get("pooling_mode_mean_tokens") else "")
     return mode in ("mean", ["mean"])
 

@@ -43,6 +43,7 @@ __all__ = [
     "SequenceClassification",
     "batch_tensors",
     "build_network",
+    "describe_labels",
     "load_weights",
     "new_head",
     "refuse_lost",
@@ -82,8 +83,9 @@ def refuse_lost(folder: Path, lost: list[str]) -> None:
     """Raise `EncoderError` when weights are lost that no new head explains."""
     if lost:
         raise EncoderError(
-            f"{folder}: {len(lost)} weights are not in the checkpoint or have another shape, for "
-            f"example {listed(lost[:3])}. They would be random numbers; use a complete one."
+            f"{folder}: {len(lost)} weights that config.json describes are not in the checkpoint or have "
+            f"another shape, for example {listed(lost[:3])}. They would be random numbers; use a "
+            "complete one."
         )
 
 
@@ -220,7 +222,7 @@ def build_network(
     if pooling == "cls":
         has_head = any("SequenceClassification" in name for name in config.architectures or ())
         same_labels = tuple(config.id2label.values()) == space.names
-        _describe_labels(config, space)
+        describe_labels(config, space)
         model: Any = _from_pretrained(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, folder, config)
         if has_head and not same_labels:
             _renew_head(model)
@@ -248,7 +250,8 @@ def new_head(config: Any, space: LabelSpace, pooling: str, prompt: LabelPrompt |
     return kind(config.hidden_size, len(space), dropout)
 
 
-def _describe_labels(config: Any, space: LabelSpace) -> None:
+def describe_labels(config: Any, space: LabelSpace) -> None:
+    """Write the labels, and that any number of them may be true, into a configuration."""
     config.num_labels = len(space)
     config.id2label = dict(enumerate(space.names))
     config.label2id = {name: column for column, name in enumerate(space.names)}

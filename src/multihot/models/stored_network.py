@@ -109,8 +109,8 @@ def require_fit(network: Any, stored: StoredTokenizer, folder: Path, max_length:
     limit = length_limit(network.config, {})
     if limit is not None and max_length > limit:
         raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the encoder has positions for "
-            f"{limit} tokens. The folder was changed; restore or retrain it."
+            f"{shown_file(folder)}: 'max_length' in thresholds.json is {max_length}, and by config.json "
+            f"the encoder has positions for {limit} tokens. The folder was changed; restore or retrain it."
         )
     check_vocabulary(stored, network.config.vocab_size, folder, error=ArtifactError)
     try:
@@ -119,16 +119,16 @@ def require_fit(network: Any, stored: StoredTokenizer, folder: Path, max_length:
         raise ArtifactError(f"{shown_file(folder)}: {reason}") from None
     if max_length <= len(before) + len(after):
         raise ArtifactError(
-            f"{shown_file(folder)}: 'max_length' is {max_length}, and the tokenizer puts "
+            f"{shown_file(folder)}: 'max_length' is {max_length}, and tokenizer.json puts "
             f"{len(before) + len(after)} special tokens around a text. The folder was changed; restore "
             "or retrain it."
         )
     prompt = getattr(network, "prompt", None)
     if prompt is not None and prompt.length != len(before):
         raise ArtifactError(
-            f"{shown_file(folder)}: the tokenizer puts {len(before)} tokens before a text, and the "
-            f"network was trained with {prompt.length}, its labels. The folder was changed; restore or "
-            "retrain it."
+            f"{shown_file(folder)}: tokenizer.json puts {len(before)} tokens before a text, and by "
+            f"head.safetensors the network was trained with {prompt.length}, its labels. The folder was "
+            "changed; restore or retrain it."
         )
 
 
@@ -150,7 +150,7 @@ def _model(
     )
     if lost:
         raise ArtifactError(
-            f"{shown_file(weights)} lacks {len(lost)} weights of the network, or has them in another "
+            f"{shown_file(weights)} lacks {len(lost)} weights of config.json, or has them in another "
             f"shape: {listed(lost, 3)}. Restore the file or retrain."
         )
     network: nn.Module = model

@@ -70,7 +70,7 @@ def model_of(
             found = sum(each.numel() for each in weights.values())
             if needed > 2 * found + spare:
                 raise error(
-                    f"{shown_file(path)}: the configuration describes {needed:,} weights; {found:,} are "
+                    f"{shown_file(path)}: config.json describes {needed:,} weights; {found:,} are "
                     "stored."
                 )
             if is_plain:
@@ -84,7 +84,7 @@ def model_of(
         raise
     except Exception as reason:  # noqa: BLE001 - what a library raises of a damaged model is open
         raise error(
-            f"{shown_file(path)}: transformers cannot make this network of its configuration and "
+            f"{shown_file(path)}: transformers cannot make this network of config.json and its "
             f"weights: {said(reason)}"
         ) from None
 

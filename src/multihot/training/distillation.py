@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import sha256_of
 from multihot.core.labels import LabelSpace, row_hashes
 from multihot.core.text_tables import counted, listed
 from multihot.data.array_store import (
@@ -37,7 +36,8 @@ from multihot.data.array_store import (
 from multihot.data.dataset import EncodedExamples, Subset
 from multihot.data.encode import label_values
 from multihot.data.labelled_file import WINDOW_ROWS, labelled_chunks
-from multihot.errors import DataError, OptionError, StorageError
+from multihot.errors import ArtifactError, DataError, OptionError, StorageError
+from multihot.gate.folder_files import MAX_FILE_BYTES, read_folder_file
 from multihot.inference.artifact import Artifact, load_artifact
 from multihot.inference.predictor import Predictor
 
@@ -51,7 +51,15 @@ _SCORES, _TARGETS = "scores", "targets"  # names of stored arrays
 
 def fingerprint(artifact: Artifact) -> str:
     """Return the SHA-256 of the file that holds the decision and the hashes of all other files."""
-    return sha256_of(artifact.folder / "thresholds.json")
+    digest = hashlib.sha256()
+    read_folder_file(
+        artifact.folder,
+        "thresholds.json",
+        most_bytes=MAX_FILE_BYTES,
+        error=ArtifactError,
+        on_part=digest.update,
+    )
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

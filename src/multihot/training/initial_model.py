@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -38,6 +39,7 @@ __all__ = [
     "initialize_from_artifact",
     "initialize_from_encoder",
     "read_descriptions",
+    "require_numbers",
     "weights_fingerprint",
 ]
 
@@ -93,6 +95,7 @@ def initialize_from_encoder(
         _check_prompt(prompt, length)
         check_saved_tokenizer(tokenizer, name, error=OptionError)
     network = build_network(source.folder, space, resolved, seed, prompt)
+    require_numbers(network, name)
     return InitialModel(network, tokenizer, tokenizer_config, space, resolved, length)
 
 
@@ -153,6 +156,7 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
         require_fit(network, stored, folder, artifact.max_length)
         table = contents.json_object(SETTINGS_FILE)
         tokenizer_config = tokenizer_settings(table, folder / SETTINGS_FILE, error=ArtifactError)
+    require_numbers(network, folder)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
     return InitialModel(
@@ -163,6 +167,16 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
         pooling=artifact.pooling,
         max_length=max_length or artifact.max_length,
     )
+
+
+def require_numbers(network: nn.Module, source: str | Path) -> None:
+    """Raise `EncoderError` for weights from which nothing can be trained."""
+    for name, weight in network.named_parameters():
+        if not torch.isfinite(weight.detach()).all():
+            raise EncoderError(
+                f"{source}: the weight {cut(name)} has values that are NaN or infinite. The file is "
+                "damaged, or its training diverged."
+            )
 
 
 def weights_fingerprint(network: nn.Module) -> str:

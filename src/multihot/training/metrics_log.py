@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from multihot.core.files import storage_errors, write_text
-from multihot.errors import MissingExtraError, OptionError
+from multihot.errors import MissingExtraError, OptionError, TrainingError
+from multihot.gate.folder_files import read_folder_file
 
 __all__ = ["MetricsLog", "Throughput", "open_trackers", "require_trackers"]
+
+_MOST_BYTES = 1 << 30
 
 
 class MetricsLog:
     """Append-only `metrics.jsonl`: one JSON object a line, flushed at once.
 
-    On resume, lines written after the checkpoint are removed, so that no step occurs twice.
+    On resume, lines written after the checkpoint are removed, so that no step occurs twice; so are
+    lines that are none of a log. Raises `TrainingError` for what is no regular file.
     """
 
     def __init__(self, path: Path, *, last_step: int, trackers: Any | None = None) -> None:
         self.path = path
         self.trackers = trackers
         kept = []
-        if path.exists():
-            kept = [
-                line for line in path.read_text("utf-8").splitlines() if _up_to(line, last_step)
-            ]
+        if os.path.lexists(path):
+            content = read_folder_file(
+                path.parent, path.name, most_bytes=_MOST_BYTES, error=TrainingError
+            )
+            lines = str(content, "utf-8", "replace").splitlines()
+            kept = [line for line in lines if _up_to(line, last_step)]
         write_text(path, "".join(line + "\n" for line in kept))
 
     def write(self, entry: Mapping[str, Any]) -> None:
@@ -48,9 +55,10 @@ class MetricsLog:
 
 def _up_to(line: str, last_step: int) -> bool:
     try:
-        return int(json.loads(line)["step"]) <= last_step
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False  # truncated when the process was killed
+    return type(step) is int and step <= last_step
 
 
 def _finite(value: Any) -> Any:

@@ -17,21 +17,30 @@ run/snapshots/         intermediate encoders, for a probe
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from multihot.core.files import write_json, write_text
 from multihot.core.text_tables import cut, listed, printable
 from multihot.errors import OptionError
-from multihot.gate.folder_files import read_folder_file
+from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.inference.artifact import is_artifact
 
-__all__ = ["RunDirectory", "check_output", "open_run", "require_same_options", "saved_threads"]
+__all__ = [
+    "RunDirectory",
+    "check_output",
+    "open_run",
+    "require_same_options",
+    "saved_threads",
+    "stored_options",
+]
 
 # These affect the last bits at most; a difference is reported, not refused.
 _ENVIRONMENT = (
@@ -108,7 +117,11 @@ class RunDirectory:
         return self.root / "scoring"
 
     def clear(self) -> None:
-        """Delete what only an unfinished run needs; the logs of single seeds stay."""
+        """Delete what only an unfinished run needs; the logs of single seeds stay.
+
+        Raises `OptionError` for a run with links, where other folders would be emptied.
+        """
+        _refuse_links(self.root)
         seeds = [RunDirectory(root) for root in self.seeds.glob("seed-*")]
         parts = [part for one in seeds for part in (one.checkpoints, one.result)]
         for path in (self.checkpoints, self.folds, self.scoring, *self.all_targets(), *parts):
@@ -130,6 +143,31 @@ class RunDirectory:
         return self.root / "snapshots"
 
 
+def stored_options(run: RunDirectory) -> dict[str, Any]:
+    """Return the options that a run was started with, as plain values.
+
+    Raises `OptionError` when its recipe is no regular file of TOML, and for a run with links.
+    """
+    _refuse_links(run.root)
+    name = run.recipe.name
+    content = read_folder_file(run.root, name, most_bytes=_MOST_BYTES, error=OptionError)
+    try:
+        return tomllib.loads(bytes(content).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"{shown_file(run.recipe)} is damaged: {cut(str(error))}.") from None
+
+
+def _refuse_links(root: Path) -> None:
+    """Raise `OptionError` for a run with a link: what it leads to would be written and deleted."""
+    inside = (Path(folder, name) for folder, *names in os.walk(root) for name in chain(*names))
+    for path in chain((root,), inside):
+        if path.is_symlink():
+            raise OptionError(
+                f"{shown_file(path)} is a link, and the files of a run have none. Put what it leads to "
+                "in its place, or choose another --output."
+            )
+
+
 def saved_threads(output: Path) -> int | None:
     """Return the thread count that an unfinished run in `output` used, `None` without one."""
     run = RunDirectory(output / "run")
@@ -149,7 +187,9 @@ def check_output(
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not resume:
+    if resume:
+        _refuse_links(output / "run")
+    else:
         raise OptionError(
             f"{output} exists and is not empty. Choose another --output, delete it, or add "
             "--resume to continue the run in it."
@@ -169,9 +209,8 @@ def require_same_options(
     threads is not compared.
     """
     try:
-        recipe = RunDirectory(output / "run").recipe.read_text(encoding="utf-8")
-        old = _flat(tomllib.loads(recipe))
-    except (OSError, ValueError):
+        old = _flat(stored_options(RunDirectory(output / "run")))
+    except OptionError:
         return  # a model without its run is no less finished
     new = _flat(options)
     asked = sorted({*_flat(named)} & {*old, *new} - {"threads"})
@@ -272,13 +311,10 @@ def _read(folder: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return options and facts of an interrupted run."""
     path = folder.recipe
     try:
-        content = read_folder_file(
-            folder.root, path.name, most_bytes=_MOST_BYTES, error=OptionError
-        )
-        options = tomllib.loads(bytes(content).decode("utf-8"))
+        options = stored_options(folder)
         path = folder.environment
         facts = _facts(folder)
-    except (OptionError, ValueError, RecursionError) as error:
+    except OptionError as error:
         raise OptionError(
             f"{path} is damaged ({error}), so the run cannot be resumed. Delete the folder, or "
             "start again in another --output."

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
-from multihot.core.recipes import read_recipe, to_plain
+from multihot.core.recipes import to_plain
 from multihot.core.text_tables import cut
 from multihot.data.array_store import cache_folder
 from multihot.data.corpus.documents import Corpus, read_corpus
@@ -54,7 +54,12 @@ from multihot.training.pretraining.report import (
     write_report,
 )
 from multihot.training.pretraining.run import matmul_utilisation, run_pretraining_steps
-from multihot.training.run_directory import RunDirectory, check_output, open_run
+from multihot.training.run_directory import (
+    RunDirectory,
+    check_output,
+    open_run,
+    stored_options,
+)
 from multihot.workflows.probe import STARTER, ProbeStart, has_starter
 
 __all__ = ["CURVE_FILE", "pretrain", "probe_starts"]
@@ -301,7 +306,7 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
         raise OptionError(f"{output} holds no finished pretraining run to probe.")
     report = read_report(output)
     run = RunDirectory(output / "run")
-    has_encoder = run.recipe.is_file() and "encoder" in read_recipe(run.recipe)
+    has_encoder = run.recipe.is_file() and "encoder" in stored_options(run)
     first, starts = "as it came" if has_encoder else "random", []
     for folder in sorted(run.snapshots.glob("step-*")):
         facts = read_json_object(folder, SNAPSHOT_FILE, error=ArtifactError)

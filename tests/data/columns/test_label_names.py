@@ -87,6 +87,11 @@ def test_a_table_of_aliases_that_leads_nowhere_is_an_error(tmp_path: Path, table
         spelling_of(DataOptions(label_aliases=written(tmp_path, "a.json", table)))
 
 
+def test_aliases_stored_with_a_model_that_are_too_deep_are_an_error() -> None:
+    with pytest.raises(OptionError, match="not valid JSON"):
+        spelling_of(DataOptions(label_aliases='{"a":' * 100_000))
+
+
 def test_an_unknown_case_rule_is_an_error() -> None:
     with pytest.raises(OptionError):
         spelling_of(DataOptions(label_case="lower"))

@@ -132,3 +132,17 @@ def test_a_long_run_reports_progress_and_the_batches_do_not_matter(tmp_path: Pat
     progress = [line for line in notes.said if "tokens/s" in line]
     assert len(progress) > 1
     assert _sentences(small) == _sentences(large)
+
+
+def test_tokens_that_were_changed_are_made_anew(tmp_path: Path) -> None:
+    corpus = read_corpus([write_documents(tmp_path / "a.jsonl", stories(8))])
+    made = tokenize_corpus(corpus, letter_tokenizer(), tmp_path / "cache", held_out=False)
+    expected = made.ids.copy()
+    del made
+    (entry,) = (tmp_path / "cache").iterdir()
+    path = entry / "training.ids.bin"
+    path.write_bytes(bytes(len(path.read_bytes())))
+
+    again = tokenize_corpus(corpus, letter_tokenizer(), tmp_path / "cache", held_out=False)
+
+    np.testing.assert_array_equal(again.ids, expected)

@@ -192,6 +192,17 @@ def test_an_unknown_format_is_an_error() -> None:
         open_table("t.csv", DataOptions(format="xml"))
 
 
+@pytest.mark.parametrize("name", ["utf-99", "rot13", "idna"])
+def test_an_unknown_encoding_is_an_error_before_the_kind_of_file_is_known(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a"}\n', encoding="utf-8")
+
+    with pytest.raises(OptionError, match=f"data.encoding={name} is not a text encoding"):
+        open_table(str(path), DataOptions(encoding=name))
+
+
 def test_a_file_that_cannot_be_opened_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The file cannot be read"):
         open_table(tmp_path / ("x" * 300), DataOptions())

@@ -109,7 +109,7 @@ def test_utf16_declared_for_other_text_is_explained(tmp_path: Path) -> None:
         list(read_lines(path, "utf-16"))
 
 
-@pytest.mark.parametrize("name", ["utf-99", "hex", "base64"])
+@pytest.mark.parametrize("name", ["utf-99", "hex", "base64", "idna"])
 def test_unknown_encoding_is_an_option_error(name: str) -> None:
     with pytest.raises(OptionError, match=f"data.encoding={name}"):
         declared_encoding(name)

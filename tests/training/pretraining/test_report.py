@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from multihot.errors import ArtifactError, MissingExtraError
+from multihot.errors import ArtifactError, MissingExtraError, TrainingError
 from multihot.evaluation.bootstrap import Estimate
 from multihot.training.pretraining.report import (
     PretrainReport,
@@ -95,8 +97,6 @@ def test_a_report_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_the_curve_is_read_from_the_log(tmp_path: Path) -> None:
-    import json
-
     lines = [CURVE[0], {"step": 5, "loss": 4.5}, CURVE[1]]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     curve = read_curve(tmp_path / "metrics.jsonl")
@@ -121,3 +121,25 @@ def test_the_curve_is_drawn(tmp_path: Path) -> None:
     draw_curve(REPORT, tmp_path / "curve.png")
 
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"held_out": "x"},
+        {"tokens": None},
+        {"tokens": "many"},
+        {"held_out_mlm_loss": []},
+        {"held_out_mlm_loss_low": "x"},
+        {"held_out_mlm_loss_high": None},
+        {"held_out_other": {}},
+    ],
+)
+def test_a_log_without_an_evaluation_makes_no_report(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(json.dumps({**CURVE[0], **changed}) + "\n")
+
+    with pytest.raises(TrainingError, match=r"metrics.jsonl holds no evaluation"):
+        read_curve(log)

@@ -252,3 +252,18 @@ def test_time_before_an_interruption_and_for_the_last_evaluation_counts(tmp_path
 
     assert budget.seconds_used == 70
     assert budget.schedule.decays == (Decay(120, 140),)
+
+
+@pytest.mark.parametrize(
+    "decays", [[(5, 5)], [(5, 120)], [(0, 9)], [(5, 20), (4, 10)], [(5, 20)] * 2]
+)
+def test_decisions_that_no_run_makes_are_refused(
+    tmp_path: Path, decays: list[tuple[int, int]]
+) -> None:
+    schedule = Schedule(100, 10, 5)
+    for decay in decays:
+        schedule = schedule.shortened(*decay)
+    write_schedule(tmp_path / "schedule.json", schedule)
+
+    with pytest.raises(OptionError, match=r"schedule.json is damaged .*'decays'"):
+        read_schedule(tmp_path / "schedule.json")

@@ -278,7 +278,7 @@ def _alias_table(source: str) -> Mapping[str, Any]:
     if source.lstrip().startswith("{"):  # as it is stored with a model
         try:
             return dict(json.loads(source))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OptionError(f"data.label_aliases is not valid JSON: {error}") from None
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".tsv"):

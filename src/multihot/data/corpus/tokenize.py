@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -229,19 +230,23 @@ def tokenize_corpus(
     listener = listener or Listener()
     plain_tokenizer(tokenizer)
     facts = f"{_FORMAT} {corpus.fingerprint()} {fraction} {seed} {language} {tokenizer.to_str()}"
-    entry = cache_folder / f"corpus-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
-    stored = open_arrays(entry)
+    key = hashlib.sha256(facts.encode()).hexdigest()
+    entry = cache_folder / f"corpus-{key[:32]}"
+    stored = open_arrays(entry, key=key)
+    if stored is not None and not _are_parts(*stored, num_ids(tokenizer)):
+        shutil.rmtree(entry, ignore_errors=True)  # it would stay in the way of a new one
+        stored = None
     if stored is None:
         types: dict[str, npt.DTypeLike]
         types = {f"{part}.{name}": np.int64 for part in _PARTS for name in _ARRAYS}
         types |= {f"{part}.ids": id_dtype(tokenizer) for part in _PARTS}
-        with new_arrays(entry, types) as writer:
+        with new_arrays(entry, types, key=key) as writer:
             rule, counts = holdout_rule(corpus, fraction, seed), DocumentCounts()
             runs = _batches(_runs(corpus, rule, language, counts), batch_sentences)
             _write(writer, runs, tokenizer, listener, progress_seconds)
             notes = counts.notes(corpus.minimum_words)
             writer.facts["notes"] = [*notes, _split_note(writer, rule), *rule.notes()]
-        stored = open_arrays(entry)
+        stored = writer.stored
     if stored is None or not _are_parts(*stored, num_ids(tokenizer)):
         raise StorageError(f"{entry} is damaged. Delete it, and run the same command again.")
     arrays, known = stored

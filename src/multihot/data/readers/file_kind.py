@@ -86,13 +86,14 @@ def _text_kind(lines: Sequence[str] | None) -> str:
 
 def _head_lines(path: Path, encoding: str | None) -> list[str] | None:
     """Return the first lines with content, stripped; `None` when they cannot be decoded."""
+    assumed = assumed_encoding(path, encoding).name
     try:
-        return _content_lines(path, assumed_encoding(path, encoding).name)
+        return _content_lines(path, assumed)
     except UserError:
         try:
             # Only ASCII characters matter here; cp437 maps every byte, and none beyond them to a space
             # that begins a character of a Chinese encoding. Detection would read the whole file.
-            return _content_lines(path, "cp437" if encoding is None else encoding)
+            return _content_lines(path, "cp437" if encoding is None else assumed)
         except UserError:
             return None
 

@@ -65,10 +65,12 @@ def open_table(
         if folder == "folder":
             return text_folder.read_text_folder(file, encoding=data.encoding, batch_rows=batch_rows)
         if file.is_dir():
+            is_model = (file / "config.json").is_file()
+            hint = " As a model, it lacks thresholds.json." if is_model else ""
             raise DataError(
                 "This is a folder. Name a file in it; a folder of data files as Hugging Face datasets "
                 "reads it needs data.format=dataset, a folder of .txt files with one text each "
-                "data.format=folder.",
+                f"data.format=folder.{hint}",
                 path=path,
             )
         if not file.exists():

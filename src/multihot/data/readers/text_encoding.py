@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from multihot.core.text_tables import cut
 from multihot.data.readers.compression import open_unpacked, packing_of
 from multihot.errors import DataError, OptionError
 
@@ -74,9 +75,10 @@ def declared_encoding(name: str) -> str:
     try:
         codec = codecs.lookup(name).name
         "".encode(codec)
+        b"a".decode(codec, "replace")
     except (LookupError, ValueError):
         raise OptionError(
-            f"data.encoding={name} is not a text encoding. Use a name such as utf-8, utf-16, cp1252 "
+            f"data.encoding={cut(name)[1:-1]} is not a text encoding. Use a name such as utf-8, utf-16, cp1252 "
             "or gb18030."
         ) from None
     return "utf-8-sig" if codec == "utf-8" else codec

@@ -25,6 +25,7 @@ from multihot.models.pretraining.checkpoint import (
     require_heads,
     shape_of,
 )
+from multihot.training.initial_model import require_numbers
 
 __all__ = [
     "InitialNetwork",
@@ -146,6 +147,7 @@ def initial_network(
         model, new_heads = loaded.model, loaded.new_heads
         config: Any = model.config
         check_vocabulary(tokenizer.tokenizer, config.vocab_size, options.encoder)
+        require_numbers(model, options.encoder)
     else:
         new_heads = frozenset()  # everything is new
         rows = largest_id(tokenizer.tokenizer) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from multihot.core.files import atomic_path, required_values, write_json
 from multihot.core.report_views import as_frame, as_html
-from multihot.errors import ArtifactError, MissingExtraError
+from multihot.errors import ArtifactError, MissingExtraError, TrainingError
 from multihot.evaluation.bootstrap import Estimate
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.stored_records import record_of
@@ -29,6 +30,7 @@ __all__ = [
 REPORT_FILE = "pretraining.json"
 """Written last into the folder of a run; without it the run is not finished."""
 
+_HELD_OUT = "held_out_"  # before the name of a metric in the log
 _NAMES = {
     "mlm_loss": "MLM loss (nats per masked token)",
     "perplexity": "MLM perplexity",
@@ -175,9 +177,36 @@ def read_report(folder: Path) -> PretrainReport:
 
 
 def read_curve(log: Path) -> list[dict[str, Any]]:
-    """Return the evaluations that a run's `metrics.jsonl` holds, in their order."""
+    """Return the evaluations that a run's `metrics.jsonl` holds, in their order.
+
+    Raises `TrainingError` where it holds none.
+    """
     entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    return [entry for entry in entries if entry.get("held_out")]
+    curve = [entry for entry in entries if _is_evaluation(entry)]
+    if not curve:
+        raise TrainingError(
+            f"{log} holds no evaluation of the run any more, so there is nothing to report. The encoder "
+            f"is in {log.parent / 'checkpoints'}."
+        )
+    return curve
+
+
+def _is_evaluation(entry: Mapping[str, Any]) -> bool:
+    """Return whether a line of a log holds metrics with their intervals, all of them numbers."""
+    if entry.get("held_out") is not True or not _is_number(entry.get("tokens")):
+        return False
+    names = {key.removesuffix("_low") for key in entry if key.startswith(_HELD_OUT)}
+    names = {name.removesuffix("_high") for name in names}
+    return bool(names) and all(
+        name in entry
+        and (entry[name] is None or _is_number(entry[name]))
+        and len({_is_number(entry.get(f"{name}{end}")) for end in ("_low", "_high")}) == 1
+        for name in names
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def last_metrics(curve: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:

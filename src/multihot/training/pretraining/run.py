@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from multihot.core.seeding import named_seed
-from multihot.errors import TrainingError
+from multihot.errors import OptionError, TrainingError
 from multihot.gate.stored_records import record_of
 from multihot.training import checkpoint, loop
 from multihot.training.callbacks import stop_signals
@@ -131,8 +131,13 @@ def _steps_after(run: PretrainingRun, state: PretrainState) -> Iterator[Step[Pre
 
 def _schedule(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) -> Schedule:
     """Return the schedule of the interrupted run; otherwise plan one and write it down."""
-    path = run.directory.schedule
+    path, options = run.directory.schedule, run.options
     schedule = read_schedule(path)
+    if schedule is not None and options.hours is None and schedule != _planned(run):
+        raise OptionError(
+            f"{path} plans other steps than the options of the run do; it is damaged. Start again in "
+            "another --output."
+        )
     if schedule is None:
         schedule = _plan(run, loss, evaluation_seconds)
         write_schedule(path, schedule)
@@ -144,11 +149,7 @@ def _plan(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) -> S
     """Decide how many steps there will be, and when to evaluate."""
     options = run.options
     if options.hours is None:
-        total_steps = options.total_steps
-        if total_steps is None:
-            total_steps = options.epochs * run.source.num_steps()
-        evaluation_steps = options.evaluation_steps or math.ceil(total_steps / _EVALUATIONS)
-        return _with_heads(run, Schedule(total_steps, 0, evaluation_steps))
+        return _announced(run, _planned(run))
     budget, began = 3600 * options.hours, run.clock()
     pace = measure_step_seconds(
         run.network,
@@ -168,7 +169,22 @@ def _plan(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) -> S
         f"A step takes {pace:.3g} s and an evaluation {evaluation_seconds:.3g} s on this machine: "
         f"{schedule.total_steps} steps fit into {60 * options.hours:.4g} minutes."
     )
-    return _with_heads(run, schedule)
+    return _announced(run, _with_heads(run, schedule))
+
+
+def _planned(run: PretrainingRun) -> Schedule:
+    """Return the schedule of a run without a time budget, which its options alone decide."""
+    total_steps = run.options.total_steps
+    if total_steps is None:
+        total_steps = run.options.epochs * run.source.num_steps()
+    evaluation_steps = run.options.evaluation_steps or math.ceil(total_steps / _EVALUATIONS)
+    return _with_heads(run, Schedule(total_steps, 0, evaluation_steps))
+
+
+def _announced(run: PretrainingRun, schedule: Schedule) -> Schedule:
+    if schedule.head_steps:
+        run.listener.say(f"The first {schedule.head_steps} steps train the new heads only.")
+    return schedule
 
 
 def _with_heads(run: PretrainingRun, schedule: Schedule) -> Schedule:
@@ -176,7 +192,6 @@ def _with_heads(run: PretrainingRun, schedule: Schedule) -> Schedule:
     options, head_steps = run.options, 0
     if run.initial.new_heads:
         head_steps = round(options.head_fraction * schedule.total_steps)
-        run.listener.say(f"The first {head_steps} steps train the new heads only.")
     warmup_steps = round(options.warmup_fraction * (schedule.total_steps - head_steps))
     return replace(schedule, warmup_steps=warmup_steps, head_steps=head_steps)
 

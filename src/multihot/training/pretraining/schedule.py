@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,12 +146,22 @@ def read_schedule(path: Path) -> Schedule | None:
         if not schedule.total_steps or not schedule.evaluation_steps:
             raise OptionError("it has no steps")
         found = tuple(record_of(Decay, decay, path, OptionError) for decay in decays)
+        _check_decays(schedule.total_steps, found)
         return replace(schedule, decays=found)
     except OptionError as error:
         raise OptionError(
             f"{path} is damaged ({error}), so the run cannot be resumed. Start again in another "
             "--output."
         ) from None
+
+
+def _check_decays(total_steps: int, decays: Sequence[Decay]) -> None:
+    """Raise `OptionError` unless each decision is later than the one before and ends the run earlier."""
+    begin, end = 0, total_steps
+    for decay in decays:
+        if not begin < decay.from_step < decay.last_step < end:
+            raise OptionError(f"'decays' has {cut(asdict(decay))} for {end} steps")
+        begin, end = decay.from_step, decay.last_step
 
 
 class TimeBudget:
