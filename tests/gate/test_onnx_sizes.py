@@ -12,12 +12,12 @@ import pytest
 
 from multihot.errors import ArtifactError
 from multihot.gate.onnx_model import OnnxGraph, OnnxNode, OnnxTensor, OnnxValue
-from multihot.gate.onnx_sizes import OPERATIONS, Costs, check_sizes, largest_costs
+from multihot.gate.onnx_sizes import OPERATIONS, GraphCosts, check_graph_sizes, largest_graph_costs
 
 PATH = Path("somewhere/model.onnx")
 WIDTH = 8
 TABLE = np.zeros((50, WIDTH), np.float32)
-AMPLE = Costs(10**6, 10**7, 10**7, 10**7, 10**7, 10**7)
+AMPLE = GraphCosts(10**6, 10**7, 10**7, 10**7, 10**7, 10**7)
 
 
 def tensor(name: str, array: npt.NDArray[Any]) -> OnnxTensor:
@@ -45,8 +45,10 @@ def graph(*nodes: OnnxNode, **stored: Any) -> OnnxGraph:
     )
 
 
-def sizes(given: OnnxGraph, most: Costs | None = AMPLE, *, rows: int = 2, length: int = 3) -> Costs:
-    return check_sizes(given, PATH, rows=rows, length=length, error=ArtifactError, most=most)
+def sizes(
+    given: OnnxGraph, most: GraphCosts | None = AMPLE, *, rows: int = 2, length: int = 3
+) -> GraphCosts:
+    return check_graph_sizes(given, PATH, rows=rows, length=length, error=ArtifactError, most=most)
 
 
 EMBED = node("Gather", "table input_ids", "hidden")
@@ -66,7 +68,7 @@ def test_the_costs_of_a_batch_are_those_of_its_operations() -> None:
         )
     )
 
-    assert found == Costs(
+    assert found == GraphCosts(
         largest=2 * 3 * 20,
         live_bytes=4 * 2 * (2 * 3 * 20),  # the product and what is moved
         num_bytes=4 * (6 * WIDTH + 2 * 6 * 20 + 2 * 20),
@@ -325,7 +327,7 @@ def test_what_is_made_of_constants_while_loading_is_bounded(bound: str) -> None:
     found = sizes(made)
 
     assert (found.constant_bytes, found.constant_multiply_adds) == (10 * 4 * 25, 10 * 25)
-    with pytest.raises(ArtifactError, match="'part9' is where .* expected at most"):
+    with pytest.raises(ArtifactError, match=r"'part9' is where .* expected at most"):
         sizes(made, replace(AMPLE, **{bound: getattr(found, bound) - 1}))
 
 
@@ -333,13 +335,13 @@ def test_bounds_grow_with_the_batch_and_with_what_is_stored() -> None:
     table = np.zeros((5000, 256), np.float32)
     narrow = graph(EMBED, table=np.zeros((50, 64), np.float32))
     wide = graph(EMBED, table=table, weight=table[:256])
-    small, large = (largest_costs(wide, rows=64, length=size) for size in (128, 512))
+    small, large = (largest_graph_costs(wide, rows=64, length=size) for size in (128, 512))
 
-    assert largest_costs(narrow, rows=64, length=512).largest < large.largest
+    assert largest_graph_costs(narrow, rows=64, length=512).largest < large.largest
     for name in ("largest", "live_bytes", "num_bytes", "multiply_adds"):
         assert getattr(small, name) < getattr(large, name)
     # Of a file of 5 MB no batch of a few short texts makes much.
-    few = largest_costs(wide, rows=4, length=32)
+    few = largest_graph_costs(wide, rows=4, length=32)
     assert few.live_bytes < 400e6
     assert few.largest < 20e6
     assert few.constant_bytes < 100e6

@@ -12,7 +12,7 @@ from multihot.errors import ArtifactError
 from multihot.gate.onnx_model import parse_onnx
 from multihot.gate.onnx_numbers import COMPUTED, computed, stored_numbers
 from multihot.gate.onnx_operands import Operands
-from multihot.gate.onnx_sizes import OPERATIONS, check_sizes
+from multihot.gate.onnx_sizes import OPERATIONS, check_graph_sizes
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -190,7 +190,9 @@ def test_an_operation_makes_the_shapes_of_onnxruntime(op: str) -> None:
         content = _model(op, case)
         wanted = _run(content, tokens)
         graph = parse_onnx(memoryview(content), Path("a.onnx"), error=ArtifactError)
-        found = check_sizes(graph, Path("a.onnx"), rows=ROWS, length=LENGTH, error=ArtifactError)
+        found = check_graph_sizes(
+            graph, Path("a.onnx"), rows=ROWS, length=LENGTH, error=ArtifactError
+        )
 
         assert list(found.outputs.values()) == [array.shape for array in wanted]
         assert found.constant_bytes == sum(array.nbytes for array in wanted)

@@ -11,40 +11,47 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from multihot.gate.onnx_operands import Misfit, Operands, Rule, Shape, broadcast, checked_axis
+from multihot.gate.onnx_operands import (
+    Misfit,
+    Operands,
+    ShapeRule,
+    TensorShape,
+    broadcast,
+    checked_axis,
+)
 
 __all__ = ["ARITHMETIC", "multiply_adds"]
 
 
-def _require_stretchable(shape: Shape, to: Shape, index: int) -> None:
+def _require_stretchable(shape: TensorShape, to: TensorShape, index: int) -> None:
     if broadcast(shape, to) != to:
         raise Misfit(f"has an input {index} of the shape {shape}, which does not fit {to}")
 
 
-def _same(operands: Operands) -> list[Shape]:
+def _same(operands: Operands) -> list[TensorShape]:
     return [operands.shape(0)]
 
 
-def _stretched(operands: Operands) -> list[Shape]:
+def _stretched(operands: Operands) -> list[TensorShape]:
     found = operands.shape(0)
     for index in range(1, len(operands.shapes)):
         found = broadcast(found, operands.shape(index))
     return [found]
 
 
-def _pair(operands: Operands) -> list[Shape]:
+def _pair(operands: Operands) -> list[TensorShape]:
     if len(operands.shapes) != 2:
         raise Misfit(f"takes {len(operands.shapes)} inputs")
     return [broadcast(operands.shape(0), operands.shape(1))]
 
 
-def _chosen(operands: Operands) -> list[Shape]:
+def _chosen(operands: Operands) -> list[TensorShape]:
     if len(operands.shapes) != 3:
         raise Misfit(f"takes {len(operands.shapes)} inputs")
     return _stretched(operands)
 
 
-def _divided(operands: Operands) -> list[Shape]:
+def _divided(operands: Operands) -> list[TensorShape]:
     found = _pair(operands)
     # A processor stops the whole program that divides whole numbers by 0, or the least one by -1.
     if operands.dtypes[0] not in _FLOATS and np.isin(operands.numbers(1), (0, -1)).any():
@@ -52,26 +59,26 @@ def _divided(operands: Operands) -> list[Shape]:
     return found
 
 
-def _clip(operands: Operands) -> list[Shape]:
+def _clip(operands: Operands) -> list[TensorShape]:
     for index in (1, 2):
         if operands.has(index) and operands.shape(index) != ():
             raise Misfit(f"has a limit of the shape {operands.shape(index)}")
     return [operands.shape(0)]
 
 
-def _along_axis(operands: Operands) -> list[Shape]:
+def _along_axis(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     checked_axis(operands.attribute("axis", -1), len(shape))
     return [shape]
 
 
-def _cumulative(operands: Operands) -> list[Shape]:
+def _cumulative(operands: Operands) -> list[TensorShape]:
     if math.prod(operands.shape(1)) != 1:
         raise Misfit("names no single dimension")
     return [operands.shape(0)]
 
 
-def _normalized(operands: Operands) -> list[Shape]:
+def _normalized(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     axis = checked_axis(operands.attribute("axis", -1), len(shape))
     for index in (1, 2):
@@ -83,7 +90,7 @@ def _normalized(operands: Operands) -> list[Shape]:
     return [shape, reduced, reduced]
 
 
-def _product(first: Shape, second: Shape) -> Shape:
+def _product(first: TensorShape, second: TensorShape) -> TensorShape:
     """Return the shape of a matrix product, with stacks of matrices and vectors as in numpy."""
     if not first or not second:
         raise Misfit("multiplies a matrix with a single number")
@@ -96,16 +103,16 @@ def _product(first: Shape, second: Shape) -> Shape:
     return broadcast(left[:-2], right[:-2]) + rows + columns
 
 
-def _matmul(operands: Operands) -> list[Shape]:
+def _matmul(operands: Operands) -> list[TensorShape]:
     return [_product(operands.shape(0), operands.shape(1))]
 
 
-def _matmul_integer(operands: Operands) -> list[Shape]:
+def _matmul_integer(operands: Operands) -> list[TensorShape]:
     _require_parameters(operands, columns=(3,), single=(2,))
     return [_product(operands.shape(0), operands.shape(1))]
 
 
-def _matmul_to_float(operands: Operands) -> list[Shape]:
+def _matmul_to_float(operands: Operands) -> list[TensorShape]:
     _require_parameters(operands, columns=(3, 5), single=(2, 4))
     found = _product(operands.shape(0), operands.shape(1))
     if operands.has(6) and operands.shape(6) != found[-1:]:
@@ -127,7 +134,7 @@ def _require_parameters(
             raise Misfit(f"has an input {index} of the shape {shape}, which does not fit {weights}")
 
 
-def _gemm(operands: Operands) -> list[Shape]:
+def _gemm(operands: Operands) -> list[TensorShape]:
     first, second = operands.shape(0), operands.shape(1)
     if len(first) != 2 or len(second) != 2:
         raise Misfit(f"multiplies matrices of the shapes {first} and {second}, which do not fit")
@@ -139,14 +146,14 @@ def _gemm(operands: Operands) -> list[Shape]:
     return [found]
 
 
-def _bias(operands: Operands) -> list[Shape]:
+def _bias(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     if operands.shape(1) != shape[-1:] or not shape:
         raise Misfit(f"has a bias of the shape {operands.shape(1)}, which does not fit {shape}")
     return [shape]
 
 
-def _quantized(operands: Operands) -> list[Shape]:
+def _quantized(operands: Operands) -> list[TensorShape]:
     shape, scale = operands.shape(0), operands.shape(1)
     if operands.attribute("block_size", 0):
         raise Misfit("has scales of blocks")
@@ -159,11 +166,11 @@ def _quantized(operands: Operands) -> list[Shape]:
     return [shape]
 
 
-def _dynamically_quantized(operands: Operands) -> list[Shape]:
+def _dynamically_quantized(operands: Operands) -> list[TensorShape]:
     return [operands.shape(0), (), ()]
 
 
-def _windows(operands: Operands, kernel: Shape, num_channels: int) -> Shape:
+def _windows(operands: Operands, kernel: TensorShape, num_channels: int) -> TensorShape:
     """Return the shape of what a window makes that is moved over the last dimensions."""
     shape = operands.shape(0)
     rank = len(kernel)
@@ -191,7 +198,7 @@ def _windows(operands: Operands, kernel: Shape, num_channels: int) -> Shape:
     return tuple(found)
 
 
-def _convolved(operands: Operands) -> list[Shape]:
+def _convolved(operands: Operands) -> list[TensorShape]:
     shape, weights = operands.shape(0), operands.shape(1)
     groups = operands.attribute("group", 1)
     if (
@@ -208,14 +215,14 @@ def _convolved(operands: Operands) -> list[Shape]:
     return [_windows(operands, weights[2:], weights[0])]
 
 
-def _pooled(operands: Operands) -> list[Shape]:
+def _pooled(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     if operands.attribute("ceil_mode", 0) or operands.num_outputs > 1 or len(shape) < 3:
         raise Misfit("pools in a way that is not known here")
     return [_windows(operands, operands.attribute("kernel_shape", ()), shape[1])]
 
 
-def _fourier(operands: Operands) -> list[Shape]:
+def _fourier(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     is_said = operands.has(2) or "axis" in operands.attributes
     if not is_said or len(shape) < 2 or shape[-1] > 2 or operands.attribute("onesided", 0):
@@ -230,9 +237,9 @@ def _fourier(operands: Operands) -> list[Shape]:
     return [(*shape[:-1], 2)]
 
 
-def _reduced(operands: Operands) -> list[Shape]:
+def _reduced(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
-    axes: Shape = operands.integers(1) if operands.has(1) else ()
+    axes: TensorShape = operands.integers(1) if operands.has(1) else ()
     if "axes" in operands.attributes:
         raise Misfit("names its dimensions as old versions did")
     if not axes and operands.attribute("noop_with_empty_axes", 0):
@@ -275,7 +282,7 @@ _UNARY = (
     "IsInf Identity Cast"
 )
 _PAIRS = "Add Sub Mul Pow Equal Less LessOrEqual Greater GreaterOrEqual And Or Xor"
-ARITHMETIC: Mapping[str, Rule] = {
+ARITHMETIC: Mapping[str, ShapeRule] = {
     **dict.fromkeys(_UNARY.split(), _same),
     **dict.fromkeys(_PAIRS.split(), _pair),
     **dict.fromkeys(_SUMS, _reduced),

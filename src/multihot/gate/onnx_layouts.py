@@ -10,7 +10,14 @@ import math
 from collections.abc import Mapping
 
 from multihot.gate.onnx_model import OnnxTensor
-from multihot.gate.onnx_operands import Misfit, Operands, Rule, Shape, broadcast, checked_axis
+from multihot.gate.onnx_operands import (
+    Misfit,
+    Operands,
+    ShapeRule,
+    TensorShape,
+    broadcast,
+    checked_axis,
+)
 
 __all__ = ["LAYOUTS", "SIZE_INPUTS"]
 
@@ -39,7 +46,7 @@ SIZE_INPUTS: Mapping[str, tuple[int, ...]] = {
 _LARGEST = 1 << 53  # of the limits of a range; larger numbers are not exact in every type
 
 
-def _reshaped(operands: Operands) -> list[Shape]:
+def _reshaped(operands: Operands) -> list[TensorShape]:
     shape, target = operands.shape(0), operands.integers(1)
     keeps_zeros = operands.attribute("allowzero", 0)
     found = [
@@ -56,13 +63,13 @@ def _reshaped(operands: Operands) -> list[Shape]:
     return [tuple(found)]
 
 
-def _flattened(operands: Operands) -> list[Shape]:
+def _flattened(operands: Operands) -> list[TensorShape]:
     shape, axis = operands.shape(0), operands.attribute("axis", 1)
     axis = len(shape) if axis == len(shape) else checked_axis(axis, len(shape))
     return [(math.prod(shape[:axis]), math.prod(shape[axis:]))]
 
 
-def _squeezed(operands: Operands) -> list[Shape]:
+def _squeezed(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     if not operands.has(1):
         return [tuple(size for size in shape if size != 1)]
@@ -72,7 +79,7 @@ def _squeezed(operands: Operands) -> list[Shape]:
     return [tuple(size for axis, size in enumerate(shape) if axis not in chosen)]
 
 
-def _unsqueezed(operands: Operands) -> list[Shape]:
+def _unsqueezed(operands: Operands) -> list[TensorShape]:
     shape, axes = operands.shape(0), operands.integers(1)
     rank = len(shape) + len(axes)
     chosen = {checked_axis(axis, rank) for axis in axes}
@@ -82,7 +89,7 @@ def _unsqueezed(operands: Operands) -> list[Shape]:
     return [tuple(1 if axis in chosen else next(sizes) for axis in range(rank))]
 
 
-def _transposed(operands: Operands) -> list[Shape]:
+def _transposed(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     order = operands.attribute("perm", tuple(reversed(range(len(shape)))))
     if sorted(order) != list(range(len(shape))):
@@ -90,7 +97,7 @@ def _transposed(operands: Operands) -> list[Shape]:
     return [tuple(shape[axis] for axis in order)]
 
 
-def _joined(operands: Operands) -> list[Shape]:
+def _joined(operands: Operands) -> list[TensorShape]:
     first = operands.shape(0)
     axis = checked_axis(operands.attribute("axis", 0), len(first))
     total = 0
@@ -104,7 +111,7 @@ def _joined(operands: Operands) -> list[Shape]:
     return [(*first[:axis], total, *first[axis + 1 :])]
 
 
-def _split(operands: Operands) -> list[Shape]:
+def _split(operands: Operands) -> list[TensorShape]:
     shape, number = operands.shape(0), operands.num_outputs
     axis = checked_axis(operands.attribute("axis", 0), len(shape))
     if operands.has(1):
@@ -122,7 +129,7 @@ def _split(operands: Operands) -> list[Shape]:
     return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
-def _sliced(operands: Operands) -> list[Shape]:
+def _sliced(operands: Operands) -> list[TensorShape]:
     shape = operands.shape(0)
     starts, ends = operands.integers(1), operands.integers(2)
     axes = operands.integers(3) if operands.has(3) else tuple(range(len(starts)))
@@ -136,13 +143,13 @@ def _sliced(operands: Operands) -> list[Shape]:
     return [tuple(found)]
 
 
-def _gathered(operands: Operands) -> list[Shape]:
+def _gathered(operands: Operands) -> list[TensorShape]:
     shape, indices = operands.shape(0), operands.shape(1)
     axis = checked_axis(operands.attribute("axis", 0), len(shape))
     return [shape[:axis] + indices + shape[axis + 1 :]]
 
 
-def _gathered_elements(operands: Operands) -> list[Shape]:
+def _gathered_elements(operands: Operands) -> list[TensorShape]:
     shape, indices = operands.shape(0), operands.shape(1)
     axis = checked_axis(operands.attribute("axis", 0), len(shape))
     if len(indices) != len(shape) or any(
@@ -152,7 +159,7 @@ def _gathered_elements(operands: Operands) -> list[Shape]:
     return [indices]
 
 
-def _gathered_places(operands: Operands) -> list[Shape]:
+def _gathered_places(operands: Operands) -> list[TensorShape]:
     shape, indices = operands.shape(0), operands.shape(1)
     shared = operands.attribute("batch_dims", 0)
     width = indices[-1] if indices else 0
@@ -165,7 +172,7 @@ def _gathered_places(operands: Operands) -> list[Shape]:
     return [indices[:-1] + shape[shared + width :]]
 
 
-def _scattered_places(operands: Operands) -> list[Shape]:
+def _scattered_places(operands: Operands) -> list[TensorShape]:
     shape, indices, updates = operands.shape(0), operands.shape(1), operands.shape(2)
     width = indices[-1] if indices else 0
     if not 1 <= width <= len(shape) or updates != indices[:-1] + shape[width:]:
@@ -173,7 +180,7 @@ def _scattered_places(operands: Operands) -> list[Shape]:
     return [shape]
 
 
-def _scattered_elements(operands: Operands) -> list[Shape]:
+def _scattered_elements(operands: Operands) -> list[TensorShape]:
     shape, indices = operands.shape(0), operands.shape(1)
     checked_axis(operands.attribute("axis", 0), len(shape))
     if len(indices) != len(shape) or operands.shape(2) != indices:
@@ -183,21 +190,21 @@ def _scattered_elements(operands: Operands) -> list[Shape]:
     return [shape]
 
 
-def _expanded(operands: Operands) -> list[Shape]:
+def _expanded(operands: Operands) -> list[TensorShape]:
     target = operands.integers(1)
     if min(target, default=0) < 0:
         raise Misfit(f"stretches to the shape {target}")
     return [broadcast(operands.shape(0), target)]
 
 
-def _tiled(operands: Operands) -> list[Shape]:
+def _tiled(operands: Operands) -> list[TensorShape]:
     shape, repeats = operands.shape(0), operands.integers(1)
     if len(repeats) != len(shape) or min(repeats, default=0) < 0:
         raise Misfit(f"repeats {shape} {repeats} times")
     return [tuple(size * times for size, times in zip(shape, repeats, strict=True))]
 
 
-def _filled(operands: Operands) -> list[Shape]:
+def _filled(operands: Operands) -> list[TensorShape]:
     shape = operands.integers(0)
     value = operands.attributes.get("value")
     is_number = isinstance(value, OnnxTensor) and value.num_values == 1
@@ -206,7 +213,7 @@ def _filled(operands: Operands) -> list[Shape]:
     return [shape]
 
 
-def _ranged(operands: Operands) -> list[Shape]:
+def _ranged(operands: Operands) -> list[TensorShape]:
     limits = [operands.numbers(index) for index in range(3)]
     if any(limit.size != 1 for limit in limits) or len(set(operands.dtypes)) != 1:
         raise Misfit("counts between limits that are no single numbers of one type")
@@ -216,7 +223,7 @@ def _ranged(operands: Operands) -> list[Shape]:
     return [(max(0, math.ceil((end - start) / step)),)]
 
 
-def _padded(operands: Operands) -> list[Shape]:
+def _padded(operands: Operands) -> list[TensorShape]:
     shape, pads = operands.shape(0), operands.integers(1)
     axes = operands.integers(3) if operands.has(3) else tuple(range(len(shape)))
     chosen = [checked_axis(axis, len(shape)) for axis in axes]
@@ -234,25 +241,25 @@ def _padded(operands: Operands) -> list[Shape]:
     return [tuple(found)]
 
 
-def _shape(operands: Operands) -> list[Shape]:
+def _shape(operands: Operands) -> list[TensorShape]:
     rank = len(operands.shape(0))
     start, end = operands.attribute("start", 0), operands.attribute("end", rank)
     return [(len(range(*slice(start, end).indices(rank))),)]
 
 
-def _size(operands: Operands) -> list[Shape]:
+def _size(operands: Operands) -> list[TensorShape]:
     operands.shape(0)
     return [()]
 
 
-def _constant(operands: Operands) -> list[Shape]:
+def _constant(operands: Operands) -> list[TensorShape]:
     value = operands.attributes.get("value")
     if not isinstance(value, OnnxTensor) or len(operands.attributes) != 1:
         raise Misfit("is a constant of a kind that is not known here")
     return [value.shape]
 
 
-LAYOUTS: Mapping[str, Rule] = {
+LAYOUTS: Mapping[str, ShapeRule] = {
     "Concat": _joined,
     "Constant": _constant,
     "ConstantOfShape": _filled,

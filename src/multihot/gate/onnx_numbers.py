@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multihot.gate.onnx_model import OnnxTensor
-from multihot.gate.onnx_operands import Misfit, Operands, Shape
+from multihot.gate.onnx_operands import Misfit, Operands, TensorShape
 
 __all__ = ["COMPUTED", "MAX_NUMBERS", "SHAPES_ONLY", "computed", "stored_numbers"]
 
@@ -29,7 +29,7 @@ SHAPES_ONLY = frozenset({"Shape", "Size"})
 _LARGEST_CAST = float(1 << 31)
 
 
-def computed(operands: Operands, shapes: Sequence[Shape], dtype: str) -> list[Numbers | None]:
+def computed(operands: Operands, shapes: Sequence[TensorShape], dtype: str) -> list[Numbers | None]:
     """Return the numbers of what an operation of `COMPUTED` makes; `None` where they are not known.
 
     Parameters
@@ -63,7 +63,9 @@ def computed(operands: Operands, shapes: Sequence[Shape], dtype: str) -> list[Nu
 
 
 _NONE = np.zeros(0, np.int64)
-_Compute = Callable[[Operands, list[Numbers], Sequence[Shape], str], Numbers | list[Numbers] | None]
+_Compute = Callable[
+    [Operands, list[Numbers], Sequence[TensorShape], str], Numbers | list[Numbers] | None
+]
 
 
 def _by(function: Callable[..., Any]) -> _Compute:
@@ -76,12 +78,14 @@ def _folded(function: Callable[..., Any]) -> _Compute:
     return lambda operands, values, shapes, dtype: np.asarray(reduce(function, values))
 
 
-def _moved(operands: Operands, values: list[Numbers], shapes: Sequence[Shape], _: str) -> Numbers:
+def _moved(
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], _: str
+) -> Numbers:
     return values[0].reshape(shapes[0])
 
 
 def _divided(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     first, second = values
     if first.dtype.kind == "f":
@@ -91,13 +95,13 @@ def _divided(
 
 
 def _remainder(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     return np.asarray((np.fmod if operands.attribute("fmod", 0) else np.mod)(*values))
 
 
 def _cast(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers | None:
     (value,) = values
     if value.dtype.kind == "f" and dtype not in ("float32", "bool"):
@@ -108,20 +112,20 @@ def _cast(
 
 
 def _clipped(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     found = np.maximum(values[0], values[1]) if operands.has(1) else values[0]
     return np.asarray(np.minimum(found, values[2]) if operands.has(2) else found)
 
 
 def _constant(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     return stored_numbers(operands.attributes["value"])
 
 
 def _filled(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     value = operands.attributes.get("value")
     number = 0 if value is None else stored_numbers(value).reshape(-1)[0]
@@ -129,7 +133,7 @@ def _filled(
 
 
 def _ranged(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers | None:
     if any(value.dtype.kind != "i" for value in values):
         return None
@@ -137,7 +141,7 @@ def _ranged(
 
 
 def _gathered(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     data, indices = values
     axis = operands.attribute("axis", 0)
@@ -148,7 +152,7 @@ def _gathered(
 
 
 def _sliced(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     starts, ends = operands.integers(1), operands.integers(2)
     axes = operands.integers(3) if operands.has(3) else range(len(starts))
@@ -160,19 +164,19 @@ def _sliced(
 
 
 def _joined(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     return np.concatenate(values, operands.attribute("axis", 0))
 
 
 def _expanded(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     return np.broadcast_to(values[0], shapes[0])
 
 
 def _shape(
-    operands: Operands, values: list[Numbers], shapes: Sequence[Shape], dtype: str
+    operands: Operands, values: list[Numbers], shapes: Sequence[TensorShape], dtype: str
 ) -> Numbers:
     shape = operands.shape(0)
     end = operands.attribute("end", len(shape))

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-__all__ = ["Misfit", "Operands", "Rule", "Shape", "broadcast", "checked_axis"]
+__all__ = ["Misfit", "Operands", "ShapeRule", "TensorShape", "broadcast", "checked_axis"]
 
-Shape = tuple[int, ...]
+TensorShape = tuple[int, ...]
 T = TypeVar("T")
 
 
@@ -28,7 +28,7 @@ class Operands:
 
     op: str
     attributes: Mapping[str, Any]
-    shapes: Sequence[Shape | None]
+    shapes: Sequence[TensorShape | None]
     """`None` where an input is left out."""
     dtypes: Sequence[str]
     values: Sequence[NDArray[Any] | None]
@@ -39,7 +39,7 @@ class Operands:
         """Return whether an input is there."""
         return index < len(self.shapes) and self.shapes[index] is not None
 
-    def shape(self, index: int) -> Shape:
+    def shape(self, index: int) -> TensorShape:
         """Return the shape of an input that must be there."""
         found = self.shapes[index] if index < len(self.shapes) else None
         if found is None:
@@ -57,7 +57,7 @@ class Operands:
             )
         return found
 
-    def integers(self, index: int) -> Shape:
+    def integers(self, index: int) -> TensorShape:
         """Return the whole numbers of an input that decides about a size."""
         found = self.numbers(index)
         if found.ndim > 1 or found.dtype.kind != "i":
@@ -81,10 +81,10 @@ class Operands:
         return found
 
 
-Rule = Callable[[Operands], list[Shape]]
+ShapeRule = Callable[[Operands], list[TensorShape]]
 
 
-def broadcast(first: Shape, second: Shape) -> Shape:
+def broadcast(first: TensorShape, second: TensorShape) -> TensorShape:
     """Return the shape of two tensors that are stretched to each other."""
     if first == second:
         return first

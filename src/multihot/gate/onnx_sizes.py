@@ -27,11 +27,11 @@ from multihot.gate.onnx_arithmetic import ARITHMETIC, multiply_adds
 from multihot.gate.onnx_layouts import LAYOUTS, SIZE_INPUTS
 from multihot.gate.onnx_model import ONNX_TYPES, OnnxGraph, OnnxNode
 from multihot.gate.onnx_numbers import COMPUTED, MAX_NUMBERS, computed, stored_numbers
-from multihot.gate.onnx_operands import Misfit, Operands, Rule, Shape
+from multihot.gate.onnx_operands import Misfit, Operands, ShapeRule, TensorShape
 
-__all__ = ["OPERATIONS", "Costs", "check_sizes", "largest_costs"]
+__all__ = ["OPERATIONS", "GraphCosts", "check_graph_sizes", "largest_graph_costs"]
 
-OPERATIONS: Mapping[str, Rule] = {**ARITHMETIC, **LAYOUTS}
+OPERATIONS: Mapping[str, ShapeRule] = {**ARITHMETIC, **LAYOUTS}
 """What a graph may have; Microsoft's own operations have their domain before the name."""
 
 _VERSIONS = range(18, 24)  # of ONNX's operations, whose rules these are
@@ -46,7 +46,7 @@ _MAX_INPUTS = 64  # of one operation
 
 
 @dataclass(frozen=True)
-class Costs:
+class GraphCosts:
     """What a batch takes, or the most that it may take."""
 
     largest: int
@@ -61,11 +61,11 @@ class Costs:
     """Of what is made of stored tensors alone; a runtime makes it while it loads, and keeps it."""
     constant_multiply_adds: int
     """What that takes."""
-    outputs: Mapping[str, Shape] = field(default_factory=dict)
+    outputs: Mapping[str, TensorShape] = field(default_factory=dict)
     """Shapes of the graph's outputs."""
 
 
-def largest_costs(graph: OnnxGraph, *, rows: int, length: int) -> Costs:
+def largest_graph_costs(graph: OnnxGraph, *, rows: int, length: int) -> GraphCosts:
     """Return the most that a graph with these weights may take for a batch.
 
     Each is 1.5 to 50 times what the exports of the known families need. Their largest tensors are a wide
@@ -95,7 +95,7 @@ def largest_costs(graph: OnnxGraph, *, rows: int, length: int) -> Costs:
     per_layer = tokens * (16 * width + heads // 4) + rows * 1024 * width
     live = tokens * (64 * width + heads // 2) + rows * 16_384 * width
     on_average = tokens * (2 * width + heads // 32) + rows * 64 * width
-    return Costs(
+    return GraphCosts(
         largest=max(1 << 24, most_stored, per_layer),
         live_bytes=(1 << 28) + 4 * live,
         num_bytes=(1 << 29) + 4 * num_operations * on_average,
@@ -108,15 +108,15 @@ def largest_costs(graph: OnnxGraph, *, rows: int, length: int) -> Costs:
 _WEIGHT_TYPES = frozenset({"float32", "int8", "uint8"})
 
 
-def check_sizes(
+def check_graph_sizes(
     graph: OnnxGraph,
     path: Path,
     *,
     rows: int,
     length: int,
     error: type[MultihotError],
-    most: Costs | None = None,
-) -> Costs:
+    most: GraphCosts | None = None,
+) -> GraphCosts:
     """Return what a graph takes for one batch; raise `error` when that is more than an encoder needs.
 
     Nothing follows for batches of another shape, so every new shape has to be asked for.
@@ -133,10 +133,10 @@ def check_sizes(
         The class of what is raised: also for an operation that is not in `OPERATIONS`, for shapes that
         an operation does not take, and for a size that follows from the texts.
     most
-        Instead of `largest_costs`.
+        Instead of `largest_graph_costs`.
     """
     where = shown_file(path)
-    most = largest_costs(graph, rows=rows, length=length) if most is None else most
+    most = largest_graph_costs(graph, rows=rows, length=length) if most is None else most
     try:
         walk = _Walk(graph, rows, length, most)
         with np.errstate(all="ignore"):
@@ -153,10 +153,10 @@ def check_sizes(
 class _Walk:
     """Takes the operations of a graph one by one and adds up what they cost."""
 
-    def __init__(self, graph: OnnxGraph, rows: int, length: int, most: Costs) -> None:
+    def __init__(self, graph: OnnxGraph, rows: int, length: int, most: GraphCosts) -> None:
         self.graph, self.most = graph, most
         self.batch = f"{rows} texts of {length} tokens"
-        self.shapes: dict[str, Shape | None] = {"": None}
+        self.shapes: dict[str, TensorShape | None] = {"": None}
         self.dtypes: dict[str, str] = {"": ""}
         self.require_known_forms(rows, length)
         for name, tensor in graph.tensors.items():
@@ -240,7 +240,11 @@ class _Walk:
         )
 
     def add_up(
-        self, operands: Operands, made: Sequence[Shape], types: Sequence[str], is_constant: bool
+        self,
+        operands: Operands,
+        made: Sequence[TensorShape],
+        types: Sequence[str],
+        is_constant: bool,
     ) -> None:
         """Count what an operation makes; raise `Misfit` when it is too much."""
         most, written = self.most, 0
@@ -285,9 +289,9 @@ class _Walk:
             live -= ends[place]
         return most
 
-    def costs(self) -> Costs:
+    def costs(self) -> GraphCosts:
         """Return what all operations together take; raise `Misfit` when that is too much at once."""
-        outputs: dict[str, Shape] = {}
+        outputs: dict[str, TensorShape] = {}
         for name in self.graph.outputs:
             shape = self.shapes.get(name)
             if shape is None:
@@ -299,7 +303,7 @@ class _Walk:
                 f"it needs {live_bytes:,} bytes at once for {self.batch}; expected at most "
                 f"{self.most.live_bytes:,}"
             )
-        return Costs(
+        return GraphCosts(
             self.largest,
             live_bytes,
             self.num_bytes[0],
