@@ -68,7 +68,7 @@ class GraphCosts:
 def largest_graph_costs(graph: OnnxGraph, *, rows: int, length: int) -> GraphCosts:
     """Return the most that a graph with these weights may take for a batch.
 
-    Each is 1.5 to 50 times what the exports of the known families need. Their largest tensors are a wide
+    Each is at least 1.5 times what the exports of the known families need. Their largest tensors are a wide
     layer's inside (4 D a token), the attention of all heads (S D / 32 a token, S D / 4 in the narrowest)
     and, of DeBERTa, the relative positions of every text (512 D), of which onnxruntime holds those of all
     layers at once. ALBERT computes with each of its few matrices up to 24 times. What takes a tenth of a
