@@ -35,8 +35,10 @@ def _without_folder(word: str) -> str:
 
 
 def hardware() -> str:
-    """Return processor and core count in a few words."""
+    """Return core count, processor and its instructions for 8-bit products in a few words."""
     import os
+
+    from multihot.core.instruction_set import instruction_set
 
     model = platform.processor() or platform.machine()
     try:
@@ -46,7 +48,7 @@ def hardware() -> str:
                 break
     except OSError:
         pass
-    return f"{os.cpu_count()} x {model}"
+    return f"{os.cpu_count()} x {model} ({instruction_set()})"
 
 
 def append_row(file_name: str, row: Mapping[str, object]) -> Path:

@@ -28,6 +28,7 @@ import signal
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -328,7 +329,10 @@ def names_of_difference(before: Contents, after: Contents) -> set[str]:
     """Return the names of files that differ, and of the keys that do in those of JSON."""
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     changed = {name for name in changed if EVIL_MODULE not in name}
-    keys = {name: _changed_keys(before.get(name), after.get(name)) for name in changed}
+    keys = {
+        name: _changed_keys(before.get(name), after.get(name), is_toml=name.endswith(".toml"))
+        for name in changed
+    }
     if len(changed) > 1 and keys.get(DECISION, {"files"}) <= {"files", *changed}:
         changed -= {DECISION}  # only the digests were written anew
     names = set()
@@ -341,10 +345,11 @@ def names_of_difference(before: Contents, after: Contents) -> set[str]:
     return {each for each in names if each}
 
 
-def _changed_keys(before: Any, after: Any) -> set[str]:
+def _changed_keys(before: Any, after: Any, *, is_toml: bool) -> set[str]:
+    read = tomllib.loads if is_toml else json.loads
     try:
-        return _differing(json.loads(before[1]), json.loads(after[1]), 4)
-    except (TypeError, ValueError, RecursionError):
+        return _differing(read(before[1].decode()), read(after[1].decode()), 4)
+    except (TypeError, ValueError, RecursionError, AttributeError):
         return set()
 
 

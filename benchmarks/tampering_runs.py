@@ -226,9 +226,9 @@ def _in_entry(target: str, apply: Edit, *, sealed: bool = True) -> Edit:
         try:
             meta = json.loads(path.read_bytes())
             for name, array in meta["arrays"].items():
-                content = (entry / f"{name}.bin").read_bytes()
-                if "sha256" in array:
-                    array["sha256"] = hashlib.sha256(content).hexdigest()
+                stored = entry / f"{name}.bin"
+                if "sha256" in array and stored.is_file() and not stored.is_symlink():
+                    array["sha256"] = hashlib.sha256(stored.read_bytes()).hexdigest()
         except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
             return
         path.write_text(json.dumps(meta), "utf-8")

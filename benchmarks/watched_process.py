@@ -156,7 +156,10 @@ class _Watch:
             return
         if event == "open" and isinstance(given[0], str | bytes):
             path = os.fsdecode(given[0])
-            if not _allowed(os.path.realpath(path), self._places):
+            folder, name = os.path.split(path)
+            follows = not given[2] & os.O_NOFOLLOW
+            real = os.path.realpath(path if follows else folder)
+            if not _allowed(real if follows else os.path.join(real, name), self._places):
                 self.events.append(f"opened {path}")
             self._count(path)
         elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):

@@ -77,6 +77,7 @@ def test_an_export_passes_up_to_exactly_the_allowed_fraction() -> None:
     assert same.passed
     assert same.changed_texts == []
     assert same.cells_flipped_refitted is None
+    assert "Scores are equal to the last bit." in same.remarks()
 
 
 def test_every_label_has_its_largest_change_quoted_before_a_second_one_is() -> None:
@@ -207,6 +208,16 @@ def test_the_text_says_the_verdict_first_and_fits_the_terminal() -> None:
     assert "Instruction set: AVX2." in lines
     assert any(line.startswith("3: -fear (0.8000 -> 0.4000); +love") for line in lines)
     assert "\x1b" not in str(found)
+
+
+def test_of_many_changed_texts_some_are_shown_and_the_others_counted() -> None:
+    scores, texts = np.repeat(SCORES, 5, axis=0), [f"text {number}" for number in range(20)]
+    moved = np.repeat(MOVED, 5, axis=0)
+    found = certificate(moved, scores=scores, texts=texts, max_texts=12)
+
+    assert "5 more texts changed; the JSON quotes 12 texts." in str(found)
+    found = certificate(moved, scores=scores, texts=texts)
+    assert "5 more texts changed; the JSON quotes all texts." in str(found)
 
 
 def test_changes_by_rounding_are_called_so() -> None:

@@ -8,6 +8,8 @@ from onnx import numpy_helper
 from export import tiny_encoder
 from multihot.errors import OptionError
 from multihot.export.int8 import SCHEMES, scheme_for, to_int8
+from multihot.export.layer_inputs import LayerInputs, measure_layer_inputs
+from multihot.export.weight_rounding import rounded_weight
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +101,50 @@ def test_a_model_with_an_unknown_scheme_or_an_old_opset_is_refused(fp32: onnx.Mo
 )
 def test_the_scheme_follows_the_processor(instructions: str, scheme: str) -> None:
     assert scheme_for(instructions) == scheme
+
+
+@pytest.fixture(scope="module")
+def measured(fp32: onnx.ModelProto) -> LayerInputs:
+    return measure_layer_inputs(
+        fp32, [tiny_encoder.padded(tiny_encoder.texts(seed)) for seed in range(20)]
+    )
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_with_calibration_logits_stay_close_and_independent_of_the_batch(
+    fp32: onnx.ModelProto, measured: LayerInputs, scheme: str
+) -> None:
+    texts = [text for seed in range(5, 15) for text in tiny_encoder.texts(seed)]
+    before = tiny_encoder.logits(fp32, texts)
+
+    found = to_int8(fp32, scheme=scheme, measured=measured)
+
+    onnx.checker.check_model(found.model)
+    after = tiny_encoder.logits(found.model, texts)
+    alone = np.concatenate([tiny_encoder.logits(found.model, [text]) for text in texts])
+    assert 0 < np.std(after - before) < 0.05 * np.std(before)
+    assert np.abs(after - alone).max() <= 1e-5
+
+
+def test_attention_keeps_no_test_for_nan_and_turns_keys_once(
+    fp32: onnx.ModelProto,
+) -> None:
+    new = to_int8(fp32, scheme="u8s8").model
+    kinds = [node.op_type for node in new.graph.node]
+
+    assert "IsNaN" not in kinds
+    assert kinds.count("Transpose") == 2 * 4
+
+
+def test_rounding_that_passes_errors_on_changes_outputs_less_than_rounding_to_nearest() -> None:
+    generator = np.random.default_rng(0)
+    mixed = generator.normal(size=(40, 40))
+    inputs = generator.normal(size=(500, 40)) @ mixed
+    weight = generator.normal(size=(40, 7)).astype(np.float32)
+
+    def error(moments: np.ndarray | None) -> float:
+        integers, scales = rounded_weight(weight, 15, moments)
+        assert np.abs(integers.astype(int)).max() <= 15
+        return float(np.std(inputs @ (integers * scales - weight)))
+
+    assert error(inputs.T @ inputs) < 0.7 * error(None)

@@ -57,8 +57,8 @@ def exported(num_layers: int = 2) -> onnx.ModelProto:
     return model
 
 
-def texts() -> list[npt.NDArray[np.int64]]:
-    generator = np.random.default_rng(3)
+def texts(seed: int = 3) -> list[npt.NDArray[np.int64]]:
+    generator = np.random.default_rng(seed)
     return [generator.integers(1, VOCABULARY, size) for size in TEXTS]
 
 
@@ -68,8 +68,15 @@ def logits(model: onnx.ModelProto, batch: list[npt.NDArray[np.int64]]) -> npt.ND
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+    ids, mask = padded(batch)
+    found: Any = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+    return np.asarray(found)
+
+
+def padded(
+    batch: list[npt.NDArray[np.int64]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     length = max(map(len, batch))
     ids = np.stack([np.pad(text, (0, length - len(text))) for text in batch])
     mask = np.stack([np.arange(length) < len(text) for text in batch]).astype(np.int64)
-    found: Any = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
-    return np.asarray(found)
+    return ids, mask

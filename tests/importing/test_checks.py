@@ -140,12 +140,13 @@ _PADDING = {
         (_set(architectures=None), "architecture_unknown", "note", "copy"),
         (_set(num_labels=5), "num_labels_disagrees", "error", "copy"),
         (_set(label2id={"joy": 2, "anger": 1, "rain": 0}), "label2id_disagrees", "warning", "copy"),
+        (_set(label2id={"joy": []}), "label2id_disagrees", "warning", "copy"),
         (_labels("LABEL_0", "LABEL_1", "LABEL_2"), "labels_generic", "warning", "file"),
         (_labels("joy", "anger", "LABEL_2"), "labels_generic", "warning", "file"),
         (_set(id2label={"0": "joy", "2": "rain"}), "labels_missing", "error", "file"),
         (_set(id2label=None), "labels_missing", "warning", "file"),
         (_labels("joy", "joy ", "rain"), "labels_duplicate", "error", "file"),
-        (_labels("joy", "<b>anger</b>", "rain"), "labels_unusable", "error", "file"),
+        (_labels("joy", "<b>anger</b>", "rain"), "labels_markup", "warning", None),
         (_labels("joy", "", "rain"), "labels_unusable", "error", "file"),
         (_labels("joy", "anger", "rain", "sun"), "labels_too_many", "error", "copy"),
         (_tokenizer(truncation=_TRUNCATION), "truncation_left", "warning", "copy"),
@@ -248,6 +249,12 @@ def test_simpletransformers_keeps_names_length_and_threshold_where_nobody_looks(
         "thresholds_missing",
     } == set(found)
     assert "0.8" in found["thresholds_missing"].what
+
+
+def test_simpletransformers_with_one_label_a_text_is_no_multi_label_model(folder: Path) -> None:
+    as_simpletransformers(folder, {"model_class": "ClassificationModel"})
+
+    assert _findings(folder)["problem_type_other"].blocks
 
 
 def test_setfit_with_a_pickled_head_is_recognised_and_nothing_of_it_opened(

@@ -73,6 +73,32 @@ def test_chance_and_few_rows_are_unclear(rows: int) -> None:
     assert compare_order(chance, labels.values).verdict == "unclear"
 
 
+def test_a_weak_model_with_many_rare_labels_is_not_put_into_another_order() -> None:
+    # Among so many pairs, some outputs fit the labels of others well by chance.
+    generator = np.random.default_rng(0)
+    truth = (generator.random((300, 60)) < 0.05).astype(np.float32)
+    scores = (0.7 * truth + generator.standard_normal(truth.shape)).astype(np.float32)
+
+    order = compare_order(scores, truth)
+
+    assert order.column_of == tuple(range(60))
+    assert not order.is_certain
+
+
+def test_an_order_with_labels_that_nothing_tells_is_an_error_that_is_not_corrected() -> None:
+    scores, labels = _scored()
+    chance = np.random.default_rng(1).standard_normal(len(scores))
+    scores = scores[:, [1, 0, 2, 3]]
+    scores[:, 3] = chance
+    outputs = OutputNames(SPACE.names)
+
+    named = check_file(outputs, labels, scores, "rows.csv")
+
+    assert named.names == SPACE.names
+    (finding,) = named.findings
+    assert (finding.code, finding.blocks) == ("label_order_differs", True)
+
+
 def test_outputs_without_names_get_those_that_their_scores_fit() -> None:
     scores, labels = _scored()
     outputs = OutputNames((None, "anger", None, None))
@@ -93,6 +119,18 @@ def test_several_outputs_without_names_are_not_named_on_trust() -> None:
         assert named.names == outputs.names
         assert [finding.code for finding in named.findings] == ["label_order_unknown"]
         assert named.findings[0].blocks
+
+
+def test_outputs_of_rare_labels_are_not_named_because_the_others_agree() -> None:
+    scores, labels = _scored()
+    truth = labels.values.copy()
+    truth[5:, 2:] = 0
+
+    named = check_file(OutputNames((None,) * 4), LabelMatrix(SPACE, truth), scores, "rows.csv")
+
+    assert named.order is not None
+    assert (named.order.verdict, named.order.num_measured) == ("agrees", 2)
+    assert named.names == (None,) * 4
 
 
 def test_one_output_without_a_name_gets_the_one_that_is_left() -> None:

@@ -95,6 +95,7 @@ def test_a_corrected_copy_passes_and_gives_a_sigmoid_for_each_label(
     for row, scores in zip(found, expected, strict=True):
         assert [row[name] for name in NAMES] == pytest.approx(scores.tolist(), abs=1e-6)
     assert (copy / "README.md").read_text() == "# Mine\n"
+    assert len({path.stat().st_mode for path in copy.iterdir()}) == 1
     assert not (copy / "training_args.bin").exists()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -202,6 +203,52 @@ def _mean_vectors(folder: Path, texts: list[str]) -> Any:
         hidden = AutoModel.from_pretrained(folder)(**inputs).last_hidden_state
     mask = inputs["attention_mask"][..., None]
     return ((hidden * mask).sum(1) / mask.sum(1)).numpy()
+
+
+def test_a_tokenizer_is_built_from_a_vocabulary_and_refused_where_it_is_another_one(
+    tmp_path: Path,
+) -> None:
+    folder = write_checkpoint(tmp_path / "bert")
+    expected = _sigmoids(folder, _TEXTS)
+    table = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    pieces = sorted(table, key=table.get)
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+
+    copy = correct(examine(str(folder)), tmp_path / "copy")
+    (folder / "vocab.txt").write_text("\n".join([*pieces, "more", "words"]) + "\n")
+
+    assert _codes(copy) == ["thresholds_missing"]
+    np.testing.assert_array_equal(_sigmoids(copy, _TEXTS), expected)
+    assert _codes(folder)[0] == "tokenizer_refused"
+
+
+def test_a_tokenizer_that_transformers_builds_otherwise_is_found(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "bert")
+    change_json(
+        folder / "tokenizer.json", lambda table: table["normalizer"].update(lowercase=False)
+    )
+
+    found = examine(str(folder)).diagnosis.problems
+
+    assert [finding.code for finding in found] == ["tokenizer_differs"]
+
+
+def test_a_length_without_room_for_a_text_is_a_finding(tmp_path: Path) -> None:
+    folder = as_simpletransformers(
+        write_checkpoint(tmp_path / "roberta", "roberta"), {"max_seq_length": 3}
+    )
+    rows = write_rows(tmp_path / "rows.csv")
+    change_json(
+        folder / "tokenizer.json",
+        lambda table: table["post_processor"]["single"].extend(
+            [{"SpecialToken": {"id": "</s>", "type_id": 0}}] * 2
+        ),
+    )
+
+    found = examine(str(folder), rows).diagnosis.blocking
+
+    assert "tokenizer_refused" in [finding.code for finding in found]
 
 
 def test_a_file_with_other_labels_writes_nothing(tmp_path: Path) -> None:

@@ -74,8 +74,11 @@ def run(arguments: Sequence[str]) -> int:
     _check(given, files)
     file = files[0] if files else None
 
+    from multihot.core.extras import require_network
     from multihot.workflows.doctor import examine
 
+    if given.fix:
+        require_network("--fix")
     examined = examine(given.checkpoint, file, data_options(pairs, {}))
     diagnosis = examined.diagnosis
     if not given.json:

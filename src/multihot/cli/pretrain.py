@@ -136,7 +136,14 @@ def _values_before(given: argparse.Namespace) -> dict[str, Any]:
     from multihot.training.run_directory import RunDirectory, stored_options
 
     run = RunDirectory(Path(given.output) / "run")
-    return stored_options(run) if os.path.lexists(run.recipe) else {}
+    if not os.path.lexists(run.recipe):
+        return {}
+    options = stored_options(run)
+    try:
+        build_options(PretrainOptions, options)
+    except OptionError as error:
+        raise OptionError(f"{run.recipe}: {error}") from None
+    return options
 
 
 def _read_task(paths: Sequence[str], data: DataOptions) -> tuple[Examples, Examples]:

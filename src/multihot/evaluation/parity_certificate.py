@@ -271,9 +271,9 @@ class ParityCertificate:
             lines.append(fitted(f"{one.id}: {moves}{f'; {more} more' if more else ''}", width))
             lines.append(_INDENT + fitted(one.text, width - len(_INDENT)))
         if shown and (left := self.texts_changed - len(shown)):
-            lines.append(
-                f"{counted(left, 'more text')} changed; the JSON quotes {len(self.changed_texts)} in all."
-            )
+            quoted = len(self.changed_texts)
+            of_them = "all texts" if quoted == self.texts_changed else f"{quoted} texts"
+            lines.append(f"{counted(left, 'more text')} changed; the JSON quotes {of_them}.")
         return lines
 
     def remarks(self) -> list[str]:
@@ -289,6 +289,8 @@ class ParityCertificate:
         else:
             remarks.append(
                 f"Scores differ by at most {_small(largest)}, by {_small(mean)} on average."
+                if largest
+                else "Scores are equal to the last bit."
             )
             if self.cells_flipped and largest <= _ROUNDING:
                 remarks.append(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GraphEditor", "NodeIndex"]
+__all__ = ["GraphEditor", "LinearLayer", "NodeIndex", "linear_layers"]
 
 _SMALL = 64  # numbers of a constant that is worth comparing with others
 
@@ -49,6 +49,43 @@ class NodeIndex:
         """Return the node that alone reads a value; `None` when several do or it is an output."""
         readers = self.consumers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """A product with a constant matrix."""
+
+    node: Any
+    name: str
+    """The name of its bias without `.bias`, else that of the node."""
+    weight: npt.NDArray[np.float32] = field(repr=False)
+
+
+def linear_layers(graph: Any) -> dict[str, LinearLayer]:
+    """Return the products with a constant float32 matrix by their output."""
+    index = NodeIndex.of(graph)
+    found: dict[str, LinearLayer] = {}
+    used: set[str] = set()
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.domain:
+            continue
+        weight = index.array(node.input[1])
+        if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
+            continue
+        name = _layer_name(node, index)
+        name = node.name if name in used else name
+        used.add(name)
+        found[node.output[0]] = LinearLayer(node, name, weight)
+    return found
+
+
+def _layer_name(node: Any, index: NodeIndex) -> str:
+    reader = index.only_consumer(node.output[0])
+    if reader is not None and reader.op_type == "Add":
+        for name in reader.input:
+            if name.endswith(".bias") and name in index.constants and index.only_consumer(name):
+                return str(name).removesuffix(".bias")
+    return str(node.name or node.output[0])
 
 
 @dataclass

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.files import write_bytes, write_json, write_text
+from multihot.core.files import flush_file, write_bytes, write_json, write_text
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH, DataOptions
-from multihot.data.tokens import TOKENIZER_CALL_KEYS, tokenize
+from multihot.data.tokens import TOKENIZER_CALL_KEYS, check_vocabulary, tokenize
 from multihot.decision.decision import Decision
 from multihot.errors import EncoderError
 from multihot.gate.folder_files import read_folder_file
 from multihot.importing.checkpoint import Checkpoint
+from multihot.importing.tokenizer_checks import VOCABULARY_FILES
 from multihot.importing.weight_checks import CheckpointWeights, plain_name
 from multihot.inference.artifact import Artifact, save_artifact
 from multihot.models.encoder import load_encoder_tokenizer
 
-__all__ = ["Candidate", "network_of", "scores_of", "write_copy", "write_model"]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["Candidate", "network_of", "scores_of", "tokenizer_of", "write_copy", "write_model"]
 
 _LABEL_KEYS = ("id2label", "label2id", "num_labels", "_num_labels", "problem_type")
 _MAX_CARD_BYTES = 16 << 20
@@ -79,15 +84,24 @@ def scores_of(
 
     device = choose_device("cpu")
     backend = TorchBackend(network, num_labels, device, choose_precision("fp32", device))
-    tokenizer, _ = load_encoder_tokenizer(_tokenizer_folder(candidate.checkpoint))
+    tokenizer, _ = tokenizer_of(candidate)
     return backend.logits(tokenize(tokenizer, texts, candidate.length))
 
 
-def _tokenizer_folder(checkpoint: Checkpoint) -> Path:
-    """Return where the tokenizer is: beside the encoder, or in the folder above it."""
-    names = ("tokenizer.json", "vocab.txt", "vocab.json")
-    inside = any((checkpoint.body / name).exists() for name in names)
-    return checkpoint.body if inside else checkpoint.folder
+def tokenizer_of(candidate: Candidate) -> tuple[Tokenizer, dict[str, Any]]:
+    """Return the tokenizer, without padding and truncation, and its configuration.
+
+    Raises `EncoderError` where transformers cannot build it, and for one of another vocabulary.
+    """
+    checkpoint = candidate.checkpoint
+    # It is beside the encoder, or in the folder above it.
+    inside = any(os.path.lexists(checkpoint.body / name) for name in VOCABULARY_FILES)
+    folder = checkpoint.body if inside else checkpoint.folder
+    tokenizer, settings = load_encoder_tokenizer(folder)
+    size = checkpoint.config.get("vocab_size")
+    if type(size) is int:
+        check_vocabulary(tokenizer, size, folder, error=EncoderError)
+    return tokenizer, settings
 
 
 def write_copy(candidate: Candidate, space: LabelSpace, folder: Path) -> None:
@@ -98,23 +112,27 @@ def write_copy(candidate: Candidate, space: LabelSpace, folder: Path) -> None:
     from multihot.models.network import save_network
 
     save_network(network_of(candidate, space), folder)
-    tokenizer, settings = load_encoder_tokenizer(_tokenizer_folder(candidate.checkpoint))
+    tokenizer, settings = tokenizer_of(candidate)
     kept = {key: value for key, value in settings.items() if key not in TOKENIZER_CALL_KEYS}
     if candidate.max_length is not None:
         kept["model_max_length"] = candidate.max_length
     write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
     write_json(folder / "tokenizer_config.json", kept)
     if "README.md" in candidate.checkpoint.files:
-        try:
-            card = read_folder_file(
-                candidate.checkpoint.folder,
-                "README.md",
-                most_bytes=_MAX_CARD_BYTES,
-                error=EncoderError,
-            )
-        except EncoderError:
-            return
-        write_bytes(folder / "README.md", bytes(card))
+        _copy_card(candidate.checkpoint.folder, folder)
+    # safetensors creates files that only their owner may read.
+    mode = (folder / "tokenizer_config.json").stat().st_mode
+    for path in folder.iterdir():
+        path.chmod(mode)
+        flush_file(path)
+
+
+def _copy_card(source: Path, folder: Path) -> None:
+    try:
+        card = read_folder_file(source, "README.md", most_bytes=_MAX_CARD_BYTES, error=EncoderError)
+    except EncoderError:
+        return
+    write_bytes(folder / "README.md", bytes(card))
 
 
 def write_model(
@@ -124,7 +142,7 @@ def write_model(
     from multihot.models.network import save_network
 
     network = network_of(candidate, space)
-    tokenizer, settings = load_encoder_tokenizer(_tokenizer_folder(candidate.checkpoint))
+    tokenizer, settings = tokenizer_of(candidate)
     artifact = Artifact(
         folder,
         Decision(space, (0.5,) * len(space), "micro_f1", "fixed"),

@@ -101,10 +101,20 @@ def read_checkpoint(name: str, folder: Path) -> Checkpoint:
     body, modules, pooling = folder, tuple[str, ...](), None
     if "modules.json" in files:
         body, modules, pooling = _modules(folder)
+    config = _config(body)
+    if kind == "sentence_transformers" and _is_classifier(config):
+        kind = (
+            "transformers"  # a CrossEncoder is a classifier of transformers with a list of modules
+        )
     for each in ("sentence_bert_config.json", "sentence_transformers_config.json"):
         if os.path.lexists(body / each):
             tables[each] = read_json_object(body, each, error=EncoderError, large_integers=True)
-    return Checkpoint(name, folder, kind, body, files, _config(body), modules, pooling, tables)
+    return Checkpoint(name, folder, kind, body, files, config, modules, pooling, tables)
+
+
+def _is_classifier(config: Mapping[str, Any]) -> bool:
+    names = config.get("architectures")
+    return isinstance(names, list) and any("ForSequenceClassification" in str(x) for x in names)
 
 
 def _file_names(folder: Path) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from multihot.importing.checkpoint import Checkpoint
 from multihot.importing.findings import ERROR, NOTE, WITH_FILE, WITHOUT_FILE, Finding
 from multihot.importing.weight_checks import CheckpointWeights
 
-__all__ = ["check_config", "check_head", "check_thresholds"]
+__all__ = ["check_config", "check_head", "check_thresholds", "has_head"]
 
 _MULTI_LABEL = "multi_label_classification"
 _OTHERS = ("single_label_classification", "regression")
@@ -45,9 +45,16 @@ def check_config(checkpoint: Checkpoint, weights: CheckpointWeights) -> list[Fin
                     "Correct the key in config.json.",
                 )
             )
-    if not checkpoint.is_pooled and (weights.num_outputs or 2) > 1:
-        findings += _problem_type(config.get("problem_type"))
+    if not checkpoint.is_pooled and has_head(checkpoint, weights) and weights.num_outputs != 1:
+        findings += _problem_type(config.get("problem_type"), checkpoint)
     return findings
+
+
+def has_head(checkpoint: Checkpoint, weights: CheckpointWeights) -> bool:
+    """Return whether a head is stored, or where weights cannot be read, whether there should be one."""
+    if weights.tensors:
+        return weights.num_outputs is not None
+    return checkpoint.kind == "setfit" or any(map(_CLASSIFIER.fullmatch, checkpoint.architectures))
 
 
 def _without_config(checkpoint: Checkpoint) -> Finding:
@@ -102,14 +109,19 @@ def _code(config: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _problem_type(value: object) -> list[Finding]:
+def _problem_type(value: object, checkpoint: Checkpoint) -> list[Finding]:
     """Return what the value makes of the scores, where it is not what multi-label needs."""
+    arguments = checkpoint.tables.get("model_args.json", {})
     if value == _MULTI_LABEL:
         return []
+    if value is None and arguments.get("model_class") == "ClassificationModel":
+        what = "It is simpletransformers' ClassificationModel, which gives one label to each text."
+        return [_other_problem("model_args.json", what)]
     if value is None:
         code, what = "problem_type_missing", "'problem_type' is not set."
     elif value in _OTHERS:
-        return [_other_problem(str(value))]
+        what = f"'problem_type' is {value}: transformers writes it when it trains with that loss."
+        return [_other_problem("config.json", what)]
     else:
         code, what = "problem_type_unknown", f"'problem_type' is {cut(value)}, which nothing knows."
     return [
@@ -126,15 +138,15 @@ def _problem_type(value: object) -> list[Finding]:
     ]
 
 
-def _other_problem(value: str) -> Finding:
+def _other_problem(file: str, what: str) -> Finding:
     return Finding(
         "problem_type_other",
         ERROR,
-        "config.json",
-        f"'problem_type' is {value}: transformers writes it when it trains with that loss.",
+        file,
+        what,
         "A head that was trained with softmax or as a regression has no score of its own for each label.",
         f'Only if you know that it was trained with a sigmoid for each label: write "{_MULTI_LABEL}" '
-        "there. Otherwise train it anew: multihot train --encoder FOLDER.",
+        "into config.json. Otherwise train it anew: multihot train --encoder FOLDER.",
     )
 
 

@@ -20,6 +20,9 @@ from multihot.importing.output_names import OutputNames
 
 __all__ = ["NamedOutputs", "check_file"]
 
+_LEAST_AREA, _NO_GAIN = 0.6, 0.02  # of the areas, to name outputs in the order of the file
+_OPEN = 5  # at most one in so many labels may be too rare to be compared
+
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -66,11 +69,23 @@ def check_file(
             return NamedOutputs(outputs.names, findings=(*findings, _not_scored(source)))
         return NamedOutputs(tuple(certain), findings=tuple(findings))
     order = compare_order(logits, _columns(labels, certain))
-    named = [certain[label] for label in order.column_of]
-    if order.verdict == "unclear" and len(unnamed) > 1:
+    if len(unnamed) > 1 and not _is_told(order, len(unnamed)):
         return NamedOutputs(outputs.names, order, (*findings, _unclear(order, source)))
+    named = [certain[label] for label in order.column_of]
     findings += _verdict(order, certain, named, unnamed, source)
-    return NamedOutputs(tuple(named), order, tuple(findings))
+    is_kept = order.verdict == "differs" and not order.is_certain
+    return NamedOutputs(tuple(certain if is_kept else named), order, tuple(findings))
+
+
+def _is_told(order: LabelOrder, num_unnamed: int) -> bool:
+    """Return whether scores say which output is which label, for outputs that have no name."""
+    if order.verdict == "differs":
+        return order.is_certain
+    if order.area is None or order.best_area is None or order.least_area is None:
+        return False
+    fits = order.least_area >= _LEAST_AREA and order.best_area - order.area <= _NO_GAIN
+    num_open = len(order.column_of) - order.num_measured
+    return order.verdict == "agrees" and fits and num_open <= max(1, num_unnamed // _OPEN)
 
 
 def _columns(labels: LabelMatrix, names: Sequence[str]) -> FloatArray:
@@ -117,7 +132,7 @@ def _verdict(
                 f"By the scores on {source}, names stand at other outputs: {shown} (mean ROC-AUC {better}).",
                 "Every answer then has the name of another label.",
                 "Put id2label into the order of the columns in training.",
-                WITH_FILE,
+                WITH_FILE if order.is_certain else None,
             )
         ]
     if order.verdict == "unclear" and order.area is not None:

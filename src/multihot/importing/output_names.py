@@ -16,7 +16,8 @@ from multihot.importing.findings import ERROR, WARNING, WITH_FILE, WITHOUT_FILE,
 
 __all__ = ["OutputNames", "placeholder", "read_output_names"]
 
-_GENERIC = re.compile(r"(?:label|class|output)?[ _-]?\d+", re.IGNORECASE)
+_GENERIC = re.compile(r"(?:label|class|output)[ _-]?\d+", re.IGNORECASE)
+_MARKUP = re.compile(r"<[a-zA-Z/!]")
 _MOST_LABELS = 1_000_000
 
 
@@ -65,7 +66,9 @@ def read_output_names(checkpoint: Checkpoint, num_outputs: int | None) -> Output
     findings = _counts(checkpoint.config, stored, num_outputs)
     listed_names = _of_simpletransformers(checkpoint, count)
     raw = [stored.get(column) for column in range(count)]
-    if listed_names is not None and all(each is None or _is_generic(each) for each in raw):
+    if listed_names is not None and all(
+        each is None or _is_generic(each, column) for column, each in enumerate(raw)
+    ):
         return OutputNames(listed_names, (*findings, _elsewhere(listed_names)))
     names, more = _usable(raw, has_table=bool(stored))
     return OutputNames(names, (*findings, *more, *_inverse(checkpoint.config, stored)))
@@ -82,8 +85,9 @@ def _by_number(table: Any) -> dict[int, str] | None:
     }
 
 
-def _is_generic(name: str) -> bool:
-    return _GENERIC.fullmatch(name.strip()) is not None
+def _is_generic(name: str, column: int) -> bool:
+    """Return whether a name says no more than the number of its output; other numbers may be codes."""
+    return name.strip() == str(column) or _GENERIC.fullmatch(name.strip()) is not None
 
 
 def _usable(
@@ -91,31 +95,42 @@ def _usable(
 ) -> tuple[tuple[str | None, ...], list[Finding]]:
     """Return the names that can stand, and a finding for each way in which others cannot."""
     counts = Counter(normalized_name(name) for name in raw if name is not None)
-    names: list[str | None] = []
-    missing, generic, twice, wrong = [], [], [], []
-    for column, name in enumerate(raw):
-        usable = None
-        if name is None:
-            missing.append(column)
-        elif _is_generic(name):
-            generic.append(name)
-        elif counts[normalized_name(name)] > 1:
-            twice.append(name)
-        elif (reason := _reason(name)) is not None:
-            wrong.append(reason)
-        else:
-            usable = normalized_name(name)
-        names.append(usable)
+    kinds = [_kind(name, column, counts) for column, name in enumerate(raw)]
+    names = tuple(
+        normalized_name(name) if name is not None and kind in ("plain", "markup") else None
+        for name, kind in zip(raw, kinds, strict=True)
+    )
+
+    def of(kind: str) -> list[str]:
+        pairs = zip(raw, kinds, strict=True)
+        return [name for name, found in pairs if found == kind and name is not None]
+
+    missing = [column for column, kind in enumerate(kinds) if kind == "missing"]
     findings = []
     if missing:
         findings.append(_missing(missing, len(raw), has_table=has_table))
-    if generic:
+    if generic := of("generic"):
         findings.append(_generic(generic, len(raw)))
-    if twice:
+    if twice := of("duplicate"):
         findings.append(_twice(twice))
-    if wrong:
-        findings.append(_wrong(wrong))
-    return tuple(names), findings
+    if wrong := of("unusable"):
+        findings.append(_wrong([_reason(name) or name for name in wrong]))
+    if markup := of("markup"):
+        findings.append(_with_markup(markup))
+    return names, findings
+
+
+def _kind(name: str | None, column: int, counts: Mapping[str, int]) -> str:
+    """Return what a stored name is: plain, or what is wrong with it."""
+    if name is None:
+        return "missing"
+    if _is_generic(name, column):
+        return "generic"
+    if counts[normalized_name(name)] > 1:
+        return "duplicate"
+    if _reason(name) is not None:
+        return "unusable"
+    return "markup" if _MARKUP.search(name) else "plain"
 
 
 def _reason(name: str) -> str | None:
@@ -124,8 +139,6 @@ def _reason(name: str) -> str | None:
         LabelSpace((name,))
     except LabelError as error:
         return str(error)
-    if re.search(r"<[a-zA-Z/!]", name):
-        return f"The label name {cut(name)} holds HTML."
     return None
 
 
@@ -178,9 +191,20 @@ def _wrong(reasons: Sequence[str]) -> Finding:
         ERROR,
         "config.json",
         listed(reasons, 3),
-        "Such names break tables, files and pages that show them.",
+        "Such names cannot be written into tables and files.",
         _GIVE_NAMES,
         WITH_FILE,
+    )
+
+
+def _with_markup(names: Sequence[str]) -> Finding:
+    return Finding(
+        "labels_markup",
+        WARNING,
+        "config.json",
+        f"These names hold HTML: {listed(list(map(cut, names)), 3)}.",
+        "A page that shows the answers of the model runs what stands in them.",
+        "Write plain names into id2label and label2id.",
     )
 
 
@@ -225,7 +249,7 @@ def _inverse(config: Mapping[str, Any], stored: Mapping[int, str]) -> list[Findi
     table = config.get("label2id")
     if not isinstance(table, Mapping) or not stored:
         return []
-    if {(name, column) for column, name in stored.items()} == set(table.items()):
+    if dict(table) == {name: column for column, name in stored.items()}:
         return []
     if len(set(stored.values())) < len(stored):
         return []  # it cannot be: names come twice
@@ -277,7 +301,7 @@ def _of_simpletransformers(checkpoint: Checkpoint, count: int) -> tuple[str, ...
     labels = checkpoint.tables.get("model_args.json", {}).get("labels_list")
     if not isinstance(labels, list) or len(labels) != count:
         return None
-    if not all(isinstance(name, str) and not _is_generic(name) for name in labels):
+    if not all(isinstance(x, str) and not _is_generic(x, n) for n, x in enumerate(labels)):
         return None
     try:
         return LabelSpace(tuple(labels)).names

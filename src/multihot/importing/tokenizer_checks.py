@@ -9,27 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.text_tables import cut, listed
-from multihot.data.tokens import check_vocabulary, special_tokens
-from multihot.errors import EncoderError, MultihotError
+from multihot.data.tokens import load_tokenizer
+from multihot.errors import EncoderError
 from multihot.gate.folder_files import read_folder_file
 from multihot.gate.json_documents import parse_json_object
 from multihot.gate.tokenizer_files import SETTINGS_FILE, TOKENIZER_FILE, read_tokenizer_settings
 from multihot.gate.tokenizer_loading import (
     MAX_TOKENIZER_BYTES,
+    library_errors,
     parse_tokenizer,
 )
 from multihot.importing.checkpoint import Checkpoint
 from multihot.importing.findings import ERROR, NOTE, WARNING, WITHOUT_FILE, Finding
+from multihot.importing.token_checks import (
+    check_tokens,
+    check_unknown_token,
+    refused_tokenizer,
+)
 from multihot.models.encoder import max_tokens, position_offset
 
-__all__ = ["TokenizerFacts", "check_tokenizer"]
+__all__ = [
+    "VOCABULARY_FILES",
+    "TokenizerFacts",
+    "check_tokenizer",
+    "compare_built",
+    "refused_tokenizer",
+]
 
-_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
-_MORE_VOCABULARIES = ("sentencepiece.model", "tokenizer.model", "bpe.codes")
+_VOCABULARIES = (
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spm.model",
+    "tokenizer.model",
+    "bpe.codes",
+)
+VOCABULARY_FILES = (TOKENIZER_FILE, *_VOCABULARIES)
+"""Files that a tokenizer can be built of."""
+
+_PROBES = ("I'm so Happy, it's 2024!", "\u00dcber \u00e9t\u00e9", "\u7684\u4eba", "a  b\n#tag")
 _UNLIMITED = 1_000_000  # tokens; transformers writes 1e30 where nobody set a limit
 _DEFAULT_PAD = 1  # of RoBERTa's family, where the configuration names none
-_NAMED = ("unk_token", "pad_token", "cls_token", "sep_token", "bos_token", "eos_token")
-_READS_LAST = ("xlnet", "xlm", "flaubert")  # their heads read another token, or texts have one sign
 
 
 @dataclass(frozen=True)
@@ -51,13 +73,11 @@ def check_tokenizer(checkpoint: Checkpoint, num_embeddings: int | None) -> Token
     num_embeddings
         Rows of its word embeddings; `None` where they are not known.
     """
-    folder = checkpoint.body
-    if not os.path.lexists(folder / TOKENIZER_FILE) and folder != checkpoint.folder:
-        folder = checkpoint.folder if _has(checkpoint.folder) else folder
+    folder = _folder(checkpoint)
     try:
         settings = read_tokenizer_settings(folder, error=EncoderError)
     except EncoderError as reason:
-        return TokenizerFacts(None, (_refused(SETTINGS_FILE, str(reason)),))
+        return TokenizerFacts(None, (refused_tokenizer(SETTINGS_FILE, str(reason)),))
     positions = _positions(checkpoint.config)
     length, trained = _trained_length(checkpoint, positions)
     findings = [*_length(settings, positions), *trained]
@@ -69,41 +89,57 @@ def check_tokenizer(checkpoint: Checkpoint, num_embeddings: int | None) -> Token
             folder, TOKENIZER_FILE, most_bytes=MAX_TOKENIZER_BYTES, error=EncoderError
         )
         document = parse_json_object(content, folder / TOKENIZER_FILE, error=EncoderError)
-        findings += [*_left_over(document), *_unknown_token(document)]
+        findings += [*_left_over(document), *check_unknown_token(document)]
         tokenizer, _ = parse_tokenizer(content, folder / TOKENIZER_FILE, error=EncoderError)
     except EncoderError as reason:
         # The texts that are tried hold characters that a vocabulary may lack.
         if not any(finding.code == "unknown_token_missing" for finding in findings):
-            findings.append(_refused(TOKENIZER_FILE, str(reason)))
+            findings.append(refused_tokenizer(TOKENIZER_FILE, str(reason)))
     if tokenizer is None:
         return TokenizerFacts(length, tuple(findings))
-    findings += _named_tokens(settings, tokenizer)
-    findings += _padding_token(checkpoint.config, settings, tokenizer)
-    if checkpoint.family not in _READS_LAST and not checkpoint.is_pooled:
-        findings += _first_token(tokenizer)
-    if num_embeddings:
-        findings += _vocabulary(tokenizer, num_embeddings, checkpoint)
+    findings += check_tokens(checkpoint, settings, tokenizer, num_embeddings)
     return TokenizerFacts(length, tuple(findings))
 
 
+def compare_built(checkpoint: Checkpoint, built: Any) -> list[Finding]:
+    """Return whether transformers builds the same tokenizer as is stored, by a few texts."""
+    folder = _folder(checkpoint)
+    if not os.path.lexists(folder / TOKENIZER_FILE):
+        return []
+    stored = load_tokenizer(folder / TOKENIZER_FILE)
+    with library_errors(EncoderError, "The tokenizer fails"):
+        pairs = [[each.encode(text).tokens for each in (stored, built)] for text in _PROBES]
+    different = next((pair for pair in pairs if pair[0] != pair[1]), None)
+    if different is None:
+        return []
+    alone, from_settings = (listed(tokens, 8) for tokens in different)
+    return [
+        Finding(
+            "tokenizer_differs",
+            WARNING,
+            TOKENIZER_FILE,
+            f"tokenizer.json alone makes {alone} of a text, transformers makes {from_settings}.",
+            "transformers 5 builds some tokenizers anew from the vocabulary and tokenizer_config.json; "
+            "servers, browsers and transformers 4 take tokenizer.json as it is.",
+            "Find out which of them training used, and save that one; --fix takes what transformers makes.",
+        )
+    ]
+
+
+def _folder(checkpoint: Checkpoint) -> Path:
+    """Return where the tokenizer is: beside the encoder, or in the folder above it."""
+    folder = checkpoint.body
+    if not os.path.lexists(folder / TOKENIZER_FILE) and folder != checkpoint.folder:
+        return checkpoint.folder if _has(checkpoint.folder) else folder
+    return folder
+
+
 def _has(folder: Path) -> bool:
-    return any(os.path.lexists(folder / name) for name in (TOKENIZER_FILE, *_VOCABULARIES))
-
-
-def _refused(file: str, reason: str) -> Finding:
-    return Finding(
-        "tokenizer_refused",
-        ERROR,
-        file,
-        reason,
-        "Without a sound tokenizer no text becomes the numbers that the model was trained on.",
-        "Copy the tokenizer of the encoder that the model was made from.",
-    )
+    return any(os.path.lexists(folder / name) for name in VOCABULARY_FILES)
 
 
 def _without_file(folder: Path) -> list[Finding]:
-    names = [*_VOCABULARIES, *_MORE_VOCABULARIES]
-    found = [name for name in names if os.path.lexists(folder / name)]
+    found = [name for name in _VOCABULARIES if os.path.lexists(folder / name)]
     if not found:
         return [
             Finding(
@@ -139,17 +175,21 @@ def _positions(config: Mapping[str, Any]) -> int | None:
 
 def _length(settings: Mapping[str, Any], positions: int | None) -> list[Finding]:
     """Compare the length that the tokenizer allows with the positions."""
-    stated = settings.get("model_max_length", settings.get("max_len"))
-    is_set = type(stated) in (int, float) and 0 < stated < _UNLIMITED
+    stated: Any = settings.get("model_max_length", settings.get("max_len"))
+    is_set = _is_number(stated) and 0 < stated < _UNLIMITED
     if positions is None or (is_set and stated <= positions):
         return []
-    shown = "not set" if stated is None else cut(stated)
+    shown = "not set" if stated is None else f"{stated:g}" if _is_number(stated) else cut(stated)
     what = f"model_max_length is {shown}, and the encoder has positions for {positions} tokens."
     why = "A longer text is not cut: it ends in an index error, on a GPU in one that stops the process."
     advice = f"Set model_max_length to {positions}, and call the pipeline with truncation=True."
     code = "max_length_beyond_positions" if is_set else "max_length_unset"
     severity = ERROR if is_set else WARNING
     return [Finding(code, severity, SETTINGS_FILE, what, why, advice, WITHOUT_FILE)]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
 
 
 def _trained_length(
@@ -209,143 +249,3 @@ def _left_over(document: Mapping[str, Any]) -> list[Finding]:
             )
         )
     return findings
-
-
-def _unknown_token(document: Mapping[str, Any]) -> list[Finding]:
-    """Return whether the tokenizer has a token for what its vocabulary lacks."""
-    model = document.get("model")
-    if not isinstance(model, Mapping):
-        return []
-    kind, vocabulary = model.get("type"), model.get("vocab")
-    if kind is None:
-        kind = "Unigram" if isinstance(vocabulary, list) else "BPE" if "merges" in model else ""
-    unknown = _content(model.get("unk_token"))
-    if kind == "Unigram" and model.get("unk_id") is None:
-        what, severity = "The vocabulary names no token for unknown characters.", ERROR
-    elif kind in ("WordPiece", "WordLevel") and _lacks(vocabulary, unknown):
-        what, severity = f"The vocabulary lacks its unknown token {cut(unknown)}.", ERROR
-    elif kind == "BPE" and unknown is None and not _reads_bytes(document):
-        what, severity = (
-            "There is no token for unknown characters, and bytes do not stand for them.",
-            WARNING,
-        )
-    else:
-        return []
-    why = "A text with a character that the vocabulary lacks ends in an error."
-    if severity == WARNING:
-        why = "Characters that the vocabulary lacks are dropped silently."
-    return [
-        Finding(
-            "unknown_token_missing",
-            severity,
-            TOKENIZER_FILE,
-            what,
-            why,
-            "Use the tokenizer of the encoder that the model was made from.",
-        )
-    ]
-
-
-def _lacks(vocabulary: object, token: str | None) -> bool:
-    return not isinstance(vocabulary, Mapping) or token not in vocabulary
-
-
-def _reads_bytes(document: Mapping[str, Any]) -> bool:
-    model: Any = document.get("model")
-    steps = (str(document.get(part)) for part in ("normalizer", "pre_tokenizer"))
-    return bool(model.get("byte_fallback")) or any("ByteLevel" in step for step in steps)
-
-
-def _content(token: object) -> str | None:
-    found = token.get("content") if isinstance(token, Mapping) else token
-    return found if isinstance(found, str) else None
-
-
-def _named_tokens(settings: Mapping[str, Any], tokenizer: Any) -> list[Finding]:
-    named = {key: _content(settings.get(key)) for key in _NAMED}
-    lost = [
-        f"{key} {cut(token)}"
-        for key, token in named.items()
-        if token is not None and tokenizer.token_to_id(token) is None
-    ]
-    if not lost:
-        return []
-    return [
-        Finding(
-            "special_token_not_in_vocabulary",
-            ERROR,
-            SETTINGS_FILE,
-            f"The vocabulary lacks {listed(lost)}.",
-            "transformers adds them with ids that the embeddings have no row for.",
-            "Use the tokenizer of the encoder that the model was made from.",
-        )
-    ]
-
-
-def _padding_token(
-    config: Mapping[str, Any], settings: Mapping[str, Any], tokenizer: Any
-) -> list[Finding]:
-    """Return whether texts can be padded, and with the id that the encoder expects."""
-    token = _content(settings.get("pad_token"))
-    stated = config.get("pad_token_id")
-    found = None if token is None else tokenizer.token_to_id(token)
-    if token is None and settings:
-        return [
-            Finding(
-                "pad_token_missing",
-                WARNING,
-                SETTINGS_FILE,
-                "No pad_token is named.",
-                "transformers cannot make a batch of texts of different lengths.",
-                "Name the pad_token that the encoder was trained with.",
-            )
-        ]
-    counts_from_padding = position_offset(str(config.get("model_type")), 5) > 5
-    if counts_from_padding and found is not None and type(stated) is int and found != stated:
-        return [
-            Finding(
-                "pad_token_differs",
-                ERROR,
-                SETTINGS_FILE,
-                f"The id of pad_token {cut(token)} is {found}, pad_token_id of config.json is {stated}.",
-                "This family counts positions from its padding id, so that padded texts get other scores.",
-                "Use the tokenizer of the encoder that the model was made from.",
-            )
-        ]
-    return []
-
-
-def _first_token(tokenizer: Any) -> list[Finding]:
-    try:
-        before, _ = special_tokens(tokenizer)
-    except MultihotError as reason:
-        return [_refused(TOKENIZER_FILE, str(reason))]
-    if before:
-        return []
-    return [
-        Finding(
-            "first_token_missing",
-            WARNING,
-            TOKENIZER_FILE,
-            "It puts no special token such as [CLS] before a text.",
-            "The head of most encoders reads the first token, which is then a word of the text.",
-            "Use the tokenizer of the encoder that the model was made from.",
-        )
-    ]
-
-
-def _vocabulary(tokenizer: Any, num_embeddings: int, checkpoint: Checkpoint) -> list[Finding]:
-    try:
-        check_vocabulary(tokenizer, num_embeddings, checkpoint.name, error=EncoderError)
-    except EncoderError as reason:
-        return [
-            Finding(
-                "vocabulary_differs",
-                ERROR,
-                TOKENIZER_FILE,
-                str(reason),
-                "Tokens are then numbers that mean other words to the encoder, or none.",
-                "Use the tokenizer of the encoder that the model was made from.",
-            )
-        ]
-    return []

@@ -289,13 +289,14 @@ def _compare(
     if changed := [key for key in changed if key != "threads"]:
         was = ", ".join(f"{printable(key)}={cut(old_options.get(key))}" for key in changed)
         raise OptionError(
-            f"The interrupted run in {folder.root.parent} has other options: {was}. Resume with the "
-            "same options, or choose another --output."
+            f"By run/recipe.toml, the interrupted run in {folder.root.parent} has other options: {was}. "
+            "Resume with the same options, or choose another --output."
         )
     for key, value in facts.items():
         if key not in _ENVIRONMENT and old_facts.get(key) != value:
             raise OptionError(
-                f"{folder.root.parent}: {key.replace('_', ' ')} changed since the interrupted run. Resume "
+                f"{folder.root.parent}: {key.replace('_', ' ')} changed since the interrupted run, by "
+                "run/environment.json. Resume "
                 "with the same files, or choose another --output."
             )
     differing = [key for key in _ENVIRONMENT if old_facts.get(key) != facts.get(key)]

@@ -25,17 +25,24 @@ from multihot.importing.candidate import (
     Candidate,
     network_of,
     scores_of,
+    tokenizer_of,
     write_copy,
     write_model,
 )
 from multihot.importing.card import imported_card
 from multihot.importing.checkpoint import Checkpoint, read_checkpoint
-from multihot.importing.config_checks import check_config, check_head, check_thresholds
+from multihot.importing.config_checks import (
+    check_config,
+    check_head,
+    check_thresholds,
+    has_head,
+)
 from multihot.importing.diagnosis import Diagnosis
 from multihot.importing.file_checks import NamedOutputs, check_file
 from multihot.importing.findings import ERROR, SEVERITIES, Finding
 from multihot.importing.output_names import OutputNames, placeholder, read_output_names
-from multihot.importing.tokenizer_checks import check_tokenizer
+from multihot.importing.token_checks import refused_tokenizer
+from multihot.importing.tokenizer_checks import check_tokenizer, compare_built
 from multihot.importing.weight_checks import check_weights
 from multihot.inference.artifact import load_artifact, read_artifact
 from multihot.inference.predictor import Predictor
@@ -100,7 +107,7 @@ def examine(name: str, file: str | Path | None = None, data: DataOptions | None 
         *check_head(checkpoint, weights),
         *weights.findings,
         *tokenizer.findings,
-        *check_thresholds(checkpoint),
+        *(check_thresholds(checkpoint) if has_head(checkpoint, weights) else ()),
     ]
     has_outputs = weights.num_outputs is not None
     findings += outputs.findings if has_outputs else ()
@@ -154,21 +161,11 @@ def _own_model(checkpoint: Checkpoint, rows: LabelledFile | None) -> Examined:
                 "Restore the folder, or train the model anew.",
             )
         )
-    order = None
     if rows is not None and names:
-        chunk, labels = next(iter(labelled_chunks(rows)))
-        named = check_file(OutputNames(names), labels, None, Path(rows.source).name)
-        findings += named.findings
-        del chunk
+        _, labels = next(iter(labelled_chunks(rows)))
+        findings += check_file(OutputNames(names), labels, None, Path(rows.source).name).findings
     diagnosis = Diagnosis(
-        checkpoint.name,
-        checkpoint.kind,
-        checkpoint.family,
-        names,
-        length,
-        _sorted(findings),
-        False,
-        order,
+        checkpoint.name, checkpoint.kind, checkpoint.family, names, length, _sorted(findings), False
     )
     return Examined(diagnosis, checkpoint.folder, None, None if rows is None else rows.data)
 
@@ -179,7 +176,7 @@ def _network(candidate: Candidate, num_outputs: int) -> tuple[Any | None, list[F
         return None, []
     space = LabelSpace(tuple(map(placeholder, range(num_outputs))))
     try:
-        return network_of(candidate, space), []
+        network = network_of(candidate, space)
     except EncoderError as reason:
         return None, [
             Finding(
@@ -191,6 +188,11 @@ def _network(candidate: Candidate, num_outputs: int) -> tuple[Any | None, list[F
                 "Use the configuration and the weights of one and the same checkpoint.",
             )
         ]
+    try:
+        built, _ = tokenizer_of(candidate)
+    except EncoderError as reason:
+        return None, [refused_tokenizer("tokenizer_config.json", str(reason))]
+    return network, compare_built(candidate.checkpoint, built)
 
 
 def _named(
@@ -206,10 +208,14 @@ def _named(
             break
     assert labels is not None
     matrix = LabelMatrix(labels.space, np.concatenate(values), labels.lists_all)
-    logits = None
+    logits, refused = None, tuple[Finding, ...]()
     if network is not None:
-        logits = scores_of(network, candidate, len(outputs.names), texts)
-    return check_file(outputs, matrix, logits, Path(rows.source).name)
+        try:
+            logits = scores_of(network, candidate, len(outputs.names), texts)
+        except (EncoderError, OptionError) as reason:
+            refused = (refused_tokenizer("tokenizer.json", str(reason)),)
+    named = check_file(outputs, matrix, logits, Path(rows.source).name)
+    return replace(named, findings=(*refused, *named.findings))
 
 
 def correct(examined: Examined, output: str | Path) -> Path:
