@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from multihot.data.tokens import StoredTokenizer, stored_tokenizer
-from multihot.errors import ArtifactError, OptionError
-from multihot.gate.onnx_model import parse_onnx
+from multihot.errors import ArtifactError, EncoderError, OptionError
+from multihot.gate.onnx_model import OnnxGraph, parse_onnx
+from multihot.gate.onnx_sizes import check_graph_sizes
 from multihot.gate.tokenizer_files import SETTINGS_FILE
 from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import NETWORK_FILES, Artifact, save_artifact
@@ -25,11 +26,15 @@ __all__ = [
     "Source",
     "described",
     "load_source",
+    "require_open_sizes",
     "save_export",
     "weights_sha256",
     "write_onnx_folder",
     "write_transformers_folder",
 ]
+
+
+_TRIED_SIZES = ((1, 1), (2, 12), (3, 40))  # texts, and tokens beside those of the labels
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,24 @@ def described(
 def write_onnx_folder(model: Any, artifact: Artifact, source: Source, card: str) -> None:
     """Write an `onnx.ModelProto` and the decision of `artifact` into `artifact.folder`."""
     content = memoryview(model.SerializeToString())
-    graph = parse_onnx(content, artifact.folder / artifact.weights_name, error=ArtifactError)
+    path = artifact.folder / artifact.weights_name
+    graph = parse_onnx(content, path, error=ArtifactError)
+    require_open_sizes(graph, path, source)
     save_export(artifact, source, card, lambda stage: _write_onnx(stage, content, graph, artifact))
+
+
+def require_open_sizes(graph: OnnxGraph, path: Path, source: Source) -> None:
+    """Raise `EncoderError` for a graph that is made for one size, or that no backend would accept."""
+    family = source.network.config.model_type
+    for rows, length in _TRIED_SIZES:
+        tokens = min(length + source.network.shortest_text, source.artifact.max_length)
+        try:
+            check_graph_sizes(graph, path, rows=rows, length=tokens, error=ArtifactError)
+        except ArtifactError as reason:
+            raise EncoderError(
+                f"torch exports the family '{family}' in a form that cannot run with {rows} texts of "
+                f"{tokens} tokens: {reason} Use the model with torch, or start from another encoder."
+            ) from None
 
 
 def _write_onnx(stage: Path, content: memoryview, graph: Any, artifact: Artifact) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.errors import ArtifactError
-from multihot.export.folders import Source, save_export
+from multihot.export.folders import Source, require_open_sizes, save_export
 from multihot.gate.onnx_model import parse_onnx
 from multihot.inference.artifact import Artifact
 from multihot.inference.onnx_file import onnx_parts
@@ -21,6 +21,7 @@ def write_openvino_folder(model: Any, artifact: Artifact, source: Source, card: 
     """
     content = memoryview(model.SerializeToString())
     graph = parse_onnx(content, artifact.folder / "model.onnx", error=ArtifactError)
+    require_open_sizes(graph, artifact.folder / "model.onnx", source)
     whole = b"".join(onnx_parts(content, graph, artifact=artifact))
     save_export(artifact, source, card, lambda stage: _write(stage, whole))
 

@@ -28,7 +28,13 @@ from multihot.inference.artifact import Artifact
 from multihot.inference.combining import CombinedCalls
 from multihot.inference.onnx_file import file_metadata
 
-__all__ = ["ExportBackend", "RunNetwork", "first_line", "require_export_fits", "require_same_metadata"]
+__all__ = [
+    "ExportBackend",
+    "RunNetwork",
+    "first_line",
+    "require_export_fits",
+    "require_same_metadata",
+]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import shown_file
 from multihot.gate.mapped_file import MappedFile
 from multihot.gate.onnx_model import OnnxGraph, OnnxValue, parse_onnx
+from multihot.gate.onnx_sizes import check_graph_sizes
 from multihot.inference.artifact import Artifact
 from multihot.inference.export_backend import (
     ExportBackend,
@@ -27,6 +30,7 @@ from multihot.inference.onnx_file import INPUTS, METADATA_KEY, external_model
 
 __all__ = ["checked_graph", "load_onnx_backend"]
 
+_SMALL_BATCH = 1, 2  # texts and tokens; what is constant costs the same with any
 _FATAL_ONLY = 4  # of what ONNX Runtime logs; errors are raised
 
 
@@ -40,9 +44,15 @@ def load_onnx_backend(
     require_onnxruntime("This model")
     mapped, graph = checked_graph(artifact, contents, stored)
     model = external_model(mapped.content, graph, mapped.place.name)
+    path = contents.folder / artifact.weights_name
     assert artifact.exported is not None
+
+    @functools.cache
+    def require_size(rows: int, length: int) -> None:
+        check_graph_sizes(graph, path, rows=rows, length=length, error=ArtifactError)
+
     return ExportBackend(
-        lambda num_threads: _runner(model, mapped, num_threads),
+        lambda num_threads: _runner(model, mapped, num_threads, require_size),
         mapped.require_unchanged,
         num_labels=len(artifact.decision.space),
         pad_token_id=artifact.exported.pad_token_id,
@@ -59,13 +69,18 @@ def checked_graph(
     _check_ends(graph, path, len(artifact.decision.space))
     require_same_metadata(graph.metadata.get(METADATA_KEY), path, artifact)
     require_export_fits(artifact, stored, _num_vectors(graph), path)
+    rows, length = _SMALL_BATCH
+    check_graph_sizes(graph, path, rows=rows, length=length, error=ArtifactError)
     return mapped, graph
 
 
-def _runner(model: bytes, mapped: MappedFile, num_threads: int) -> RunNetwork:
+def _runner(
+    model: bytes, mapped: MappedFile, num_threads: int, require_size: Callable[[int, int], None]
+) -> RunNetwork:
     session = _session(model, mapped, num_threads)
 
     def run(input_ids: IndexArray, attention_mask: IndexArray) -> FloatArray:
+        require_size(*input_ids.shape)  # what one shape takes says nothing about another
         inputs = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
         (logits,) = session.run(["logits"], inputs)
         found: FloatArray = logits

@@ -233,6 +233,8 @@ def _chosen_backend(artifact: Artifact, name: str) -> str:
     if name not in ("auto", *BACKENDS):
         raise OptionError(f"backend is {cut(name)}; expected auto, {', '.join(BACKENDS)}.")
     runs = {"onnx": ("onnx", "openvino"), "openvino": ("openvino",)}.get(artifact.form, ("torch",))
+    if artifact.exported is not None and artifact.exported.precision == "int8":
+        runs = ("onnx",)  # OpenVINO 2026.4 cannot quantise with one scale for each row
     if name == "auto":
         return runs[0]
     if name not in runs:

@@ -23,9 +23,11 @@ from multihot.core.staging import put_in_place, staged_folder
 from multihot.core.text_tables import counted, cut, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, read_examples
+from multihot.data.tokens import tokenize
 from multihot.decision.decision import Decision
 from multihot.errors import CheckFailedError, OptionError
-from multihot.evaluation.parity import ParityCertificate, Speed, certify
+from multihot.evaluation.parity import certify
+from multihot.evaluation.parity_certificate import ParityCertificate, Speed
 from multihot.inference.artifact import Artifact, read_artifact
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
@@ -66,7 +68,7 @@ class ExportResult:
         }
 
     def __str__(self) -> str:
-        return self.certificate.to_text()
+        return str(self.certificate)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def export(
     with storage_errors(output), staged_folder(output) as stage:
         target = replace(artifact, folder=stage, decision=decision, digests=None)
         progress(f"Exporting to {to}.")
-        notes += _write(target, source, to, folded=fold_thresholds)
+        notes += _write(target, source, to, reference, rows, limit, folded=fold_thresholds)
         exported = Predictor.load(stage, device="cpu")
         if to == "onnx-int8":
             assert examples is not None
@@ -148,7 +150,9 @@ def export(
         progress(f"Comparing both on {counted(len(rows.texts), 'text')}.")
         certificate = _certificate(reference, exported, rows, limit, to=to, seed=seed)
         if not certificate.passed:
-            raise CheckFailedError(_failure(certificate, to))
+            raise CheckFailedError(
+                f"The export to {to} is not written. {certificate.verdict()}", certificate
+            )
         write_json(stage / CERTIFICATE_FILE, certificate.to_json())
         put_in_place(stage, output)
     return ExportResult(output, to, certificate, tuple(notes))
@@ -182,7 +186,16 @@ def _check(
         require_openvino("Export to OpenVINO")
 
 
-def _write(target: Artifact, source: Any, to: str, *, folded: bool) -> list[str]:
+def _write(  # noqa: PLR0917 - the parts of one export
+    target: Artifact,
+    source: Any,
+    to: str,
+    reference: Predictor,
+    rows: _Rows,
+    limit: float,
+    *,
+    folded: bool,
+) -> list[str]:
     """Write the network in its new form, with the decision, tokenizer and card of `target`; return notes."""
     from multihot.export import folders
     from multihot.export.card import export_card
@@ -205,9 +218,7 @@ def _write(target: Artifact, source: Any, to: str, *, folded: bool) -> list[str]
     target = replace(target, form=form, exported=described)
     card = export_card(target, to, folded=folded)
     if is_int8:
-        from multihot.export.int8 import scheme_for, to_int8
-
-        made = to_int8(graph, scheme=scheme_for(instruction_set()))
+        made = _int8(graph, reference, rows, described.pad_token_id, limit)
         graph = made.model
         notes.append(
             f"{counted(len(made.converted), 'layer')} in int8 ({made.scheme}, {instruction_set()}), "
@@ -220,6 +231,21 @@ def _write(target: Artifact, source: Any, to: str, *, folded: bool) -> list[str]
     else:
         folders.write_onnx_folder(graph, target, source, card)
     return notes
+
+
+def _int8(graph: Any, reference: Predictor, rows: _Rows, pad_token_id: int, limit: float) -> Any:
+    """Return the model in int8, with as many layers in fp32 as the limit of changed decisions asks for."""
+    from multihot.export.int8_choice import choose_int8
+
+    decision = reference.decision
+    tokenized = tokenize(reference.tokenizer, rows.texts, reference.artifact.max_length)
+    decided = decision.decide(decision.scores(reference.backend.logits(tokenized)))
+
+    def is_near(logits: FloatArray) -> bool:
+        changed = decision.decide(decision.scores(logits)) != decided[: len(logits)]
+        return bool(changed.mean() <= limit)
+
+    return choose_int8(graph, tokenized, pad_token_id, is_near)
 
 
 def _rows(examples: Examples | LabelledFile | None, artifact: Artifact) -> _Rows:
@@ -255,6 +281,7 @@ def _certificate(
     )
     return replace(
         found,
+        form=to,
         speed=speed,
         instruction_set=instruction_set(),
         versions=_versions(_PACKAGES),
@@ -290,13 +317,3 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
         except ModuleNotFoundError:
             continue
     return found
-
-
-def _failure(certificate: ParityCertificate, to: str) -> str:
-    most = f"{100 * certificate.max_flips:g} %"
-    return (
-        f"The export to {to} decides otherwise: {certificate.cells_flipped} of "
-        f"{certificate.rows * certificate.labels} decisions differ "
-        f"({100 * certificate.fraction_flipped:.3f} %), and at most {most} may. Nothing was written. Allow "
-        f"more with --max-flips {certificate.fraction_flipped:.2g}.\n{certificate.to_text()}"
-    )
