@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from multihot.errors import ArtifactError
-from multihot.gate import tokenizer_loading
-from multihot.gate.tokenizer_json import check_tokenizer_json
+from multihot.gate import tokenizer_json, tokenizer_loading
+from multihot.gate.tokenizer_json import check_tokenizer_json, require_small_trie
 from multihot.gate.tokenizer_loading import library_errors, parse_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -102,6 +102,7 @@ GROWING = {
     "very many parts": _normalizers(*[{"type": "Lowercase"}] * 129),
     "a map out of itself": _charsmap(b"\xff\xff\xff\xff", b"a\0"),
     "two character maps": _normalizers(*[_charsmap(bytes(1024), b"\0")] * 2),
+    "an empty prefix": {"type": "Prepend", "prepend": ""},
     "a long prefix": {"type": "Prepend", "prepend": "a" * 1025},
     "a slow pattern": _replace("(a+)+b", "", "Regex"),
 }
@@ -214,6 +215,34 @@ def test_a_panic_of_the_library_becomes_a_sentence() -> None:
 def test_what_ends_the_process_passes(signal: type[BaseException]) -> None:
     with pytest.raises(signal), library_errors(ArtifactError, "a file"):
         raise signal
+
+
+@pytest.mark.parametrize("pattern", [r"\w*\w*\w*\w*!", r"(?:[^a1 .!]?[^a1 .!])*!"])
+def test_a_pattern_is_slow_where_the_word_that_it_looks_for_comes_later(pattern: str) -> None:
+    with pytest.raises(ArtifactError, match=r"its patterns take very long|retry-limit"):
+        _load(_document(normalizer=_replace(pattern, "", "Regex")))
+
+
+def test_added_tokens_have_a_bounded_number_of_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = sum(map(len, SPECIAL))
+    monkeypatch.setattr(tokenizer_json, "MAX_ADDED_CHARACTERS", most)
+    _load(_document())
+    monkeypatch.setattr(tokenizer_json, "MAX_ADDED_CHARACTERS", most - 1)
+
+    with pytest.raises(ArtifactError, match=f"added_tokens have {most} characters; expected at"):
+        _load(_document())
+
+
+def test_pieces_have_a_bounded_number_of_different_beginnings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tokenizer_json, "_MAX_TRIE", 5)
+
+    require_small_trie([b"abc", b"abd", b"e"])
+    with pytest.raises(ValueError, match="have 6 different beginnings; expected at most 5"):
+        require_small_trie([b"abc", b"abd", b"ef"])
 
 
 def test_a_tokenizer_that_takes_long_for_short_texts_is_refused(

@@ -143,6 +143,8 @@ def _check_strings(component: Mapping[str, Any], kind: str) -> None:
             raise ValueError(f"the {kind} {component['type']} has {key}={value}")
     if component["type"] == "FixedLength":
         bounded_integer(component.get("length"), "length of FixedLength", 2**31 - 1, 1)
+    if component["type"] == "Prepend" and not component.get("prepend"):
+        raise ValueError(f"the {kind} Prepend puts nothing before a text")
     if "pattern" in component:
         _pattern(component)
 

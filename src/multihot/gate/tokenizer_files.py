@@ -18,7 +18,7 @@ from multihot.core.files import storage_errors
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.json_documents import parse_json, read_json_object
-from multihot.gate.tokenizer_json import MAX_ENTRIES
+from multihot.gate.tokenizer_json import MAX_ENTRIES, require_small_trie
 from multihot.gate.tokenizer_loading import (
     MAX_TOKENIZER_BYTES,
     check_tokenizer_bytes,
@@ -135,9 +135,13 @@ def _as_json(table: Mapping[str, Any]) -> bytes:
 def _check_vocabulary(name: str, content: bytes, path: Path, error: type[MultihotError]) -> None:
     """Raise `error` for a file of a vocabulary that is damaged or has too many entries."""
     if name in _MODELS:
-        num_entries = _num_pieces(content)
-        if num_entries is None:
+        pieces = _pieces(content)
+        if pieces is None:
             raise error(f"{shown_file(path)} is no model of SentencePiece; copy the folder anew.")
+        num_entries = len(pieces)
+        if num_entries <= MAX_ENTRIES:
+            with _explained(path, error):
+                require_small_trie(pieces)
     elif name in _TABLES:
         table = parse_json(content, path, error=error, max_values=MAX_ENTRIES)
         if not isinstance(table, dict) or not {*map(type, table.values())} <= {int}:
@@ -153,25 +157,35 @@ def _check_vocabulary(name: str, content: bytes, path: Path, error: type[Multiho
         raise error(f"{shown_file(path)} has {num_entries} entries; expected 1 to {MAX_ENTRIES}.")
 
 
-def _num_pieces(content: bytes) -> int | None:
-    """Return how many pieces a model of SentencePiece has, `None` where it is no protobuf."""
-    at, num_pieces = 0, 0
-    while at < len(content):
+def _pieces(content: bytes) -> list[bytes] | None:
+    """Return the pieces of a model of SentencePiece, `None` where it is no protobuf.
+
+    Behind each piece stand the few bytes of its score.
+    """
+    at, pieces = 0, list[bytes]()
+    while at < len(content) and len(pieces) <= MAX_ENTRIES:
         tag, at = _varint(content, at)
         kind = tag & 7
         if kind == _WITH_LENGTH:
             length, at = _varint(content, at)
+            if tag >> 3 == _PIECES_FIELD:
+                pieces.append(content[at + 2 : at + length])
             at += length
-            num_pieces += tag >> 3 == _PIECES_FIELD
         elif kind == 0:
             _, at = _varint(content, at)
         elif kind in _FIXED:
             at += _FIXED[kind]
         else:
             return None
-        if num_pieces > MAX_ENTRIES:
-            break
-    return num_pieces if at <= len(content) or num_pieces > MAX_ENTRIES else None
+    return pieces if at <= len(content) else None
+
+
+@contextmanager
+def _explained(path: Path, error: type[MultihotError]) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as reason:
+        raise error(f"{shown_file(path)}: {reason}.") from None
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:

@@ -22,13 +22,25 @@ from multihot.gate.tokenizer_components import (
     components,
 )
 
-__all__ = ["MAX_ADDED_TOKENS", "MAX_ENTRIES", "MAX_ID", "TokenizerContent", "check_tokenizer_json"]
+__all__ = [
+    "MAX_ADDED_CHARACTERS",
+    "MAX_ADDED_TOKENS",
+    "MAX_ENTRIES",
+    "MAX_ID",
+    "TokenizerContent",
+    "check_tokenizer_json",
+    "require_small_trie",
+]
 
 MAX_ID = 2**24
 """Ids are below it."""
 MAX_ADDED_TOKENS = 2**16
+MAX_ADDED_CHARACTERS = 2**20
+"""Of all added tokens together; the library searches for all of them at once."""
 MAX_ENTRIES = 2**20
 """Of a vocabulary; the largest one in use, of XLM-V, has 901,629."""
+
+_MAX_TRIE = 4_000_000  # beginnings of pieces, each of which takes 300 bytes
 
 _MAX_WORD = 1000  # characters that WordPiece looks at as one word
 
@@ -155,6 +167,7 @@ def _check_unigram(model: Mapping[str, Any], vocabulary: Any) -> dict[str, int]:
         if not isinstance(pair[0], str) or type(pair[1]) not in (int, float):
             raise ValueError(f"entry {number} of the vocabulary is {cut(entry)}")
         ids[pair[0]] = number
+    require_small_trie([piece.encode() for piece in ids])
     unknown = model.get("unk_id")
     if unknown is not None:
         bounded_integer(unknown, "unk_id of the model", len(vocabulary) - 1)
@@ -164,6 +177,32 @@ def _check_unigram(model: Mapping[str, Any], vocabulary: Any) -> dict[str, int]:
             "cannot be read"
         )
     return ids
+
+
+def require_small_trie(pieces: list[bytes]) -> None:
+    """Raise `ValueError` for pieces whose different beginnings are more than a vocabulary in use has."""
+    num_beginnings = sum(map(len, pieces))
+    if num_beginnings <= _MAX_TRIE:
+        return
+    ordered = sorted(pieces)
+    num_beginnings -= sum(map(_num_shared, ordered[:-1], ordered[1:]))
+    if num_beginnings > _MAX_TRIE:
+        raise ValueError(
+            f"the pieces of the vocabulary have {num_beginnings} different beginnings; expected at most "
+            f"{_MAX_TRIE}"
+        )
+
+
+def _num_shared(first: bytes, second: bytes) -> int:
+    """Return how many bytes two pieces begin with alike."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[:middle] == second[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _check_size(num_pieces: int) -> None:
@@ -201,6 +240,7 @@ def _check_added_tokens(added: Any, ids: dict[str, int]) -> dict[str, int]:
         )
     found: dict[str, int] = {}
     taken: dict[int, str] = {}
+    num_characters = 0
     for token in added:
         if not isinstance(token, dict):
             raise ValueError(f"an added token is {cut(token)}; expected an object")
@@ -211,11 +251,16 @@ def _check_added_tokens(added: Any, ids: dict[str, int]) -> dict[str, int]:
         if not content:
             raise ValueError(f"the added token of id {number} is empty")
         found[content] = number
+        num_characters += len(content)
         if taken.setdefault(number, content) != content or ids.get(content, number) != number:
             other = taken[number] if taken[number] != content else f"id {ids.get(content)}"
             raise ValueError(
                 f"the added token {cut(content)} has the id {number}, but also {cut(other)} is there"
             )
+    if num_characters > MAX_ADDED_CHARACTERS:
+        raise ValueError(
+            f"added_tokens have {num_characters} characters; expected at most {MAX_ADDED_CHARACTERS}"
+        )
     if taken:
         for piece, number in ids.items():
             if number in taken and taken[number] != piece:

@@ -7,7 +7,7 @@ so that an ordinary handler lets it through.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,15 @@ _MAX_TOKENS_PER_BYTE = 64
 _PROBE_LENGTHS = (16, 20, 24, 28, 32, 48, 64, 96, 128, 192, 256)
 _PROBE_CHARACTERS = "a1 .\n\u00e9\u7684"
 _MAX_OWN_CHARACTERS = 24
+_MAX_PATTERN_SECONDS = 0.01  # for one probe of one pattern; one in use takes a fiftieth of it
+_MAX_PROBES_SECONDS = 2.0  # for all probes; a pattern in use takes a hundredth of a second
+_PATTERN_LENGTHS = (24, 48, 96, 256)
+_PATTERN_UNITS = (
+    *map(chr, range(32, 127)),
+    *("\n", "\t", "\u00e9", "\u7684", "\u0438", "\u0627", "ab", "b c", "No. ", "e, "),
+    "the quick brown fox jumps over the lazy dog ",
+)
+_MAX_TAIL = 1024
 _GROWTH_PROBE = (
     "I'm so happy, it's 2024! \u00dcber \u00e9t\u00e9 \u7684\u4eba \u0438 \ufdfa \U0001f600\t#tag\n"
 )
@@ -152,15 +161,47 @@ def _probe(
         )
     if not content.patterns:
         return
-    own = dict.fromkeys(c for c in "".join(content.patterns) if c.isprintable())
-    for character in [*_PROBE_CHARACTERS, *list(own)[:_MAX_OWN_CHARACTERS]]:
-        _time(tokenizer, character, _unreadable(source), error)
+    own = "".join(dict.fromkeys(c for c in "".join(content.patterns) if c.isprintable()))
+    own = own[:_MAX_OWN_CHARACTERS]
+    _Probes(_unreadable(source), error).run(tokenizer, content.patterns, own)
 
 
-def _time(tokenizer: Tokenizer, character: str, what: str, error: type[MultihotError]) -> None:
-    lengths: Sequence[int] = _PROBE_LENGTHS
-    for length in lengths:
-        start = time.thread_time()
-        tokenizer.encode(character * length + "\x01", add_special_tokens=False)
-        if time.thread_time() - start > _MAX_PROBE_SECONDS:
-            raise error(f"{what}: its patterns take very long for {length} characters.")
+class _Probes:
+    """Tries patterns, first each alone and then all together, on short texts, and takes their time."""
+
+    def __init__(self, what: str, error: type[MultihotError]) -> None:
+        self._what, self._error = what, error
+        self._start = time.thread_time()
+
+    def run(self, tokenizer: Tokenizer, patterns: Sequence[str], own: str) -> None:
+        """Raise the error where a text takes very long; `own` are characters of the patterns."""
+        from tokenizers import Regex, normalizers
+
+        for pattern in patterns:
+            search = normalizers.Replace(Regex(pattern), "").normalize_str
+            # The library gives up at once on a text that lacks a word which the pattern needs.
+            tail = f"\x01{pattern[:_MAX_TAIL]}\x01" + pattern.replace("\\", "")[:_MAX_TAIL]
+            for length in _PATTERN_LENGTHS:
+                for unit in (*_PATTERN_UNITS, *own):
+                    text = (unit * length)[:length] + tail
+                    self._take(search, text, length, _MAX_PATTERN_SECONDS)
+        for character in [*_PROBE_CHARACTERS, *own]:
+            for length in _PROBE_LENGTHS:
+                text = character * length + "\x01"
+                self._take(
+                    lambda text: tokenizer.encode(text, add_special_tokens=False),
+                    text,
+                    length,
+                    _MAX_PROBE_SECONDS,
+                )
+
+    def _take(
+        self, search: Callable[[str], object], text: str, length: int, most_seconds: float
+    ) -> None:
+        for _ in range(2):  # the first time may be slow for another reason
+            start = time.thread_time()
+            search(text)
+            now = time.thread_time()
+            if now - start <= most_seconds and now - self._start <= _MAX_PROBES_SECONDS:
+                return
+        raise self._error(f"{self._what}: its patterns take very long for {length} characters.")
