@@ -134,7 +134,8 @@ def test_a_real_model_follows_the_schema(tiny_model: Path, schema: dict[str, Any
     content = content_of(tiny_model)
 
     jsonschema.validate(content, schema, cls=jsonschema.Draft202012Validator)
-    assert set(content) | {"costs"} == set(schema["properties"])  # which only costs of labels need
+    only_some = {"costs", "export"}  # costs of labels, and exports
+    assert set(content) | only_some == set(schema["properties"])
     assert content["labels"] == list(LABELS)
     assert content["fitted_on"]["rows"] == 24
 
@@ -327,7 +328,7 @@ def test_a_file_that_may_not_be_read_is_explained(
     [
         ("max_length", 2, "'max_length' is 2; expected at least 3 tokens"),
         ("max_length", "64", "'max_length' is '64'"),
-        ("form", "onnx", "'form' is 'onnx'; expected one of sequence_classification, encoder_and"),
+        ("form", "jax", "'form' is 'jax'; expected one of sequence_classification, encoder_and"),
         ("pooling", "cls", "'pooling' is cls, which no model of the form encoder_and_head has"),
         ("max_length", 2**40, "at most 1048576"),
         ("data", {"label_names": "/etc/hostname"}, "'data.label_names' is '/etc/hostname'"),

@@ -233,8 +233,11 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
         "form": artifact.form,
-        **({} if artifact.exported is None else {"export": artifact.exported.to_json()}),
-        "transformers": _transformers_note(artifact),
+        **(
+            {"transformers": _transformers_note(artifact)}
+            if artifact.exported is None
+            else {"export": artifact.exported.to_json()}
+        ),
         "files": dict(hashes),
     }
 
@@ -243,12 +246,6 @@ def _transformers_note(artifact: Artifact) -> dict[str, Any]:
     """Return what transformers alone can load of a model, and what it cannot."""
     if artifact.form == "sequence_classification":
         return {"auto_class": "AutoModelForSequenceClassification", "folder": ".", "missing": []}
-    if artifact.exported is not None:
-        return {
-            "auto_class": None,
-            "folder": ".",
-            "missing": [f"the network, which is in {artifact.form}"],
-        }
     head = f"head.safetensors: {artifact.pooling} pooling and the classifier"
     prompt = ["tokenizer.json: the label names before each text, which AutoTokenizer leaves out"]
     return {
