@@ -223,6 +223,27 @@ def test_a_pattern_is_slow_where_the_word_that_it_looks_for_comes_later(pattern:
         _load(_document(normalizer=_replace(pattern, "", "Regex")))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_accepted_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_loading, "_accepted", {})
+
+
+def test_bytes_that_passed_are_checked_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[object] = []
+    check = tokenizer_loading.check_tokenizer_json
+    monkeypatch.setattr(
+        tokenizer_loading,
+        "check_tokenizer_json",
+        lambda *given, **named: (checked.append(given), check(*given, **named))[1],
+    )
+
+    first, again = _load(_document()), _load(_document())
+    _load(_document(normalizer={"type": "Lowercase"}))
+
+    assert len(checked) == 2
+    assert first.to_str() == again.to_str()
+
+
 def test_added_tokens_have_a_bounded_number_of_characters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -230,6 +251,7 @@ def test_added_tokens_have_a_bounded_number_of_characters(
     monkeypatch.setattr(tokenizer_json, "MAX_ADDED_CHARACTERS", most)
     _load(_document())
     monkeypatch.setattr(tokenizer_json, "MAX_ADDED_CHARACTERS", most - 1)
+    monkeypatch.setattr(tokenizer_loading, "_accepted", {})
 
     with pytest.raises(ArtifactError, match=f"added_tokens have {most} characters; expected at"):
         _load(_document())

@@ -6,6 +6,7 @@ so that an ordinary handler lets it through.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ MAX_TOKENIZER_BYTES = 64 << 20
 """Bytes of a `tokenizer.json`; that of the largest vocabulary in use has 34 million."""
 
 _MAX_VALUES = 2_500_000  # a piece of the largest vocabulary takes two
+_accepted: dict[bytes, int] = {}
+"""Largest id by SHA-256 of the content, of those that passed every check in this process."""
+
+_MOST_ACCEPTED = 256
 _POINTER = b"version https://git-lfs"
 _MAX_PROBE_SECONDS = (
     0.1  # of this thread's processor, for one probe; an honest one takes a thousandth
@@ -100,17 +105,24 @@ def parse_tokenizer(
     error
         The class of what is raised for a file that is refused.
     """
-    found = check_tokenizer_bytes(content, source, error)
+    # The same bytes pass the same checks: several models of a process often have one tokenizer.
+    digest = hashlib.sha256(content).digest()
+    accepted = _accepted.get(digest)
+    found = None if accepted is not None else check_tokenizer_bytes(content, source, error)
     from tokenizers import Tokenizer
 
     with library_errors(error, _unreadable(source)):
         tokenizer = Tokenizer.from_buffer(bytes(content))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        _probe(tokenizer, found, source, error)
-        # The library numbers added tokens itself where those of the file leave a gap.
-        added = tokenizer.get_added_tokens_decoder()
-    return tokenizer, max([found.largest_piece, *added])
+        if found is not None:
+            _probe(tokenizer, found, source, error)
+            # The library numbers added tokens itself where those of the file leave a gap.
+            accepted = max([found.largest_piece, *tokenizer.get_added_tokens_decoder()])
+            if len(_accepted) < _MOST_ACCEPTED:
+                _accepted[digest] = accepted
+    assert accepted is not None
+    return tokenizer, accepted
 
 
 def check_saved_tokenizer(
