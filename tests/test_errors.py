@@ -20,6 +20,7 @@ from multihot.errors import DataError, MissingExtraError, MultihotError, UserErr
         ("EncoderError", 2),
         ("ArtifactError", 2),
         ("MissingExtraError", 2),
+        ("CheckFailedError", 3),
         ("InterruptedRunError", 130),
     ],
 )
@@ -38,7 +39,7 @@ def test_the_table_above_is_complete() -> None:
     }
 
     assert defined == {name for name in errors.__all__ if name[0].isupper()}
-    assert len(defined) == 12
+    assert len(defined) == 13
 
 
 def test_what_a_user_got_wrong_is_a_value_error_for_python_programs() -> None:

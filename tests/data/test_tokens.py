@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from multihot.data.tokenizer_fit import check_vocabulary
 from multihot.data.tokens import (
     TokenizedTexts,
-    check_vocabulary,
     id_dtype,
     load_tokenizer,
     plain_tokenizer,
