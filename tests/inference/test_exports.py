@@ -183,6 +183,16 @@ def test_the_same_decision_again_gives_the_same_file(onnx_folder: Path, tmp_path
     assert sha256_of(folder / "model.onnx") == sha256_of(onnx_folder / "model.onnx")
 
 
+def test_the_decision_in_files_of_openvino_is_not_replaced(openvino_folder: Path) -> None:
+    artifact = read_artifact(openvino_folder)
+    before = (openvino_folder / "thresholds.json").read_bytes()
+
+    with pytest.raises(ArtifactError, match="export that again"):
+        replace_decision(artifact, artifact.decision.with_threshold(0.4))
+
+    assert (openvino_folder / "thresholds.json").read_bytes() == before
+
+
 def test_a_file_that_is_written_to_while_in_use_gives_no_scores(
     onnx_folder: Path, tmp_path: Path
 ) -> None:

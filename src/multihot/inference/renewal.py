@@ -29,10 +29,15 @@ def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
 
     `thresholds.json` is replaced in one go, and its other keys stay as they are. The file of an export
     to ONNX, which holds the decision, too, is replaced just before; no other file is touched. Raises
-    `ArtifactError` when the labels differ.
+    `ArtifactError` when the labels differ, and for OpenVINO's files.
     """
     if decision.space != artifact.decision.space:
         raise ArtifactError(f"{artifact.folder}: the new decision has other labels than the model.")
+    if artifact.form == "openvino":
+        raise ArtifactError(
+            f"{artifact.folder}: OpenVINO's files hold the decision, too, and cannot be renewed. Decide on the "
+            "model that it was made from, and export that again."
+        )
     path = artifact.folder / DECISION_FILE
     renewed = replace(artifact, decision=decision)
     new = decision.to_json()
