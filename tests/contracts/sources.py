@@ -48,6 +48,7 @@ def torch_may_be_imported(module: str) -> bool:
         "export.graph",
         "export.openvino",
         "inference.torch_backend",
+        "inference.trained_model",
         "workflows.pretrain",
         "workflows.train",
     )

@@ -153,10 +153,10 @@ def test_an_export_is_not_exported_or_trained_again(tiny_model: Path, tmp_path: 
 
 
 def test_calibrations_that_are_no_lines_are_not_folded(cls_model: Path, tmp_path: Path) -> None:
-    from multihot.export.folders import load_source
     from multihot.export.folding import fold
+    from multihot.inference.trained_model import load_trained_model
 
-    source = load_source(read_artifact(cls_model))
+    source = load_trained_model(read_artifact(cls_model))
     beta = Calibration("beta", 0.9, (((0.7, 1.2, -0.1),), None, None))
 
     with pytest.raises(OptionError, match="is no line"):

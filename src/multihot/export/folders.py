@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from multihot.data.tokens import StoredTokenizer, stored_tokenizer
 from multihot.errors import ArtifactError, EncoderError, OptionError
 from multihot.gate.onnx_model import OnnxGraph, parse_onnx
 from multihot.gate.onnx_sizes import check_graph_sizes
-from multihot.gate.tokenizer_files import SETTINGS_FILE
-from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import NETWORK_FILES, Artifact, save_artifact
 from multihot.inference.exported import Exported
 from multihot.inference.onnx_file import onnx_parts
 from multihot.inference.renewal import write_parts
+from multihot.inference.trained_model import TrainedModel
 from multihot.models.encoder import length_limit, pad_id
 from multihot.models.network import SequenceClassification, save_network
-from multihot.models.stored_network import load_network, require_fit
 
 __all__ = [
-    "Source",
     "described",
-    "load_source",
     "require_open_sizes",
     "save_export",
     "weights_sha256",
@@ -35,34 +29,6 @@ __all__ = [
 
 
 _TRIED_SIZES = ((1, 1), (2, 12), (3, 40))  # texts, and tokens beside those of the labels
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model that was loaded to be exported."""
-
-    artifact: Artifact
-    network: Any
-    stored: StoredTokenizer
-    tokenizer_config: Mapping[str, Any]
-
-
-def load_source(artifact: Artifact) -> Source:
-    """Load a model folder for export; raise `OptionError` for one that is an export itself."""
-    if artifact.exported is not None:
-        raise OptionError(
-            f"{artifact.folder} is an export already; export the model that it was made from."
-        )
-    contents = artifact.contents()
-    with contents.verifying():
-        network = load_network(
-            contents, artifact.form, artifact.decision.space, pooling=artifact.pooling
-        )
-        stored = stored_tokenizer(contents)
-        require_fit(network, stored, artifact.folder, artifact.max_length)
-        table = contents.json_object(SETTINGS_FILE)
-        settings = tokenizer_settings(table, artifact.folder / SETTINGS_FILE, error=ArtifactError)
-    return Source(artifact, network.eval(), stored, settings)
 
 
 def weights_sha256(artifact: Artifact) -> str:
@@ -78,7 +44,7 @@ def weights_sha256(artifact: Artifact) -> str:
 
 
 def described(
-    source: Source, *, precision: str, folded: bool, instruction_set: str | None
+    source: TrainedModel, *, precision: str, folded: bool, instruction_set: str | None
 ) -> Exported:
     """Return what an export says of the network that it was made from."""
     config, prompt = source.network.config, getattr(source.network, "prompt", None)
@@ -97,7 +63,7 @@ def described(
     )
 
 
-def write_onnx_folder(model: Any, artifact: Artifact, source: Source, card: str) -> None:
+def write_onnx_folder(model: Any, artifact: Artifact, source: TrainedModel, card: str) -> None:
     """Write an `onnx.ModelProto` and the decision of `artifact` into `artifact.folder`."""
     content = memoryview(model.SerializeToString())
     path = artifact.folder / artifact.weights_name
@@ -106,7 +72,7 @@ def write_onnx_folder(model: Any, artifact: Artifact, source: Source, card: str)
     save_export(artifact, source, card, lambda stage: _write_onnx(stage, content, graph, artifact))
 
 
-def require_open_sizes(graph: OnnxGraph, path: Path, source: Source) -> None:
+def require_open_sizes(graph: OnnxGraph, path: Path, source: TrainedModel) -> None:
     """Raise `EncoderError` for a graph that is made for one size, or that no backend would accept."""
     family = source.network.config.model_type
     for rows, length in _TRIED_SIZES:
@@ -125,7 +91,7 @@ def _write_onnx(stage: Path, content: memoryview, graph: Any, artifact: Artifact
     return [artifact.weights_name]
 
 
-def write_transformers_folder(artifact: Artifact, source: Source, card: str) -> None:
+def write_transformers_folder(artifact: Artifact, source: TrainedModel, card: str) -> None:
     """Write the family's own classification model, whatever was changed in its weights.
 
     Raises `OptionError` for poolings that transformers has no class for.
@@ -141,7 +107,7 @@ def write_transformers_folder(artifact: Artifact, source: Source, card: str) -> 
 
 
 def save_export(
-    artifact: Artifact, source: Source, card: str, write_network: Callable[[Path], list[str]]
+    artifact: Artifact, source: TrainedModel, card: str, write_network: Callable[[Path], list[str]]
 ) -> None:
     """Write an export as `save_artifact` does, with the tokenizer of its source."""
     save_artifact(

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from multihot.errors import ArtifactError
-from multihot.export.folders import Source, require_open_sizes, save_export
+from multihot.export.folders import require_open_sizes, save_export
 from multihot.gate.onnx_model import parse_onnx
 from multihot.inference.artifact import Artifact
 from multihot.inference.onnx_file import onnx_parts
+from multihot.inference.trained_model import TrainedModel
 
 __all__ = ["write_openvino_folder"]
 
 
-def write_openvino_folder(model: Any, artifact: Artifact, source: Source, card: str) -> None:
+def write_openvino_folder(model: Any, artifact: Artifact, source: TrainedModel, card: str) -> None:
     """Write an `onnx.ModelProto` as `openvino_model.xml` and `.bin` into `artifact.folder`.
 
     Numbers stay in float32; OpenVINO would store them in float16.

@@ -18,12 +18,11 @@ from multihot.core.labels import LabelSpace
 from multihot.core.options import DEFAULT_MAX_LENGTH
 from multihot.core.text_tables import cut
 from multihot.data.tokenizer_fit import check_vocabulary
-from multihot.data.tokens import LabelPrompt, stored_tokenizer, with_label_prompt
-from multihot.errors import ArtifactError, EncoderError, OptionError
-from multihot.gate.tokenizer_files import SETTINGS_FILE
+from multihot.data.tokens import LabelPrompt, with_label_prompt
+from multihot.errors import EncoderError, OptionError
 from multihot.gate.tokenizer_loading import check_saved_tokenizer
-from multihot.gate.tokenizer_settings import tokenizer_settings
 from multihot.inference.artifact import read_artifact
+from multihot.inference.trained_model import load_trained_model
 from multihot.models.encoder import (
     FEWEST_TOKENS,
     length_limit,
@@ -33,7 +32,6 @@ from multihot.models.encoder import (
     resolve_pooling,
 )
 from multihot.models.network import build_network
-from multihot.models.stored_network import load_network, require_fit
 
 __all__ = [
     "InitialModel",
@@ -155,21 +153,16 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
             f"{folder} is an export, whose weights are no longer trained: start from the model that it was "
             "exported from."
         )
-    space, contents = artifact.decision.space, artifact.contents()
-    with contents.verifying():
-        network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
-        stored = stored_tokenizer(contents)
-        require_fit(network, stored, folder, artifact.max_length)
-        table = contents.json_object(SETTINGS_FILE)
-        tokenizer_config = tokenizer_settings(table, folder / SETTINGS_FILE, error=ArtifactError)
+    trained = load_trained_model(artifact)
+    network = trained.network
     require_numbers(network, folder)
     # Not the tokenizer's limit: in a finished model that is the length it was trained with.
     _check_length(max_length, length_limit(network.config, {}), folder)
     return InitialModel(
         network=network,
-        tokenizer=stored.tokenizer,
-        tokenizer_config=tokenizer_config,
-        space=space,
+        tokenizer=trained.stored.tokenizer,
+        tokenizer_config=trained.tokenizer_config,
+        space=artifact.decision.space,
         pooling=artifact.pooling,
         max_length=max_length or artifact.max_length,
     )

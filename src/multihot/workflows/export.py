@@ -126,10 +126,10 @@ def export(
     limit = MAX_FLIPS.get(to, 0.0) if max_flips is None else max_flips
     _check(to, artifact, output, limit, has_rows=examples is not None, folds=fold_thresholds)
     rows = _rows(examples, artifact)
-    from multihot.export.folders import load_source
+    from multihot.inference.trained_model import load_trained_model
 
     reference = Predictor.from_artifact(artifact, device="cpu")
-    source = load_source(artifact)
+    source = load_trained_model(artifact)
     decision = artifact.decision
     notes: list[str] = []
     if fold_thresholds:
