@@ -114,7 +114,6 @@ def _artifact(given: argparse.Namespace) -> tuple[Artifact, list[str]]:
     if not given.changed_weights:
         return load_artifact(given.model), []
     artifact, changed = with_present_weights(read_artifact(given.model))
-    artifact.contents().verify()
     if not changed:
         return artifact, ["The weights are those that the thresholds were fitted for."]
     return artifact, [

@@ -18,6 +18,7 @@ from multihot.core.files import storage_errors
 from multihot.errors import MultihotError
 from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.json_documents import parse_json, read_json_object
+from multihot.gate.protobuf import LENGTH_DELIMITED, read_fields
 from multihot.gate.tokenizer_json import MAX_ENTRIES, require_small_trie
 from multihot.gate.tokenizer_loading import (
     MAX_TOKENIZER_BYTES,
@@ -50,8 +51,7 @@ _MODELS = (
     "spm.model",
     "tokenizer.model",
 )
-_PIECES_FIELD, _WITH_LENGTH = 1, 2  # of SentencePiece's protobuf
-_FIXED = {1: 8, 5: 4}
+_PIECES_FIELD = 1  # of SentencePiece's protobuf
 
 
 def read_tokenizer_settings(folder: Path, *, error: type[MultihotError]) -> dict[str, Any]:
@@ -162,22 +162,16 @@ def _pieces(content: bytes) -> list[bytes] | None:
 
     Behind each piece stand the few bytes of its score.
     """
-    at, pieces = 0, list[bytes]()
-    while at < len(content) and len(pieces) <= MAX_ENTRIES:
-        tag, at = _varint(content, at)
-        kind = tag & 7
-        if kind == _WITH_LENGTH:
-            length, at = _varint(content, at)
-            if tag >> 3 == _PIECES_FIELD:
-                pieces.append(content[at + 2 : at + length])
-            at += length
-        elif kind == 0:
-            _, at = _varint(content, at)
-        elif kind in _FIXED:
-            at += _FIXED[kind]
-        else:
-            return None
-    return pieces if at <= len(content) else None
+    pieces: list[bytes] = []
+    try:
+        for number, kind, _, first, end in read_fields(memoryview(content), 0, len(content)):
+            if kind == LENGTH_DELIMITED and number == _PIECES_FIELD:
+                pieces.append(content[first + 2 : end])
+                if len(pieces) > MAX_ENTRIES:
+                    break
+    except ValueError:
+        return None
+    return pieces
 
 
 @contextmanager
@@ -186,15 +180,3 @@ def _explained(path: Path, error: type[MultihotError]) -> Iterator[None]:
         yield
     except ValueError as reason:
         raise error(f"{shown_file(path)}: {reason}.") from None
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """Return a number of one to ten bytes, and where the next one is: past the end where it is cut."""
-    number = shift = 0
-    while at < len(content) and shift < 70:
-        byte = content[at]
-        number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return number, at
-    return 0, len(content) + 1

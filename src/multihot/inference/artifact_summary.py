@@ -23,6 +23,7 @@ from multihot.core.text_tables import (
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import file_place
 from multihot.inference.artifact import read_artifact
+from multihot.inference.exported import ENCODER_KEYS
 
 __all__ = ["ArtifactSummary", "inspect_artifact"]
 
@@ -162,8 +163,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
 def _encoder(contents: FolderContents, name: str) -> dict[str, Any]:
     """Return family and size from the encoder's configuration, as far as it names them."""
     config = contents.json_object(name)
-    keys = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
-    return {key: config[key] for key in keys if isinstance(config.get(key), str | int)}
+    return {key: config[key] for key in ENCODER_KEYS if isinstance(config.get(key), str | int)}
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["EXPORTED_FILES", "Exported"]
+__all__ = ["ENCODER_KEYS", "EXPORTED_FILES", "Exported"]
+
+ENCODER_KEYS = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
+"""What a summary says of an encoder, by its names in `config.json`."""
 
 EXPORTED_FILES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
@@ -44,5 +47,4 @@ class Exported:
 
     def encoder(self) -> dict[str, Any]:
         """Return family and size of the encoder, as far as they are known."""
-        keys = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
-        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+        return {key: value for key in ENCODER_KEYS if (value := getattr(self, key)) is not None}

@@ -92,10 +92,7 @@ def onnx_parts(
     head = [
         integer_field(1, graph.ir_version),
         bytes_field(2, "multihot"),
-        *(
-            bytes_field(8, bytes_field(1, domain), integer_field(2, number))
-            for domain, number in graph.opset.items()
-        ),
+        *_versions(graph),
         bytes_field(
             14,
             bytes_field(1, METADATA_KEY),
@@ -139,11 +136,10 @@ def external_model(content: memoryview, graph: OnnxGraph, location: str) -> byte
     location
         Name of the file in the folder that the session is given.
     """
-    own = {name for name, tensor in graph.tensors.items() if len(tensor.data) >= _LARGE}
     parts = [bytes_field(1, bytes(content[slice(*node.message)])) for node in graph.nodes]
     parts.append(bytes_field(2, "multihot"))
     for name, tensor in graph.tensors.items():
-        if name not in own:
+        if len(tensor.data) < _LARGE:
             parts.append(bytes_field(5, bytes(content[slice(*tensor.message)])))
             continue
         entries = {
@@ -154,9 +150,7 @@ def external_model(content: memoryview, graph: OnnxGraph, location: str) -> byte
         parts.append(
             bytes_field(
                 5,
-                packed_field(1, tensor.shape),
-                integer_field(2, _CODES[tensor.dtype]),
-                bytes_field(8, name),
+                _described(name, tensor.dtype, tensor.shape),
                 *(
                     bytes_field(13, bytes_field(1, key), bytes_field(2, value))
                     for key, value in entries.items()
@@ -168,11 +162,16 @@ def external_model(content: memoryview, graph: OnnxGraph, location: str) -> byte
         parts += [
             _value(number, name, _CODES[value.dtype], value.shape) for name, value in values.items()
         ]
-    versions = [
+    head = [integer_field(1, graph.ir_version), *_versions(graph)]
+    return b"".join([*head, bytes_field(7, *parts)])
+
+
+def _versions(graph: OnnxGraph) -> list[bytes]:
+    """Return the fields that name the versions of the operations."""
+    return [
         bytes_field(8, bytes_field(1, domain), integer_field(2, number))
         for domain, number in graph.opset.items()
     ]
-    return b"".join([integer_field(1, graph.ir_version), *versions, bytes_field(7, *parts)])
 
 
 def _aligned(tensors: Sequence[OnnxTensor], start: int) -> list[bytes | memoryview]:
