@@ -166,9 +166,21 @@ class DataError(UserError):
 
 
 class CheckFailedError(MultihotError):
-    """A check that was asked for, such as equal decisions of an export, is not met."""
+    """A check that was asked for, such as equal decisions of an export, is not met.
+
+    Parameters
+    ----------
+    message
+        What was asked for and what was found.
+    report
+        What was measured; it can be printed.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class InterruptedRunError(MultihotError):

@@ -111,8 +111,11 @@ def test_an_export_that_decides_otherwise_leaves_nothing_behind(
 
     monkeypatch.setattr(folders, "write_transformers_folder", damaged)
 
-    with pytest.raises(CheckFailedError, match="is not written"):
+    with pytest.raises(CheckFailedError, match="is not written") as caught:
         export(cls_model, tmp_path / "out", to="transformers")
+
+    assert str(caught.value).startswith("The export to transformers is not written.")
+    assert "decisions" in str(caught.value.report)
 
     assert list(tmp_path.iterdir()) == []
     assert CheckFailedError.exit_code == 3

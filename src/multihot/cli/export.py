@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
 from multihot.cli.console import report_text, say, say_note, show
-from multihot.errors import OptionError
+from multihot.errors import CheckFailedError, OptionError
 
 __all__ = ["build_parser", "run"]
 
@@ -66,15 +66,19 @@ def run(arguments: Sequence[str]) -> int:
             say_note(note)
     elif given.assignments:
         raise OptionError("data.KEY=VALUE changes how FILE is read, and there is none.")
-    result = export(
-        given.model,
-        given.output,
-        to=given.to,
-        examples=examples,
-        fold_thresholds=given.fold_thresholds,
-        max_flips=given.max_flips,
-        progress=say,
-    )
+    try:
+        result = export(
+            given.model,
+            given.output,
+            to=given.to,
+            examples=examples,
+            fold_thresholds=given.fold_thresholds,
+            max_flips=given.max_flips,
+            progress=say,
+        )
+    except CheckFailedError as failure:
+        say(str(failure.report))
+        raise
     for note in result.notes:
         say(note)
     if given.json:
