@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export_rivals import fastest_pipeline, interleaved
 from multihot.core.instruction_set import instruction_set
 from multihot.data.batches import length_sorted_batches
 from multihot.data.labelled_file import read_examples
+from multihot.export.graph import onnx_model
 from multihot.export.int8 import SCHEMES, to_int8
 from multihot.export.layer_inputs import measure_layer_inputs
 from multihot.inference.artifact import load_artifact
+from multihot.inference.trained_model import load_trained_model
 from provenance import provenance
 from show import show_and_keep
 
@@ -45,7 +46,7 @@ def main() -> None:
     test = read_examples(given.test, space=space)
     tokenise = tokeniser(Path(given.model), artifact.max_length)
     ids = tokenise(list(validation.texts))
-    models = conversions(exported(given.model, artifact), ids)
+    models = conversions(onnx_model(load_trained_model(artifact).network), ids)
     run = {name: session(model) for name, model in models.items()}
     found = [(name, logits(run[name], ids)) for name in run]
     truths = [each.labels.values > 0.5 for each in (validation, test) if each.labels is not None]
@@ -88,32 +89,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-row", action="store_true", help="write nothing into results/")
     return parser.parse_args()
-
-
-def exported(folder: str, artifact: Any) -> Any:
-    """Return the network as an ONNX model in fp32."""
-    import torch
-
-    from multihot.models.stored_network import load_network
-
-    network = load_network(Path(folder), artifact.form, artifact.decision.space).eval()
-    mask = torch.ones(3, 9, dtype=torch.int64)
-    mask[1, 6:], mask[2, 4:] = 0, 0
-    axes = {0: "batch", 1: "length"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network,
-            (torch.randint(1000, 2000, (3, 9)), mask),
-            dynamo=True,
-            opset_version=20,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_shapes=({**axes}, {**axes}),
-            verbose=False,
-        )
-    assert program is not None
-    return program.model_proto
 
 
 def conversions(fp32: Any, ids: list[Array]) -> dict[str, Any]:
@@ -216,29 +191,8 @@ def pipelines(
     folder: str, texts: list[str], tokenise: Callable[[list[str]], list[Array]]
 ) -> dict[str, Callable[[], object]]:
     """Return the transformers pipeline over sorted texts with its fastest batch size."""
-    import torch
-    from transformers import pipeline
-
-    torch.set_num_threads(1)
-    made = pipeline("text-classification", model=folder, top_k=None, device="cpu")
     order = np.argsort([len(one) for one in tokenise(texts)], kind="stable")
-    sorted_texts = [texts[row] for row in order]
-    calls = {size: lambda size=size: made(sorted_texts, batch_size=size) for size in (1, 8, 16, 32)}
-    seconds = interleaved({str(size): call for size, call in calls.items()}, 1)
-    fastest = min(calls, key=lambda size: seconds[str(size)][0])
-    return {"pipeline": calls[fastest]}
-
-
-def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the processor seconds of each call in each round; a warm-up comes first."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            began = time.process_time()
-            call()
-            if number:
-                found[name].append(time.process_time() - began)
-    return found
+    return {"pipeline": fastest_pipeline(folder, [texts[row] for row in order])}
 
 
 def speed(name: str, seconds: dict[str, list[float]], num_texts: int) -> dict[str, str]:

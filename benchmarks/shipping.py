@@ -22,12 +22,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from export_rivals import fastest_pipeline, interleaved
 from multihot.core.instruction_set import instruction_set
 from provenance import provenance
 from show import show_and_keep
 
 _TEXT = "I'm happy, the bert model is so good"
-_BATCH_SIZES = (1, 8, 16, 32)
 _PIPELINE = """
 import sys, torch
 from transformers import pipeline
@@ -59,7 +59,8 @@ def main() -> None:
     }
     texts = _texts(given.texts)[: given.most]
     calls = {name: _predict(folder, texts) for name, folder in folders.items()}
-    seconds = _interleaved({"pipeline": _pipeline(given.pipeline, texts), **calls}, given.rounds)
+    pipeline = fastest_pipeline(given.pipeline, sorted(texts, key=len))
+    seconds = interleaved({"pipeline": pipeline, **calls}, given.rounds)
     rows = []
     for name in seconds:
         own = seconds[name]
@@ -90,30 +91,6 @@ def _predict(folder: str, texts: list[str]) -> Callable[[], object]:
     path, _, backend = folder.partition(":")
     predictor = Predictor.load(path, device="cpu", backend=backend or "auto")
     return lambda: predictor.predict(texts)
-
-
-def _pipeline(folder: str, texts: list[str]) -> Callable[[], object]:
-    import torch
-    from transformers import pipeline
-
-    torch.set_num_threads(1)
-    made = pipeline("text-classification", model=folder, top_k=None, device="cpu")
-    texts = sorted(texts, key=len)
-    calls = {size: lambda size=size: made(texts, batch_size=size) for size in _BATCH_SIZES}
-    seconds = _interleaved({str(size): call for size, call in calls.items()}, 1)
-    return calls[min(calls, key=lambda size: seconds[str(size)][0])]
-
-
-def _interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the processor seconds of each call in each round; a warm-up comes first."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            began = time.process_time()
-            call()
-            if number:
-                found[name].append(time.process_time() - began)
-    return found
 
 
 def _ratio(reference: list[float], own: list[float]) -> float:

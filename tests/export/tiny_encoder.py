@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from multihot.core.labels import LabelSpace
+from multihot.export.graph import onnx_model
 from multihot.models.heads import MeanPoolingHead
 from multihot.models.network import EncoderAndHead
 
@@ -37,23 +37,7 @@ def exported(num_layers: int = 2) -> onnx.ModelProto:
     for name, parameter in network.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
-    mask = torch.ones(2, 7, dtype=torch.int64)
-    mask[1, 4:] = 0
-    axes = {0: "batch", 1: "length"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about itself
-        program = torch.onnx.export(
-            network,
-            (torch.randint(1, VOCABULARY, (2, 7)), mask),
-            dynamo=True,
-            opset_version=20,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_shapes=({**axes}, {**axes}),
-            verbose=False,
-        )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
+    model: onnx.ModelProto = onnx_model(network)
     return model
 
 
