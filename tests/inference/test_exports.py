@@ -101,6 +101,30 @@ def test_a_forked_process_answers_too(onnx_folder: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
+SIGNAL = """
+import gc, os, signal, sys
+from multihot.inference.predictor import Predictor
+for backend in ("onnx", "openvino"):
+    models = [Predictor.load(sys.argv[1], backend=backend) for _ in range(3)]
+    [model.scores(["i am happy"]) for model in models]
+    del models[0]
+    models.clear()
+    gc.collect()
+received = []
+signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+os.kill(os.getpid(), signal.SIGTERM)
+assert received == [signal.SIGTERM]
+"""
+
+
+def test_a_process_whose_models_come_and_go_still_takes_signals(onnx_folder: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SIGNAL, str(onnx_folder)]
+
+    run = subprocess.run(command, timeout=120, capture_output=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+
+
 WITHOUT_TORCH = """
 import sys
 for name in ("torch", "transformers", "onnx"):

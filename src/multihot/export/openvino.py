@@ -10,6 +10,7 @@ from multihot.export.folders import require_open_sizes, save_export
 from multihot.gate.onnx_model import parse_onnx
 from multihot.inference.artifact import Artifact
 from multihot.inference.onnx_file import onnx_parts
+from multihot.inference.openvino_backend import openvino_core
 from multihot.inference.trained_model import TrainedModel
 
 __all__ = ["write_openvino_folder"]
@@ -31,5 +32,5 @@ def _write(stage: Path, content: bytes) -> list[str]:
     import openvino
 
     path = stage / "openvino_model.xml"
-    openvino.save_model(openvino.Core().read_model(content), path, compress_to_fp16=False)
+    openvino.save_model(openvino_core().read_model(content), path, compress_to_fp16=False)
     return ["openvino_model.bin", "openvino_model.xml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -26,7 +27,20 @@ from multihot.inference.export_backend import (
 from multihot.inference.onnx_backend import checked_graph
 from multihot.inference.onnx_file import INPUTS
 
-__all__ = ["load_openvino_backend"]
+__all__ = ["load_openvino_backend", "openvino_core"]
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """Return the process's one `openvino.Core`, which is never destroyed.
+
+    OpenVINO 2026.4 gives the thread that compiles a model a stack for signals, and frees it with the
+    core. Where cores come and go, a thread keeps one that was freed, and the next signal, such as
+    SIGTERM, ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def load_openvino_backend(
@@ -48,7 +62,6 @@ def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer)
     """Return OpenVINO's model, read from bytes that were verified."""
     import openvino
 
-    core = openvino.Core()
     if artifact.form == "onnx":
         mapped, _ = checked_graph(artifact, contents, stored)
         shown, arguments = mapped.place, (bytes(mapped.content),)
@@ -64,7 +77,7 @@ def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer)
         numbers = openvino.Tensor(np.frombuffer(weights, np.uint8))
         arguments = (bytes(content), numbers)  # type: ignore[assignment]
     try:
-        return core.read_model(*arguments)
+        return openvino_core().read_model(*arguments)
     except Exception as reason:  # noqa: BLE001 - the library raises its own
         raise ArtifactError(
             f"OpenVINO cannot load {shown_file(shown)}: {first_line(reason)} Export the model again."
@@ -72,8 +85,6 @@ def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer)
 
 
 def _runner(model: Any, artifact: Artifact, num_threads: int) -> RunNetwork:
-    import openvino
-
     settings = {
         "INFERENCE_NUM_THREADS": num_threads,
         "INFERENCE_PRECISION_HINT": "f32",  # else it takes bf16 where the processor has it
@@ -81,7 +92,7 @@ def _runner(model: Any, artifact: Artifact, num_threads: int) -> RunNetwork:
         "NUM_STREAMS": 1,
     }
     try:
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        compiled = openvino_core().compile_model(model, "CPU", settings)
     except Exception as reason:  # noqa: BLE001 - the library raises its own
         raise ArtifactError(
             f"OpenVINO cannot compile the network of {shown_file(artifact.folder)}: {first_line(reason)} "
