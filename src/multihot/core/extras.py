@@ -12,6 +12,7 @@ __all__ = [
     "require_onnxruntime",
     "require_openvino",
     "require_scipy",
+    "require_serving",
     "require_training",
 ]
 
@@ -39,6 +40,11 @@ def require_openvino(purpose: str) -> None:
 def require_scipy(purpose: str) -> None:
     """Raise `MissingExtraError` unless SciPy is installed; `purpose` needs it."""
     _require(("scipy",), "train", purpose)
+
+
+def require_serving() -> None:
+    """Raise `MissingExtraError` unless the packages of the `serve` extra are installed."""
+    _require(("fastapi", "uvicorn", "httptools", "prometheus_client"), "serve", "A server")
 
 
 def require_training() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.processors import usable_processors
+from multihot.core.processors import computing_threads, usable_processors
 from multihot.core.text_tables import cut
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokenizer_fit import check_vocabulary, require_room
@@ -74,7 +74,7 @@ class ExportBackend:
         self._require_unchanged = require_unchanged
         self._pad_token_id = pad_token_id
         self._is_forked = False
-        self._start(_num_threads())
+        self._start(computing_threads())
         _backends.add(self)
 
     def _start(self, num_threads: int) -> None:
@@ -154,12 +154,6 @@ if hasattr(os, "register_at_fork"):
 def first_line(reason: Exception) -> str:
     """Return the first line of what a library says, cut."""
     return cut(next(iter(str(reason).splitlines()), type(reason).__name__))
-
-
-def _num_threads() -> int:
-    """Return how many threads compute one pass: `OMP_NUM_THREADS`, else every processor."""
-    stated, most = os.environ.get("OMP_NUM_THREADS", ""), usable_processors()
-    return min(int(stated), most) if stated.isascii() and stated.isdigit() and int(stated) else most
 
 
 def require_export_fits(

@@ -1,0 +1,83 @@
+"""The application: routes behind the guard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from multihot.core.processors import computing_threads, usable_processors
+from multihot.serving.engine import Engine
+from multihot.serving.guard import Guard
+from multihot.serving.native import native_routes
+from multihot.serving.operations import operation_routes
+from multihot.serving.options import ServeOptions
+from multihot.serving.problems import problem_response
+from multihot.serving.running import Running
+from multihot.serving.served_model import load_served_models
+
+__all__ = ["create_app", "start_running"]
+
+_REFUSALS = {
+    400: "The request is malformed.",
+    401: "The token is missing or wrong.",
+    403: "The host or the origin is not allowed.",
+    404: "There is no such route or model.",
+    408: "The body did not arrive in time.",
+    413: "The body, a text or the number of texts is too large.",
+    415: "The body is not JSON in UTF-8.",
+    422: "The body is not as described.",
+    429: "The server is busy; Retry-After says when to come back.",
+    503: "The server is stopping.",
+    504: "The answer was not ready before its deadline.",
+}
+
+
+def start_running(options: ServeOptions) -> Running:
+    """Load the models; raises `MultihotError` where one cannot be loaded."""
+    models = load_served_models(options.models, options.backend)
+    engine = Engine(num_passes=_num_passes(), max_queue_tokens=options.max_queue_tokens)
+    return Running(options, models, engine)
+
+
+def _num_passes() -> int:
+    """Return how many passes fill the processors, each with the threads that a backend uses."""
+    return max(1, usable_processors() // computing_threads())
+
+
+def create_app(running: Running) -> Guard:
+    """Return the ASGI application of a server."""
+    app = FastAPI(
+        title="multihot",
+        version=version("multihot"),
+        summary="Decisions of multi-label text classifiers.",
+        lifespan=lambda app: _lifespan(running),
+        docs_url=None,
+        redoc_url=None,
+        responses={status: {"description": text} for status, text in _REFUSALS.items()},
+        max_body_size=running.options.max_body_bytes,
+        redirect_slashes=False,
+    )
+    for router in (native_routes(running), operation_routes(running)):
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _refuse)
+    return Guard(app, running)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(running: Running) -> AsyncIterator[None]:
+    looking = asyncio.create_task(running.look_for_decisions())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        running.close()
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem_response(error, request.url.path)

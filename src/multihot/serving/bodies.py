@@ -1,0 +1,66 @@
+"""Bodies of requests: strict JSON, checked against a model that is also what `/openapi.json` says."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from multihot.core.text_tables import cut
+from multihot.errors import DataError
+from multihot.gate.json_documents import parse_json_object
+from multihot.serving.problems import Problem
+
+__all__ = ["STRICT", "body_schema", "read_body"]
+
+Content = TypeVar("Content", bound=BaseModel)
+_MAX_DEPTH = 16
+_MOST_ERRORS = 3
+
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""A JSON object whose unknown keys are refused, and whose values are not converted."""
+
+
+async def read_body(request: Request, kind: type[Content]) -> Content:
+    """Return the body of a request; raise `Problem` (422) for one that is not as described."""
+    content = await request.body()
+    try:
+        parsed = parse_json_object(
+            content, "The request body", error=DataError, max_depth=_MAX_DEPTH
+        )
+        return kind.model_validate(parsed)
+    except DataError as error:
+        raise Problem(422, str(error)) from None
+    except ValidationError as error:
+        raise Problem(422, _sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say where a body differs; what the client sent is not repeated at length."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    parts = [
+        f"{cut('.'.join(map(str, each['loc'])) or 'body')}: {cut(each['msg'])}"
+        for each in found[:_MOST_ERRORS]
+    ]
+    more = f" ({len(found) - _MOST_ERRORS} more)" if len(found) > _MOST_ERRORS else ""
+    return f"{'; '.join(parts)}{more}."
+
+
+def body_schema(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of a route whose body is read by `read_body`."""
+    schema = kind.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    content = {"schema": _inlined(schema, definitions), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if (reference := node.get("$ref")) is not None:
+            return _inlined(definitions[reference.rpartition("/")[2]], definitions)
+        return {key: _inlined(value, definitions) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_inlined(each, definitions) for each in node]
+    return node

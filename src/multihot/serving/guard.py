@@ -1,0 +1,291 @@
+"""The outermost layer of the server: who may ask, in what form, and for how long.
+
+It refuses before a body is read, and adds to every answer what a browser should know. Written for ASGI
+directly, since it sees every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+import json
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from multihot.serving.options import ServeOptions, own_names, same_secret
+from multihot.serving.problems import Problem, problem_response
+from multihot.serving.running import ClientGoneError, Running, log_line
+
+__all__ = ["Guard"]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_JSON_TYPE = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_SAFETY = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+    b"content-security-policy": _POLICY,
+}
+_REPORTS = frozenset(
+    {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
+_CHALLENGE = {
+    "www-authenticate": 'Bearer realm="multihot", Basic realm="multihot", charset="UTF-8"'
+}
+_MOST_QUERY_BYTES = 2048
+
+
+class Guard:
+    """Wraps the application; *state* is what the application shares."""
+
+    def __init__(self, app: ASGIApp, running: Running) -> None:
+        self._app = app
+        self._running = running
+        self._names = own_names() | {name.lower() for name in running.options.allowed_hosts}
+        self._origins = frozenset(origin.lower() for origin in running.options.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        running = self._running
+        began = time.perf_counter()
+        headers = _headers(scope)
+        request_id = _request_id(headers)
+        scope["multihot.deadline"] = (
+            asyncio.get_running_loop().time() + running.options.deadline_seconds
+        )
+        reply = _Reply(send, request_id, closes=running.is_draining, cors=self._cors(headers))
+        running.num_active += 1
+        try:
+            await self._checked(scope, headers, receive, reply)
+        except ClientGoneError:
+            reply.status = 499
+        except Problem as problem:
+            await _respond(problem, scope, receive, reply)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client learns nothing of it
+            _log_failure(error, request_id)
+            if not reply.has_started:
+                failure = Problem(500, f"The server failed; its log has the request {request_id}.")
+                await _respond(failure, scope, receive, reply)
+        finally:
+            running.num_active -= 1
+            self._count(scope, reply, time.perf_counter() - began, request_id)
+
+    async def _checked(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, reply: _Reply
+    ) -> None:
+        if headers.get(b"multihot-duplicate"):
+            raise Problem(400, "A header that may come once came twice.")
+        self._check_caller(scope, headers)
+        if scope["method"] == "OPTIONS" and reply.cors:
+            await _respond_preflight(reply)
+            return
+        if scope["path"] not in _REPORTS:
+            self._check_capacity()
+        if scope["method"] == "POST":
+            _check_form(headers, self._running.options)
+            receive = _timed(receive, self._running.options.body_seconds)
+        await self._app(scope, receive, reply.send)
+
+    def _check_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._is_known(host):
+            raise Problem(
+                403,
+                "The server is not called by this name; start it with --allowed-host to allow it.",
+            )
+        origin = headers.get(b"origin")
+        if origin is not None and not self._is_own(origin.decode("latin-1"), host):
+            raise Problem(
+                403, "Pages of this origin may not ask; start the server with --allowed-origin."
+            )
+        token = self._running.options.token
+        preflight = scope["method"] == "OPTIONS" and origin is not None
+        if token is not None and not preflight and not same_secret(_secret(headers), token):
+            raise Problem(401, "The token is missing or wrong.", headers=_CHALLENGE)
+        if len(scope["query_string"]) > _MOST_QUERY_BYTES:
+            raise Problem(414, "The query is too long.")
+
+    def _is_known(self, host: str) -> bool:
+        """Return whether the header names this machine: an address cannot be rebound, a name can."""
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match["name"].lower()
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        if origin.lower() in self._origins:
+            return True
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+    def _cors(self, headers: Mapping[bytes, bytes]) -> bytes | None:
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1").lower() in self._origins:
+            return origin
+        return None
+
+    def _check_capacity(self) -> None:
+        running = self._running
+        if running.is_draining:
+            raise Problem(503, "The server is stopping; ask another one.", retry_seconds=1)
+        if running.engine.is_full:
+            raise Problem(
+                429,
+                "The server has as much to do as it accepts; try again later.",
+                retry_seconds=running.engine.retry_seconds,
+            )
+
+    def _count(self, scope: Scope, reply: _Reply, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", None) or "other"
+        metrics = self._running.metrics
+        metrics.requests.labels(route, str(reply.status)).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        if self._running.options.log_requests:
+            line = {
+                "request": request_id,
+                "method": scope["method"],
+                "route": route,
+                "status": reply.status,
+                "milliseconds": round(1000 * seconds, 2),
+            }
+            log_line(json.dumps(line))
+
+
+class _Reply:
+    """Sends an answer with the headers that each has; `status` is 499 until one has begun."""
+
+    def __init__(self, send: Send, request_id: str, *, closes: bool, cors: bytes | None) -> None:
+        self._send = send
+        self._added = [(b"x-request-id", request_id.encode())]
+        if closes:
+            self._added.append((b"connection", b"close"))
+        if cors is not None:
+            self._added += [(b"access-control-allow-origin", cors), (b"vary", b"Origin")]
+        self.cors = cors
+        self.has_started = False
+        self.status = 499
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started, self.status = True, message["status"]
+            given = list(message["headers"])
+            names = {name for name, _ in given}
+            safety = [pair for pair in _SAFETY.items() if pair[0] not in names]
+            message = {**message, "headers": [*given, *self._added, *safety]}
+        await self._send(message)
+
+
+async def _respond(problem: Problem, scope: Scope, receive: Receive, reply: _Reply) -> None:
+    await problem_response(problem, scope["path"])(scope, receive, reply.send)
+
+
+async def _respond_preflight(reply: _Reply) -> None:
+    headers = [
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", b"authorization, content-type"),
+        (b"access-control-max-age", b"600"),
+    ]
+    await reply.send({"type": "http.response.start", "status": 204, "headers": headers})
+    await reply.send({"type": "http.response.body", "body": b""})
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers by name; those that decide something may come once."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in found and name in _ONCE:
+            found[b"multihot-duplicate"] = b"1"
+        found[name] = value
+    return found
+
+
+_ONCE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"content-length"})
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _secret(headers: Mapping[bytes, bytes]) -> str:
+    """Return the token of a request: as Bearer, or as the password of Basic, which browsers ask for."""
+    scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return (
+                base64.b64decode(value.strip(), validate=True).decode("latin-1").partition(":")[2]
+            )
+        except (binascii.Error, ValueError):
+            return ""
+    return ""
+
+
+def _check_form(headers: Mapping[bytes, bytes], options: ServeOptions) -> None:
+    """Raise `Problem` unless a body is JSON, not compressed, and not too long as far as is known."""
+    kind = headers.get(b"content-type", b"").decode("latin-1")
+    if not _JSON_TYPE.fullmatch(kind):
+        raise Problem(415, "Expected a body of the type application/json in UTF-8.")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Problem(415, "Compressed bodies are not accepted.")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > options.max_body_bytes:
+        raise Problem(413, f"The body is larger than {options.max_body_bytes} bytes.")
+
+
+def _timed(receive: Receive, seconds: float) -> Receive:
+    """Return what receives a body that has to be there in so many seconds, and nothing after that."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    is_complete = False
+
+    async def timed() -> Message:
+        nonlocal is_complete
+        if is_complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(
+                408,
+                f"The body did not arrive in {seconds:g} seconds.",
+                headers={"connection": "close"},
+            ) from None
+        is_complete = not message.get("more_body", False)
+        return message
+
+    return timed
+
+
+def _log_failure(error: Exception, request_id: str) -> None:
+    """Log where it failed; not what an error says, which may repeat a text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames[-6:]))
+    log_line(f"request {request_id} failed: {type(error).__name__} at {where}")

@@ -1,0 +1,211 @@
+"""The processes of a server: sockets, workers, signals and draining.
+
+The first SIGTERM or SIGINT lets accepted requests come to their end, while new ones get 503; a second one
+ends the process at once. With several workers a parent starts them anew when they die.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import multiprocess
+
+from multihot.errors import MultihotError, OptionError
+from multihot.inference.artifact import read_artifact
+from multihot.serving.app import create_app, start_running
+from multihot.serving.connections import BoundedConnection, set_header_seconds
+from multihot.serving.metrics import shared_metrics_folder
+from multihot.serving.options import ServeOptions
+from multihot.serving.running import Running, log_line
+
+__all__ = ["listen", "serve"]
+
+_LINGER = 0.5  # seconds in which new requests are told that the server stops
+_BACKLOG = 2048
+_MOST_CONNECTIONS = 4096
+_KEEP_ALIVE_SECONDS = 20
+_TICK = 0.05  # seconds
+_GRACE = 2  # seconds after draining, until what is left is cancelled
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raise `OptionError` for an address that is not free or not ours."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OptionError(
+            f"The server cannot listen on {host} port {port}: {reason}. Choose another --port or --host."
+        ) from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
+    """Answer requests until a signal ends it; return the exit code.
+
+    `announce` gets the address as soon as requests are accepted (with several workers: while they start).
+    Raises `MultihotError` where a model cannot be loaded or nothing can listen.
+    """
+    bound = listen(options.host, options.port)
+    with bound:
+        host, port = bound.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        if options.workers == 1:
+            running = start_running(options)
+            announce(address)
+            _Server(_config(options, lambda: create_app(running)), running).run([bound])
+            return 0
+        for folder in options.models:
+            read_artifact(folder)  # what is wrong with it is said once, and not by every worker
+        announce(address)
+        with shared_metrics_folder():
+            return _Workers(options, bound).serve()
+
+
+def _config(options: ServeOptions, app: Callable[[], object]) -> uvicorn.Config:
+    set_header_seconds(options.body_seconds)
+    return uvicorn.Config(
+        app,
+        factory=True,
+        http=BoundedConnection,
+        ws="none",
+        lifespan="on",
+        workers=options.workers,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Drains before it shuts down."""
+
+    def __init__(
+        self, config: uvicorn.Config, running: Running, *, is_worker: bool = False
+    ) -> None:
+        super().__init__(config)
+        self._running = running
+        self._parent = os.getppid() if is_worker else None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; end at once for a second signal."""
+        if self._parent is not None and sig == signal.SIGINT:
+            return  # of the terminal; the parent got it, too, and passes it on
+        if self._running.is_draining:
+            self.should_exit = self.force_exit = True
+        self._running.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether it is time to shut down; called ten times a second."""
+        running = self._running
+        if self._parent is not None and os.getppid() != self._parent:
+            running.drain()  # nobody would pass on signals any more
+        if await super().on_tick(counter):
+            return True
+        since = running.draining_since
+        if since is None:
+            return False
+        waited = time.monotonic() - since
+        return waited > running.options.drain_seconds or (
+            waited > _LINGER and not running.num_active
+        )
+
+
+class _Worker(multiprocess.Process):
+    """A process that answers; made in the parent, and copied to the process itself."""
+
+    def __init__(self, options: ServeOptions, bound: socket.socket) -> None:
+        super().__init__(_config(options, _no_app), [bound])
+        self._options = options
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer requests; runs in the process itself."""
+        threading.Thread(target=self.always_pong, daemon=True).start()
+        try:
+            running = start_running(self._options)
+        except MultihotError as error:
+            log_line(f"multihot serve: {error}")
+            sys.exit(STARTUP_FAILURE)
+        config = _config(self._options, lambda: create_app(running))
+        self._server = _Server(config, running, is_worker=True)
+        self._server.run(sockets)
+
+    def pong(self) -> None:
+        """Tell the parent that this process lives, and whether it accepts requests."""
+        self.child_conn.recv()
+        self.child_conn.send(self._server is not None and self._server.started)
+
+
+class _Workers(multiprocess.Multiprocess):
+    """The parent of several workers."""
+
+    def __init__(self, options: ServeOptions, bound: socket.socket) -> None:
+        super().__init__(_config(options, _no_app), [bound])
+        self._options = options
+        self._has_failed = False
+
+    def serve(self) -> int:
+        """Run until a signal ends it; return the exit code."""
+        self.run()
+        return 2 if self._has_failed else 0
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        self.processes = [self._started() for _ in range(self.processes_num)]
+
+    def keep_subprocess_alive(self) -> None:
+        """Start a worker for each that has died or hangs; called twice a second."""
+        for number, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or worker.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            worker.kill()
+            worker.join()
+            mark_process_dead(worker.pid)
+            if worker.exitcode == STARTUP_FAILURE:
+                self._has_failed = True
+                self.should_exit.set()
+                return
+            log_line(f"multihot serve: worker {worker.pid} died; another one starts.")
+            self.processes[number] = self._started()
+
+    def join_all(self) -> None:
+        """Wait until the workers have drained; a second signal ends them at once."""
+        deadline = time.monotonic() + self._options.drain_seconds + 2 * _GRACE
+        while any(worker.process.is_alive() for worker in self.processes):
+            if self._was_asked_again() or time.monotonic() > deadline:
+                for worker in self.processes:
+                    worker.process.kill()
+            time.sleep(_TICK)
+        super().join_all()
+
+    def _was_asked_again(self) -> bool:
+        return any(sig in (signal.SIGTERM, signal.SIGINT) for sig in self.signal_queue)
+
+    def _started(self) -> _Worker:
+        worker = _Worker(self._options, self.sockets[0])
+        worker.start()
+        return worker
+
+
+def _no_app() -> object:
+    raise AssertionError("the parent of workers answers nothing")

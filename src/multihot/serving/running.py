@@ -1,0 +1,235 @@
+"""What the parts of a running server share: models, engine, counters, and whether it is draining."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import Request
+
+from multihot.core.text_tables import cut
+from multihot.data.tokens import TokenizedTexts, tokenize
+from multihot.errors import DataError, EncoderError, MultihotError, escaped
+from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
+from multihot.serving.metrics import Counters
+from multihot.serving.options import ServeOptions
+from multihot.serving.problems import Problem
+from multihot.serving.served_model import ServedModel, Serving, scores_and_labels, with_thresholds
+
+__all__ = ["Answer", "ClientGoneError", "Running", "log_line"]
+
+FloatArray = npt.NDArray[np.float32]
+
+_INLINE_CHARACTERS = 4000  # tokenised at once; more are tokenised in another thread
+_PATIENCE = 0.05  # seconds until a waiting request looks whether its client is still there
+_RENEWAL_SECONDS = 1.0  # between two looks at a model folder
+
+
+class Answer(NamedTuple):
+    """What the model and its decision say of N texts of L labels."""
+
+    serving: Serving
+    thresholds: dict[str, float | None]
+    scores: list[list[float]]
+    """*Shape:* (N, L)."""
+    labels: list[list[str]]
+    logits: list[list[float]]
+    """*Shape:* (N, L)."""
+    num_tokens: list[int]
+    truncated: list[bool]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels in class order."""
+        return self.serving.decision.space.names
+
+    def by_name(self, row: int) -> dict[str, float]:
+        """Return the scores of one text."""
+        return dict(zip(self.names, self.scores[row], strict=True))
+
+    def abstained(self, row: int) -> bool:
+        """Return whether a text has no label, and the model's rule for that is `abstain`."""
+        return not self.labels[row] and self.serving.decision.empty_set_rule == "abstain"
+
+
+@dataclass
+class Running:
+    """A server, or one worker of it."""
+
+    options: ServeOptions
+    models: dict[str, ServedModel]
+    engine: Engine
+    metrics: Counters = field(default_factory=Counters)
+    num_active: int = 0
+    """Requests that are being answered."""
+    draining_since: float | None = None
+    """By the monotonic clock."""
+
+    def __post_init__(self) -> None:
+        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server was asked to stop, and answers only what it had accepted."""
+        return self.draining_since is not None
+
+    def drain(self) -> None:
+        """Accept nothing more."""
+        if self.draining_since is None:
+            self.draining_since = time.monotonic()
+
+    def model(self, name: str | None) -> ServedModel:
+        """Return the model of a name, without one the first; raise `Problem` (404) where there is none."""
+        if name is None:
+            return next(iter(self.models.values()))
+        found = self.models.get(name)
+        if found is None:
+            known = ", ".join(map(cut, list(self.models)[:10]))
+            raise Problem(404, f"There is no model {cut(name)} here; there is {known}.")
+        return found
+
+    def check_texts(self, texts: Sequence[str]) -> None:
+        """Raise `Problem` for too many texts, or one that is too long."""
+        if not texts:
+            raise Problem(422, "There is no text; give at least one.")
+        if len(texts) > self.options.max_texts:
+            raise Problem(
+                413,
+                f"{len(texts)} texts in one request; at most {self.options.max_texts} are accepted.",
+            )
+        for number, text in enumerate(texts):
+            if len(text) > self.options.max_characters:
+                raise Problem(
+                    413,
+                    f"Text {number} has {len(text)} characters; at most {self.options.max_characters} "
+                    "are accepted.",
+                )
+
+    async def answer(
+        self,
+        request: Request,
+        texts: Sequence[str],
+        *,
+        model: str | None = None,
+        thresholds: dict[str, float] | None = None,
+    ) -> Answer:
+        """Label N texts of a request; raise `Problem` where that is not possible."""
+        self.check_texts(texts)
+        served = self.model(model)
+        serving = served.now
+        decision = serving.decision
+        if thresholds:
+            try:
+                decision = with_thresholds(decision, thresholds)
+            except MultihotError as error:
+                raise Problem(422, str(error)) from None
+        tokenized = await self._tokenized(serving, texts)
+        deadline = request.scope["multihot.deadline"]
+        logits = await _while_connected(
+            request, self.engine.logits(tokenized, serving.compute, deadline=deadline)
+        )
+        scores, labels = scores_and_labels(decision, logits)
+        truncated = tokenized.truncated.tolist()
+        self.metrics.count_answer(
+            served.name,
+            num_tokens=int(tokenized.offsets[-1]),
+            num_truncated=sum(truncated),
+            chosen=labels,
+            num_known=len(decision.space),
+        )
+        return Answer(
+            serving,
+            decision.thresholds_by_name(),
+            scores,
+            labels,
+            logits.tolist(),
+            tokenized.lengths.tolist(),
+            truncated,
+        )
+
+    async def _tokenized(self, serving: Serving, texts: Sequence[str]) -> TokenizedTexts:
+        predictor = serving.predictor
+        arguments = (predictor.tokenizer, texts, predictor.artifact.max_length)
+        try:
+            if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+                return tokenize(*arguments)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._tokenizing, tokenize, *arguments)
+        except (DataError, EncoderError) as error:
+            raise Problem(422, str(error)) from None
+
+    async def look_for_decisions(self) -> None:
+        """Take over new decisions of the model folders as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            for served in self.models.values():
+                if served.was_renewed():
+                    outcome = await loop.run_in_executor(None, _renewed, served)
+                    self.metrics.renewals.labels(served.name, outcome).inc()
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self.engine.close()
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+
+def _renewed(served: ServedModel) -> str:
+    try:
+        changed = served.renew()
+    except MultihotError as error:
+        log_line(f"{served.name}: the new decision is not taken over. {error}")
+        return "refused"
+    if changed:
+        log_line(f"{served.name}: decision {served.now.version} answers from now on.")
+    return "accepted" if changed else "unchanged"
+
+
+async def _while_connected(request: Request, computing: Awaitable[FloatArray]) -> FloatArray:
+    """Wait for a result; one whose client has gone leaves the queue."""
+    task = asyncio.ensure_future(computing)
+    watch: asyncio.Task[None] | None = None
+    try:
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        if not done:
+            watch = asyncio.ensure_future(_cancel_when_gone(request, task))
+        return await task
+    except OverloadedError as error:
+        raise Problem(
+            429,
+            "The server has as much to do as it accepts; try again later.",
+            retry_seconds=error.retry_seconds,
+        ) from None
+    except DeadlinePassedError:
+        raise Problem(504, "The answer was not ready before its deadline.") from None
+    except asyncio.CancelledError:
+        if watch is not None and watch.done():
+            raise ClientGoneError from None
+        task.cancel()
+        raise
+    finally:
+        if watch is not None:
+            watch.cancel()
+
+
+async def _cancel_when_gone(request: Request, task: asyncio.Future[FloatArray]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def log_line(text: str) -> None:
+    """Write one line to standard error; what a terminal would obey is escaped in it."""
+    sys.stderr.write(f"{escaped(text)}\n")
+    sys.stderr.flush()
