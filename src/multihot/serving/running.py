@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,15 @@ from fastapi import Request
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts, tokenize
 from multihot.decision.decision import Decision
-from multihot.errors import DataError, EncoderError, MultihotError, escaped
+from multihot.errors import DataError, EncoderError, MultihotError
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
+from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters
 from multihot.serving.options import ServeOptions
 from multihot.serving.problems import Problem
 from multihot.serving.served_model import ServedModel, Serving, with_thresholds
 
-__all__ = ["Answer", "ClientGoneError", "Running", "log_line"]
+__all__ = ["Answer", "ClientGoneError", "Running"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -249,9 +249,3 @@ class _Watch:
 
 class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
-
-
-def log_line(text: str) -> None:
-    """Write one line to standard error; what a terminal would obey is escaped in it."""
-    sys.stderr.write(f"{escaped(text)}\n")
-    sys.stderr.flush()
