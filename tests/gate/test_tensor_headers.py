@@ -75,6 +75,7 @@ def test_integers_are_refused_as_weights_and_read_where_they_are_asked_for() -> 
         (_file({"a": _entry(shape=(1,) * 8 + (2,))}, 8), "has the shape"),
         (_file({"a": _entry(offsets=(8, 16))}, 16), "begins at byte"),
         (_file({"a": _entry(), "b": _entry()}, 8), "begins at byte"),
+        (_file({"a": _entry(shape=(0, 2**62), offsets=(0, 0))}), "larger than any file"),
         (_file({"a": _entry(offsets=(0,))}, 8), "lies at [0]"),
         (_file({"a": {**_entry(), "more": 1}}, 8), "is described by"),
         (_file({"a": 1}), "is described by 1"),

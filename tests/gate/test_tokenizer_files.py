@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from multihot.errors import EncoderError
+from multihot.gate import tokenizer_settings
 from multihot.gate.tokenizer_files import checked_copy, read_tokenizer_settings
 
 VOCABULARY = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\n"
@@ -80,6 +81,20 @@ def test_a_setting_of_another_type_is_refused_with_its_key(
     _write(folder, "tokenizer_config.json", {key: value})
 
     with pytest.raises(EncoderError, match=rf"tokenizer_config\.json (has|sets) '?{key}"):
+        _copied(folder)
+
+
+def test_the_tokens_of_all_lists_together_are_bounded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_settings, "_MAX_LISTED_TOKENS", 3)
+    lists = {"additional_special_tokens": ["<x>", "<y>"], "extra_special_tokens": {"z": "<z>"}}
+    _write(folder, "tokenizer_config.json", lists)
+    _copied(folder)
+
+    _write(folder, "special_tokens_map.json", {**lists, "extra_special_tokens": ["<z>", "<a>"]})
+
+    with pytest.raises(EncoderError, match=r"map\.json lists 4 special tokens; expected at most 3"):
         _copied(folder)
 
 

@@ -166,6 +166,9 @@ DAMAGED = {
         "added_tokens", [{"id": 40, "content": "a"}]
     ),
     "a model that splits at random": _change("model", {"type": "BPE", "dropout": 0.1}),
+    "two templates": _change(
+        "post_processor", {"type": "Sequence", "processors": [_template(), _template()]}
+    ),
     "scores without unknown piece": _change("model", {"type": "Unigram", "vocab": [["a", 0.0]]}),
 }
 

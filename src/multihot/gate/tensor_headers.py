@@ -190,6 +190,9 @@ def _stored_tensor(
         raise refuse(
             f"{where} has {end - start} bytes; expected {expected} for the shape {cut(shape)}."
         )
+    # Of an empty tensor the bytes bound nothing, and its strides are products of its other sizes.
+    if math.prod(each or 1 for each in shape) > MAX_FILE_BYTES:
+        raise refuse(f"{where} has the shape {cut(shape)}, which is larger than any file.")
     return StoredTensor(dtype, tuple(shape), first + start, first + end)
 
 

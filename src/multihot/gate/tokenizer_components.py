@@ -205,6 +205,9 @@ def _check_charsmap(encoded: Any) -> None:
 def _check_post_processors(components: list[dict[str, Any]], ids: Mapping[str, int]) -> None:
     """Check that each special token around a text has the id that the vocabulary gives it."""
     num_tokens = 0
+    num_templates = sum(each["type"] == "TemplateProcessing" for each in components)
+    if num_templates > 1:  # the library gives up on parts that a template has already put together
+        raise ValueError(f"the post_processor has {num_templates} templates; expected at most one")
     for component in components:
         if component["type"] in ("BertProcessing", "RobertaProcessing"):
             for key in ("sep", "cls"):

@@ -20,6 +20,7 @@ __all__ = ["added_tokens", "encoder_facts", "named_tokens", "tokenizer_settings"
 
 _MAX_TEXT = 1024
 _MAX_NAMED_TOKENS = 64
+_MAX_LISTED_TOKENS = 2**13  # of all lists; transformers adds them in quadratic time
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}(Tokenizer|TokenizerFast|Backend)")
 _NAME = re.compile(r"[\w.+-]{1,64}")
 _TOKEN_KEYS = {"content", "lstrip", "rstrip", "normalized", "single_word", "special", "__type"}
@@ -140,15 +141,22 @@ def named_tokens(
 ) -> dict[str, Any]:
     """Return the special tokens that a table names; its other keys are left out."""
     kept: dict[str, Any] = {}
+    num_listed = 0
     for key, value in table.items():
         if key in _LISTS_OF_TOKENS:
             kept[key] = _token_list(key, value, source, error)
+            num_listed += len(value or ())
         elif key.endswith("_token") and key not in _CHECKS:
             if value is not None and not _is_token(value):
                 raise _wrong(source, key, value, "a token", error)
             kept[key] = value
     if len(kept) > _MAX_NAMED_TOKENS:
         raise error(f"{shown_file(source)} names {len(kept)} special tokens; expected at most 64.")
+    if num_listed > _MAX_LISTED_TOKENS:
+        raise error(
+            f"{shown_file(source)} lists {num_listed} special tokens; expected at most "
+            f"{_MAX_LISTED_TOKENS}."
+        )
     return kept
 
 
