@@ -22,7 +22,8 @@ FROM python:3.13-slim
 COPY --from=build /opt/multihot /opt/multihot
 ENV PATH=/opt/multihot/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 WORKDIR /models
 EXPOSE 8000
