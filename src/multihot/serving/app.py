@@ -16,7 +16,7 @@ from multihot.serving.guard import Guard
 from multihot.serving.native import native_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
-from multihot.serving.problems import problem_response
+from multihot.serving.problems import failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
 
@@ -65,6 +65,7 @@ def create_app(running: Running) -> Guard:
     for router in (native_routes(running), operation_routes(running)):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
     return Guard(app, running)
 
 
@@ -81,3 +82,7 @@ async def _lifespan(running: Running) -> AsyncIterator[None]:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(error, request.url.path)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    return problem_response(failure(request.scope["multihot.request"]), request.url.path)

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions, own_names, same_secret
-from multihot.serving.problems import Problem, problem_response
-from multihot.serving.running import ClientGoneError, Running
+from multihot.serving.problems import CLIENT_LEFT, Problem, failure, problem_response
+from multihot.serving.running import Running
 
 __all__ = ["Guard"]
 
@@ -70,6 +70,7 @@ class Guard:
         began = time.perf_counter()
         headers = _headers(scope)
         request_id = _request_id(headers)
+        scope["multihot.request"] = request_id
         scope["multihot.deadline"] = (
             asyncio.get_running_loop().time() + running.options.deadline_seconds
         )
@@ -77,15 +78,12 @@ class Guard:
         running.num_active += 1
         try:
             await self._checked(scope, headers, receive, reply)
-        except ClientGoneError:
-            reply.status = 499
         except Problem as problem:
             await _respond(problem, scope, receive, reply)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client learns nothing of it
             _log_failure(error, request_id)
             if not reply.has_started:
-                failure = Problem(500, f"The server failed; its log has the request {request_id}.")
-                await _respond(failure, scope, receive, reply)
+                await _respond(failure(request_id), scope, receive, reply)
         finally:
             running.num_active -= 1
             self._count(scope, reply, time.perf_counter() - began, request_id)
@@ -179,7 +177,7 @@ class Guard:
 
 
 class _Reply:
-    """Sends an answer with the headers that each has; `status` is 499 until one has begun."""
+    """Sends an answer with the headers that each has; `status` is `CLIENT_LEFT` until one has begun."""
 
     def __init__(self, send: Send, request_id: str, *, closes: bool, cors: bytes | None) -> None:
         self._send = send
@@ -190,7 +188,7 @@ class _Reply:
             self._added += [(b"access-control-allow-origin", cors), (b"vary", b"Origin")]
         self.cors = cors
         self.has_started = False
-        self.status = 499
+        self.status = CLIENT_LEFT
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
