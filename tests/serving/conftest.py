@@ -1,42 +1,38 @@
-"""A small exported model whose labels have the names that clients find hardest."""
+"""A real server over a small exported model, in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from factories import rows
 from multihot.core.labels import LabelSpace
-from multihot.core.options import TrainOptions
-from multihot.core.recipes import build_options
 from multihot.data.examples import Examples
-from multihot.workflows.export import export
-from multihot.workflows.train import train
-
-LABELS = ("harassment/threatening", 'so "sad" 难过', "model_config")
-TEXTS = (
-    "the happy people believe",
-    "sad day today",
-    "afraid and happy",
-    "year",
-    "",
-    "Ünïcödé 难过 \\u0041 \U0001f600",
-    "happy sad afraid " * 40,
-)
-"""The last one is longer than the model reads."""
+from served import Served, serving
+from shapes import LABELS, MAX_LENGTH, TEXTS, Told
 
 
-@dataclass(frozen=True)
-class Told:
-    """What `multihot predict` says of TEXTS."""
+@pytest.fixture(scope="session")
+def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `tiny_model` in ONNX; read it, never change it."""
+    from multihot.workflows.export import export
 
-    scores: list[dict[str, float]]
-    labels: list[list[str]]
+    folder = tmp_path_factory.mktemp("served") / "emotions"
+    export(tiny_model, folder, to="onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(exported_model: Path) -> Iterator[Served]:
+    """A server of one model with the limits that users get; shared by the tests of a module."""
+    with serving(exported_model) as served:
+        yield served
 
 
 def _renamed(examples: Examples) -> Examples:
@@ -46,7 +42,12 @@ def _renamed(examples: Examples) -> Examples:
 
 @pytest.fixture(scope="session")
 def exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an ONNX export with the name `ec`; read it, never change it."""
+    """Folder of an ONNX export with the name `ec` and hard labels; read it, never change it."""
+    from multihot.core.options import TrainOptions
+    from multihot.core.recipes import build_options
+    from multihot.workflows.export import export
+    from multihot.workflows.train import train
+
     folder = tmp_path_factory.mktemp("served")
     options = build_options(
         TrainOptions,
@@ -56,7 +57,7 @@ def exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "batch_size": 8,
             "learning_rate": 0.01,
             "pooling": "mean",
-            "max_length": 32,
+            "max_length": MAX_LENGTH,
             "precision": "fp32",
             "device": "cpu",
             "threads": 1,

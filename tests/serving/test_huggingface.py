@@ -15,8 +15,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
 from multihot.inference.predictor import Predictor
-from served import TOKEN, served
-from serving.conftest import LABELS, TEXTS, Told
+from shapes import LABELS, TEXTS, TOKEN, Told, answering
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +24,7 @@ LONG = TEXTS[-1]
 
 @pytest.fixture(scope="module")
 def address(exported: Path) -> Iterator[str]:
-    with served(exported, token=TOKEN) as url:
+    with answering(exported) as url:
         yield url
 
 

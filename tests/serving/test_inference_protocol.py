@@ -13,8 +13,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from served import TOKEN, served
-from serving.conftest import LABELS, TEXTS, Told
+from shapes import LABELS, TEXTS, TOKEN, Told, answering
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,7 @@ def authorized() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def address(exported: Path) -> Iterator[str]:
-    with served(exported, token=TOKEN) as url:
+    with answering(exported) as url:
         yield url
 
 
@@ -158,7 +157,7 @@ def test_refusals_are_sentences_of_the_client_s_own_error(
         ),
     ):
         with pytest.raises(InferenceServerException, match=words) as caught:
-            client.infer(**arguments)  # type: ignore[arg-type]
+            client.infer(**arguments)
 
         assert caught.value.status() == status
 

@@ -11,15 +11,14 @@ import pytest
 from transformers.cli.serving.systemone import SystemOneRequest
 from transformers.decision import DecisionConfig, parse_questions
 
-from served import served
-from serving.conftest import LABELS, TEXTS, Told
+from shapes import LABELS, TEXTS, Told, answering
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def address(exported: Path) -> Iterator[str]:
-    with served(exported) as url:
+    with answering(exported, token="") as url:
         yield url
 
 

@@ -105,5 +105,6 @@ def run(arguments: Sequence[str]) -> int:
     from multihot.serving.processes import serve
 
     code = serve(options, lambda address: say(f"{address} answers; Ctrl+C stops it."))
-    say("The server has stopped; what it had accepted is answered.")
+    if code == 0:
+        say("The server has stopped; what it had accepted is answered.")
     return code

@@ -22,7 +22,7 @@ __all__ = ["Compute", "DeadlinePassedError", "Engine", "OverloadedError"]
 
 FloatArray = npt.NDArray[np.float32]
 Compute = Callable[[TokenizedTexts], FloatArray]
-"""Token ids of N texts to logits, (N, L)."""
+"""Token ids of N texts to what is computed of each, (N, ...)."""
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
 _MEMORY = 0.9  # of earlier passes in the estimate of the speed
@@ -77,7 +77,7 @@ _Part = tuple[_Work, int, int]
 
 
 class Engine:
-    """Computes logits for requests that come at the same time.
+    """Computes for requests that come at the same time.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Engine:
     """
 
     def __init__(
-        self, *, num_passes: int = 1, pass_tokens: int = 1024, max_queue_tokens: int = 16_384
+        self, *, num_passes: int = 1, pass_tokens: int = 2048, max_queue_tokens: int = 16_384
     ) -> None:
         self.max_queue_tokens = max_queue_tokens
         self.queue_tokens = 0
@@ -113,10 +113,10 @@ class Engine:
         """In how many seconds what waits now is computed, at least 1."""
         return max(1, math.ceil(self.queue_tokens / self._speed))
 
-    async def logits(
+    async def computed(
         self, texts: TokenizedTexts, compute: Compute, *, deadline: float
     ) -> FloatArray:
-        """Return the logits of N texts, (N, L).
+        """Return what `compute` makes of N texts, (N, ...).
 
         Texts of requests with the same `compute` are computed together. A caller that is cancelled leaves
         the queue.
@@ -203,8 +203,8 @@ class Engine:
         error = done.exception()
         if error is None:
             self._learn_speed(parts, time.perf_counter() - began)
-            for (work, start, _), logits in zip(parts, done.result(), strict=True):
-                _deliver(work, start, logits)
+            for (work, start, _), results in zip(parts, done.result(), strict=True):
+                _deliver(work, start, results)
         elif len(parts) == 1:
             _fail(parts[0][0], error)
         else:  # the error of one is not that of others
@@ -237,13 +237,13 @@ def _computed(parts: Sequence[_Part]) -> list[FloatArray]:
         for work, start, end in parts
     ]
     texts = chosen[0] if len(chosen) == 1 else TokenizedTexts.joined(chosen)
-    logits = parts[0][0].compute(texts)
-    return np.split(logits, np.cumsum([end - start for _, start, end in parts])[:-1])
+    results = parts[0][0].compute(texts)
+    return np.split(results, np.cumsum([end - start for _, start, end in parts])[:-1])
 
 
-def _deliver(work: _Work, start: int, logits: FloatArray) -> None:
-    work.parts.append((start, logits))
-    work.num_missing -= len(logits)
+def _deliver(work: _Work, start: int, results: FloatArray) -> None:
+    work.parts.append((start, results))
+    work.num_missing -= len(results)
     if work.num_missing == 0 and not work.done.done():
         pieces = [piece for _, piece in sorted(work.parts, key=lambda part: part[0])]
         work.done.set_result(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))

@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions, own_names, same_secret
 from multihot.serving.problems import Problem, problem_response
-from multihot.serving.running import ClientGoneError, Running, log_line
+from multihot.serving.running import ClientGoneError, Running
 
 __all__ = ["Guard"]
 

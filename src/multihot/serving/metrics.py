@@ -7,9 +7,7 @@ models that have few.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -21,10 +19,11 @@ from prometheus_client import (
     multiprocess,
 )
 
-__all__ = ["CONTENT_TYPE_LATEST", "Counters", "shared_metrics_folder"]
+from multihot.serving.shared_counters import FOLDER_VARIABLE
+
+__all__ = ["CONTENT_TYPE_LATEST", "Counters"]
 
 _MOST_LABELS = 200  # of a model whose labels are counted one by one
-_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -113,15 +112,8 @@ class Counters:
 
     def exposition(self) -> bytes:
         """Return all counters in the text format of Prometheus."""
-        if _FOLDER_VARIABLE not in os.environ:
+        if FOLDER_VARIABLE not in os.environ:
             return bytes(generate_latest(self._registry))
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)
         return bytes(generate_latest(together))
-
-
-def shared_metrics_folder() -> tempfile.TemporaryDirectory[str]:
-    """Make the folder in which workers started from now on sum their counters; it is empty at first."""
-    folder = tempfile.TemporaryDirectory(prefix="multihot-metrics-")
-    os.environ[_FOLDER_VARIABLE] = str(Path(folder.name))
-    return folder

@@ -14,19 +14,21 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from multihot.errors import MultihotError, OptionError
 from multihot.inference.artifact import read_artifact
-from multihot.serving.app import create_app, start_running
 from multihot.serving.connections import BoundedConnection, set_header_seconds
-from multihot.serving.metrics import shared_metrics_folder
+from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions
-from multihot.serving.running import Running, log_line
+from multihot.serving.shared_counters import forget_process, shared_metrics_folder
+
+if TYPE_CHECKING:
+    from multihot.serving.running import Running
 
 __all__ = ["listen", "serve"]
 
@@ -58,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
     """Answer requests until a signal ends it; return the exit code.
 
-    `announce` gets the address as soon as requests are accepted (with several workers: while they start).
+    `announce` gets the address as soon as requests are answered.
     Raises `MultihotError` where a model cannot be loaded or nothing can listen.
     """
     bound = listen(options.host, options.port)
@@ -66,15 +68,16 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
         host, port = bound.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if options.workers == 1:
+            from multihot.serving.app import create_app, start_running
+
             running = start_running(options)
             announce(address)
             _Server(_config(options, lambda: create_app(running)), running).run([bound])
             return 0
         for folder in options.models:
             read_artifact(folder)  # what is wrong with it is said once, and not by every worker
-        announce(address)
         with shared_metrics_folder():
-            return _Workers(options, bound).serve()
+            return _Workers(options, bound, lambda: announce(address)).serve()
 
 
 def _config(options: ServeOptions, app: Callable[[], object]) -> uvicorn.Config:
@@ -140,6 +143,8 @@ class _Worker(multiprocess.Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer requests; runs in the process itself."""
+        from multihot.serving.app import create_app, start_running
+
         threading.Thread(target=self.always_pong, daemon=True).start()
         try:
             running = start_running(self._options)
@@ -159,9 +164,12 @@ class _Worker(multiprocess.Process):
 class _Workers(multiprocess.Multiprocess):
     """The parent of several workers."""
 
-    def __init__(self, options: ServeOptions, bound: socket.socket) -> None:
+    def __init__(
+        self, options: ServeOptions, bound: socket.socket, announce: Callable[[], None]
+    ) -> None:
         super().__init__(_config(options, _no_app), [bound])
         self._options = options
+        self._announce: Callable[[], None] | None = announce
         self._has_failed = False
 
     def serve(self) -> int:
@@ -180,13 +188,16 @@ class _Workers(multiprocess.Multiprocess):
                 continue
             worker.kill()
             worker.join()
-            mark_process_dead(worker.pid)
+            forget_process(worker.pid)
             if worker.exitcode == STARTUP_FAILURE:
                 self._has_failed = True
                 self.should_exit.set()
                 return
             log_line(f"multihot serve: worker {worker.pid} died; another one starts.")
             self.processes[number] = self._started()
+        if self._announce is not None and any(worker.is_ready() for worker in self.processes):
+            self._announce()
+            self._announce = None
 
     def join_all(self) -> None:
         """Wait until the workers have drained; a second signal ends them at once."""

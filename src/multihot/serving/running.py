@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +15,16 @@ from fastapi import Request
 
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts, tokenize
-from multihot.errors import DataError, EncoderError, MultihotError, escaped
+from multihot.decision.decision import Decision
+from multihot.errors import DataError, EncoderError, MultihotError
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
+from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters
 from multihot.serving.options import ServeOptions
 from multihot.serving.problems import Problem
-from multihot.serving.served_model import ServedModel, Serving, scores_and_labels, with_thresholds
+from multihot.serving.served_model import ServedModel, Serving, with_thresholds
 
-__all__ = ["Answer", "ClientGoneError", "Running", "log_line"]
+__all__ = ["Answer", "ClientGoneError", "Running"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -131,11 +132,11 @@ class Running:
             except MultihotError as error:
                 raise Problem(422, str(error)) from None
         tokenized = await self._tokenized(serving, texts)
-        deadline = request.scope["multihot.deadline"]
-        logits = await _while_connected(
-            request, self.engine.logits(tokenized, serving.compute, deadline=deadline)
+        computing = self.engine.computed(
+            tokenized, serving.compute, deadline=request.scope["multihot.deadline"]
         )
-        scores, labels = scores_and_labels(decision, logits)
+        logits, scores, decided = np.moveaxis(await _while_connected(request, computing), 1, 0)
+        labels = decision.names(scores) if thresholds else _chosen(decision, decided)
         truncated = tokenized.truncated.tolist()
         self.metrics.count_answer(
             served.name,
@@ -147,7 +148,7 @@ class Running:
         return Answer(
             serving,
             decision.thresholds_by_name(),
-            scores,
+            scores.tolist(),
             labels,
             logits.tolist(),
             tokenized.lengths.tolist(),
@@ -192,15 +193,18 @@ def _renewed(served: ServedModel) -> str:
     return "accepted" if changed else "unchanged"
 
 
-async def _while_connected(request: Request, computing: Awaitable[FloatArray]) -> FloatArray:
+def _chosen(decision: Decision, decided: FloatArray) -> list[list[str]]:
+    names = decision.space.names
+    return [[names[column] for column in np.flatnonzero(row)] for row in decided]
+
+
+async def _while_connected(
+    request: Request, computing: Coroutine[Any, Any, FloatArray]
+) -> FloatArray:
     """Wait for a result; one whose client has gone leaves the queue."""
-    task = asyncio.ensure_future(computing)
-    watch: asyncio.Task[None] | None = None
+    watch = _Watch(request)
     try:
-        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
-        if not done:
-            watch = asyncio.ensure_future(_cancel_when_gone(request, task))
-        return await task
+        return await computing
     except OverloadedError as error:
         raise Problem(
             429,
@@ -210,26 +214,38 @@ async def _while_connected(request: Request, computing: Awaitable[FloatArray]) -
     except DeadlinePassedError:
         raise Problem(504, "The answer was not ready before its deadline.") from None
     except asyncio.CancelledError:
-        if watch is not None and watch.done():
+        if watch.has_seen_it_leave:
             raise ClientGoneError from None
-        task.cancel()
         raise
     finally:
-        if watch is not None:
-            watch.cancel()
+        watch.end()
 
 
-async def _cancel_when_gone(request: Request, task: asyncio.Future[FloatArray]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
+class _Watch:
+    """Cancels the present task when its client leaves; begins to look after a while."""
+
+    def __init__(self, request: Request) -> None:
+        self.has_seen_it_leave = False
+        self._request = request
+        self._task = asyncio.current_task()
+        self._looking: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _begin(self) -> None:
+        self._looking = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self.has_seen_it_leave = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
-
-
-def log_line(text: str) -> None:
-    """Write one line to standard error; what a terminal would obey is escaped in it."""
-    sys.stderr.write(f"{escaped(text)}\n")
-    sys.stderr.flush()

@@ -5,6 +5,7 @@ A request is answered by one `Serving` from beginning to end, so old requests fi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.text_tables import cut
+from multihot.data.tokens import TokenizedTexts
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, CheckFailedError, LabelError
 from multihot.gate.folder_files import shown_file
@@ -30,9 +32,10 @@ __all__ = [
     "Serving",
     "decision_version",
     "load_served_models",
-    "scores_and_labels",
     "with_thresholds",
 ]
+
+FloatArray = npt.NDArray[np.float32]
 
 _PARITY_FILE = "parity.json"
 _VERSION_DIGITS = 12
@@ -52,7 +55,7 @@ class Serving:
     def of(cls, predictor: Predictor) -> Serving:
         """Return what serves a loaded model."""
         version = decision_version(predictor.decision)
-        return cls(predictor, version, predictor.backend.logits)
+        return cls(predictor, version, functools.partial(_computed, predictor))
 
     @property
     def decision(self) -> Decision:
@@ -155,12 +158,15 @@ def with_thresholds(decision: Decision, changes: Mapping[str, float]) -> Decisio
     return replace(decision, thresholds=tuple(values.values()), kind=kind, fit_report=None)
 
 
-def scores_and_labels(
-    decision: Decision, logits: npt.NDArray[np.float32]
-) -> tuple[list[list[float]], list[list[str]]]:
-    """Return scores and chosen labels of N texts."""
-    scores = decision.scores(logits)
-    return scores.tolist(), decision.names(scores)
+def _computed(predictor: Predictor, texts: TokenizedTexts) -> FloatArray:
+    """Return logits, scores and whether a label is given, of N texts: *shape* (N, 3, L).
+
+    Scores and labels are those of the stored decision; one computation for all requests of a pass.
+    """
+    logits = predictor.backend.logits(texts)
+    scores = predictor.decision.scores(logits)
+    decided = predictor.decision.decide(scores)
+    return np.stack([logits, scores, decided.astype(np.float32)], axis=1)
 
 
 def _status(folder: Path) -> tuple[int, int, int, int] | None:
