@@ -27,8 +27,8 @@ _PAIR = "inputs has two texts in one list, which is a pair here, and pairs not s
 _LEFT = "truncation_direction is left; texts are cut at their end here, as they were when the model learnt them."
 _MOST_TEXTS = 10_000
 
-Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
-Batch = Annotated[list[list[str]], Field(min_length=1, max_length=_MOST_TEXTS)]
+_Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
+_Batch = Annotated[list[list[str]], Field(min_length=1, max_length=_MOST_TEXTS)]
 _SINGLE: dict[str, Any] = {
     "type": "array",
     "items": {"type": "string"},
@@ -59,7 +59,7 @@ class ClassificationRequest(BaseModel):
 
     model_config = STRICT
 
-    inputs: str | Texts
+    inputs: str | _Texts
     parameters: ClassificationParameters | None = None
     options: dict[str, bool] | None = Field(None, max_length=10)
     """Of the hosted API, such as `wait_for_model`; nothing depends on them here."""
@@ -70,7 +70,7 @@ class TeiRequest(BaseModel):
 
     model_config = STRICT
 
-    inputs: Annotated[str | Texts | Batch, WithJsonSchema(_PREDICT_INPUTS)]
+    inputs: Annotated[str | _Texts | _Batch, WithJsonSchema(_PREDICT_INPUTS)]
     """A text, or a batch of them: `[["a"], ["b"]]`."""
     truncate: bool | None = None
     """False: refuse a text that is too long (413) instead of cutting it."""

@@ -44,9 +44,9 @@ _MOST_DIGITS = 9
 _MOST_TEXTS = 10_000
 _UNSUPPORTED = re.compile(r"shared_memory_.*|classification")
 
-Parameters = Annotated[dict[Name, bool | int | float | str], Field(max_length=64)]
-Elements = Annotated[list[str], Field(max_length=_MOST_TEXTS)]
-Column = Annotated[
+_Parameters = Annotated[dict[Name, bool | int | float | str], Field(max_length=64)]
+_Elements = Annotated[list[str], Field(max_length=_MOST_TEXTS)]
+_Column = Annotated[
     list[Annotated[list[str], Field(min_length=1, max_length=1)]], Field(max_length=_MOST_TEXTS)
 ]
 
@@ -60,9 +60,9 @@ class InputTensor(BaseModel):
     shape: list[Annotated[int, Field(ge=0, le=_MOST_TEXTS)]] = Field(min_length=1, max_length=2)
     """`[N]`, or `[N, 1]` as clients of batching models write it."""
     datatype: Literal["BYTES"]
-    parameters: Parameters | None = None
+    parameters: _Parameters | None = None
     """`binary_data_size`, where the elements are bytes behind the JSON."""
-    data: Elements | Column | None = None
+    data: _Elements | _Column | None = None
 
 
 class RequestedOutput(BaseModel):
@@ -71,7 +71,7 @@ class RequestedOutput(BaseModel):
     model_config = STRICT
 
     name: Literal["scores", "labels"]
-    parameters: Parameters | None = None
+    parameters: _Parameters | None = None
     """`binary_data`: return it as bytes behind the JSON."""
 
 
@@ -82,7 +82,7 @@ class InferRequest(BaseModel):
 
     id: Annotated[str, Field(max_length=1000)] | None = None
     """Returned with the answer."""
-    parameters: Parameters | None = None
+    parameters: _Parameters | None = None
     """`binary_data_output`: return every output as bytes behind the JSON; others change nothing."""
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
     outputs: list[RequestedOutput] | None = Field(None, max_length=2)

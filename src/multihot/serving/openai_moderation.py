@@ -40,9 +40,9 @@ class ImagePart(BaseModel):
     image_url: dict[str, str] = Field(max_length=10)
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
-Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
-Parts = Annotated[list[Part], Field(min_length=1, max_length=_MOST_TEXTS)]
+_Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+_Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
+_Parts = Annotated[list[_Part], Field(min_length=1, max_length=_MOST_TEXTS)]
 
 
 def _form(given: Any) -> str:
@@ -60,8 +60,8 @@ class ModerationRequest(BaseModel):
 
     input: Annotated[
         Annotated[str, Tag("text")]
-        | Annotated[Texts, Tag("texts")]
-        | Annotated[Parts, Tag("parts")],
+        | Annotated[_Texts, Tag("texts")]
+        | Annotated[_Parts, Tag("parts")],
         Discriminator(_form),
     ]
     """A text, a list of texts, or the parts of one text."""
@@ -97,7 +97,7 @@ def _model_name(running: Running, asked: str | None) -> str | None:
     return asked
 
 
-def _texts(given: str | list[str] | list[Part]) -> list[str]:
+def _texts(given: str | list[str] | list[_Part]) -> list[str]:
     """Return the texts of an input; parts are one text, as they have one result at OpenAI."""
     if isinstance(given, str):
         return [given]

@@ -27,8 +27,8 @@ _EXAMPLE = {
 _MOST_QUESTIONS = 10_000
 _MOST_NAMED = 5
 
-Content = str | dict[str, Any] | list[Any] | None
-Kind = Annotated[str, Field(max_length=100)]
+_Content = str | dict[str, Any] | list[Any] | None
+_Kind = Annotated[str, Field(max_length=100)]
 
 
 class Question(BaseModel):
@@ -36,10 +36,10 @@ class Question(BaseModel):
 
     model_config = STRICT
 
-    type: Kind
+    type: _Kind
     """`noul`; a classifier answers no other."""
-    instructions: Content = None
-    criteria: Content = None
+    instructions: _Content = None
+    criteria: _Content = None
 
 
 class SystemOneRequest(BaseModel):
