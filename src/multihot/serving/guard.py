@@ -30,6 +30,8 @@ __all__ = ["Guard"]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _JSON_TYPE = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+_TENSORS = re.compile(r"/v2/models/.+/infer")
+_TENSOR_TYPES = ("", "application/octet-stream")  # clients of Triton name none
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
 _SAFETY = {
     b"x-content-type-options": b"nosniff",
@@ -100,7 +102,7 @@ class Guard:
         if scope["path"] not in _REPORTS:
             self._check_capacity()
         if scope["method"] == "POST":
-            _check_form(headers, self._running.options)
+            _check_form(scope["path"], headers, self._running.options)
             receive = _timed(receive, self._running.options.body_seconds)
         await self._app(scope, receive, reply.send)
 
@@ -247,10 +249,11 @@ def _secret(headers: Mapping[bytes, bytes]) -> str:
     return ""
 
 
-def _check_form(headers: Mapping[bytes, bytes], options: ServeOptions) -> None:
+def _check_form(path: str, headers: Mapping[bytes, bytes], options: ServeOptions) -> None:
     """Raise `Problem` unless a body is JSON, not compressed, and not too long as far as is known."""
     kind = headers.get(b"content-type", b"").decode("latin-1")
-    if not _JSON_TYPE.fullmatch(kind):
+    is_tensor = kind in _TENSOR_TYPES and _TENSORS.fullmatch(path) is not None
+    if not is_tensor and not _JSON_TYPE.fullmatch(kind):
         raise Problem(415, "Expected a body of the type application/json in UTF-8.")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(415, "Compressed bodies are not accepted.")
