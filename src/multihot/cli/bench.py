@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from multihot.cli.arguments import data_options, new_parser, parse, print_json
-from multihot.cli.console import report_text, say, show
+from multihot.cli.console import say, show, table_width
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -66,5 +66,5 @@ def run(arguments: Sequence[str]) -> int:
     if given.json:
         print_json(result.to_json())
     else:
-        show(report_text(result, all_labels=False))
+        show(result.to_text(width=table_width()))
     return 0

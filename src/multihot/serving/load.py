@@ -20,6 +20,8 @@ from multihot.serving.served_model import Serving
 
 __all__ = ["EngineLoad", "closed_load", "open_load"]
 
+_OF_ONE_PASS = 0.002  # seconds between answers that were computed together
+
 
 @dataclass
 class EngineLoad:
@@ -29,10 +31,19 @@ class EngineLoad:
     """From the first one to the last answer."""
     milliseconds: list[float] = field(default_factory=list)
     """Of those that were answered."""
+    answered_at: list[float] = field(default_factory=list)
+    """In seconds from the first request."""
     num_tokens: int = 0
     num_refused: int = 0
     num_late: int = 0
     """Those whose deadline passed."""
+
+    @property
+    def per_second(self) -> float:
+        """Answers in a second, from the first ones on: they come in groups, those of a pass."""
+        times = self.answered_at
+        after = [each for each in times if each > times[0] + _OF_ONE_PASS]
+        return len(after) / (after[-1] - times[0]) if after else len(times) / self.seconds
 
 
 class _Clients:
@@ -44,6 +55,7 @@ class _Clients:
         self._texts = texts
         self._engine = engine
         self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
 
     async def ask(self, number: int, planned: float, deadline_seconds: float) -> None:
         """Let text `number` be answered as a request would be, but for HTTP."""
@@ -62,23 +74,27 @@ class _Clients:
             return
         scores = computed[0][1].tolist()
         json.dumps(dict(zip(predictor.space.names, scores, strict=True)))
-        result.milliseconds.append(1000 * (self._loop.time() - planned))
+        now = self._loop.time()
+        result.milliseconds.append(1000 * (now - planned))
+        result.answered_at.append(now - self.began)
         result.num_tokens += int(tokenized.offsets[-1])
 
 
 def closed_load(
     serving: Serving, texts: Sequence[str], engine: Engine, *, num_clients: int, seconds: float
 ) -> EngineLoad:
-    """Let so many clients ask one text after the other, each as soon as it has its answer."""
+    """Let so many clients ask one text after the other, each as soon as it has its answer.
+
+    Each asks twice at least.
+    """
 
     async def load() -> EngineLoad:
         clients = _Clients(serving, texts, engine)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        loop, began = asyncio.get_running_loop(), clients.began
 
         async def client(first: int) -> None:
             number = first
-            while number == first or loop.time() < began + seconds:
+            while number < first + 2 * num_clients or loop.time() < began + seconds:
                 await clients.ask(number, loop.time(), 60 + 10 * seconds)
                 number += num_clients
 
@@ -101,8 +117,7 @@ def open_load(
 
     async def load() -> EngineLoad:
         clients = _Clients(serving, texts, engine)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        loop, began = asyncio.get_running_loop(), clients.began
         waiting: set[asyncio.Task[None]] = set()
         for number, arrival in enumerate(arrivals.tolist()):
             await asyncio.sleep(max(0.0, began + arrival - loop.time()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -111,9 +111,10 @@ def bench(
     measuring.each_number_of_threads()
     measuring.several_workers()
     best = measuring.best_setting()
-    passes = measuring.pass_sizes(best)
-    recommended = _recommended(best, passes, measuring, longest=int(lengths.lengths.max()))
-    loads = measuring.loads(recommended, seed)
+    with measuring.started(best) as processes:
+        passes = measuring.pass_sizes(processes)
+        recommended = _recommended(best, passes, measuring, longest=int(lengths.lengths.max()))
+        loads = measuring.loads(processes, recommended, seed)
     artifact = predictor.artifact
     return BenchReport(
         model=str(folder),
@@ -172,10 +173,9 @@ class _Measuring:
                 f"Batches of {', '.join(map(str, _BATCH_SIZES))} with {counted(threads, 'thread')} ..."
             )
             with bench_processes(*self._model, num_threads=threads) as (process,):
+                cold_start, memory = process.started()
                 peak = self._batches(process)
-                self.processes.append(
-                    ProcessCost(threads, process.cold_start, process.memory_bytes, peak)
-                )
+                self.processes.append(ProcessCost(threads, cold_start, memory, peak))
                 self.settings.append(self._engine([process]))
 
     def _batches(self, process: BenchProcess) -> int | None:
@@ -204,6 +204,8 @@ class _Measuring:
             self._say(f"{counted(workers, 'worker')} at the same time ...")
             threads = max(1, usable_processors() // workers)
             with bench_processes(*self._model, num_threads=threads, workers=workers) as processes:
+                for process in processes:
+                    process.started()
                 self.settings.append(self._engine(processes))
 
     def _engine(
@@ -212,10 +214,14 @@ class _Measuring:
         pass_tokens: int = _USUAL_PASS_TOKENS,
         kind: str = "settings",
     ) -> ServingSpeed:
+        slot = self._slot[kind]
+        # Each client asks twice at least, and a large model answers few in the time there is.
+        rate = max(each.texts_per_second for each in self.batches)
+        clients = max(1, int(np.clip(rate * slot / 2, 4, _CLIENTS)) // len(processes))
         request = {
             "do": "closed",
-            "seconds": self._slot[kind],
-            "clients": max(1, _CLIENTS // len(processes)),
+            "seconds": slot,
+            "clients": clients,
             "pass_tokens": pass_tokens,
         }
         for process in processes:
@@ -224,33 +230,48 @@ class _Measuring:
         return ServingSpeed(
             len(processes),
             processes[0].num_threads,
+            clients * len(processes),
             pass_tokens,
-            sum(len(each["milliseconds"]) / each["seconds"] for each in found),
-            sum(each["num_tokens"] / each["seconds"] for each in found),
+            sum(each["per_second"] for each in found),
+            sum(
+                each["per_second"] * each["num_tokens"] / len(each["milliseconds"])
+                for each in found
+            ),
             *_percentiles(np.concatenate([each["milliseconds"] for each in found])),
         )
 
     def best_setting(self) -> ServingSpeed:
-        """Return the setting with the fewest workers, and then the fastest answer to one text, among those
-        that answer nearly as many texts as the best."""
+        """Return, of those that answer nearly as many texts as the best, the one with the fewest workers.
+
+        Of several it is the one with the fastest answer to one text.
+        """
         most = max(each.texts_per_second for each in self.settings)
         good = [each for each in self.settings if each.texts_per_second >= _AS_GOOD * most]
         alone = {each.threads: each.p50_ms for each in self.batches if each.batch_size == 1}
         return min(good, key=lambda each: (each.workers, alone.get(each.threads, 0.0)))
 
-    def pass_sizes(self, setting: ServingSpeed) -> list[ServingSpeed]:
-        """Measure a setting with passes of several sizes."""
-        self._say("Passes of several sizes ...")
-        with self._started(setting) as processes:
-            return [self._engine(processes, tokens, "passes") for tokens in _PASS_TOKENS]
+    @contextlib.contextmanager
+    def started(self, setting: ServingSpeed) -> Iterator[list[BenchProcess]]:
+        """Run the processes of a setting for the block."""
+        threads, workers = setting.threads, setting.workers
+        with bench_processes(*self._model, num_threads=threads, workers=workers) as processes:
+            for process in processes:
+                process.started()
+            yield processes
 
-    def loads(self, setting: Recommended, seed: int) -> list[LoadLevel]:
+    def pass_sizes(self, processes: Sequence[BenchProcess]) -> list[ServingSpeed]:
+        """Measure passes of several sizes."""
+        self._say("Passes of several sizes ...")
+        return [self._engine(processes, tokens, "passes") for tokens in _PASS_TOKENS]
+
+    def loads(
+        self, processes: Sequence[BenchProcess], setting: Recommended, seed: int
+    ) -> list[LoadLevel]:
         """Let requests come at parts and multiples of the rate that is answered at most."""
         levels = []
-        with self._started(setting) as processes:
-            for percent in _LOADS:
-                self._say(f"Requests at {percent} % of the highest rate ...")
-                levels.append(self._load(processes, setting, percent, seed))
+        for percent in _LOADS:
+            self._say(f"Requests at {percent} % of the highest rate ...")
+            levels.append(self._load(processes, setting, percent, seed))
         return levels
 
     def _load(
@@ -284,13 +305,6 @@ class _Measuring:
             *_percentiles(times),
         )
 
-    def _started(
-        self, setting: ServingSpeed | Recommended
-    ) -> contextlib.AbstractContextManager[list[BenchProcess]]:
-        return bench_processes(
-            *self._model, num_threads=setting.threads, workers=setting.workers
-        )
-
 
 def _recommended(
     best: ServingSpeed, passes: Sequence[ServingSpeed], measuring: _Measuring, *, longest: int
@@ -308,7 +322,7 @@ def _recommended(
     )
     shown = ", ".join(f"{each.pass_tokens}: {each.texts_per_second:,.0f}" for each in passes)
     reasons = {
-        "workers": f"{best.texts_per_second:,.0f} texts/s from {_CLIENTS} clients"
+        "workers": f"{best.texts_per_second:,.0f} texts/s from {best.clients} clients"
         + (f" ({others})." if others else "."),
         "threads": f"One text takes {alone[best.threads].p50_ms:.1f} ms (median)"
         + "".join(
@@ -356,7 +370,7 @@ def _powers(most: int) -> list[int]:
 
 
 def _two_digits(value: float) -> int:
-    scale = 10 ** max(0, len(str(int(value))) - 2)
+    scale = int(10 ** max(0, len(str(int(value))) - 2))
     return max(1, int(value) // scale * scale)
 
 

@@ -19,19 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from multihot.core.processors import computing_threads, usable_processors
+from multihot.core.processors import passes_at_once
 from multihot.errors import ArtifactError, MultihotError
 
 __all__ = ["BenchProcess", "bench_processes"]
 
 _WARM_UP = 3  # calls
-_FEWEST_CALLS = 3
+_FEWEST_CALLS = 2
 _STATUS = Path("/proc/self/status")
 _FOLDER = str(Path(__file__).parents[2])
 
 
 class BenchProcess:
-    """A process that measures with so many threads; `cold_start` is from its start to the first label."""
+    """A process that measures with so many threads; `started` waits until it has its first label."""
 
     def __init__(
         self, model: str, texts: Sequence[str], backend: str, *, num_threads: int, workers: int = 1
@@ -39,8 +39,8 @@ class BenchProcess:
         self.num_threads = num_threads
         paths = [_FOLDER, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {"OMP_NUM_THREADS": str(num_threads), "PYTHONPATH": os.pathsep.join(paths)}
-        began = time.perf_counter()
-        self._process = subprocess.Popen(
+        self._began = time.perf_counter()
+        self._process = subprocess.Popen(  # noqa: S603 - this Python, a module of ours
             [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,8 +50,12 @@ class BenchProcess:
             start_new_session=True,  # Ctrl+C is for the process that started it, which ends this one
         )
         loading = {"model": model, "texts": list(texts), "backend": backend, "workers": workers}
-        self.memory_bytes: int | None = self.ask(loading)["memory_bytes"]
-        self.cold_start = time.perf_counter() - began
+        self.send(loading)
+
+    def started(self) -> tuple[float, int | None]:
+        """Wait for the first label; return the seconds since the process began, and its memory then."""
+        memory: int | None = self.receive()["memory_bytes"]
+        return time.perf_counter() - self._began, memory
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its answer."""
@@ -84,16 +88,16 @@ class BenchProcess:
 def bench_processes(
     model: str, texts: Sequence[str], backend: str, *, num_threads: int, workers: int = 1
 ) -> Iterator[list[BenchProcess]]:
-    """Run as many processes as there are workers for the block."""
-    started: list[BenchProcess] = []
+    """Run as many processes as there are workers for the block; they are still starting when it begins."""
+    running: list[BenchProcess] = []
     try:
         for _ in range(workers):
-            started.append(
+            running.append(
                 BenchProcess(model, texts, backend, num_threads=num_threads, workers=workers)
             )
-        yield started
+        yield running
     finally:
-        for process in started:
+        for process in running:
             process.close()
 
 
@@ -105,7 +109,7 @@ def _answer_requests() -> None:
         try:
             if loaded is None:
                 loaded = _Loaded(**request)
-                answer = {"memory_bytes": _memory("VmRSS")}
+                answer: dict[str, Any] = {"memory_bytes": _memory("VmRSS")}
             else:
                 answer = getattr(loaded, request.pop("do"))(**request)
         except MultihotError as error:
@@ -123,13 +127,13 @@ class _Loaded:
         self._predictor = Predictor.load(model, backend=backend)
         self._predictor.predict(texts[:1])
         self._texts = texts
-        self._num_passes = max(1, usable_processors() // (computing_threads() * workers))
+        self._num_passes = passes_at_once(workers)
 
     def batches(self, size: int, seconds: float) -> dict[str, Any]:
         """Time calls of so many texts each, one after the other."""
         lengths = self._lengths()
-        for first in range(_WARM_UP if size == 1 else 1):
-            self._predictor.predict(self._some(first * size, size))
+        for first in range(_WARM_UP if size == 1 else 0):
+            self._predictor.predict(self._some(first, size))
         times: list[float] = []
         num_tokens = 0
         began = time.perf_counter()
@@ -154,7 +158,7 @@ class _Loaded:
         serving = Serving.of(self._predictor)
         found = closed_load(serving, self._texts, engine, num_clients=clients, seconds=seconds)
         engine.close()
-        return asdict(found)
+        return {**asdict(found), "per_second": found.per_second}
 
     def open(
         self, arrivals: list[float], deadline: float, pass_tokens: int, queue_tokens: int

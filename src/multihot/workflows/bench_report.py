@@ -54,10 +54,11 @@ class BatchSpeed:
 
 @dataclass(frozen=True)
 class ServingSpeed:
-    """The server's engine, asked by 64 clients that do not pause; the times are of an answer."""
+    """The server's engine, asked by some clients that do not pause; the times are of an answer."""
 
     workers: int
     threads: int
+    clients: int
     pass_tokens: int
     texts_per_second: float
     tokens_per_second: float
@@ -171,8 +172,8 @@ class BenchReport:
     def __str__(self) -> str:
         return self.to_text()
 
-    def to_text(self, *, width: int = DEFAULT_WIDTH, all_labels: bool = False) -> str:  # noqa: ARG002
-        """Return tables and recommendations for so many columns; there is nothing about labels."""
+    def to_text(self, *, width: int = DEFAULT_WIDTH) -> str:
+        """Return tables and recommendations for so many columns."""
         blocks = [
             self._heading(),
             self._process_table(width),
@@ -225,15 +226,16 @@ class BenchReport:
             [
                 str(each.workers),
                 str(each.threads),
+                str(each.clients),
                 str(each.pass_tokens),
                 f"{each.texts_per_second:,.0f}",
                 *_times(each),
             ]
             for each in [*self.settings, *self.passes]
         ]
-        heads = ["workers", "threads", "pass", "texts/s", "p50 ms", "p95 ms", "p99 ms"]
+        heads = ["workers", "threads", "clients", "pass", "texts/s", "p50 ms", "p95 ms", "p99 ms"]
         return [
-            "64 clients at the server's engine, which takes passes of so many tokens",
+            "Clients that do not pause, at the server's engine with passes of so many tokens",
             *aligned(heads, rows, width=width),
         ]
 
