@@ -92,8 +92,24 @@ class InferRequest(BaseModel):
 def inference_protocol_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["Open Inference Protocol"])
-    schema = body_schema(InferRequest, _EXAMPLE)
+    _add_server_routes(router, running)
+    _add_model_routes(router, running)
+    schema, known = body_schema(InferRequest, _EXAMPLE), model_in_path(running)
 
+    @router.post("/v2/models/{name}/infer", openapi_extra=schema)
+    async def infer(request: Request, name: str = known) -> Response:
+        """Label the texts of a tensor."""
+        return await _inferred(running, request, running.model(name))
+
+    @router.post("/v2/models/{name}/versions/{number}/infer", openapi_extra=schema)
+    async def infer_version(request: Request, number: str, name: str = known) -> Response:
+        """Label the texts of a tensor, if the decision of the model has this version."""
+        return await _inferred(running, request, _version(running, name, number))
+
+    return router
+
+
+def _add_server_routes(router: APIRouter, running: Running) -> None:
     @router.get("/v2")
     async def server() -> Response:
         """Describe the server."""
@@ -116,6 +132,8 @@ def inference_protocol_routes(running: Running) -> APIRouter:
         _require_ready(running)
         return json_response({"live": True, "ready": True})
 
+
+def _add_model_routes(router: APIRouter, running: Running) -> None:
     known = model_in_path(running)
 
     @router.get("/v2/models/{name}")
@@ -139,18 +157,6 @@ def inference_protocol_routes(running: Running) -> APIRouter:
         """Answer 200 while requests are accepted, else 503."""
         _require_ready(running)
         return json_response({"name": _version(running, name, number).name, "ready": True})
-
-    @router.post("/v2/models/{name}/infer", openapi_extra=schema)
-    async def infer(request: Request, name: str = known) -> Response:
-        """Label the texts of a tensor."""
-        return await _inferred(running, request, running.model(name))
-
-    @router.post("/v2/models/{name}/versions/{number}/infer", openapi_extra=schema)
-    async def infer_version(request: Request, number: str, name: str = known) -> Response:
-        """Label the texts of a tensor, if the decision of the model has this version."""
-        return await _inferred(running, request, _version(running, name, number))
-
-    return router
 
 
 def _require_ready(running: Running) -> None:
