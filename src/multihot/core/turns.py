@@ -14,23 +14,24 @@ class OneAtATime:
     """Lets one thread at a time do something; that thread may begin it again inside."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._renew()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
         """Forget the thread that held the lock when the process was forked: it is not here."""
         self._lock = threading.RLock()
+        self._holder: int | None = None
 
     @contextlib.contextmanager
     def turn(self, on_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Wait until no other thread is in such a block; `on_waiting` is called before a wait."""
-        lock = self._lock
-        if not lock.acquire(blocking=False):
+        own = threading.get_ident()
+        if self._holder not in (None, own):
             on_waiting()
-            lock.acquire()
-        try:
-            yield
-        finally:
-            if lock is self._lock:  # else this is a fork of the process that took it
-                lock.release()
+        with self._lock:  # and not `acquire`, behind which a signal may raise
+            outer, self._holder = self._holder, own
+            try:
+                yield
+            finally:
+                self._holder = outer

@@ -6,10 +6,9 @@ meanwhile waits, and the first of them computes for all.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["CombinedCalls"]
@@ -19,18 +18,28 @@ Result = TypeVar("Result")
 
 
 class _Call(Generic[Work, Result]):
-    """What one thread asks for; `turn` is set when it has its result or is to compute."""
+    """What one thread asks for; `turn` opens when it has its result or is to compute."""
 
     def __init__(self, work: Work, size: int) -> None:
         self.work = work
         self.size = size
-        self.turn = threading.Event()
-        self.leads = False
+        # Plain locks, since an exception of a signal may leave the lock of an `Event` taken.
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.taken: list[_Call[Work, Result]] = []
+        """Calls that this one computes, too."""
         self.result: Result | None = None
+
+    def wake(self) -> None:
+        """Open `turn`, if it is not open yet."""
+        if self.turn.locked():
+            self.turn.release()
 
 
 class CombinedCalls(Generic[Work, Result]):
     """Computes what threads ask for, together where several wait.
+
+    A thread may be interrupted at any place, such as by Ctrl-C: the others go on, and so do later calls.
 
     Parameters
     ----------
@@ -55,61 +64,43 @@ class CombinedCalls(Generic[Work, Result]):
         self._num_passes = num_passes
         self._lock = threading.Lock()
         self._waiting: deque[_Call[Work, Result]] = deque()
-        self._num_leading = 0
+        self._leading: set[_Call[Work, Result]] = set()
 
     def __call__(self, work: Work, size: int) -> Result:
         """Return the result of `work`; raises what computing it alone raises."""
         call: _Call[Work, Result] = _Call(work, size)
-        with self._lock:
-            if self._num_leading < self._num_passes():
-                self._num_leading += 1
-                call.leads = True
-            else:
-                self._waiting.append(call)
-        if not call.leads:
-            self._wait(call)
-        if call.leads:
-            with self._leading():
-                self._lead(call)
+        try:
+            self._take_turn(call)
+        finally:
+            try:
+                self._leave(call)
+            except BaseException:  # interrupted here, of all places
+                self._leave(call)
+                raise
         if call.result is None:  # what was computed together failed
             (call.result,) = self._compute([work])
         return call.result
 
-    def _wait(self, call: _Call[Work, Result]) -> None:
-        try:
-            call.turn.wait()
-        except BaseException:  # interrupted: somebody else has to lead
-            with self._lock:
-                if call.leads:
-                    self._hand_over()
-                elif call in self._waiting:
-                    self._waiting.remove(call)
-            raise
-
-    @contextlib.contextmanager
-    def _leading(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Let the call that has waited longest lead; nobody does where none waits."""
-        if self._waiting:
-            first = self._waiting.popleft()
-            first.leads = True
-            first.turn.set()
-        else:
-            self._num_leading -= 1
+    def _take_turn(self, call: _Call[Work, Result]) -> None:
+        with self._lock:
+            if len(self._leading) < self._num_passes():
+                self._leading.add(call)
+            else:
+                self._waiting.append(call)
+        if call not in self._leading:
+            call.turn.acquire()
+        if call in self._leading:
+            self._lead(call)
 
     def _lead(self, own: _Call[Work, Result]) -> None:
         """Compute `own`, and together with it as many of the waiting calls as one pass takes."""
-        calls, size = [own], own.size
+        size = own.size
         with self._lock:
             while self._waiting and size + self._waiting[0].size <= self._max_size:
-                calls.append(self._waiting.popleft())
-                size += calls[-1].size
+                own.taken.append(self._waiting[0])
+                size += self._waiting[0].size
+                self._waiting.popleft()
+        calls = [own, *own.taken]
         try:
             results = self._compute([call.work for call in calls])
             for call, result in zip(calls, results, strict=True):
@@ -117,6 +108,20 @@ class CombinedCalls(Generic[Work, Result]):
         except Exception:
             if len(calls) == 1:
                 raise
-        finally:  # also when interrupted: the others compute for themselves
-            for call in calls[1:]:
-                call.turn.set()
+
+    def _leave(self, call: _Call[Work, Result]) -> None:
+        """Wake those whose turn has come; may be done again after it was interrupted half way."""
+        with self._lock:
+            self._leading.discard(call)
+            if call in self._waiting:
+                self._waiting.remove(call)
+            for other in call.taken:
+                other.wake()
+            while self._waiting and self._may_lead(self._waiting[0]):
+                first = self._waiting[0]
+                self._leading.add(first)
+                first.wake()
+                self._waiting.popleft()
+
+    def _may_lead(self, call: _Call[Work, Result]) -> bool:
+        return call in self._leading or len(self._leading) < max(1, self._num_passes())

@@ -9,9 +9,11 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +37,14 @@ from multihot.models.stored_network import load_network
 __all__ = ["TorchBackend", "saved_backend"]
 
 FloatArray = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 # Tokens in one forward pass. A CPU is fastest while the activations fit its caches, a GPU while it
 # is full.
 _CPU_TOKEN_BUDGET = 2048
 _TOKEN_BUDGET = 32_768
 _WORTH_PREPARING = 64  # texts in one call; fewer take less time than what makes more of them fast
+_LOOK_SECONDS = 0.001
 _FORKED_ON_GPU = (
     "This process was forked from one that uses a GPU, and CUDA cannot go on there. Load the model in "
     "this process, or start it with multiprocessing's 'spawn' or 'forkserver'."
@@ -48,36 +52,41 @@ _FORKED_ON_GPU = (
 
 
 class _Turns:
-    """Lets any number of threads compute, or one of them change the network while none computes."""
+    """Lets any number of threads compute, or one of them change the network while none computes.
+
+    Who waits looks again and again: a change happens once, and a thread that is interrupted, such as by
+    Ctrl-C, owes nobody a call.
+    """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._num_computing, self._num_waiting = 0, 0
+        self._change = threading.Lock()
+        self._computing: set[object] = set()
+        self._changing: set[object] = set()
 
-    @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """Wait until nobody changes the network or waits to do so; hold changes back meanwhile."""
-        with self._condition:
-            self._condition.wait_for(lambda: not self._num_waiting)
-            self._num_computing += 1
+    def compute(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, once nobody changes the network; hold changes back meanwhile."""
+        own = object()
         try:
-            yield
+            self._computing.add(own)
+            while self._changing:
+                self._computing.discard(own)
+                time.sleep(_LOOK_SECONDS)
+                self._computing.add(own)
+            return work()
         finally:
-            with self._condition:
-                self._num_computing -= 1
-                self._condition.notify_all()
+            self._computing.discard(own)
 
-    @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
-        """Wait until nobody computes, and hold everyone back meanwhile."""
-        with self._condition:
-            self._num_waiting += 1
+    def change(self, work: Callable[[], None]) -> None:
+        """Do `work` once nobody computes, and hold everyone back meanwhile."""
+        own = object()
+        with self._change:
             try:
-                self._condition.wait_for(lambda: not self._num_computing)
-                yield
+                self._changing.add(own)
+                while self._computing:
+                    time.sleep(_LOOK_SECONDS)
+                work()
             finally:
-                self._num_waiting -= 1
-                self._condition.notify_all()
+                self._changing.discard(own)
 
 
 class TorchBackend:
@@ -161,8 +170,7 @@ class TorchBackend:
             num_tokens = int(tokenized.spans(indices)[1].sum())
             if 0 < num_tokens <= _CPU_TOKEN_BUDGET // 2:
                 return self._calls(tokenized.selected(indices), num_tokens)
-            with self._turns.computing():
-                return self._compute(tokenized, indices)
+            return self._turns.compute(lambda: self._compute(tokenized, indices))
         was_training = self.network.training
         self.network.eval()
         try:
@@ -172,8 +180,7 @@ class TorchBackend:
 
     def _compute_together(self, calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
         texts = calls[0] if len(calls) == 1 else TokenizedTexts.joined(calls)
-        with self._turns.computing():
-            logits = self._compute(texts, np.arange(len(texts)))
+        logits = self._turns.compute(lambda: self._compute(texts, np.arange(len(texts))))
         return np.split(logits, np.cumsum([len(each) for each in calls])[:-1])
 
     def _adapt_to_fork(self) -> None:
@@ -204,8 +211,7 @@ class TorchBackend:
     def _prepare(self) -> None:
         """Make large calls fast, once: lay out final weights, see whether texts can be packed."""
         if not self._is_prepared:
-            with self._turns.changing():
-                self._prepare_alone()
+            self._turns.change(self._prepare_alone)
 
     def _prepare_alone(self) -> None:
         if self._is_prepared:  # by another thread, meanwhile

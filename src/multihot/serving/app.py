@@ -13,15 +13,27 @@ from starlette.exceptions import HTTPException
 from multihot.core.processors import computing_threads, usable_processors
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
+from multihot.serving.huggingface import huggingface_routes
+from multihot.serving.inference_protocol import inference_protocol_routes
 from multihot.serving.native import native_routes
+from multihot.serving.openai_moderation import moderation_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
-from multihot.serving.problems import problem_response
+from multihot.serving.problems import failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
+from multihot.serving.systemone import systemone_routes
 
 __all__ = ["create_app", "start_running"]
 
+_ROUTES = (
+    native_routes,
+    operation_routes,
+    huggingface_routes,
+    moderation_routes,
+    inference_protocol_routes,
+    systemone_routes,
+)
 _REFUSALS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
@@ -62,9 +74,10 @@ def create_app(running: Running) -> Guard:
         max_body_size=running.options.max_body_bytes,
         redirect_slashes=False,
     )
-    for router in (native_routes(running), operation_routes(running)):
-        app.include_router(router)
+    for routes in _ROUTES:
+        app.include_router(routes(running))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
     return Guard(app, running)
 
 
@@ -81,3 +94,7 @@ async def _lifespan(running: Running) -> AsyncIterator[None]:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(error, request.url.path)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    return problem_response(failure(request.scope["multihot.request"]), request.url.path)

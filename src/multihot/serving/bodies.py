@@ -12,7 +12,7 @@ from multihot.errors import DataError
 from multihot.gate.json_documents import parse_json_object
 from multihot.serving.problems import Problem
 
-__all__ = ["STRICT", "body_schema", "read_body"]
+__all__ = ["STRICT", "body_schema", "parse_body", "read_body"]
 
 Content = TypeVar("Content", bound=BaseModel)
 _MAX_DEPTH = 16
@@ -25,7 +25,11 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 async def read_body(request: Request, kind: type[Content]) -> Content:
     """Return the body of a request; raise `Problem` (422) for one that is not as described."""
-    content = await request.body()
+    return parse_body(await request.body(), kind)
+
+
+def parse_body(content: bytes, kind: type[Content]) -> Content:
+    """Return what JSON describes; raise `Problem` (422) for any that is not as described."""
     try:
         parsed = parse_json_object(
             content, "The request body", error=DataError, max_depth=_MAX_DEPTH

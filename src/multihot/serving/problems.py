@@ -13,7 +13,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["Problem", "json_response", "problem_response"]
+__all__ = ["CLIENT_LEFT", "Problem", "failure", "json_response", "problem_response"]
 
 _OPENAI_TYPES = {401: "invalid_request_error", 429: "rate_limit_error"}
 _TEI_TYPES = {
@@ -25,6 +25,9 @@ _TEI_TYPES = {
     503: "unhealthy",
 }
 _SERVER_ERROR = 500
+
+CLIENT_LEFT = 499
+"""Status in counters and logs of a request whose client did not wait; HTTP itself has none."""
 
 
 class Problem(HTTPException):
@@ -54,6 +57,11 @@ class Problem(HTTPException):
         super().__init__(status, detail, given)
 
 
+def failure(request_id: str) -> Problem:
+    """Return what is said of an error of our own: nothing but where to look."""
+    return Problem(500, f"The server failed; its log has the request {request_id}.")
+
+
 def json_response(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -79,7 +87,7 @@ def problem_response(problem: HTTPException, path: str) -> Response:
         return json_response({"error": detail}, status, headers)
     if path == "/v1/systemone":
         return json_response({"detail": detail}, status, headers)
-    title = HTTPStatus(status).phrase
+    title = "Client Closed Request" if status == CLIENT_LEFT else HTTPStatus(status).phrase
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     response = json_response(content, status, headers)
     response.headers["content-type"] = "application/problem+json"
