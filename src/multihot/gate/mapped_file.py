@@ -55,7 +55,7 @@ class MappedFile:
     def require_unchanged(self) -> None:
         """Raise the error when the file was written to since it was verified, and ever after."""
         if self._is_changed or _status(os.fstat(self._descriptor)) != self._status:
-            self._is_changed = True  # what was made of it meanwhile stays, whatever it becomes again
+            self._is_changed = True  # what was made of it meanwhile is not restored with it
             raise self._error(
                 f"{self._shown} was changed while it is in use. Restore it and load the model again; to "
                 "renew a model, write another folder."
