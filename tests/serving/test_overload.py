@@ -15,6 +15,7 @@ import pytest
 
 from multihot.data.tokens import TokenizedTexts
 from multihot.serving.app import create_app, start_running
+from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
 from multihot.serving.options import ServeOptions
 from multihot.serving.running import Running
@@ -42,6 +43,7 @@ class _Slow:
 def running(exported_model: Path) -> Iterator[Running]:
     options = ServeOptions((str(exported_model),), max_queue_tokens=10, deadline_seconds=1.0)
     started = start_running(options)
+    started.engine = Engine(num_passes=1, max_queue_tokens=10)
     yield started
     started.close()
 

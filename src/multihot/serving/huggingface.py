@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from multihot.serving.bodies import STRICT, body_schema, read_body
+from multihot.serving.bodies import STRICT, body_schema, model_in_path, read_body
 from multihot.serving.problems import Problem, json_response
 from multihot.serving.running import Answer, Running
 
@@ -46,7 +46,10 @@ class ClassificationParameters(BaseModel):
 
     top_k: int | None = Field(None, ge=1, le=100_000)
     """Return the best labels only; default: all."""
-    function_to_apply: Literal["sigmoid", "none", "softmax"] | None = None
+    function_to_apply: Annotated[
+        Literal["sigmoid", "none", "softmax"] | None,
+        WithJsonSchema({"enum": ["sigmoid", "none", None]}),
+    ] = None
     """`sigmoid` (default): calibrated scores; `none`: logits; `softmax` is refused."""
     truncation: bool | None = None
     """False: refuse a text that is too long (413) instead of cutting it."""
@@ -74,7 +77,10 @@ class TeiRequest(BaseModel):
     """A text, or a batch of them: `[["a"], ["b"]]`."""
     truncate: bool | None = None
     """False: refuse a text that is too long (413) instead of cutting it."""
-    truncation_direction: Literal["right", "Right", "left", "Left"] = "right"
+    truncation_direction: Annotated[
+        Literal["right", "Right", "left", "Left"], WithJsonSchema({"enum": ["right", "Right"]})
+    ] = "right"
+    """`left` is refused."""
     raw_scores: bool = False
     """Return logits."""
     decisions: bool = False
@@ -92,7 +98,7 @@ def huggingface_routes(running: Running) -> APIRouter:
         return await _classified(running, request, None)
 
     @router.post("/models/{name}", openapi_extra=schema)
-    async def classify_with(request: Request, name: str) -> Response:
+    async def classify_with(request: Request, name: str = model_in_path(running)) -> Response:
         """Label texts with one model, as the inference API of Hugging Face does."""
         return await _classified(running, request, name)
 
