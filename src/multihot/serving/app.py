@@ -34,6 +34,7 @@ _ROUTES = (
     inference_protocol_routes,
     systemone_routes,
 )
+_WAITING_SHARE = 0.25  # of the deadline that a request may spend in the queue
 _REFUSALS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
@@ -52,7 +53,11 @@ _REFUSALS = {
 def start_running(options: ServeOptions) -> Running:
     """Load the models; raises `MultihotError` where one cannot be loaded."""
     models = load_served_models(options.models, options.backend)
-    engine = Engine(num_passes=_num_passes(), max_queue_tokens=options.max_queue_tokens)
+    engine = Engine(
+        num_passes=_num_passes(),
+        max_queue_tokens=options.max_queue_tokens,
+        max_wait_seconds=options.deadline_seconds * _WAITING_SHARE,
+    )
     return Running(options, models, engine)
 
 
