@@ -239,3 +239,14 @@ def test_other_routes_still_want_json(address: str) -> None:
         found = httpx2.post(f"{address}{path}", content=b"{}", headers=authorized())
 
         assert found.status_code in (404, 405, 415)
+
+
+def test_openapi_names_the_served_models_and_no_stray_parameters(address: str) -> None:
+    paths = httpx2.get(f"{address}/openapi.json", headers=authorized()).json()["paths"]
+
+    for path, methods in paths.items():
+        for operation in methods.values():
+            parameters = {each["name"]: each for each in operation.get("parameters", [])}
+            assert all(f"{{{name}}}" in path for name in parameters)
+            if "name" in parameters:
+                assert parameters["name"]["schema"]["enum"] == ["ec"]

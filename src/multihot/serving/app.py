@@ -10,7 +10,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from multihot.core.processors import computing_threads, usable_processors
+from multihot.core.processors import passes_at_once
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
 from multihot.serving.huggingface import huggingface_routes
@@ -54,16 +54,12 @@ def start_running(options: ServeOptions) -> Running:
     """Load the models; raises `MultihotError` where one cannot be loaded."""
     models = load_served_models(options.models, options.backend)
     engine = Engine(
-        num_passes=_num_passes(),
+        num_passes=passes_at_once(options.workers),
+        pass_tokens=options.pass_tokens,
         max_queue_tokens=options.max_queue_tokens,
         max_wait_seconds=options.deadline_seconds * _WAITING_SHARE,
     )
     return Running(options, models, engine)
-
-
-def _num_passes() -> int:
-    """Return how many passes fill the processors, each with the threads that a backend uses."""
-    return max(1, usable_processors() // computing_threads())
 
 
 def create_app(running: Running) -> Guard:

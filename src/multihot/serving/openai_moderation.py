@@ -6,7 +6,7 @@ import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from multihot.serving.bodies import STRICT, body_schema, read_body
 from multihot.serving.huggingface import answer_headers
@@ -40,7 +40,11 @@ class ImagePart(BaseModel):
     image_url: dict[str, str] = Field(max_length=10)
 
 
-_Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+_Part = Annotated[
+    TextPart | ImagePart,
+    Field(discriminator="type"),
+    WithJsonSchema(TextPart.model_json_schema()),
+]
 _Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
 _Parts = Annotated[list[_Part], Field(min_length=1, max_length=_MOST_TEXTS)]
 
