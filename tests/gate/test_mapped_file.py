@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from multihot.errors import ArtifactError
 from multihot.gate.mapped_file import MappedFile, map_folder_file
 
 
-def mapped(folder: Path) -> MappedFile:
+def mapped(folder: Path, *, writable: bool = False) -> MappedFile:
     (folder / "weights").write_bytes(bytes(range(256)) * 1000)
-    return map_folder_file(folder, "weights", error=ArtifactError)
+    return map_folder_file(folder, "weights", error=ArtifactError, writable=writable)
 
 
 def test_content_and_digest_are_those_of_the_file(tmp_path: Path) -> None:
@@ -34,6 +35,30 @@ def test_a_file_that_is_written_to_is_noticed(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match="was changed while it is in use"):
         found.require_unchanged()
+
+
+def test_a_file_that_was_written_to_stays_changed(tmp_path: Path) -> None:
+    found = mapped(tmp_path)
+    path, before = tmp_path / "weights", (tmp_path / "weights").stat()
+    content = path.read_bytes()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(ArtifactError):
+        found.require_unchanged()
+
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(ArtifactError, match="was changed while it is in use"):
+        found.require_unchanged()
+
+
+def test_what_is_written_to_a_mapping_stays_in_the_process(tmp_path: Path) -> None:
+    found = mapped(tmp_path, writable=True)
+
+    found.content[:3] = b"new"
+
+    assert (tmp_path / "weights").read_bytes()[:3] == bytes(range(3))
+    found.require_unchanged()
 
 
 def test_a_file_that_is_replaced_goes_on_but_is_no_longer_in_its_place(tmp_path: Path) -> None:

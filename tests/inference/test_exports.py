@@ -163,6 +163,30 @@ def test_commands_run_where_torch_is_not_installed(
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_onnx_runtime_keeps_no_record_of_the_machine(
+    command: str, onnx_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    words = {
+        "predict": [str(onnx_folder), "i am so happy"],
+        "export": [str(tiny_model), "--to", "onnx", "--output", str(tmp_path / "exported")],
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    asked = ("CI", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
+    environment = {name: value for name, value in os.environ.items() if name not in asked}
+
+    run = subprocess.run(
+        [sys.executable, "-m", "multihot", command, *words[command]],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert [path for path in home.rglob("*") if "onnxruntime" in path.name] == []
+
+
 CALIBRATIONS = {
     "temperature": Calibration("temperature", 1.7, (None, None, None)),
     "platt": Calibration("platt", 1.3, (((0.8, -0.4),), None, ((2.0, 0.5),))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from models.packable import make_network, make_texts
+from multihot.errors import ArtifactError
 from multihot.inference.predictor import Predictor
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
@@ -62,6 +64,31 @@ def test_a_finished_network_is_never_in_training_mode(tiny_model: Path) -> None:
     predictor.scores(["happy today"] * 80)
 
     assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("num_texts", [2, 80])
+def test_weights_that_are_written_to_while_in_use_give_no_scores(
+    tiny_model: Path, tmp_path: Path, num_texts: int
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    predictor = Predictor.load(folder, device="cpu")
+    texts = ["happy today"] * num_texts
+    before = predictor.scores(texts)
+    weights = folder / predictor.artifact.weights_name
+    (tmp_path / "other").write_bytes(weights.read_bytes())
+    kept = weights.with_name("kept")
+    weights.rename(kept)  # another file has the name: nothing changed
+    (tmp_path / "other").replace(weights)
+    np.testing.assert_array_equal(predictor.scores(texts), before)
+
+    with kept.open("r+b") as handle:
+        handle.seek(-100, os.SEEK_END)
+        handle.write(bytes(50))
+
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="was changed while it is in use"):
+            predictor.scores(texts)
 
 
 def test_a_call_that_fails_holds_nobody_back(tmp_path: Path) -> None:

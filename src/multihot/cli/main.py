@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "predict the labels of texts",
     "export": "write a model in a form that runs elsewhere: ONNX, int8, OpenVINO",
     "serve": "answer over HTTP, with a page to try it",
+    "bench": "measure how fast a model answers, and how to serve it",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
     "doctor": "check a checkpoint of another tool, correct it, or import it",

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
 
-__all__ = ["computing_threads", "usable_processors"]
+__all__ = ["computing_threads", "passes_at_once", "usable_processors"]
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def usable_processors() -> int:
-    """Return how many processors this process may use, at least 1."""
+    """Return how many processors this process may use, at least 1.
+
+    In a container with a limit (`--cpus`, `resources.limits.cpu`) it is the limit, rounded up: threads
+    beyond it would be stopped for a part of each period.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, usable or 1)
+    limit = _limit(_CONTROL_GROUP)
+    return max(1, min(usable or 1, usable or 1 if limit is None else math.ceil(limit)))
 
 
 def computing_threads() -> int:
     """Return how many threads compute one pass: `OMP_NUM_THREADS`, else every processor."""
     stated, most = os.environ.get("OMP_NUM_THREADS", ""), usable_processors()
     return min(int(stated), most) if stated.isascii() and stated.isdigit() and int(stated) else most
+
+
+def passes_at_once(num_processes: int = 1) -> int:
+    """Return how many passes of `computing_threads` each of so many equal processes computes at once."""
+    return max(1, usable_processors() // (computing_threads() * num_processes))
+
+
+def _limit(folder: Path) -> float | None:
+    """Return the limit of a control group in processors; `None` where it has none."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text("ascii").split()
+        else:  # the first version of control groups
+            quota, period = (
+                (folder / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii")
+                for name in ("quota", "period")
+            )
+        limit = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max" is no number
+        return None
+    return limit if limit > 0 else None

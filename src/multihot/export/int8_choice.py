@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.instruction_set import instruction_set
+from multihot.core.onnx_runtime import import_onnxruntime
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.export.int8 import Int8Model, scheme_for, to_int8
@@ -92,8 +93,7 @@ def _mask(batch: Any) -> npt.NDArray[np.int64]:
 
 
 def _logits(model: Any, batches: list[tuple[Any, Any]]) -> FloatArray:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

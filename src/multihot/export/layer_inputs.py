@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.onnx_runtime import import_onnxruntime
 from multihot.export.onnx_nodes import linear_layers
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def measure_layer_inputs(model: onnx.ModelProto, texts: Iterable[PaddedTexts]) -
         Batches; some hundred texts are enough.
     """
     import onnx
-    import onnxruntime
     from onnx import TensorProto, helper
 
+    onnxruntime = import_onnxruntime()
     layers = linear_layers(model.graph).values()
     names = list(dict.fromkeys(layer.node.input[0] for layer in layers))
     probe = onnx.ModelProto()

@@ -1,6 +1,7 @@
 """The files of one folder, each read once: what is hashed is what is parsed.
 
-A file that is changed or replaced later changes nothing of what was read. With the SHA-256 that each
+A file that is changed or replaced later changes nothing of what was read; of one that is mapped, the
+change is noticed. With the SHA-256 that each
 file must have, the digest is computed from the same bytes; that of weights is compared by `verify`,
 which who reads must call before the result is used.
 """
@@ -41,10 +42,10 @@ class _Reading:
     """A file that a thread reads."""
 
     def __init__(self, read: Callable[[], tuple[TensorHeader, memoryview]]) -> None:
-        self._read = read
         self._found: tuple[TensorHeader, memoryview] | None = None
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # It does not keep `read`, nor what that belongs to: such a circle would outlive its use.
+        self._thread = threading.Thread(target=self._run, args=(read,), daemon=True)
         self._thread.start()
 
     def result(self) -> tuple[TensorHeader, memoryview]:
@@ -59,9 +60,9 @@ class _Reading:
         """Wait until the file is read."""
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, read: Callable[[], tuple[TensorHeader, memoryview]]) -> None:
         try:
-            self._found = self._read()
+            self._found = read()
         except BaseException as failure:  # noqa: BLE001 - it is raised where the result is asked for
             self._failure = failure
 
@@ -92,6 +93,7 @@ class FolderContents:
         self.digests = digests
         self._found: dict[str, str] = {}
         self._readings: dict[str, _Reading] = {}
+        self._mapped: list[MappedFile] = []
 
     def content(self, name: str, *, most_bytes: int) -> memoryview:
         """Return the bytes of a file; raise the error for what is no regular file or was changed."""
@@ -113,13 +115,18 @@ class FolderContents:
         self._compare(name)
         return mapped
 
-    def begin_tensors(self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES) -> None:
+    def begin_tensors(
+        self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES, mapped: bool = False
+    ) -> None:
         """Begin to read a safetensors file in a thread of its own; `tensors` waits for it.
 
-        What is wrong with the file is raised there.
+        What is wrong with the file is raised there. With `mapped` its bytes stay those of the file,
+        whose pages processes share, until they are written to: ask `require_unchanged` before they
+        are used, and afterwards.
         """
         self._require_listed(name)
-        self._readings[name] = _Reading(lambda: self._read_tensors(name, dtypes))
+        read = self._map_tensors if mapped else self._read_tensors
+        self._readings[name] = _Reading(lambda: read(name, dtypes))
 
     def tensors(
         self, name: str, *, dtypes: Collection[str] = WEIGHT_TYPES
@@ -138,6 +145,15 @@ class FolderContents:
         content = self._read(name, MAX_FILE_BYTES)
         header = parse_tensor_header(content, self.folder / name, error=self.error, dtypes=dtypes)
         return header, content
+
+    def _map_tensors(self, name: str, dtypes: Collection[str]) -> tuple[TensorHeader, memoryview]:
+        read_tensor_header(self.folder, name, error=self.error, dtypes=dtypes)
+        mapped = map_folder_file(self.folder, name, error=self.error, writable=True)
+        self._found[name] = mapped.digest
+        self._mapped.append(mapped)
+        path = self.folder / name
+        header = parse_tensor_header(mapped.content, path, error=self.error, dtypes=dtypes)
+        return header, mapped.content
 
     def _read(self, name: str, most_bytes: int) -> memoryview:
         """Read a file, and compute its digest from what was read."""
@@ -166,6 +182,11 @@ class FolderContents:
             if name not in self._found:
                 self._found[name] = self.digest(name)
             self._compare(name)
+
+    def require_unchanged(self) -> None:
+        """Raise the error when a file whose tensors are mapped was written to since it was read."""
+        for mapped in self._mapped:
+            mapped.require_unchanged()
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of a file that is not kept, in hex digits.

@@ -23,10 +23,21 @@ _Status = tuple[int, int, int, int]
 
 
 class MappedFile:
-    """A file that was mapped; `content` is read-only, *shape* (bytes,)."""
+    """A file that was mapped; `content` has the *shape* (bytes,).
+
+    It is read-only, or `writable`: then the pages that are written to become this process's own, and
+    the file stays.
+    """
 
     def __init__(
-        self, handle: FileIO, place: Path, shown: str, digest: str, error: type[MultihotError]
+        self,
+        handle: FileIO,
+        place: Path,
+        shown: str,
+        digest: str,
+        error: type[MultihotError],
+        *,
+        writable: bool,
     ) -> None:
         self.place = place
         """Of the file itself, no link."""
@@ -37,11 +48,14 @@ class MappedFile:
         self._shown = shown
         self._error = error
         self._status = _status(os.fstat(handle.fileno()))
-        self.content = memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+        self._is_changed = False
+        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+        self.content = memoryview(mmap.mmap(handle.fileno(), 0, access=access))
 
     def require_unchanged(self) -> None:
-        """Raise the error when the file was written to, or replaced in place, since it was verified."""
-        if _status(os.fstat(self._descriptor)) != self._status:
+        """Raise the error when the file was written to since it was verified, and ever after."""
+        if self._is_changed or _status(os.fstat(self._descriptor)) != self._status:
+            self._is_changed = True  # what was made of it meanwhile is not restored with it
             raise self._error(
                 f"{self._shown} was changed while it is in use. Restore it and load the model again; to "
                 "renew a model, write another folder."
@@ -57,7 +71,9 @@ class MappedFile:
             raise self._error(f"{self._shown} was replaced while it was loaded; load it again.")
 
 
-def map_folder_file(folder: Path, name: str, *, error: type[MultihotError]) -> MappedFile:
+def map_folder_file(
+    folder: Path, name: str, *, error: type[MultihotError], writable: bool = False
+) -> MappedFile:
     """Map the regular file `name` of `folder` after it was read once for its digest.
 
     Raises `error` as `folder_files.open_folder_file` does, and for an empty file.
@@ -70,9 +86,10 @@ def map_folder_file(folder: Path, name: str, *, error: type[MultihotError]) -> M
             raise error(f"{shown} is empty; it is damaged.")
         before = _status(os.fstat(handle.fileno()))
         digest = hashlib.sha256()
-        while part := handle.read(_ONE_READ):
-            digest.update(part)
-        mapped = MappedFile(handle, place, shown, digest.hexdigest(), error)
+        part = bytearray(_ONE_READ)
+        while count := handle.readinto(part):
+            digest.update(memoryview(part)[:count])
+        mapped = MappedFile(handle, place, shown, digest.hexdigest(), error, writable=writable)
         if mapped._status != before:
             raise error(f"{shown} changes while it is read; try again afterwards.")
         return mapped

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.extras import require_onnxruntime
+from multihot.core.onnx_runtime import import_onnxruntime
 from multihot.core.text_tables import cut
 from multihot.data.tokens import StoredTokenizer
 from multihot.errors import ArtifactError
@@ -91,8 +92,7 @@ def _runner(
 
 def _session(model: bytes, mapped: MappedFile, num_threads: int) -> Any:
     """Return a session whose large tensors are those of the mapped file."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1

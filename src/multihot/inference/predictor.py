@@ -123,7 +123,7 @@ class Predictor:
         contents = artifact.contents()
         with contents.verifying():
             if name == "torch":
-                contents.begin_tensors(artifact.weights_name)
+                contents.begin_tensors(artifact.weights_name, mapped=True)
             else:
                 _refuse_for_exports(device, precision)
             stored = stored_tokenizer(contents)
@@ -291,4 +291,11 @@ def _load_torch_backend(
     network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
     require_fit(network, stored, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
-    return TorchBackend(network, len(space), device, precision, frozen=True)
+    return TorchBackend(
+        network,
+        len(space),
+        device,
+        precision,
+        frozen=True,
+        require_unchanged=contents.require_unchanged,
+    )

@@ -100,6 +100,9 @@ class TorchBackend:
 
     A forked process may go on with a frozen network on a CPU. It computes with one thread, because
     the threads of OpenMP do not survive a fork.
+
+    Weights that view a file have a `require_unchanged`, which raises when that was written to. It is
+    called before and after each computation, elsewhere than on a CPU once the weights are there.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class TorchBackend:
         *,
         packed: bool | None = None,
         frozen: bool = False,
+        require_unchanged: Callable[[], None] = lambda: None,
     ) -> None:
         self.network = network.to(device)
         self.num_labels = num_labels
@@ -122,6 +126,10 @@ class TorchBackend:
         """Whether the weights never change again, so that they may be laid out for prediction."""
         self.notes: tuple[str, ...] = ()
         """Which fast kernels failed their self-test, and why."""
+        self._require_unchanged = require_unchanged
+        if device.type != "cpu":
+            require_unchanged()
+            self._require_unchanged = lambda: None
         self._is_prepared = False
         self._is_forked = False
         self._start_alone()
@@ -149,6 +157,13 @@ class TorchBackend:
             indices = np.arange(len(tokenized))
         if self._is_forked:
             self._adapt_to_fork()
+        self._require_unchanged()
+        try:
+            return self._logits(tokenized, indices)
+        finally:
+            self._require_unchanged()
+
+    def _logits(self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64]) -> FloatArray:
         if len(indices) >= _WORTH_PREPARING:
             self._prepare()
         if self.frozen:

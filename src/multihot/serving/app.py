@@ -10,18 +10,31 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from multihot.core.processors import computing_threads, usable_processors
+from multihot.core.processors import passes_at_once
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
+from multihot.serving.huggingface import huggingface_routes
+from multihot.serving.inference_protocol import inference_protocol_routes
 from multihot.serving.native import native_routes
+from multihot.serving.openai_moderation import moderation_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
-from multihot.serving.problems import problem_response
+from multihot.serving.problems import failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
+from multihot.serving.systemone import systemone_routes
 
 __all__ = ["create_app", "start_running"]
 
+_ROUTES = (
+    native_routes,
+    operation_routes,
+    huggingface_routes,
+    moderation_routes,
+    inference_protocol_routes,
+    systemone_routes,
+)
+_WAITING_SHARE = 0.25  # of the deadline that a request may spend in the queue
 _REFUSALS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
@@ -40,13 +53,13 @@ _REFUSALS = {
 def start_running(options: ServeOptions) -> Running:
     """Load the models; raises `MultihotError` where one cannot be loaded."""
     models = load_served_models(options.models, options.backend)
-    engine = Engine(num_passes=_num_passes(), max_queue_tokens=options.max_queue_tokens)
+    engine = Engine(
+        num_passes=passes_at_once(options.workers),
+        pass_tokens=options.pass_tokens,
+        max_queue_tokens=options.max_queue_tokens,
+        max_wait_seconds=options.deadline_seconds * _WAITING_SHARE,
+    )
     return Running(options, models, engine)
-
-
-def _num_passes() -> int:
-    """Return how many passes fill the processors, each with the threads that a backend uses."""
-    return max(1, usable_processors() // computing_threads())
 
 
 def create_app(running: Running) -> Guard:
@@ -62,9 +75,10 @@ def create_app(running: Running) -> Guard:
         max_body_size=running.options.max_body_bytes,
         redirect_slashes=False,
     )
-    for router in (native_routes(running), operation_routes(running)):
-        app.include_router(router)
+    for routes in _ROUTES:
+        app.include_router(routes(running))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
     return Guard(app, running)
 
 
@@ -81,3 +95,7 @@ async def _lifespan(running: Running) -> AsyncIterator[None]:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(error, request.url.path)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    return problem_response(failure(request.scope["multihot.request"]), request.url.path)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from multihot.core.text_tables import cut
 from multihot.errors import DataError
 from multihot.gate.json_documents import parse_json_object
 from multihot.serving.problems import Problem
+from multihot.serving.running import Running
 
-__all__ = ["STRICT", "body_schema", "read_body"]
+__all__ = ["STRICT", "body_schema", "model_in_path", "parse_body", "read_body"]
 
 Content = TypeVar("Content", bound=BaseModel)
 _MAX_DEPTH = 16
@@ -25,7 +26,11 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 async def read_body(request: Request, kind: type[Content]) -> Content:
     """Return the body of a request; raise `Problem` (422) for one that is not as described."""
-    content = await request.body()
+    return parse_body(await request.body(), kind)
+
+
+def parse_body(content: bytes, kind: type[Content]) -> Content:
+    """Return what JSON describes; raise `Problem` (422) for any that is not as described."""
     try:
         parsed = parse_json_object(
             content, "The request body", error=DataError, max_depth=_MAX_DEPTH
@@ -54,6 +59,11 @@ def body_schema(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any
     definitions = schema.pop("$defs", {})
     content = {"schema": _inlined(schema, definitions), "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def model_in_path(running: Running) -> Any:
+    """Return the parameter of a route for the name of a model, with those that are served."""
+    return Path(json_schema_extra={"enum": list(running.models)})
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -22,14 +22,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions, own_names, same_secret
-from multihot.serving.problems import Problem, problem_response
-from multihot.serving.running import ClientGoneError, Running
+from multihot.serving.problems import CLIENT_LEFT, Problem, failure, problem_response
+from multihot.serving.running import Running
 
 __all__ = ["Guard"]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _JSON_TYPE = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+_TENSORS = re.compile(r"/v2/models/.+/infer")
+_TENSOR_TYPES = ("", "application/octet-stream")  # clients of Triton name none
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
 _SAFETY = {
     b"x-content-type-options": b"nosniff",
@@ -70,6 +72,7 @@ class Guard:
         began = time.perf_counter()
         headers = _headers(scope)
         request_id = _request_id(headers)
+        scope["multihot.request"] = request_id
         scope["multihot.deadline"] = (
             asyncio.get_running_loop().time() + running.options.deadline_seconds
         )
@@ -77,15 +80,12 @@ class Guard:
         running.num_active += 1
         try:
             await self._checked(scope, headers, receive, reply)
-        except ClientGoneError:
-            reply.status = 499
         except Problem as problem:
             await _respond(problem, scope, receive, reply)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client learns nothing of it
             _log_failure(error, request_id)
             if not reply.has_started:
-                failure = Problem(500, f"The server failed; its log has the request {request_id}.")
-                await _respond(failure, scope, receive, reply)
+                await _respond(failure(request_id), scope, receive, reply)
         finally:
             running.num_active -= 1
             self._count(scope, reply, time.perf_counter() - began, request_id)
@@ -102,7 +102,7 @@ class Guard:
         if scope["path"] not in _REPORTS:
             self._check_capacity()
         if scope["method"] == "POST":
-            _check_form(headers, self._running.options)
+            _check_form(scope["path"], headers, self._running.options)
             receive = _timed(receive, self._running.options.body_seconds)
         await self._app(scope, receive, reply.send)
 
@@ -179,7 +179,7 @@ class Guard:
 
 
 class _Reply:
-    """Sends an answer with the headers that each has; `status` is 499 until one has begun."""
+    """Sends an answer with the headers that each has; `status` is `CLIENT_LEFT` until one has begun."""
 
     def __init__(self, send: Send, request_id: str, *, closes: bool, cors: bytes | None) -> None:
         self._send = send
@@ -190,7 +190,7 @@ class _Reply:
             self._added += [(b"access-control-allow-origin", cors), (b"vary", b"Origin")]
         self.cors = cors
         self.has_started = False
-        self.status = 499
+        self.status = CLIENT_LEFT
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -249,10 +249,11 @@ def _secret(headers: Mapping[bytes, bytes]) -> str:
     return ""
 
 
-def _check_form(headers: Mapping[bytes, bytes], options: ServeOptions) -> None:
+def _check_form(path: str, headers: Mapping[bytes, bytes], options: ServeOptions) -> None:
     """Raise `Problem` unless a body is JSON, not compressed, and not too long as far as is known."""
     kind = headers.get(b"content-type", b"").decode("latin-1")
-    if not _JSON_TYPE.fullmatch(kind):
+    is_tensor = kind in _TENSOR_TYPES and _TENSORS.fullmatch(path) is not None
+    if not is_tensor and not _JSON_TYPE.fullmatch(kind):
         raise Problem(415, "Expected a body of the type application/json in UTF-8.")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(415, "Compressed bodies are not accepted.")

@@ -14,7 +14,7 @@ from multihot.serving.problems import json_response
 from multihot.serving.running import Answer, Running
 from multihot.serving.served_model import ServedModel
 
-__all__ = ["native_routes"]
+__all__ = ["Name", "native_routes"]
 
 _EXAMPLE = {"texts": ["I'm happy, the bert model is so good"]}
 Name = Annotated[str, Field(min_length=1, max_length=1000)]

@@ -47,6 +47,8 @@ class ServeOptions:
     max_characters: int = 100_000
     """In one text."""
     max_body_bytes: int = 2_000_000
+    pass_tokens: int = 2048
+    """Tokens that are computed together, about."""
     max_queue_tokens: int = 16_384
     """Tokens that wait at most; what comes then is refused at once (429)."""
     deadline_seconds: float = 10.0
@@ -66,6 +68,7 @@ class ServeOptions:
         _between("max_texts", self.max_texts, 1, 10_000)
         _between("max_characters", self.max_characters, 1, 10_000_000)
         _between("max_body_bytes", self.max_body_bytes, 1024, 1 << 30)
+        _between("pass_tokens", self.pass_tokens, 1, 1 << 30)
         _between("max_queue_tokens", self.max_queue_tokens, 1, 1 << 30)
         for name in ("deadline_seconds", "body_seconds", "drain_seconds"):
             _between(name, getattr(self, name), 0.05, 3600)

@@ -13,18 +13,21 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["Problem", "json_response", "problem_response"]
+__all__ = ["CLIENT_LEFT", "Problem", "failure", "json_response", "problem_response"]
 
 _OPENAI_TYPES = {401: "invalid_request_error", 429: "rate_limit_error"}
 _TEI_TYPES = {
-    400: "empty",
-    413: "validation",
-    422: "validation",
-    424: "backend",
-    429: "overloaded",
-    503: "unhealthy",
+    400: "Empty",
+    413: "Validation",
+    422: "Validation",
+    424: "Backend",
+    429: "Overloaded",
+    503: "Unhealthy",
 }
 _SERVER_ERROR = 500
+
+CLIENT_LEFT = 499
+"""Status in counters and logs of a request whose client did not wait; HTTP itself has none."""
 
 
 class Problem(HTTPException):
@@ -54,6 +57,11 @@ class Problem(HTTPException):
         super().__init__(status, detail, given)
 
 
+def failure(request_id: str) -> Problem:
+    """Return what is said of an error of our own: nothing but where to look."""
+    return Problem(500, f"The server failed; its log has the request {request_id}.")
+
+
 def json_response(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -73,13 +81,13 @@ def problem_response(problem: HTTPException, path: str) -> Response:
         error = {"message": detail, "type": kind, "param": None, "code": None}
         return json_response({"error": error}, status, headers)
     if path in ("/", "/predict") or path.startswith("/models/"):
-        kind = _TEI_TYPES.get(status, "backend" if status >= _SERVER_ERROR else "validation")
+        kind = _TEI_TYPES.get(status, "Backend" if status >= _SERVER_ERROR else "Validation")
         return json_response({"error": detail, "error_type": kind}, status, headers)
     if path == "/v2" or path.startswith("/v2/"):
         return json_response({"error": detail}, status, headers)
     if path == "/v1/systemone":
         return json_response({"detail": detail}, status, headers)
-    title = HTTPStatus(status).phrase
+    title = "Client Closed Request" if status == CLIENT_LEFT else HTTPStatus(status).phrase
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     response = json_response(content, status, headers)
     response.headers["content-type"] = "application/problem+json"

@@ -21,10 +21,10 @@ from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters
 from multihot.serving.options import ServeOptions
-from multihot.serving.problems import Problem
+from multihot.serving.problems import CLIENT_LEFT, Problem
 from multihot.serving.served_model import ServedModel, Serving, with_thresholds
 
-__all__ = ["Answer", "ClientGoneError", "Running"]
+__all__ = ["Answer", "Running"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -215,7 +215,7 @@ async def _while_connected(
         raise Problem(504, "The answer was not ready before its deadline.") from None
     except asyncio.CancelledError:
         if watch.has_seen_it_leave:
-            raise ClientGoneError from None
+            raise Problem(CLIENT_LEFT, "The client has left.") from None
         raise
     finally:
         watch.end()
@@ -245,7 +245,3 @@ class _Watch:
         self.has_seen_it_leave = True
         if self._task is not None:
             self._task.cancel()
-
-
-class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""

@@ -1,0 +1,166 @@
+"""What a server says when it has too much to do, is late, or fails; a slow network stands in for a large one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multihot.data.tokens import TokenizedTexts
+from multihot.serving.app import create_app, start_running
+from multihot.serving.engine import Engine
+from multihot.serving.guard import Guard
+from multihot.serving.options import ServeOptions
+from multihot.serving.running import Running
+
+pytestmark = pytest.mark.slow
+
+BODY = b'{"texts": ["i am happy"]}'
+
+
+class _Slow:
+    """Computes when it is let go."""
+
+    def __init__(self, compute: Callable[[TokenizedTexts], Any]) -> None:
+        self.gate = threading.Event()
+        self.num_texts = 0
+        self._compute = compute
+
+    def __call__(self, texts: TokenizedTexts) -> Any:
+        assert self.gate.wait(30)
+        self.num_texts += len(texts)
+        return self._compute(texts)
+
+
+@pytest.fixture
+def running(exported_model: Path) -> Iterator[Running]:
+    options = ServeOptions((str(exported_model),), max_queue_tokens=10, deadline_seconds=1.0)
+    started = start_running(options)
+    started.engine = Engine(num_passes=1, max_queue_tokens=10)
+    yield started
+    started.close()
+
+
+def _slowed(running: Running) -> _Slow:
+    model = running.model(None)
+    slow = _Slow(model.now.compute)
+    model.now = replace(model.now, compute=slow)
+    return slow
+
+
+async def _ask(
+    app: Guard, path: str = "/v1/predict", *, stays: bool = True
+) -> tuple[int, Any, Any]:
+    """Return status, headers and JSON of an answer; a client that does not stay leaves when it has asked."""
+    sent: list[Any] = []
+    given = [{"type": "http.request", "body": BODY, "more_body": False}]
+
+    async def receive() -> Any:
+        if given:
+            return given.pop()
+        if stays:
+            await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "http_version": "1.1",
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+
+def _run(task: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await task()
+
+    asyncio.run(bounded())
+
+
+def test_too_much_work_is_refused_with_a_time_to_come_back(running: Running) -> None:
+    slow = _slowed(running)
+    app = create_app(running)
+
+    async def task() -> None:
+        asked = [asyncio.ensure_future(_ask(app)) for _ in range(6)]
+        while not running.engine.is_full:
+            await asyncio.sleep(0.01)
+        status, headers, problem = await _ask(app)
+        assert status == 429
+        assert int(headers[b"retry-after"]) >= 1
+        assert problem["status"] == 429
+        slow.gate.set()
+        statuses = [each[0] for each in await asyncio.gather(*asked)]
+        assert set(statuses) == {200, 429}
+
+    _run(task)
+
+
+def test_an_answer_that_is_late_is_given_up(running: Running) -> None:
+    slow = _slowed(running)
+    app = create_app(running)
+
+    async def task() -> None:
+        assert (await _ask(app))[0] == 504
+        slow.gate.set()
+        assert (await _ask(app))[0] == 200
+
+    _run(task)
+
+
+def test_a_client_that_leaves_is_not_computed(running: Running) -> None:
+    slow = _slowed(running)
+    app = create_app(running)
+
+    async def task() -> None:
+        first = asyncio.ensure_future(_ask(app))
+        while running.num_active < 1 or running.engine.queue_tokens:
+            await asyncio.sleep(0.01)
+        assert (await _ask(app, stays=False))[0] == 499
+        assert running.engine.queue_tokens == 0
+        slow.gate.set()
+        assert (await first)[0] == 200
+        assert running.num_active == 0
+
+    _run(task)
+    assert slow.num_texts == 1
+
+
+def test_a_failure_tells_the_client_nothing(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(texts: TokenizedTexts) -> np.ndarray:
+        raise RuntimeError("/a/secret/path and a text of somebody")
+
+    model = running.model(None)
+    model.now = replace(model.now, compute=fails)
+    app = create_app(running)
+
+    async def task() -> None:
+        status, headers, problem = await _ask(app)
+        assert status == 500
+        assert "secret" not in json.dumps(problem)
+        assert headers[b"x-request-id"].decode() in problem["detail"]
+
+    _run(task)
+    logged = capsys.readouterr().err
+    assert "RuntimeError" in logged
+    assert "secret" not in logged
