@@ -57,7 +57,9 @@ def test_the_page_loads_nothing_and_has_no_inline_handlers(elements: _Elements) 
     names = {name for name, _ in elements.attributes}
 
     assert not {name for name in names if name.startswith("on") or name in ("src", "style")}
-    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", page_html().decode())
+    assert not re.search(
+        r"innerHTML|insertAdjacentHTML|document\.write|eval\(", page_html().decode()
+    )
     assert "://" not in page_html().decode()
 
 

@@ -9,6 +9,8 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Response
 
+from multihot.serving.running import Running
+
 __all__ = ["PAGE_POLICY", "page_html", "page_routes"]
 
 
@@ -46,8 +48,8 @@ def page_html() -> bytes:
     return _PAGE
 
 
-def page_routes() -> APIRouter:
-    """Return the route."""
+def page_routes(running: Running) -> APIRouter:
+    """Return the route; the page learns from the others what is served."""
     router = APIRouter()
 
     @router.get("/", include_in_schema=False)
