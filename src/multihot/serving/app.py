@@ -34,6 +34,7 @@ _ROUTES = (
     inference_protocol_routes,
     systemone_routes,
 )
+_WAITING_SHARE = 0.25  # of the deadline that a request may spend in the queue
 _REFUSALS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
@@ -56,6 +57,7 @@ def start_running(options: ServeOptions) -> Running:
         num_passes=passes_at_once(options.workers),
         pass_tokens=options.pass_tokens,
         max_queue_tokens=options.max_queue_tokens,
+        max_wait_seconds=options.deadline_seconds * _WAITING_SHARE,
     )
     return Running(options, models, engine)
 
