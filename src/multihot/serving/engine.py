@@ -25,6 +25,7 @@ Compute = Callable[[TokenizedTexts], FloatArray]
 """Token ids of N texts to what is computed of each, (N, ...)."""
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
+_LEAST_SHARE = 256  # tokens; smaller passes cost throughput
 _MEMORY = 0.9  # of earlier passes in the estimate of the speed
 
 
@@ -180,11 +181,16 @@ class Engine:
             )
 
     def _next_pass(self) -> list[_Part]:
-        """Take texts of the requests that have waited longest."""
+        """Take texts of the requests that have waited longest.
+
+        Where several passes are computed at the same time, each takes its share of what waits: else one
+        would take all, and the others nearly nothing, while it runs.
+        """
         first = self._queue[0]
         parts: list[_Part] = []
         unfinished: list[_Work] = []
-        budget = self._pass_tokens
+        share = math.ceil(self.queue_tokens / self._num_passes)
+        budget = min(self._pass_tokens, max(_LEAST_SHARE, share))
         while self._queue and self._queue[0].compute is first.compute:
             work = self._queue[0]
             if parts and (work.is_alone or first.is_alone or work.next_length > budget):
