@@ -7,11 +7,13 @@ decision layer, never a softmax. What these lists have no place for is in header
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from multihot.data.tokens import tokenize
 from multihot.serving.bodies import STRICT, body_schema, model_in_path, read_body
 from multihot.serving.problems import Problem, json_response
 from multihot.serving.running import Answer, Running
@@ -26,6 +28,7 @@ _SOFTMAX = (
 _PAIR = "inputs has two texts in one list, which is a pair here, and pairs not supported: [[{0}], [{0}]] is a batch."
 _LEFT = "truncation_direction is left; texts are cut at their end here, as they were when the model learnt them."
 _MOST_TEXTS = 10_000
+_NO_LIMIT = 2**31  # tokens; texts are bounded by their characters
 
 _Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
 _Batch = Annotated[list[list[str]], Field(min_length=1, max_length=_MOST_TEXTS)]
@@ -52,7 +55,7 @@ class ClassificationParameters(BaseModel):
     ] = None
     """`sigmoid` (default): calibrated scores; `none`: logits; `softmax` is refused."""
     truncation: bool | None = None
-    """False: refuse a text that is too long (413) instead of cutting it."""
+    """False: refuse a text that is too long (422) instead of cutting it."""
     decisions: bool | None = None
     """Return chosen labels only, by the model's thresholds."""
 
@@ -76,7 +79,7 @@ class TeiRequest(BaseModel):
     inputs: Annotated[str | _Texts | _Batch, WithJsonSchema(_PREDICT_INPUTS)]
     """A text, or a batch of them: `[["a"], ["b"]]`."""
     truncate: bool | None = None
-    """False: refuse a text that is too long (413) instead of cutting it."""
+    """False: refuse a text that is too long (422) instead of cutting it."""
     truncation_direction: Annotated[
         Literal["right", "Right", "left", "Left"], WithJsonSchema({"enum": ["right", "Right"]})
     ] = "right"
@@ -111,7 +114,7 @@ def huggingface_routes(running: Running) -> APIRouter:
         texts = _tei_texts(body.inputs)
         answer = await running.answer(request, texts)
         if body.truncate is False:
-            _refuse_truncated(answer)
+            await _refuse_truncated(answer, texts)
         rows = [
             [{"score": score, "label": label} for label, score in pairs]
             for pairs in _ranked(answer, logits=body.raw_scores, chosen_only=body.decisions)
@@ -130,7 +133,7 @@ async def _classified(running: Running, request: Request, name: str | None) -> R
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     answer = await running.answer(request, texts, model=name)
     if asked.truncation is False:
-        _refuse_truncated(answer)
+        await _refuse_truncated(answer, texts)
     rows = _ranked(
         answer,
         logits=asked.function_to_apply == "none",
@@ -168,14 +171,19 @@ def _ranked(
     return rows
 
 
-def _refuse_truncated(answer: Answer) -> None:
-    """Raise `Problem` for texts that were cut, where the client does not want that."""
+async def _refuse_truncated(answer: Answer, texts: list[str]) -> None:
+    """Raise `Problem` for texts that were cut, where the client does not want that.
+
+    The words are those of text-embeddings-inference, whose clients read the numbers out of them.
+    """
     if any(answer.truncated):
-        most = answer.serving.predictor.artifact.max_length
         first = answer.truncated.index(True)
+        predictor = answer.serving.predictor
+        whole = await asyncio.to_thread(tokenize, predictor.tokenizer, [texts[first]], _NO_LIMIT)
         raise Problem(
-            413,
-            f"inputs must have at most {most} tokens; text {first} has more. Without truncate=false it is cut.",
+            422,
+            f"Input validation error: `inputs` must have less than {predictor.artifact.max_length} tokens. "
+            f"Given: {whole.lengths[0]}",
         )
 
 

@@ -217,7 +217,11 @@ def _parts(request: Request, content: bytes) -> tuple[InferRequest, bytes | None
             422,
             f"Inference-Header-Content-Length is {cut(given)}; the body has {len(content)} bytes.",
         )
-    return parse_body(content[: int(given)], InferRequest), content[int(given) :]
+    try:
+        return parse_body(content[: int(given)], InferRequest), content[int(given) :]
+    except Problem as problem:
+        where = f"Inference-Header-Content-Length is {given}, so that the JSON ends there"
+        raise Problem(422, f"{problem.detail} ({where}.)") from None
 
 
 def _texts(tensor: InputTensor, behind: bytes | None) -> list[str]:
