@@ -122,9 +122,13 @@ def test_a_signal_that_comes_after_the_output_does_not_deny_it(tmp_path: Path) -
     output = tmp_path / "out.txt"
     output.write_text("old", "utf-8")
 
-    with pytest.raises(KeyboardInterrupt) as caught, told_when_stopped(output):
-        write_bytes(output, b"new")
-        raise KeyboardInterrupt
+    def write() -> None:
+        with told_when_stopped(output):
+            write_bytes(output, b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write()
 
     assert stop_message(caught.value)[0] == f"interrupted: {output} was written."
 

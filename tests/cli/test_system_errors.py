@@ -287,12 +287,12 @@ def test_a_cache_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_written_does_not_depend_on_who_reads_the_messages(
     tmp_path: Path, closed: str
 ) -> None:
-    (tmp_path / "ok.csv").write_text(ROWS, "utf-8")
+    (tmp_path / "corpus.txt").write_text("\n\n".join(["some words"] * 60), "utf-8")
     reader, writer = os.pipe()
     os.close(reader)
 
     done = subprocess.run(
-        [sys.executable, "-m", "multihot", "split", "ok.csv", "--output", "parts"],
+        [sys.executable, "-m", "multihot", "tokenizer", "corpus.txt", "--output", "new"],
         cwd=tmp_path,
         check=False,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writer},
@@ -301,4 +301,4 @@ def test_what_is_written_does_not_depend_on_who_reads_the_messages(
 
     assert done.returncode == 0
     assert not done.stderr or b"Traceback" not in done.stderr
-    assert (tmp_path / "parts" / "train.csv").exists()
+    assert (tmp_path / "new" / "vocab.txt").exists()
