@@ -29,12 +29,10 @@ async def read_body(request: Request, kind: type[Content]) -> Content:
     return parse_body(await request.body(), kind)
 
 
-def parse_body(content: bytes, kind: type[Content]) -> Content:
+def parse_body(content: bytes, kind: type[Content], source: str = "The request body") -> Content:
     """Return what JSON describes; raise `Problem` (422) for any that is not as described."""
     try:
-        parsed = parse_json_object(
-            content, "The request body", error=DataError, max_depth=_MAX_DEPTH
-        )
+        parsed = parse_json_object(content, source, error=DataError, max_depth=_MAX_DEPTH)
         return kind.model_validate(parsed)
     except DataError as error:
         raise Problem(422, str(error)) from None

@@ -82,6 +82,9 @@ class InferRequest(BaseModel):
 
     id: Annotated[str, Field(max_length=1000)] | None = None
     """Returned with the answer."""
+    model_name: Name | None = None
+    """Sent by clients of KServe; the path says which model answers."""
+    model_version: Name | None = None
     parameters: _Parameters | None = None
     """`binary_data_output`: return every output as bytes behind the JSON; others change nothing."""
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
@@ -217,11 +220,8 @@ def _parts(request: Request, content: bytes) -> tuple[InferRequest, bytes | None
             422,
             f"Inference-Header-Content-Length is {cut(given)}; the body has {len(content)} bytes.",
         )
-    try:
-        return parse_body(content[: int(given)], InferRequest), content[int(given) :]
-    except Problem as problem:
-        where = f"Inference-Header-Content-Length is {given}, so that the JSON ends there"
-        raise Problem(422, f"{problem.detail} ({where}.)") from None
+    source = f"The request body up to byte {given} (Inference-Header-Content-Length)"
+    return parse_body(content[: int(given)], InferRequest, source), content[int(given) :]
 
 
 def _texts(tensor: InputTensor, behind: bytes | None) -> list[str]:
