@@ -25,6 +25,7 @@ Compute = Callable[[TokenizedTexts], FloatArray]
 """Token ids of N texts to what is computed of each, (N, ...)."""
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
+_LEAST_SHARE = 256  # tokens; smaller passes cost throughput
 _MEMORY = 0.9  # of earlier passes in the estimate of the speed
 
 
@@ -87,12 +88,20 @@ class Engine:
         About how many tokens one takes.
     max_queue_tokens
         How many tokens may wait; one request is accepted whatever its size.
+    max_wait_seconds
+        How long what is accepted may wait, as far as the speed of earlier passes tells.
     """
 
     def __init__(
-        self, *, num_passes: int = 1, pass_tokens: int = 2048, max_queue_tokens: int = 16_384
+        self,
+        *,
+        num_passes: int = 1,
+        pass_tokens: int = 2048,
+        max_queue_tokens: int = 16_384,
+        max_wait_seconds: float = 2.5,
     ) -> None:
         self.max_queue_tokens = max_queue_tokens
+        self._max_wait_seconds = max_wait_seconds
         self.queue_tokens = 0
         """Tokens that wait."""
         self._num_passes = num_passes
@@ -106,7 +115,8 @@ class Engine:
     @property
     def is_full(self) -> bool:
         """Whether nothing more is accepted."""
-        return self.queue_tokens >= self.max_queue_tokens
+        most = min(self.max_queue_tokens, self._max_wait_seconds * self._speed)
+        return self.queue_tokens >= most
 
     @property
     def retry_seconds(self) -> int:
@@ -124,21 +134,18 @@ class Engine:
         Raises
         ------
         OverloadedError
-            The queue is full, or so long that the deadline would pass.
+            The queue is full, or takes too long.
         DeadlinePassedError
             The time of the event loop passed `deadline` before the last text was computed.
         """
         loop = asyncio.get_running_loop()
         work = _Work(texts, compute)
         num_tokens = int(texts.offsets[-1])
-        waits = self.queue_tokens > 0
-        left = deadline - loop.time()
-        if waits and (
-            self.queue_tokens + num_tokens > self.max_queue_tokens
-            or self.queue_tokens / self._speed > left
-        ):
+        is_first = self.queue_tokens == 0
+        fits = self.queue_tokens + num_tokens <= self.max_queue_tokens
+        if self.is_full or not (is_first or fits):
             raise OverloadedError(self.retry_seconds)
-        if left <= 0:
+        if deadline <= loop.time():
             raise DeadlinePassedError
         self._queue.append(work)
         self.queue_tokens += num_tokens
@@ -174,11 +181,16 @@ class Engine:
             )
 
     def _next_pass(self) -> list[_Part]:
-        """Take texts of the requests that have waited longest."""
+        """Take texts of the requests that have waited longest.
+
+        Where several passes are computed at the same time, each takes its share of what waits: else one
+        would take all, and the others nearly nothing, while it runs.
+        """
         first = self._queue[0]
         parts: list[_Part] = []
         unfinished: list[_Work] = []
-        budget = self._pass_tokens
+        share = math.ceil(self.queue_tokens / self._num_passes)
+        budget = min(self._pass_tokens, max(_LEAST_SHARE, share))
         while self._queue and self._queue[0].compute is first.compute:
             work = self._queue[0]
             if parts and (work.is_alone or first.is_alone or work.next_length > budget):
