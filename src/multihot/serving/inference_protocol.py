@@ -37,6 +37,14 @@ _EXAMPLE = {
         }
     ]
 }
+_ANSWER = {
+    "model_name": "ec",
+    "model_version": "3f2a90c1d2e4",
+    "outputs": [
+        {"name": "scores", "datatype": "FP32", "shape": [1, 2], "data": [0.04, 0.93]},
+        {"name": "labels", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]},
+    ],
+}
 _HEADER_LENGTH = "inference-header-content-length"
 _OUTPUTS = ("scores", "labels")
 _LENGTH_BYTES = 4  # of the length before each element of a BYTES tensor
@@ -97,7 +105,7 @@ def inference_protocol_routes(running: Running) -> APIRouter:
     router = APIRouter(tags=["Open Inference Protocol"])
     _add_server_routes(router, running)
     _add_model_routes(router, running)
-    schema, known = body_schema(InferRequest, _EXAMPLE), model_in_path(running)
+    schema, known = body_schema(InferRequest, _EXAMPLE, _ANSWER), model_in_path(running)
 
     @router.post("/v2/models/{name}/infer", openapi_extra=schema)
     async def infer(request: Request, name: str = known) -> Response:
