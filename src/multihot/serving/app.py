@@ -19,6 +19,7 @@ from multihot.serving.native import native_routes
 from multihot.serving.openai_moderation import moderation_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
+from multihot.serving.page import page_routes
 from multihot.serving.problems import failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
@@ -27,6 +28,7 @@ from multihot.serving.systemone import systemone_routes
 __all__ = ["create_app", "start_running"]
 
 _ROUTES = (
+    page_routes,
     native_routes,
     operation_routes,
     huggingface_routes,
