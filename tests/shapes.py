@@ -35,9 +35,9 @@ class Told:
 
 
 @contextmanager
-def answering(model: Path, *options: str, token: str = TOKEN) -> Iterator[str]:
-    """Serve a model for the block; yield the address."""
-    with serving(model, options=options, env={"MULTIHOT_TOKEN": token}) as served:
+def answering(*models: Path, options: tuple[str, ...] = (), token: str = TOKEN) -> Iterator[str]:
+    """Serve models for the block; yield the address."""
+    with serving(*models, options=options, env={"MULTIHOT_TOKEN": token}) as served:
         yield served.url
 
 

@@ -21,7 +21,7 @@ MOST_TEXTS = 4000
 def address(exported: Path) -> Iterator[str]:
     # One token may wait, so that a request of many passes fills the queue.
     options = ("--max-queue-tokens", "1", "--max-texts", str(MOST_TEXTS))
-    with answering(exported, *options) as url:
+    with answering(exported, options=options) as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""The pages on other clients run as they are written."""
+"""The pages on other clients run as they are written; every API chooses a model by its name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import huggingface_hub
 import pytest
 
+from emotions import LABELS as EMOTIONS
 from shapes import LABELS, answering, code_of_page
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(exported: Path) -> Iterator[str]:
-    with answering(exported, token="") as url:
+def address(exported: Path, exported_model: Path) -> Iterator[str]:
+    with answering(exported, exported_model, token="") as url:
         yield url
 
 
@@ -42,3 +44,32 @@ def test_the_page_runs(
 
     assert found in names
     assert len(capsys.readouterr().out.splitlines()) == (len(LABELS) if "tei" in page else 2)
+
+
+TENSOR = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["i am happy"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/moderations", {"model": "emotions", "input": "i am happy"}),
+        ("/models/emotions", {"inputs": "i am happy"}),
+        ("/v2/models/emotions/infer", {"inputs": [TENSOR]}),
+        ("/v1/systemone", {"model": "emotions", "state": "i am happy"}),
+    ],
+)
+def test_a_model_is_chosen_by_its_name(path: str, body: dict[str, Any], address: str) -> None:
+    questions = {name: {"type": "noul"} for name in EMOTIONS} if "systemone" in path else None
+    expected = httpx2.post(
+        f"{address}/v1/predict", json={"model": "emotions", "texts": ["i am happy"]}
+    ).json()
+
+    found = httpx2.post(
+        address + path, json={**body, **({"questions": questions} if questions else {})}
+    )
+
+    assert found.status_code == 200
+    assert found.headers["multihot-decision"] == expected["decision"]
+    scores = expected["results"][0]["scores"]
+    for score in scores.values():
+        assert str(score) in found.text

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:
-            code = _dispatch(given)
+            code = _dispatch(given, is_process=arguments is None)
         finally:
             StandardOutput().flush()  # a closed pipe or a full disk is noticed here, not at exit
     except BrokenPipeError:
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _dispatch(given: list[str]) -> int:
+def _dispatch(given: list[str], *, is_process: bool) -> int:
     if not given:
         say_error(_usage().rstrip("\n"))
         return 2
@@ -118,7 +118,7 @@ def _dispatch(given: list[str]) -> int:
     if command not in COMMANDS:
         say_error(f"{_usage()}\nmultihot: unknown command '{command}'.{_hint(command, rest)}")
         return 2
-    return _run(command, rest)
+    return _run(command, rest, is_process=is_process)
 
 
 def _hint(name: str, rest: Sequence[str]) -> str:
@@ -136,13 +136,23 @@ def _hint(name: str, rest: Sequence[str]) -> str:
     return ""
 
 
-def _run(command: str, arguments: Sequence[str]) -> int:
+def _run(command: str, arguments: Sequence[str], *, is_process: bool) -> int:
     try:
-        with end_on_signals():
-            module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
-            code = int(module.run(arguments))
-            StandardOutput().flush()
-            return code
+        # What is said belongs to it, so that a second Ctrl-C does not disturb that either.
+        with end_on_signals(for_good=is_process):
+            return _run_and_say(command, arguments)
+    except KeyboardInterrupt as stop:  # behind the last step
+        message, code = stop_message(stop)
+    say_error(f"multihot {command}: {message}")
+    return code
+
+
+def _run_and_say(command: str, arguments: Sequence[str]) -> int:
+    try:
+        module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
+        code = int(module.run(arguments))
+        StandardOutput().flush()
+        return code
     except MultihotError as error:
         # A line break in the name of a column begins no line that looks like one of ours.
         message, code = str(error).replace("\n", "\n  "), error.exit_code

@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("--drain", float, 30.0, "seconds for accepted requests after SIGTERM"),
     ):
         limits.add_argument(
-            flag, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})"
+            flag, type=kind, default=default, metavar="N", help=f"{text} (default: {default:.0f})"
         )
     parser.add_argument(
         "--log-requests", action="store_true", help="write a line for each request, without texts"
@@ -79,11 +79,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
     require_serving()
-    from multihot.serving.options import ServeOptions, read_token
+    from multihot.serving.options import ServeOptions, checked_token, read_token
 
-    token = os.environ.get("MULTIHOT_TOKEN") or None
+    token = None
     if given.token_file is not None:
         token = read_token(given.token_file)
+    elif stated := os.environ.get("MULTIHOT_TOKEN"):
+        token = checked_token(stated, "MULTIHOT_TOKEN")
     options = ServeOptions(
         models=tuple(given.models),
         host=given.host,

@@ -23,8 +23,11 @@ class StoppedBySignal(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def end_on_signals() -> Iterator[None]:
+def end_on_signals(*, for_good: bool = False) -> Iterator[None]:
     """Raise `StoppedBySignal` in the block for the first SIGINT, SIGTERM or SIGHUP.
+
+    With `for_good` the process ends after the block: once a signal has come, later ones are received in
+    the same way until its end.
 
     A second signal does not disturb the removal of temporary files, a third ends the process. A signal
     that is ignored, as `nohup` arranges it, stays so. Outside the main thread nothing is installed.
@@ -53,8 +56,9 @@ def end_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not (for_good and received):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def stop_message(stop: KeyboardInterrupt) -> tuple[str, int]:

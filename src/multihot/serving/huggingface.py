@@ -93,7 +93,12 @@ class TeiRequest(BaseModel):
 def huggingface_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["Hugging Face"])
-    schema = body_schema(ClassificationRequest, {"inputs": _TEXT, "parameters": {"top_k": 3}})
+    schema = body_schema(
+        ClassificationRequest,
+        {"inputs": _TEXT, "parameters": {"top_k": 2}},
+        [[{"label": "joy", "score": 0.93}, {"label": "love", "score": 0.41}]],
+    )
+    tei_schema = body_schema(TeiRequest, {"inputs": [[_TEXT]]}, [[{"score": 0.93, "label": "joy"}]])
 
     @router.post("/", openapi_extra=schema)
     async def classify(request: Request) -> Response:
@@ -105,7 +110,7 @@ def huggingface_routes(running: Running) -> APIRouter:
         """Label texts with one model, as the inference API of Hugging Face does."""
         return await _classified(running, request, name)
 
-    @router.post("/predict", openapi_extra=body_schema(TeiRequest, {"inputs": [[_TEXT]]}))
+    @router.post("/predict", openapi_extra=tei_schema)
     async def predict(request: Request) -> Response:
         """Label texts with the first model, as text-embeddings-inference does."""
         body = await read_body(request, TeiRequest)

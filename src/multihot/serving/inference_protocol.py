@@ -37,6 +37,14 @@ _EXAMPLE = {
         }
     ]
 }
+_ANSWER = {
+    "model_name": "ec",
+    "model_version": "3f2a90c1d2e4",
+    "outputs": [
+        {"name": "scores", "datatype": "FP32", "shape": [1, 2], "data": [0.04, 0.93]},
+        {"name": "labels", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]},
+    ],
+}
 _HEADER_LENGTH = "inference-header-content-length"
 _OUTPUTS = ("scores", "labels")
 _LENGTH_BYTES = 4  # of the length before each element of a BYTES tensor
@@ -82,6 +90,9 @@ class InferRequest(BaseModel):
 
     id: Annotated[str, Field(max_length=1000)] | None = None
     """Returned with the answer."""
+    model_name: Name | None = None
+    """Sent by clients of KServe; the path says which model answers."""
+    model_version: Name | None = None
     parameters: _Parameters | None = None
     """`binary_data_output`: return every output as bytes behind the JSON; others change nothing."""
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
@@ -94,7 +105,7 @@ def inference_protocol_routes(running: Running) -> APIRouter:
     router = APIRouter(tags=["Open Inference Protocol"])
     _add_server_routes(router, running)
     _add_model_routes(router, running)
-    schema, known = body_schema(InferRequest, _EXAMPLE), model_in_path(running)
+    schema, known = body_schema(InferRequest, _EXAMPLE, _ANSWER), model_in_path(running)
 
     @router.post("/v2/models/{name}/infer", openapi_extra=schema)
     async def infer(request: Request, name: str = known) -> Response:
@@ -217,11 +228,8 @@ def _parts(request: Request, content: bytes) -> tuple[InferRequest, bytes | None
             422,
             f"Inference-Header-Content-Length is {cut(given)}; the body has {len(content)} bytes.",
         )
-    try:
-        return parse_body(content[: int(given)], InferRequest), content[int(given) :]
-    except Problem as problem:
-        where = f"Inference-Header-Content-Length is {given}, so that the JSON ends there"
-        raise Problem(422, f"{problem.detail} ({where}.)") from None
+    source = f"The request body up to byte {given} (Inference-Header-Content-Length)"
+    return parse_body(content[: int(given)], InferRequest, source), content[int(given) :]
 
 
 def _texts(tensor: InputTensor, behind: bytes | None) -> list[str]:

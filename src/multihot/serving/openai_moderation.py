@@ -17,6 +17,21 @@ from multihot.serving.running import Answer, Running
 __all__ = ["moderation_routes"]
 
 _EXAMPLE = {"input": "I'm happy, the bert model is so good"}
+_ANSWER = {
+    "id": "modr-1",
+    "model": "ec",
+    "results": [
+        {
+            "flagged": True,
+            "categories": {"anger": False, "joy": True},
+            "category_scores": {"anger": 0.04, "joy": 0.93},
+            "category_applied_input_types": {"anger": ["text"], "joy": ["text"]},
+            "truncated": False,
+        }
+    ],
+    "category_thresholds": {"anger": 0.41, "joy": 0.38},
+    "decision": "3f2a90c1d2e4",
+}
 _MOST_TEXTS = 10_000
 _THEIR_MODELS = ("omni-moderation-", "text-moderation-")
 """Names that clients send for OpenAI's own models; the first model answers for them."""
@@ -77,7 +92,7 @@ def moderation_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["OpenAI"])
 
-    @router.post("/v1/moderations", openapi_extra=body_schema(ModerationRequest, _EXAMPLE))
+    @router.post("/v1/moderations", openapi_extra=body_schema(ModerationRequest, _EXAMPLE, _ANSWER))
     async def moderate(request: Request) -> Response:
         """Label texts: a category for each label, flagged where any label is chosen."""
         body = await read_body(request, ModerationRequest)

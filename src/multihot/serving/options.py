@@ -11,10 +11,17 @@ from pathlib import Path
 from multihot.core.text_tables import cut
 from multihot.errors import OptionError, system_errors
 
-__all__ = ["ServeOptions", "is_loopback", "own_names", "read_token", "same_secret"]
+__all__ = [
+    "ServeOptions",
+    "checked_token",
+    "is_loopback",
+    "own_names",
+    "read_token",
+    "same_secret",
+]
 
 _FEWEST_TOKEN_CHARACTERS = 16
-_MOST_TOKEN_BYTES = 4096
+_MOST_TOKEN_CHARACTERS = 4096
 _MOST_PORT = 65_535
 
 
@@ -100,22 +107,23 @@ def own_names() -> frozenset[str]:
 
 
 def read_token(path: str) -> str:
-    """Return the token in the first line of a file.
-
-    Raises `OptionError` for one that is easily guessed, or that no header can hold.
-    """
+    """Return the token in the first line of a file; raises as `checked_token` does."""
     with system_errors(path), Path(path).open("rb") as handle:
-        content = handle.read(_MOST_TOKEN_BYTES + 1)
-    lines = content.splitlines()
-    token = lines[0].strip() if lines else b""
-    if len(content) > _MOST_TOKEN_BYTES or len(token) < _FEWEST_TOKEN_CHARACTERS:
+        content = handle.read(_MOST_TOKEN_CHARACTERS + 2)
+    first = content.splitlines()[0] if content.strip() else b""
+    return checked_token(first.decode("utf-8", "replace").strip(), path)
+
+
+def checked_token(token: str, source: str) -> str:
+    """Return a token; raise `OptionError` for one that is easily guessed, or that no header can hold."""
+    if not _FEWEST_TOKEN_CHARACTERS <= len(token) <= _MOST_TOKEN_CHARACTERS:
         raise OptionError(
-            f"{path}: expected one line of {_FEWEST_TOKEN_CHARACTERS} to {_MOST_TOKEN_BYTES} characters, "
-            "such as 'openssl rand -hex 32' prints."
+            f"{source}: expected a token of {_FEWEST_TOKEN_CHARACTERS} to {_MOST_TOKEN_CHARACTERS} "
+            "characters, such as 'openssl rand -hex 32' prints."
         )
-    if not token.isascii() or not token.decode("ascii").isprintable() or b" " in token:
-        raise OptionError(f"{path}: a token consists of ASCII characters without spaces.")
-    return token.decode("ascii")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise OptionError(f"{source}: a token consists of ASCII characters without spaces.")
+    return token
 
 
 def same_secret(given: str, expected: str) -> bool:

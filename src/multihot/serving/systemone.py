@@ -64,8 +64,10 @@ def systemone_routes(running: Running) -> APIRouter:
         "state": "I'm happy, the bert model is so good",
         "questions": {first: {"type": "noul"}, "second": {"type": "noul", "instructions": last}},
     }
+    answers = {first: {"type": "noul", "noul": 0.93}, "second": {"type": "noul", "noul": 0.04}}
+    answer = {"model": "ec", "answers": answers, "usage": {"input_tokens": 12, "output_tokens": 0}}
 
-    @router.post("/v1/systemone", openapi_extra=body_schema(SystemOneRequest, example))
+    @router.post("/v1/systemone", openapi_extra=body_schema(SystemOneRequest, example, answer))
     async def decide(request: Request) -> Response:
         """Answer questions about one text, each with the probability of a label."""
         body = await read_body(request, SystemOneRequest)
@@ -76,19 +78,19 @@ def systemone_routes(running: Running) -> APIRouter:
             raise Problem(422, "assets has images; the models that are served here read text.")
         names = running.model(body.model).now.decision.space.names
         asked = _labels(body.questions, frozenset(names))
-        answer = await running.answer(request, [body.state], model=body.model)
-        scores, chosen = answer.by_name(0), set(answer.labels[0])
-        answers: dict[str, dict[str, Any]] = {}
+        told = await running.answer(request, [body.state], model=body.model)
+        scores, chosen = told.by_name(0), set(told.labels[0])
+        found: dict[str, dict[str, Any]] = {}
         for key, label in asked.items():
-            answers[key] = {"type": "noul", "noul": scores[label]}
+            found[key] = {"type": "noul", "noul": scores[label]}
             if body.decisions:
-                answers[key]["decision"] = label in chosen
+                found[key]["decision"] = label in chosen
         content = {
             "model": body.model or running.model(None).name,
-            "answers": answers,
-            "usage": {"input_tokens": answer.num_tokens[0], "output_tokens": 0},
+            "answers": found,
+            "usage": {"input_tokens": told.num_tokens[0], "output_tokens": 0},
         }
-        return json_response(content, headers=answer_headers(answer))
+        return json_response(content, headers=answer_headers(told))
 
     return router
 
