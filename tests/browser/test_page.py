@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from browser.conftest import HARD_LABELS, MANY_LABELS, MAX_LENGTH, OpenPage
 from served import Served, serving
@@ -87,8 +87,11 @@ def test_names_and_texts_are_shown_and_never_run(open_page: OpenPage) -> None:
     assert "\u202e" not in shown
 
 
-def test_the_policy_stops_what_a_mistake_would_let_through(open_page: OpenPage) -> None:
-    page = open_page()
+def test_the_policy_stops_what_a_mistake_would_let_through(
+    browser: Browser, server: Served
+) -> None:
+    page = browser.new_page()
+    page.goto(server.url)
 
     refused = page.evaluate(
         """() => {
@@ -99,6 +102,7 @@ def test_the_policy_stops_what_a_mistake_would_let_through(open_page: OpenPage) 
           return outcomes;
         }"""
     )
+    page.close()
 
     assert refused == ["TypeError", "TypeError"]
 
@@ -163,20 +167,20 @@ def test_an_answer_that_comes_late_is_not_shown(open_page: OpenPage) -> None:
     page = open_page()
     first = True
 
-    def slow(route: object) -> None:
+    def slow(route: Route) -> None:
         nonlocal first
         if first:
             first = False
             held.append(route)
         else:
-            route.continue_()  # type: ignore[attr-defined]
+            route.continue_()
 
-    held: list[object] = []
+    held: list[Route] = []
     page.route("**/v1/predict", slow)
     page.get_by_label("Texts", exact=True).fill("today happy")
     page.get_by_role("button", name="Label texts").click()
     label(page, "today sad")
-    held[0].abort()  # type: ignore[attr-defined]
+    held[0].abort()
 
     page.wait_for_timeout(200)
     assert page.locator("article .text").all_text_contents() == ["today sad"]
@@ -307,8 +311,8 @@ def test_a_server_that_is_gone_and_back_is_no_reason_to_reload(
 
 def test_too_many_texts_and_none_are_said_before_anything_is_sent(open_page: OpenPage) -> None:
     page = open_page()
-    sent: list[object] = []
-    page.on("request", sent.append)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
 
     page.get_by_role("button", name="Label texts").click()
     expect(page.get_by_role("alert")).to_have_text("Enter a text first.")
