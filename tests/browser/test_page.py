@@ -119,8 +119,7 @@ def test_a_threshold_moved_by_keys_changes_labels_on_this_page_alone(
     slider = page.get_by_role("slider").first
     slider.focus()
     with page.expect_response("**/v1/predict"):
-        for _ in range(10):
-            slider.press("PageDown")
+        slider.press("Home")
 
     expect(page.locator("#changes")).to_contain_text("Text 1 gets \u2068joy\u2069.")
     assert chosen(page) == [["joy", *before[0]]]
@@ -133,6 +132,25 @@ def test_a_threshold_moved_by_keys_changes_labels_on_this_page_alone(
     expect(page.locator("#changes")).to_contain_text("Text 1 loses \u2068joy\u2069.")
     assert chosen(page) == before
     assert "thresholds" not in sent[-1]
+
+
+def test_many_moves_in_a_row_are_one_request(open_page: OpenPage) -> None:
+    page = open_page()
+    label(page, "today")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+
+    with page.expect_response("**/v1/predict"):
+        page.get_by_role("slider").first.evaluate(
+            """(slider) => {
+              for (let step = 0; step <= 50; step += 1) {
+                slider.value = step / 100;
+                slider.dispatchEvent(new Event("input"));
+              }
+            }"""
+        )
+
+    assert len(sent) == 1
 
 
 def test_a_threshold_can_be_typed_exactly(open_page: OpenPage) -> None:
