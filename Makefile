@@ -3,7 +3,7 @@
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
 #   make docs    links and snippets           make container  the files for containers
-#   make clean   remove .venv and caches
+#   make clean   remove .venv and caches      make test-browser  the server's page in Chromium
 
 PYTHON ?= python3
 CONSTRAINTS ?= --constraint constraints.txt
@@ -52,7 +52,7 @@ test-narrow: $(STAMP)
 test-browser: $(STAMP)
 	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[browser-tests]'
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
-	  echo "Installing Chromium with apt-get (about 400 MB, once) ..." >&2; \
+	  echo "Installing Chromium with apt-get (about 300 MB, once) ..." >&2; \
 	  $$(test "$$(id -u)" = 0 || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq chromium'; }
 	$(BIN)/python -m pytest tests/browser
 

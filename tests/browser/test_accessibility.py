@@ -53,9 +53,14 @@ def test_axe_finds_nothing(open_page: OpenPage, options: dict[str, Any]) -> None
     expect(page.locator("#changes")).not_to_be_empty()
     assert _findings(page) == []
 
+
+def test_axe_finds_nothing_among_many_labels(open_page: OpenPage) -> None:
+    page = open_page(viewport=WIDE)
+    _label(page)
     page.locator("#model").select_option("topics")
     expect(page.locator("#sliders li")).to_have_count(500)
     expect(page.locator("article .plain")).to_have_count(2)
+
     assert _findings(page) == []
 
 
