@@ -49,10 +49,15 @@ _TEXTS = ("so happy today", "the train was late", "tea at four @user7")
 _LABELS = 5
 _WORDS_OF_A_DEFECT = ("Traceback", "should not happen", "internal error")
 _HEAD = ("predict", "load", "evaluate", "from", "teacher")
+_EXPORT_VERBS = ("predict", "evaluate", "decide", "inspect", "load")
 _VERBS = {
     **dict.fromkeys(("head", "attention", "labels"), _HEAD),
     "model": ("predict", "evaluate", "decide", "compare", "inspect", "from", "teacher", "load"),
     "encoder": ("encoder", "pretrain", "fill-mask", "next-sentence", "tokens"),
+    "export": _EXPORT_VERBS,
+    "export-openvino": tuple(
+        each for each in _EXPORT_VERBS if each != "decide"
+    ),  # which it refuses
     "pooled": ("pooled",),
     "checkpoint": ("resume",),
     "pretraining": ("pretrain-resume",),
@@ -105,13 +110,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(scratch: Path) -> Sources:
-    """Train the models that are tampered with, interrupt two runs, and import everything."""
+def prepare(scratch: Path, targets: frozenset[str] = frozenset()) -> Sources:
+    """Train the models that are tampered with, interrupt two runs, and import everything.
+
+    `targets` says which are needed; without, all are.
+    """
     model = write_model(scratch, _LABELS)
     rows, encoder = scratch / "train.jsonl", str(scratch / "encoder")
     train = ["train", str(rows), "--encoder", encoder, "--output"]
     folders = {"model": model}
     _import_everything(model)
+    for name, form in {"export": "onnx", "export-openvino": "openvino"}.items():
+        folders[name] = scratch / name
+        words = ["export", str(model), "--to", form, "--output", str(folders[name])]
+        _done([*words, "--max-flips", "1"])
+    if targets and targets <= {"model", "export", "export-openvino"}:
+        return Sources(folders, scratch / "outside", rows, scratch / "corpus")
     for name, pooling in {"head": "mean", "attention": "attention", "labels": "labels"}.items():
         folders[name] = scratch / name
         _done([*train, str(folders[name]), *_BRIEF, f"pooling={pooling}"])
@@ -208,6 +222,10 @@ def _import_everything(model: Path) -> None:
         assert matplotlib.figure
         assert matplotlib.backends.backend_agg
     assert all((compare, decide, evaluate, inspect, pretrain, probe, train))
+    import onnx
+    import onnxruntime
+    import openvino
+
     import multihot.data.encode
     import multihot.inference.masked_lm
     import multihot.training.distillation
@@ -215,6 +233,7 @@ def _import_everything(model: Path) -> None:
     multihot.data.encode.SMALL_FILE_BYTES = 1  # so that the rows, which are few, are cached
     assert multihot.inference.masked_lm
     assert multihot.training.distillation
+    assert all((onnx, onnxruntime, openvino))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         code = main(["predict", str(model), "--json", *_TEXTS])
     assert code == 0
@@ -417,7 +436,7 @@ def _drawn(given: argparse.Namespace) -> list[tuple[Change, str]]:
 
 def campaign(pairs: Sequence[tuple[Change, str]], scratch: Path, *, show: bool) -> Counter[str]:
     """Run every pair and return how often what came of it; bad ones are printed."""
-    sources = prepare(scratch)
+    sources = prepare(scratch, frozenset(change.target for change, _ in pairs))
     counts: Counter[str] = Counter()
     expected: dict[tuple[str, str], Observed] = {}
     for number, (change, verb) in enumerate(pairs):
