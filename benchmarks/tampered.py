@@ -1,4 +1,4 @@
-"""Load folders that were tampered with, by every verb that loads: models, encoders, runs and caches.
+"""Load folders that were tampered with, by every verb that loads: models, exports, encoders, runs, caches.
 
     python benchmarks/tampered.py                       # every change, some verbs each: half an hour
     python benchmarks/tampered.py --changes 60 --seed 7
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -120,11 +121,13 @@ def prepare(scratch: Path, targets: frozenset[str] = frozenset()) -> Sources:
     train = ["train", str(rows), "--encoder", encoder, "--output"]
     folders = {"model": model}
     _import_everything(model)
+    needed = targets or frozenset(_VERBS)
     for name, form in {"export": "onnx", "export-openvino": "openvino"}.items():
-        folders[name] = scratch / name
-        words = ["export", str(model), "--to", form, "--output", str(folders[name])]
-        _done([*words, "--max-flips", "1"])
-    if targets and targets <= {"model", "export", "export-openvino"}:
+        if name in needed:
+            folders[name] = scratch / name
+            words = ["export", str(model), "--to", form, "--output", str(folders[name])]
+            _done([*words, "--max-flips", "1"])
+    if needed <= {"model", "export", "export-openvino"}:
         return Sources(folders, scratch / "outside", rows, scratch / "corpus")
     for name, pooling in {"head": "mean", "attention": "attention", "labels": "labels"}.items():
         folders[name] = scratch / name
@@ -222,10 +225,12 @@ def _import_everything(model: Path) -> None:
         assert matplotlib.figure
         assert matplotlib.backends.backend_agg
     assert all((compare, decide, evaluate, inspect, pretrain, probe, train))
-    import onnx
-    import onnxruntime
-    import openvino
+    with contextlib.suppress(ImportError):  # of exports, which are left out without them
+        import onnx
+        import onnxruntime
+        import openvino
 
+        assert all((onnx, onnxruntime, openvino))
     import multihot.data.encode
     import multihot.inference.masked_lm
     import multihot.training.distillation
@@ -233,7 +238,6 @@ def _import_everything(model: Path) -> None:
     multihot.data.encode.SMALL_FILE_BYTES = 1  # so that the rows, which are few, are cached
     assert multihot.inference.masked_lm
     assert multihot.training.distillation
-    assert all((onnx, onnxruntime, openvino))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         code = main(["predict", str(model), "--json", *_TEXTS])
     assert code == 0
@@ -420,6 +424,8 @@ def _drawn(given: argparse.Namespace) -> list[tuple[Change, str]]:
     """Return which changes are loaded by which verbs."""
     random = np.random.default_rng(given.seed)
     some = [each for each in changes() if not given.only or each.kind.startswith(given.only)]
+    if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime", "openvino", "onnxscript"))):
+        some = [each for each in some if not each.target.startswith("export")]
     if given.targets:
         some = [each for each in some if each.target in given.targets]
     if given.changes is not None and given.changes < len(some):
