@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from multihot.cli.main import main
 from multihot.cli.serve import build_parser
+from multihot.core.processors import usable_processors
 
 SCHEMA = json.loads((files("multihot") / "schemas" / "bench.schema.json").read_text("utf-8"))
 
@@ -58,13 +58,12 @@ def test_the_json_is_as_its_schema_says_and_knows_its_texts(report: dict[str, An
 
 @pytest.mark.slow
 def test_every_number_of_threads_has_a_process_of_its_own(report: dict[str, Any]) -> None:
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     threads = [each["threads"] for each in report["processes"]]
 
     assert threads[0] == 1
-    assert threads[-1] <= processors
+    assert threads[-1] == usable_processors()
     assert {each["threads"] for each in report["batches"]} == set(threads)
-    assert {each["batch_size"] for each in report["batches"]} == {1, 8, 32, 128}
+    assert 1 in {each["batch_size"] for each in report["batches"]} <= {1, 8, 32, 128}
 
 
 @pytest.mark.slow

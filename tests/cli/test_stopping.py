@@ -16,6 +16,7 @@ from multihot.cli.main import main
 from multihot.cli.stopping import StoppedBySignal, end_on_signals, stop_message
 from multihot.core.files import write_bytes
 from multihot.core.staging import told_when_stopped
+from multihot.errors import DataError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 
@@ -138,3 +139,20 @@ def test_once_stopped_a_process_receives_later_signals_quietly_until_its_end() -
         os.kill(os.getpid(), signal.SIGTERM)
 
     os.kill(os.getpid(), signal.SIGINT)  # would be a KeyboardInterrupt
+
+
+def test_an_error_that_a_signal_caused_in_a_library_is_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from multihot.cli import inspect
+
+    def interrupted(arguments: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise DataError("it is damaged.") from None
+
+    monkeypatch.setattr(inspect, "run", interrupted)
+
+    assert main(["inspect", str(tmp_path)]) == 143
+    assert capfd.readouterr().err == "multihot inspect: stopped by SIGTERM.\n"

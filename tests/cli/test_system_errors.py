@@ -287,7 +287,9 @@ def test_a_cache_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_written_does_not_depend_on_who_reads_the_messages(
     tmp_path: Path, closed: str
 ) -> None:
-    (tmp_path / "corpus.txt").write_text("\n\n".join(["some words"] * 60), "utf-8")
+    (tmp_path / "corpus.txt").write_text(
+        "\n\n".join(["six words are enough for this"] * 60), "utf-8"
+    )
     reader, writer = os.pipe()
     os.close(reader)
 

@@ -78,6 +78,9 @@ def test_the_names_of_their_models_get_the_first_model(client: openai.OpenAI) ->
 
 def test_the_client_lists_the_models(client: openai.OpenAI) -> None:
     assert [each.id for each in client.models.list()] == ["ec"]
+    assert client.models.retrieve("ec").id == "ec"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("no")
 
 
 def test_refusals_are_the_errors_of_the_client(address: str, client: openai.OpenAI) -> None:

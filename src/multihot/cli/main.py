@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from multihot.cli.console import StandardOutput, discard, say_error
-from multihot.cli.stopping import end_on_signals, stop_message
+from multihot.cli.stopping import end_on_signals, stop_behind, stop_message
 from multihot.errors import MultihotError, StorageError, shown_path
 
 __all__ = ["COMMANDS", "main"]
@@ -153,22 +153,28 @@ def _run_and_say(command: str, arguments: Sequence[str]) -> int:
         code = int(module.run(arguments))
         StandardOutput().flush()
         return code
-    except MultihotError as error:
-        # A line break in the name of a column begins no line that looks like one of ours.
-        message, code = str(error).replace("\n", "\n  "), error.exit_code
-    except KeyboardInterrupt as stop:
-        message, code = stop_message(stop)
     except BrokenPipeError:
         raise
-    except Exception as error:
-        if os.environ.get("MULTIHOT_TRACEBACK"):
-            raise
-        message, code = _unexpected(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is unexpected is said as such
+        message, code = _message(error)
     say_error(f"multihot {command}: {message}")
     return code
 
 
-def _unexpected(error: Exception) -> tuple[str, int]:
+def _message(error: BaseException) -> tuple[str, int]:
+    # What a stopped run cannot write any more is said as it is.
+    stop = None if isinstance(error, StorageError) else stop_behind(error)
+    if stop is not None:
+        return stop_message(stop)
+    if isinstance(error, MultihotError):
+        # A line break in the name of a column begins no line that looks like one of ours.
+        return str(error).replace("\n", "\n  "), error.exit_code
+    if os.environ.get("MULTIHOT_TRACEBACK"):
+        raise error
+    return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> tuple[str, int]:
     """Return message and exit code for an error that no part of multihot explained."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
         shown = shown_path(error.filename)

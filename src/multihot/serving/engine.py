@@ -26,7 +26,7 @@ Compute = Callable[[TokenizedTexts], FloatArray]
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
 _LEAST_SHARE = 256  # tokens; smaller passes cost throughput
-_MEMORY = 0.9  # of earlier passes in the estimate of the speed
+_MEMORY = 0.9  # of what earlier passes took, in the estimate of the speed
 
 
 class OverloadedError(Exception):
@@ -109,8 +109,15 @@ class Engine:
         self._num_running = 0
         self._queue: deque[_Work] = deque()
         self._executor = ThreadPoolExecutor(num_passes, thread_name_prefix="compute")
-        self._speed = _FIRST_GUESS
-        self._has_speed = False
+        # Of earlier passes, the last ones most. Sums, so that a pass of few tokens says little: it takes as
+        # long as one of some more.
+        self._passed_tokens = _FIRST_GUESS / num_passes
+        self._passed_seconds = 1.0
+
+    @property
+    def _speed(self) -> float:
+        """Tokens per second of all passes together, as far as known."""
+        return self._num_passes * self._passed_tokens / self._passed_seconds
 
     @property
     def is_full(self) -> bool:
@@ -235,9 +242,8 @@ class Engine:
 
     def _learn_speed(self, parts: Sequence[_Part], seconds: float) -> None:
         num_tokens = sum(sum(work.lengths[start:end]) for work, start, end in parts)
-        speed = self._num_passes * num_tokens / max(seconds, 1e-6)
-        self._speed = _MEMORY * self._speed + (1 - _MEMORY) * speed if self._has_speed else speed
-        self._has_speed = True
+        self._passed_tokens = _MEMORY * self._passed_tokens + num_tokens
+        self._passed_seconds = _MEMORY * self._passed_seconds + seconds
 
 
 def _computed(parts: Sequence[_Part]) -> list[FloatArray]:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
-from multihot.serving.bodies import STRICT, body_schema, read_body
+from multihot.serving.bodies import STRICT, body_schema, model_in_path, read_body
 from multihot.serving.huggingface import answer_headers
-from multihot.serving.native import Name
+from multihot.serving.native import Name, listed_model
 from multihot.serving.problems import Problem, json_response
 from multihot.serving.running import Answer, Running
 
@@ -106,6 +106,11 @@ def moderation_routes(running: Running) -> APIRouter:
             "decision": answer.serving.version,
         }
         return json_response(content, headers=answer_headers(answer))
+
+    @router.get("/v1/models/{name}")
+    async def retrieve(name: str = model_in_path(running)) -> Response:
+        """Describe one model, as OpenAI's clients expect it."""
+        return json_response(listed_model(running.model(name).name))
 
     return router
 

@@ -46,7 +46,6 @@ _MOST_TEXTS = 2000
 _DEADLINE_SECONDS = 10.0  # of `multihot serve`
 _TEXTS_OF_A_REQUEST = 32
 _AS_GOOD = 0.95  # of the highest throughput
-_AS_GOOD_PASS = 0.97
 _SHARES = {"batches": 0.3, "settings": 0.2, "passes": 0.1, "loads": 0.4}  # of the time
 _PACKAGES = ("multihot", "numpy", "tokenizers", "onnxruntime", "openvino", "torch")
 _LEAST_SECONDS, _MOST_SECONDS = 1.0, 3600.0
@@ -112,7 +111,7 @@ def bench(
     measuring.several_workers()
     best = measuring.best_setting()
     with measuring.started(best) as processes:
-        passes = measuring.pass_sizes(processes)
+        passes = measuring.pass_sizes(processes, float(lengths.lengths.mean()))
         recommended = _recommended(best, passes, measuring, longest=int(lengths.lengths.max()))
         loads = measuring.loads(processes, recommended, seed)
     artifact = predictor.artifact
@@ -214,13 +213,10 @@ class _Measuring:
         pass_tokens: int = _USUAL_PASS_TOKENS,
         kind: str = "settings",
     ) -> ServingSpeed:
-        slot = self._slot[kind]
-        # Each client asks twice at least, and a large model answers few in the time there is.
-        rate = max(each.texts_per_second for each in self.batches)
-        clients = max(1, int(np.clip(rate * slot / 2, 4, _CLIENTS)) // len(processes))
+        clients = self._clients(len(processes), kind)
         request = {
             "do": "closed",
-            "seconds": slot,
+            "seconds": self._slot[kind],
             "clients": clients,
             "pass_tokens": pass_tokens,
         }
@@ -239,6 +235,11 @@ class _Measuring:
             ),
             *_percentiles(np.concatenate([each["milliseconds"] for each in found])),
         )
+
+    def _clients(self, num_processes: int, kind: str) -> int:
+        """Return how many ask each process: twice at least, and a large model answers few in its time."""
+        rate = max(each.texts_per_second for each in self.batches)
+        return max(1, int(np.clip(rate * self._slot[kind] / 2, 4, _CLIENTS)) // num_processes)
 
     def best_setting(self) -> ServingSpeed:
         """Return, of those that answer nearly as many texts as the best, the one with the fewest workers.
@@ -259,10 +260,14 @@ class _Measuring:
                 process.started()
             yield processes
 
-    def pass_sizes(self, processes: Sequence[BenchProcess]) -> list[ServingSpeed]:
-        """Measure passes of several sizes."""
+    def pass_sizes(
+        self, processes: Sequence[BenchProcess], mean_tokens: float
+    ) -> list[ServingSpeed]:
+        """Measure passes of the usual size, and of others that the clients can fill."""
         self._say("Passes of several sizes ...")
-        return [self._engine(processes, tokens, "passes") for tokens in _PASS_TOKENS]
+        in_flight = self._clients(len(processes), "passes") * mean_tokens
+        sizes = [each for each in _PASS_TOKENS if each == _USUAL_PASS_TOKENS or each <= in_flight]
+        return [self._engine(processes, tokens, "passes") for tokens in sizes]
 
     def loads(
         self, processes: Sequence[BenchProcess], setting: Recommended, seed: int
@@ -309,8 +314,9 @@ class _Measuring:
 def _recommended(
     best: ServingSpeed, passes: Sequence[ServingSpeed], measuring: _Measuring, *, longest: int
 ) -> Recommended:
-    most = max(each.texts_per_second for each in passes)
-    chosen = next(each for each in passes if each.texts_per_second >= _AS_GOOD_PASS * most)
+    usual = next(each for each in passes if each.pass_tokens == _USUAL_PASS_TOKENS)
+    most = max(passes, key=lambda each: each.texts_per_second)
+    chosen = usual if _AS_GOOD * most.texts_per_second <= usual.texts_per_second else most
     full = _TEXTS_OF_A_REQUEST * longest
     queue = max(_two_digits(chosen.tokens_per_second), full)
     alone = {each.threads: each for each in measuring.batches if each.batch_size == 1}
@@ -321,6 +327,7 @@ def _recommended(
         if each is not best
     )
     shown = ", ".join(f"{each.pass_tokens}: {each.texts_per_second:,.0f}" for each in passes)
+    what = "The default; no other answers 5 % more" if chosen is usual else "It answers most"
     reasons = {
         "workers": f"{best.texts_per_second:,.0f} texts/s from {best.clients} clients"
         + (f" ({others})." if others else "."),
@@ -331,7 +338,9 @@ def _recommended(
             if threads != best.threads
         )
         + ".",
-        "pass_tokens": f"The fewest tokens in a pass that cost no throughput (texts/s by tokens: {shown}).",
+        "pass_tokens": f"{what} (texts/s by tokens: {shown})."
+        if len(passes) > 1
+        else "The default; too few texts were asked at once to tell sizes apart: give more --seconds.",
         "max_queue_tokens": f"About a second of work at {chosen.tokens_per_second:,.0f} tokens/s"
         if queue > full
         else f"Room for one full request of {_TEXTS_OF_A_REQUEST} texts of {longest} tokens",
