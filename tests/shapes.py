@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,18 @@ class Told:
 
 
 @contextmanager
-def answering(model: Path, *options: str, token: str = TOKEN) -> Iterator[str]:
-    """Serve a model for the block; yield the address."""
-    with serving(model, options=options, env={"MULTIHOT_TOKEN": token}) as served:
+def answering(*models: Path, options: tuple[str, ...] = (), token: str = TOKEN) -> Iterator[str]:
+    """Serve models for the block; yield the address."""
+    with serving(*models, options=options, env={"MULTIHOT_TOKEN": token}) as served:
         yield served.url
+
+
+def code_of_page(name: str, address: str) -> str:
+    """Return the Python of a page, asking the server at an address."""
+    page = Path(__file__).parents[1] / "docs" / "how-to" / name
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    code = "\n".join(blocks)
+    assert "127.0.0.1:8000" in code
+    return code.replace("127.0.0.1:8000", address.removeprefix("http://"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,19 @@ def test_with_a_file_a_model_is_written_and_what_is_left_ends_with_3(
     assert "Not corrected: scores_do_not_fit." in err
     assert main(["doctor", output]) == 0
     assert main(["predict", output, "i am happy"]) == 0
+
+
+def test_a_copy_is_written_also_when_nobody_reads_the_findings(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        code = main(["doctor", str(checkpoint), "--fix", "--output", str(tmp_path / "copy")])
+
+    assert code == 0
+    assert (tmp_path / "copy" / "config.json").exists()
 
 
 def test_what_blocks_is_said_and_nothing_is_written(

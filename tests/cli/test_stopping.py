@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from multihot.cli.main import main
-from multihot.cli.stopping import StoppedBySignal, end_on_signals
+from multihot.cli.stopping import StoppedBySignal, end_on_signals, stop_message
+from multihot.core.files import write_bytes
+from multihot.core.staging import told_when_stopped
+from multihot.errors import DataError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 
@@ -114,3 +117,42 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
         "with end_on_signals(): os.kill(os.getpid(), signal.SIGHUP)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_signal_that_comes_after_the_output_does_not_deny_it(tmp_path: Path) -> None:
+    output = tmp_path / "out.txt"
+    output.write_text("old", "utf-8")
+
+    def write() -> None:
+        with told_when_stopped(output):
+            write_bytes(output, b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write()
+
+    assert stop_message(caught.value)[0] == f"interrupted: {output} was written."
+
+
+def test_once_stopped_a_process_receives_later_signals_quietly_until_its_end() -> None:
+    with pytest.raises(StoppedBySignal), end_on_signals(for_good=True):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    os.kill(os.getpid(), signal.SIGINT)  # would be a KeyboardInterrupt
+
+
+def test_an_error_that_a_signal_caused_in_a_library_is_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from multihot.cli import inspect
+
+    def interrupted(arguments: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise DataError("it is damaged.") from None
+
+    monkeypatch.setattr(inspect, "run", interrupted)
+
+    assert main(["inspect", str(tmp_path)]) == 143
+    assert capfd.readouterr().err == "multihot inspect: stopped by SIGTERM.\n"

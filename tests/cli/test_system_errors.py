@@ -193,6 +193,8 @@ def test_a_disk_that_fills_up_leaves_the_old_output_and_nothing_beside_it(
     if "/" not in output and output != "new":
         Path(output).write_text("old", "utf-8")
     assert main(["split", "all.csv", "--output", "parts"]) == 0
+    Path("scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", "scratch")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -279,3 +281,26 @@ def test_a_cache_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(OptionError, match="MULTIHOT_CACHE=~no-such-user-here"):
         cache_folder()
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_what_is_written_does_not_depend_on_who_reads_the_messages(
+    tmp_path: Path, closed: str
+) -> None:
+    (tmp_path / "corpus.txt").write_text(
+        "\n\n".join(["six words are enough for this"] * 60), "utf-8"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "multihot", "tokenizer", "corpus.txt", "--output", "new"],
+        cwd=tmp_path,
+        check=False,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writer},
+    )
+    os.close(writer)
+
+    assert done.returncode == 0
+    assert not done.stderr or b"Traceback" not in done.stderr
+    assert (tmp_path / "new" / "vocab.txt").exists()

@@ -79,6 +79,50 @@ def test_what_waits_is_computed_together_and_goes_to_who_asked() -> None:
     assert [len(each) for each in network.passes] == [2, 10]
 
 
+def test_passes_at_the_same_time_share_what_waits() -> None:
+    network = _Network(is_open=False)
+
+    async def task() -> None:
+        engine = Engine(num_passes=2, pass_tokens=10_000)
+        asked = [
+            asyncio.ensure_future(
+                engine.computed(_texts(100, first=number), network, deadline=_deadline())
+            )
+            for number in range(22)
+        ]
+        await _settled()
+        network.gate.set()
+        await asyncio.gather(*asked)
+        engine.close()
+
+    _run(task)
+    sizes = [len(each) for each in network.passes]
+    assert sizes.count(1) >= 2  # what came first was computed at once
+    assert (max(sizes), sum(sizes)) == (10, 22)
+
+
+def test_one_slow_pass_of_few_tokens_does_not_make_a_server_refuse() -> None:
+    network = _Network(is_open=False)
+
+    async def task() -> None:
+        engine = Engine()
+        first = asyncio.ensure_future(engine.computed(_texts(1), network, deadline=_deadline()))
+        await asyncio.sleep(0.3)
+        network.gate.set()
+        await first
+        network.gate.clear()
+        asked = [
+            asyncio.ensure_future(engine.computed(_texts(50), network, deadline=_deadline()))
+            for _ in range(10)
+        ]
+        await _settled()
+        network.gate.set()
+        await asyncio.gather(*asked)
+        engine.close()
+
+    _run(task)
+
+
 def test_a_long_request_leaves_room_for_short_ones() -> None:
     network = _Network(is_open=False)
 

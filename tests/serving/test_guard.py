@@ -126,8 +126,10 @@ def test_pages_of_other_origins_are_refused(guarded: Served, origin: str, status
 
 def test_an_allowed_page_may_ask_from_its_browser(guarded: Served) -> None:
     given = {"origin": "https://page.example", "access-control-request-method": "POST"}
-    reply = guarded.ask("OPTIONS", "/v1/predict", headers=given)
+    wanted = {"access-control-request-headers": "authorization,x-stainless-lang"}
+    reply = guarded.ask("OPTIONS", "/v1/predict", headers={**given, **wanted})
     assert reply.status == 204
+    assert reply.headers["access-control-allow-headers"] == "authorization,x-stainless-lang"
     assert reply.headers["access-control-allow-origin"] == "https://page.example"
     other = guarded.ask("OPTIONS", "/v1/predict", headers={**given, "origin": "https://x.example"})
     assert other.status == 403

@@ -136,9 +136,9 @@ def test_a_text_that_is_too_long_is_cut_unless_the_client_refuses_that(post: Any
     ):
         refused = post(path, inputs=LONG, **body)
 
-        assert refused.status_code == 413
-        assert refused.json()["error_type"] == "validation"
-        assert "at most 32 tokens" in refused.json()["error"]
+        assert refused.status_code == 422
+        assert refused.json()["error_type"] == "Validation"
+        assert refused.json()["error"].endswith("must have less than 32 tokens. Given: 122")
 
 
 @pytest.mark.parametrize(
@@ -161,5 +161,5 @@ def test_tei_refuses_in_its_own_shape(
 
     assert refused.status_code == status
     assert set(refused.json()) == {"error", "error_type"}
-    assert refused.json()["error_type"] == "validation"
+    assert refused.json()["error_type"] == "Validation"
     assert said in refused.json()["error"]

@@ -234,8 +234,49 @@ def test_a_column_of_texts_is_a_batch(address: str) -> None:
     assert found.json()["outputs"][0]["shape"] == [2, 3]
 
 
+def test_a_body_as_kserve_s_client_writes_it_is_answered(address: str) -> None:
+    body = {
+        "id": "8c9b5f3e",
+        "model_name": "whatever the client calls it",
+        "inputs": [
+            {"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {}, "data": ["happy"]}
+        ],
+        "parameters": {"binary_data_output": False},
+    }
+
+    found = httpx2.post(f"{address}/v2/models/ec/infer", json=body, headers=authorized())
+
+    assert found.status_code == 200
+    assert found.json()["id"] == body["id"]
+
+
+def test_pages_of_other_origins_may_not_send_tensors(address: str) -> None:
+    # A page can send bytes without a content type, and the browser asks nobody before.
+    content, length = body([1], 6, GOOD)
+    headers = {
+        **authorized(),
+        "inference-header-content-length": str(length),
+        "origin": "https://example.org",
+    }
+
+    found = httpx2.post(f"{address}/v2/models/ec/infer", content=content, headers=headers)
+
+    assert found.status_code == 403
+
+
 def test_other_routes_still_want_json(address: str) -> None:
     for path in ("/v1/predict", "/predict", "/v2/models/ec", "/v2"):
         found = httpx2.post(f"{address}{path}", content=b"{}", headers=authorized())
 
         assert found.status_code in (404, 405, 415)
+
+
+def test_openapi_names_the_served_models_and_no_stray_parameters(address: str) -> None:
+    paths = httpx2.get(f"{address}/openapi.json", headers=authorized()).json()["paths"]
+
+    for path, methods in paths.items():
+        for operation in methods.values():
+            parameters = {each["name"]: each for each in operation.get("parameters", [])}
+            assert all(f"{{{name}}}" in path for name in parameters)
+            if "name" in parameters:
+                assert parameters["name"]["schema"]["enum"] == ["ec"]

@@ -21,7 +21,7 @@ MOST_TEXTS = 4000
 def address(exported: Path) -> Iterator[str]:
     # One token may wait, so that a request of many passes fills the queue.
     options = ("--max-queue-tokens", "1", "--max-texts", str(MOST_TEXTS))
-    with answering(exported, *options) as url:
+    with answering(exported, options=options) as url:
         yield url
 
 
@@ -78,6 +78,9 @@ def test_the_names_of_their_models_get_the_first_model(client: openai.OpenAI) ->
 
 def test_the_client_lists_the_models(client: openai.OpenAI) -> None:
     assert [each.id for each in client.models.list()] == ["ec"]
+    assert client.models.retrieve("ec").id == "ec"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("no")
 
 
 def test_refusals_are_the_errors_of_the_client(address: str, client: openai.OpenAI) -> None:

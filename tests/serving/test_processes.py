@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from multihot.core.processors import usable_processors
 from multihot.inference.artifact import read_artifact
 from multihot.inference.renewal import replace_decision
 from served import Served, serving
@@ -70,6 +71,20 @@ def test_a_second_signal_ends_a_server_at_once(exported_model: Path) -> None:
 
 def _connection(server: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc to find the workers")
+@pytest.mark.parametrize(("said", "threads"), [("", max(1, usable_processors() // 2)), ("3", 3)])
+def test_workers_share_the_processors_unless_told_otherwise(
+    said: str, threads: int, exported_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    env = {"OMP_NUM_THREADS": said} if said else {}
+    with serving(exported_model, options=("--workers", "2"), env=env) as server:
+        _wait_for(lambda: len(_children(server)) == 2)
+        for worker in _children(server):
+            inherited = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+            assert f"OMP_NUM_THREADS={threads}".encode() in inherited
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc to find the workers")

@@ -23,7 +23,17 @@ _EPILOG = """examples:
 Completes commands, flags, keys of options (key=value) and files.
 """
 _TRAINING = ("train", "pretrain")
-_READING = ("train", "evaluate", "compare", "decide", "predict", "split", "inspect", "doctor")
+_READING = (
+    "train",
+    "evaluate",
+    "compare",
+    "decide",
+    "predict",
+    "split",
+    "inspect",
+    "doctor",
+    "bench",
+)
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.
 _multihot() {{

@@ -75,12 +75,10 @@ def say_note(note: str) -> None:
 
 
 def say_error(message: str) -> None:
-    """Print a message on stderr; where that is full, messages go nowhere and the command goes on."""
+    """Print a message on stderr; where that is full or closed, messages go nowhere and the command goes on."""
     try:
         sys.stderr.write(_for_people(message, sys.stderr) + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
-        raise
     except OSError:
         discard(sys.stderr)
 

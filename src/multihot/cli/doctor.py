@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from multihot.cli.arguments import (
 )
 from multihot.cli.console import report_text, say, say_error, say_note, show
 from multihot.core.goals import parse_goal
-from multihot.errors import OptionError
+from multihot.errors import MultihotError, OptionError
 
 if TYPE_CHECKING:
     from multihot.importing.diagnosis import Diagnosis
@@ -81,14 +82,19 @@ def run(arguments: Sequence[str]) -> int:
         require_network("--fix")
     examined = examine(given.checkpoint, file, data_options(pairs, {}))
     diagnosis = examined.diagnosis
-    if not given.json:
-        show(report_text(diagnosis, all_labels=given.all_labels))
     left, result, reason = diagnosis.problems, None, None
+    findings = "" if given.json else report_text(diagnosis, all_labels=given.all_labels)
     if given.fix and diagnosis.blocking:
         reason = f"Nothing was written; --fix cannot correct {_codes(diagnosis.blocking)}."
     elif given.fix:
-        result = _fix(given, examined, file)
+        try:  # first, since what is written does not depend on who reads the findings (`| head`)
+            result = _fix(given, examined, file)
+        except MultihotError:
+            with contextlib.suppress(BrokenPipeError):
+                _show(findings)
+            raise
         left = diagnosis.left(with_file=file is not None)
+    _show(findings)
     _print(given, diagnosis, result, is_written=given.fix and reason is None)
     if reason is not None:
         say_error(f"multihot doctor: {reason}")
@@ -97,6 +103,11 @@ def run(arguments: Sequence[str]) -> int:
         more = f" Not corrected: {_codes(left)}." if left else ""
         say(f"The {what} is in {given.output}.{more}")
     return 3 if left else 0
+
+
+def _show(findings: str) -> None:
+    if findings:
+        show(findings)
 
 
 def _fix(given: argparse.Namespace, examined: Examined, file: str | None) -> TuningResult | None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from multihot.cli.console import StandardOutput, discard, say_error
-from multihot.cli.stopping import end_on_signals, stop_message
+from multihot.cli.stopping import end_on_signals, stop_behind, stop_message
 from multihot.errors import MultihotError, StorageError, shown_path
 
 __all__ = ["COMMANDS", "main"]
@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "predict the labels of texts",
     "export": "write a model in a form that runs elsewhere: ONNX, int8, OpenVINO",
     "serve": "answer over HTTP, with a page to try it",
+    "bench": "measure how fast a model answers, and how to serve it",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
     "doctor": "check a checkpoint of another tool, correct it, or import it",
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:
-            code = _dispatch(given)
+            code = _dispatch(given, is_process=arguments is None)
         finally:
             StandardOutput().flush()  # a closed pipe or a full disk is noticed here, not at exit
     except BrokenPipeError:
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _dispatch(given: list[str]) -> int:
+def _dispatch(given: list[str], *, is_process: bool) -> int:
     if not given:
         say_error(_usage().rstrip("\n"))
         return 2
@@ -117,7 +118,7 @@ def _dispatch(given: list[str]) -> int:
     if command not in COMMANDS:
         say_error(f"{_usage()}\nmultihot: unknown command '{command}'.{_hint(command, rest)}")
         return 2
-    return _run(command, rest)
+    return _run(command, rest, is_process=is_process)
 
 
 def _hint(name: str, rest: Sequence[str]) -> str:
@@ -135,29 +136,45 @@ def _hint(name: str, rest: Sequence[str]) -> str:
     return ""
 
 
-def _run(command: str, arguments: Sequence[str]) -> int:
+def _run(command: str, arguments: Sequence[str], *, is_process: bool) -> int:
     try:
-        with end_on_signals():
-            module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
-            code = int(module.run(arguments))
-            StandardOutput().flush()
-            return code
-    except MultihotError as error:
-        # A line break in the name of a column begins no line that looks like one of ours.
-        message, code = str(error).replace("\n", "\n  "), error.exit_code
-    except KeyboardInterrupt as stop:
+        # What is said belongs to it, so that a second Ctrl-C does not disturb that either.
+        with end_on_signals(for_good=is_process):
+            return _run_and_say(command, arguments)
+    except KeyboardInterrupt as stop:  # behind the last step
         message, code = stop_message(stop)
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if os.environ.get("MULTIHOT_TRACEBACK"):
-            raise
-        message, code = _unexpected(error)
     say_error(f"multihot {command}: {message}")
     return code
 
 
-def _unexpected(error: Exception) -> tuple[str, int]:
+def _run_and_say(command: str, arguments: Sequence[str]) -> int:
+    try:
+        module = importlib.import_module(f"multihot.cli.{command.replace('-', '_')}")
+        code = int(module.run(arguments))
+        StandardOutput().flush()
+        return code
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is unexpected is said as such
+        message, code = _message(error)
+    say_error(f"multihot {command}: {message}")
+    return code
+
+
+def _message(error: BaseException) -> tuple[str, int]:
+    # What a stopped run cannot write any more is said as it is.
+    stop = None if isinstance(error, StorageError) else stop_behind(error)
+    if stop is not None:
+        return stop_message(stop)
+    if isinstance(error, MultihotError):
+        # A line break in the name of a column begins no line that looks like one of ours.
+        return str(error).replace("\n", "\n  "), error.exit_code
+    if os.environ.get("MULTIHOT_TRACEBACK"):
+        raise error
+    return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> tuple[str, int]:
     """Return message and exit code for an error that no part of multihot explained."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
         shown = shown_path(error.filename)

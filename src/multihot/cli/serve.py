@@ -60,13 +60,14 @@ def build_parser() -> argparse.ArgumentParser:
         ("--max-texts", int, 32, "texts in a request"),
         ("--max-characters", int, 100_000, "characters in a text"),
         ("--max-body-bytes", int, 2_000_000, "bytes in a request"),
+        ("--pass-tokens", int, 2048, "tokens that are computed together, about"),
         ("--max-queue-tokens", int, 16_384, "tokens that wait; what comes then gets 429"),
         ("--deadline", float, 10.0, "seconds until a request gets 504"),
         ("--body-deadline", float, 10.0, "seconds for a client to send a request"),
         ("--drain", float, 30.0, "seconds for accepted requests after SIGTERM"),
     ):
         limits.add_argument(
-            flag, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})"
+            flag, type=kind, default=default, metavar="N", help=f"{text} (default: {default:.0f})"
         )
     parser.add_argument(
         "--log-requests", action="store_true", help="write a line for each request, without texts"
@@ -78,11 +79,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
     require_serving()
-    from multihot.serving.options import ServeOptions, read_token
+    from multihot.serving.options import ServeOptions, checked_token, read_token
 
-    token = os.environ.get("MULTIHOT_TOKEN") or None
+    token = None
     if given.token_file is not None:
         token = read_token(given.token_file)
+    elif stated := os.environ.get("MULTIHOT_TOKEN"):
+        token = checked_token(stated, "MULTIHOT_TOKEN")
     options = ServeOptions(
         models=tuple(given.models),
         host=given.host,
@@ -96,6 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         max_texts=given.max_texts,
         max_characters=given.max_characters,
         max_body_bytes=given.max_body_bytes,
+        pass_tokens=given.pass_tokens,
         max_queue_tokens=given.max_queue_tokens,
         deadline_seconds=given.deadline,
         body_seconds=given.body_deadline,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["StoppedBySignal", "end_on_signals", "stop_message"]
+__all__ = ["StoppedBySignal", "end_on_signals", "stop_behind", "stop_message"]
 
 _NUM_KILLING = 3  # signals after which the process ends without cleaning up
 
@@ -23,8 +23,11 @@ class StoppedBySignal(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def end_on_signals() -> Iterator[None]:
+def end_on_signals(*, for_good: bool = False) -> Iterator[None]:
     """Raise `StoppedBySignal` in the block for the first SIGINT, SIGTERM or SIGHUP.
+
+    With `for_good` the process ends after the block: once a signal has come, later ones are received in
+    the same way until its end, and else the first one ends it without a word.
 
     A second signal does not disturb the removal of temporary files, a third ends the process. A signal
     that is ignored, as `nohup` arranges it, stays so. Outside the main thread nothing is installed.
@@ -53,8 +56,9 @@ def end_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not (for_good and received):
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if for_good else handler)
 
 
 def stop_message(stop: KeyboardInterrupt) -> tuple[str, int]:
@@ -63,3 +67,15 @@ def stop_message(stop: KeyboardInterrupt) -> tuple[str, int]:
     how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     prevented = " and ".join(dict.fromkeys(getattr(stop, "__notes__", ())))
     return f"{how}: {prevented}." if prevented else f"{how}.", 128 + number
+
+
+def stop_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the signal that an error follows from: a library that it interrupts may fail with another one."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        if isinstance(each, KeyboardInterrupt):
+            return each
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
+    return None

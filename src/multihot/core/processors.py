@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["computing_threads", "usable_processors"]
+__all__ = ["computing_threads", "passes_at_once", "usable_processors"]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -26,6 +26,11 @@ def computing_threads() -> int:
     """Return how many threads compute one pass: `OMP_NUM_THREADS`, else every processor."""
     stated, most = os.environ.get("OMP_NUM_THREADS", ""), usable_processors()
     return min(int(stated), most) if stated.isascii() and stated.isdigit() and int(stated) else most
+
+
+def passes_at_once(num_processes: int = 1) -> int:
+    """Return how many passes of `computing_threads` each of so many equal processes computes at once."""
+    return max(1, usable_processors() // (computing_threads() * num_processes))
 
 
 def _limit(folder: Path) -> float | None:

@@ -60,9 +60,9 @@ def staged_folder(path: Path) -> Iterator[Path]:
     except StorageError as error:  # `path` is the name that means something
         raise StorageError(str(error).replace(str(stage), str(path))) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        if descriptor is not None:
+        if descriptor is not None:  # first, since removing a folder needs one
             os.close(descriptor)
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def put_in_place(stage: Path, folder: Path) -> None:
@@ -178,9 +178,20 @@ def _start_time(process: int) -> float | None:
 
 @contextlib.contextmanager
 def told_when_stopped(path: Path) -> Iterator[None]:
-    """Let the exception of a signal say which output it prevented."""
+    """Let the exception of a signal say which output it prevented, or that it came too late for that."""
+    before = _identity(path)
     try:
         yield
     except KeyboardInterrupt as stop:
-        stop.add_note(f"{path} was not written")
+        is_new = _identity(path) != before
+        stop.add_note(f"{path} was {'written' if is_new else 'not written'}")
         raise
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what another file or folder of this name would not have."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns

@@ -101,6 +101,7 @@ class WorkbookWriter:
         """Remove what was written aside; nothing more can be written."""
         with contextlib.suppress(Exception):  # what was saved is closed, and so is what has failed
             self._sheet.close()
+        with contextlib.suppress(Exception):  # nor is there a file then, unless the disk was full
             self._sheet._writer.cleanup()
 
     def notes(self) -> list[str]:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from multihot.core.processors import computing_threads, usable_processors
+from multihot.core.processors import passes_at_once
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
 from multihot.serving.huggingface import huggingface_routes
@@ -19,6 +19,7 @@ from multihot.serving.native import native_routes
 from multihot.serving.openai_moderation import moderation_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
+from multihot.serving.page import page_routes
 from multihot.serving.problems import failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
@@ -27,6 +28,7 @@ from multihot.serving.systemone import systemone_routes
 __all__ = ["create_app", "start_running"]
 
 _ROUTES = (
+    page_routes,
     native_routes,
     operation_routes,
     huggingface_routes,
@@ -34,6 +36,7 @@ _ROUTES = (
     inference_protocol_routes,
     systemone_routes,
 )
+_WAITING_SHARE = 0.25  # of the deadline that a request may spend in the queue
 _REFUSALS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
@@ -52,13 +55,13 @@ _REFUSALS = {
 def start_running(options: ServeOptions) -> Running:
     """Load the models; raises `MultihotError` where one cannot be loaded."""
     models = load_served_models(options.models, options.backend)
-    engine = Engine(num_passes=_num_passes(), max_queue_tokens=options.max_queue_tokens)
+    engine = Engine(
+        num_passes=passes_at_once(options.workers),
+        pass_tokens=options.pass_tokens,
+        max_queue_tokens=options.max_queue_tokens,
+        max_wait_seconds=options.deadline_seconds * _WAITING_SHARE,
+    )
     return Running(options, models, engine)
-
-
-def _num_passes() -> int:
-    """Return how many passes fill the processors, each with the threads that a backend uses."""
-    return max(1, usable_processors() // computing_threads())
 
 
 def create_app(running: Running) -> Guard:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from multihot.core.text_tables import cut
 from multihot.errors import DataError
 from multihot.gate.json_documents import parse_json_object
 from multihot.serving.problems import Problem
+from multihot.serving.running import Running
 
-__all__ = ["STRICT", "body_schema", "parse_body", "read_body"]
+__all__ = ["STRICT", "body_schema", "model_in_path", "parse_body", "read_body"]
 
 Content = TypeVar("Content", bound=BaseModel)
 _MAX_DEPTH = 16
@@ -28,12 +29,10 @@ async def read_body(request: Request, kind: type[Content]) -> Content:
     return parse_body(await request.body(), kind)
 
 
-def parse_body(content: bytes, kind: type[Content]) -> Content:
+def parse_body(content: bytes, kind: type[Content], source: str = "The request body") -> Content:
     """Return what JSON describes; raise `Problem` (422) for any that is not as described."""
     try:
-        parsed = parse_json_object(
-            content, "The request body", error=DataError, max_depth=_MAX_DEPTH
-        )
+        parsed = parse_json_object(content, source, error=DataError, max_depth=_MAX_DEPTH)
         return kind.model_validate(parsed)
     except DataError as error:
         raise Problem(422, str(error)) from None
@@ -52,12 +51,24 @@ def _sentence(error: ValidationError) -> str:
     return f"{'; '.join(parts)}{more}."
 
 
-def body_schema(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """Return what OpenAPI says of a route whose body is read by `read_body`."""
+def body_schema(
+    kind: type[BaseModel], example: dict[str, Any], answer: Any = None
+) -> dict[str, Any]:
+    """Return what OpenAPI says of a route whose body is read by `read_body`, with an example of its answer."""
     schema = kind.model_json_schema()
     definitions = schema.pop("$defs", {})
     content = {"schema": _inlined(schema, definitions), "example": example}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    described: dict[str, Any] = {
+        "requestBody": {"required": True, "content": {"application/json": content}}
+    }
+    if answer is not None:
+        described["responses"] = {"200": {"content": {"application/json": {"example": answer}}}}
+    return described
+
+
+def model_in_path(running: Running) -> Any:
+    """Return the parameter of a route for the name of a model, with those that are served."""
+    return Path(json_schema_extra={"enum": list(running.models)})
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -25,7 +25,8 @@ Compute = Callable[[TokenizedTexts], FloatArray]
 """Token ids of N texts to what is computed of each, (N, ...)."""
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
-_MEMORY = 0.9  # of earlier passes in the estimate of the speed
+_LEAST_SHARE = 256  # tokens; smaller passes cost throughput
+_MEMORY = 0.9  # of what earlier passes took, in the estimate of the speed
 
 
 class OverloadedError(Exception):
@@ -87,12 +88,20 @@ class Engine:
         About how many tokens one takes.
     max_queue_tokens
         How many tokens may wait; one request is accepted whatever its size.
+    max_wait_seconds
+        How long what is accepted may wait, as far as the speed of earlier passes tells.
     """
 
     def __init__(
-        self, *, num_passes: int = 1, pass_tokens: int = 2048, max_queue_tokens: int = 16_384
+        self,
+        *,
+        num_passes: int = 1,
+        pass_tokens: int = 2048,
+        max_queue_tokens: int = 16_384,
+        max_wait_seconds: float = 2.5,
     ) -> None:
         self.max_queue_tokens = max_queue_tokens
+        self._max_wait_seconds = max_wait_seconds
         self.queue_tokens = 0
         """Tokens that wait."""
         self._num_passes = num_passes
@@ -100,13 +109,21 @@ class Engine:
         self._num_running = 0
         self._queue: deque[_Work] = deque()
         self._executor = ThreadPoolExecutor(num_passes, thread_name_prefix="compute")
-        self._speed = _FIRST_GUESS
-        self._has_speed = False
+        # Of earlier passes, the last ones most. Sums, so that a pass of few tokens says little: it takes as
+        # long as one of some more.
+        self._passed_tokens = _FIRST_GUESS / num_passes
+        self._passed_seconds = 1.0
+
+    @property
+    def _speed(self) -> float:
+        """Tokens per second of all passes together, as far as known."""
+        return self._num_passes * self._passed_tokens / self._passed_seconds
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more is accepted."""
-        return self.queue_tokens >= self.max_queue_tokens
+        most = min(self.max_queue_tokens, self._max_wait_seconds * self._speed)
+        return self.queue_tokens >= most
 
     @property
     def retry_seconds(self) -> int:
@@ -124,21 +141,18 @@ class Engine:
         Raises
         ------
         OverloadedError
-            The queue is full, or so long that the deadline would pass.
+            The queue is full, or takes too long.
         DeadlinePassedError
             The time of the event loop passed `deadline` before the last text was computed.
         """
         loop = asyncio.get_running_loop()
         work = _Work(texts, compute)
         num_tokens = int(texts.offsets[-1])
-        waits = self.queue_tokens > 0
-        left = deadline - loop.time()
-        if waits and (
-            self.queue_tokens + num_tokens > self.max_queue_tokens
-            or self.queue_tokens / self._speed > left
-        ):
+        is_first = self.queue_tokens == 0
+        fits = self.queue_tokens + num_tokens <= self.max_queue_tokens
+        if self.is_full or not (is_first or fits):
             raise OverloadedError(self.retry_seconds)
-        if left <= 0:
+        if deadline <= loop.time():
             raise DeadlinePassedError
         self._queue.append(work)
         self.queue_tokens += num_tokens
@@ -174,11 +188,16 @@ class Engine:
             )
 
     def _next_pass(self) -> list[_Part]:
-        """Take texts of the requests that have waited longest."""
+        """Take texts of the requests that have waited longest.
+
+        Where several passes are computed at the same time, each takes its share of what waits: else one
+        would take all, and the others nearly nothing, while it runs.
+        """
         first = self._queue[0]
         parts: list[_Part] = []
         unfinished: list[_Work] = []
-        budget = self._pass_tokens
+        share = math.ceil(self.queue_tokens / self._num_passes)
+        budget = min(self._pass_tokens, max(_LEAST_SHARE, share))
         while self._queue and self._queue[0].compute is first.compute:
             work = self._queue[0]
             if parts and (work.is_alone or first.is_alone or work.next_length > budget):
@@ -223,9 +242,8 @@ class Engine:
 
     def _learn_speed(self, parts: Sequence[_Part], seconds: float) -> None:
         num_tokens = sum(sum(work.lengths[start:end]) for work, start, end in parts)
-        speed = self._num_passes * num_tokens / max(seconds, 1e-6)
-        self._speed = _MEMORY * self._speed + (1 - _MEMORY) * speed if self._has_speed else speed
-        self._has_speed = True
+        self._passed_tokens = _MEMORY * self._passed_tokens + num_tokens
+        self._passed_seconds = _MEMORY * self._passed_seconds + seconds
 
 
 def _computed(parts: Sequence[_Part]) -> list[FloatArray]:

@@ -27,6 +27,7 @@ from multihot.serving.running import Running
 
 __all__ = ["Guard"]
 
+_NAMES = re.compile(rb"[A-Za-z0-9-]+(, ?[A-Za-z0-9-]+){0,49}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _JSON_TYPE = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
@@ -97,7 +98,7 @@ class Guard:
             raise Problem(400, "A header that may come once came twice.")
         self._check_caller(scope, headers)
         if scope["method"] == "OPTIONS" and reply.cors:
-            await _respond_preflight(reply)
+            await _respond_preflight(headers, reply)
             return
         if scope["path"] not in _REPORTS:
             self._check_capacity()
@@ -206,13 +207,14 @@ async def _respond(problem: Problem, scope: Scope, receive: Receive, reply: _Rep
     await problem_response(problem, scope["path"])(scope, receive, reply.send)
 
 
-async def _respond_preflight(reply: _Reply) -> None:
-    headers = [
+async def _respond_preflight(headers: Mapping[bytes, bytes], reply: _Reply) -> None:
+    wanted = headers.get(b"access-control-request-headers", b"")
+    answer = [
         (b"access-control-allow-methods", b"GET, POST"),
-        (b"access-control-allow-headers", b"authorization, content-type"),
+        (b"access-control-allow-headers", wanted if _NAMES.fullmatch(wanted) else b"content-type"),
         (b"access-control-max-age", b"600"),
     ]
-    await reply.send({"type": "http.response.start", "status": 204, "headers": headers})
+    await reply.send({"type": "http.response.start", "status": 204, "headers": answer})
     await reply.send({"type": "http.response.body", "body": b""})
 
 

@@ -7,12 +7,14 @@ decision layer, never a softmax. What these lists have no place for is in header
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from multihot.serving.bodies import STRICT, body_schema, read_body
+from multihot.data.tokens import tokenize
+from multihot.serving.bodies import STRICT, body_schema, model_in_path, read_body
 from multihot.serving.problems import Problem, json_response
 from multihot.serving.running import Answer, Running
 
@@ -26,6 +28,7 @@ _SOFTMAX = (
 _PAIR = "inputs has two texts in one list, which is a pair here, and pairs not supported: [[{0}], [{0}]] is a batch."
 _LEFT = "truncation_direction is left; texts are cut at their end here, as they were when the model learnt them."
 _MOST_TEXTS = 10_000
+_NO_LIMIT = 2**31  # tokens; texts are bounded by their characters
 
 _Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
 _Batch = Annotated[list[list[str]], Field(min_length=1, max_length=_MOST_TEXTS)]
@@ -46,10 +49,13 @@ class ClassificationParameters(BaseModel):
 
     top_k: int | None = Field(None, ge=1, le=100_000)
     """Return the best labels only; default: all."""
-    function_to_apply: Literal["sigmoid", "none", "softmax"] | None = None
+    function_to_apply: Annotated[
+        Literal["sigmoid", "none", "softmax"] | None,
+        WithJsonSchema({"enum": ["sigmoid", "none", None]}),
+    ] = None
     """`sigmoid` (default): calibrated scores; `none`: logits; `softmax` is refused."""
     truncation: bool | None = None
-    """False: refuse a text that is too long (413) instead of cutting it."""
+    """False: refuse a text that is too long (422) instead of cutting it."""
     decisions: bool | None = None
     """Return chosen labels only, by the model's thresholds."""
 
@@ -73,8 +79,11 @@ class TeiRequest(BaseModel):
     inputs: Annotated[str | _Texts | _Batch, WithJsonSchema(_PREDICT_INPUTS)]
     """A text, or a batch of them: `[["a"], ["b"]]`."""
     truncate: bool | None = None
-    """False: refuse a text that is too long (413) instead of cutting it."""
-    truncation_direction: Literal["right", "Right", "left", "Left"] = "right"
+    """False: refuse a text that is too long (422) instead of cutting it."""
+    truncation_direction: Annotated[
+        Literal["right", "Right", "left", "Left"], WithJsonSchema({"enum": ["right", "Right"]})
+    ] = "right"
+    """`left` is refused."""
     raw_scores: bool = False
     """Return logits."""
     decisions: bool = False
@@ -84,7 +93,12 @@ class TeiRequest(BaseModel):
 def huggingface_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["Hugging Face"])
-    schema = body_schema(ClassificationRequest, {"inputs": _TEXT, "parameters": {"top_k": 3}})
+    schema = body_schema(
+        ClassificationRequest,
+        {"inputs": _TEXT, "parameters": {"top_k": 2}},
+        [[{"label": "joy", "score": 0.93}, {"label": "love", "score": 0.41}]],
+    )
+    tei_schema = body_schema(TeiRequest, {"inputs": [[_TEXT]]}, [[{"score": 0.93, "label": "joy"}]])
 
     @router.post("/", openapi_extra=schema)
     async def classify(request: Request) -> Response:
@@ -92,11 +106,11 @@ def huggingface_routes(running: Running) -> APIRouter:
         return await _classified(running, request, None)
 
     @router.post("/models/{name}", openapi_extra=schema)
-    async def classify_with(request: Request, name: str) -> Response:
+    async def classify_with(request: Request, name: str = model_in_path(running)) -> Response:
         """Label texts with one model, as the inference API of Hugging Face does."""
         return await _classified(running, request, name)
 
-    @router.post("/predict", openapi_extra=body_schema(TeiRequest, {"inputs": [[_TEXT]]}))
+    @router.post("/predict", openapi_extra=tei_schema)
     async def predict(request: Request) -> Response:
         """Label texts with the first model, as text-embeddings-inference does."""
         body = await read_body(request, TeiRequest)
@@ -105,7 +119,7 @@ def huggingface_routes(running: Running) -> APIRouter:
         texts = _tei_texts(body.inputs)
         answer = await running.answer(request, texts)
         if body.truncate is False:
-            _refuse_truncated(answer)
+            await _refuse_truncated(answer, texts)
         rows = [
             [{"score": score, "label": label} for label, score in pairs]
             for pairs in _ranked(answer, logits=body.raw_scores, chosen_only=body.decisions)
@@ -124,7 +138,7 @@ async def _classified(running: Running, request: Request, name: str | None) -> R
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     answer = await running.answer(request, texts, model=name)
     if asked.truncation is False:
-        _refuse_truncated(answer)
+        await _refuse_truncated(answer, texts)
     rows = _ranked(
         answer,
         logits=asked.function_to_apply == "none",
@@ -162,14 +176,19 @@ def _ranked(
     return rows
 
 
-def _refuse_truncated(answer: Answer) -> None:
-    """Raise `Problem` for texts that were cut, where the client does not want that."""
+async def _refuse_truncated(answer: Answer, texts: list[str]) -> None:
+    """Raise `Problem` for texts that were cut, where the client does not want that.
+
+    The words are those of text-embeddings-inference, whose clients read the numbers out of them.
+    """
     if any(answer.truncated):
-        most = answer.serving.predictor.artifact.max_length
         first = answer.truncated.index(True)
+        predictor = answer.serving.predictor
+        whole = await asyncio.to_thread(tokenize, predictor.tokenizer, [texts[first]], _NO_LIMIT)
         raise Problem(
-            413,
-            f"inputs must have at most {most} tokens; text {first} has more. Without truncate=false it is cut.",
+            422,
+            f"Input validation error: `inputs` must have less than {predictor.artifact.max_length} tokens. "
+            f"Given: {whole.lengths[0]}",
         )
 
 

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from multihot.core.text_tables import cut
-from multihot.serving.bodies import STRICT, body_schema, parse_body
+from multihot.serving.bodies import STRICT, body_schema, model_in_path, parse_body
 from multihot.serving.huggingface import answer_headers
 from multihot.serving.native import Name
 from multihot.serving.problems import Problem, json_response
@@ -36,6 +36,14 @@ _EXAMPLE = {
             "data": ["I'm happy, the bert model is so good"],
         }
     ]
+}
+_ANSWER = {
+    "model_name": "ec",
+    "model_version": "3f2a90c1d2e4",
+    "outputs": [
+        {"name": "scores", "datatype": "FP32", "shape": [1, 2], "data": [0.04, 0.93]},
+        {"name": "labels", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]},
+    ],
 }
 _HEADER_LENGTH = "inference-header-content-length"
 _OUTPUTS = ("scores", "labels")
@@ -82,6 +90,9 @@ class InferRequest(BaseModel):
 
     id: Annotated[str, Field(max_length=1000)] | None = None
     """Returned with the answer."""
+    model_name: Name | None = None
+    """Sent by clients of KServe; the path says which model answers."""
+    model_version: Name | None = None
     parameters: _Parameters | None = None
     """`binary_data_output`: return every output as bytes behind the JSON; others change nothing."""
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
@@ -92,8 +103,24 @@ class InferRequest(BaseModel):
 def inference_protocol_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["Open Inference Protocol"])
-    schema = body_schema(InferRequest, _EXAMPLE)
+    _add_server_routes(router, running)
+    _add_model_routes(router, running)
+    schema, known = body_schema(InferRequest, _EXAMPLE, _ANSWER), model_in_path(running)
 
+    @router.post("/v2/models/{name}/infer", openapi_extra=schema)
+    async def infer(request: Request, name: str = known) -> Response:
+        """Label the texts of a tensor."""
+        return await _inferred(running, request, running.model(name))
+
+    @router.post("/v2/models/{name}/versions/{number}/infer", openapi_extra=schema)
+    async def infer_version(request: Request, number: str, name: str = known) -> Response:
+        """Label the texts of a tensor, if the decision of the model has this version."""
+        return await _inferred(running, request, _version(running, name, number))
+
+    return router
+
+
+def _add_server_routes(router: APIRouter, running: Running) -> None:
     @router.get("/v2")
     async def server() -> Response:
         """Describe the server."""
@@ -116,35 +143,31 @@ def inference_protocol_routes(running: Running) -> APIRouter:
         _require_ready(running)
         return json_response({"live": True, "ready": True})
 
+
+def _add_model_routes(router: APIRouter, running: Running) -> None:
+    known = model_in_path(running)
+
     @router.get("/v2/models/{name}")
-    @router.get("/v2/models/{name}/versions/{number}")
-    async def metadata(name: str, number: str | None = None) -> Response:
+    async def metadata(name: str = known) -> Response:
         """Describe the tensors of a model, and its labels in class order."""
-        return json_response(_metadata(_model(running, name, number)))
+        return json_response(_metadata(running.model(name)))
+
+    @router.get("/v2/models/{name}/versions/{number}")
+    async def metadata_of_version(number: str, name: str = known) -> Response:
+        """Describe the tensors of a model, if its decision has this version."""
+        return json_response(_metadata(_version(running, name, number)))
 
     @router.get("/v2/models/{name}/ready")
-    @router.get("/v2/models/{name}/versions/{number}/ready")
-    async def model_ready(name: str, number: str | None = None) -> Response:
+    async def model_ready(name: str = known) -> Response:
         """Answer 200 while requests are accepted, else 503."""
-        served = _model(running, name, number)
         _require_ready(running)
-        return json_response({"name": served.name, "ready": True})
+        return json_response({"name": running.model(name).name, "ready": True})
 
-    @router.post("/v2/models/{name}/infer", openapi_extra=schema)
-    @router.post("/v2/models/{name}/versions/{number}/infer", openapi_extra=schema)
-    async def infer(request: Request, name: str, number: str | None = None) -> Response:
-        """Label the texts of a tensor."""
-        served = _model(running, name, number)
-        body, behind = _parts(request, await request.body())
-        texts = _texts(body.inputs[0], behind)
-        wanted = _wanted(body)
-        answer = await running.answer(request, texts, model=served.name)
-        head: dict[str, Any] = {"model_name": served.name, "model_version": answer.serving.version}
-        if body.id is not None:
-            head["id"] = body.id
-        return _respond(head, answer, wanted)
-
-    return router
+    @router.get("/v2/models/{name}/versions/{number}/ready")
+    async def version_ready(number: str, name: str = known) -> Response:
+        """Answer 200 while requests are accepted, else 503."""
+        _require_ready(running)
+        return json_response({"name": _version(running, name, number).name, "ready": True})
 
 
 def _require_ready(running: Running) -> None:
@@ -152,9 +175,10 @@ def _require_ready(running: Running) -> None:
         raise Problem(503, "The server is stopping.", retry_seconds=1)
 
 
-def _model(running: Running, name: str, number: str | None) -> ServedModel:
+def _version(running: Running, name: str, number: str) -> ServedModel:
+    """Return a model; raise `Problem` (404) unless its decision has the version that is asked for."""
     served = running.model(name)
-    if number not in (None, served.now.version):
+    if number != served.now.version:
         raise Problem(
             404,
             f"Model {cut(name)} has no version {cut(number)}; its decision has the version {served.now.version}.",
@@ -182,6 +206,17 @@ def _metadata(served: ServedModel) -> dict[str, Any]:
     }
 
 
+async def _inferred(running: Running, request: Request, served: ServedModel) -> Response:
+    body, behind = _parts(request, await request.body())
+    texts = _texts(body.inputs[0], behind)
+    wanted = _wanted(body)
+    answer = await running.answer(request, texts, model=served.name)
+    head: dict[str, Any] = {"model_name": served.name, "model_version": answer.serving.version}
+    if body.id is not None:
+        head["id"] = body.id
+    return _respond(head, answer, wanted)
+
+
 def _parts(request: Request, content: bytes) -> tuple[InferRequest, bytes | None]:
     """Return the JSON of a body, and the bytes behind it, if a header says that there are any."""
     given = request.headers.get(_HEADER_LENGTH)
@@ -193,7 +228,8 @@ def _parts(request: Request, content: bytes) -> tuple[InferRequest, bytes | None
             422,
             f"Inference-Header-Content-Length is {cut(given)}; the body has {len(content)} bytes.",
         )
-    return parse_body(content[: int(given)], InferRequest), content[int(given) :]
+    source = f"The request body up to byte {given} (Inference-Header-Content-Length)"
+    return parse_body(content[: int(given)], InferRequest, source), content[int(given) :]
 
 
 def _texts(tensor: InputTensor, behind: bytes | None) -> list[str]:

@@ -14,7 +14,7 @@ from multihot.serving.problems import json_response
 from multihot.serving.running import Answer, Running
 from multihot.serving.served_model import ServedModel
 
-__all__ = ["Name", "native_routes"]
+__all__ = ["Name", "listed_model", "native_routes"]
 
 _EXAMPLE = {"texts": ["I'm happy, the bert model is so good"]}
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -66,10 +66,7 @@ def native_routes(running: Running) -> APIRouter:
     @router.get("/v1/models")
     async def models() -> Response:
         """List the served models, as OpenAI's clients expect it."""
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "multihot"}
-            for name in running.models
-        ]
+        data = [listed_model(name) for name in running.models]
         return json_response({"object": "list", "data": data})
 
     @router.get("/info")
@@ -78,6 +75,11 @@ def native_routes(running: Running) -> APIRouter:
         return json_response(_information(running))
 
     return router
+
+
+def listed_model(name: str) -> dict[str, Any]:
+    """Return a model as OpenAI's clients expect it in a list."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "multihot"}
 
 
 def _result(answer: Answer, row: int, parts: set[Part], top_k: int | None) -> dict[str, Any]:

@@ -6,17 +6,32 @@ import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
-from multihot.serving.bodies import STRICT, body_schema, read_body
+from multihot.serving.bodies import STRICT, body_schema, model_in_path, read_body
 from multihot.serving.huggingface import answer_headers
-from multihot.serving.native import Name
+from multihot.serving.native import Name, listed_model
 from multihot.serving.problems import Problem, json_response
 from multihot.serving.running import Answer, Running
 
 __all__ = ["moderation_routes"]
 
 _EXAMPLE = {"input": "I'm happy, the bert model is so good"}
+_ANSWER = {
+    "id": "modr-1",
+    "model": "ec",
+    "results": [
+        {
+            "flagged": True,
+            "categories": {"anger": False, "joy": True},
+            "category_scores": {"anger": 0.04, "joy": 0.93},
+            "category_applied_input_types": {"anger": ["text"], "joy": ["text"]},
+            "truncated": False,
+        }
+    ],
+    "category_thresholds": {"anger": 0.41, "joy": 0.38},
+    "decision": "3f2a90c1d2e4",
+}
 _MOST_TEXTS = 10_000
 _THEIR_MODELS = ("omni-moderation-", "text-moderation-")
 """Names that clients send for OpenAI's own models; the first model answers for them."""
@@ -40,7 +55,11 @@ class ImagePart(BaseModel):
     image_url: dict[str, str] = Field(max_length=10)
 
 
-_Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+_Part = Annotated[
+    TextPart | ImagePart,
+    Field(discriminator="type"),
+    WithJsonSchema(TextPart.model_json_schema()),
+]
 _Texts = Annotated[list[str], Field(min_length=1, max_length=_MOST_TEXTS)]
 _Parts = Annotated[list[_Part], Field(min_length=1, max_length=_MOST_TEXTS)]
 
@@ -73,7 +92,7 @@ def moderation_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["OpenAI"])
 
-    @router.post("/v1/moderations", openapi_extra=body_schema(ModerationRequest, _EXAMPLE))
+    @router.post("/v1/moderations", openapi_extra=body_schema(ModerationRequest, _EXAMPLE, _ANSWER))
     async def moderate(request: Request) -> Response:
         """Label texts: a category for each label, flagged where any label is chosen."""
         body = await read_body(request, ModerationRequest)
@@ -87,6 +106,11 @@ def moderation_routes(running: Running) -> APIRouter:
             "decision": answer.serving.version,
         }
         return json_response(content, headers=answer_headers(answer))
+
+    @router.get("/v1/models/{name}")
+    async def retrieve(name: str = model_in_path(running)) -> Response:
+        """Describe one model, as OpenAI's clients expect it."""
+        return json_response(listed_model(running.model(name).name))
 
     return router
 

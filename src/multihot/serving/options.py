@@ -11,10 +11,17 @@ from pathlib import Path
 from multihot.core.text_tables import cut
 from multihot.errors import OptionError, system_errors
 
-__all__ = ["ServeOptions", "is_loopback", "own_names", "read_token", "same_secret"]
+__all__ = [
+    "ServeOptions",
+    "checked_token",
+    "is_loopback",
+    "own_names",
+    "read_token",
+    "same_secret",
+]
 
 _FEWEST_TOKEN_CHARACTERS = 16
-_MOST_TOKEN_BYTES = 4096
+_MOST_TOKEN_CHARACTERS = 4096
 _MOST_PORT = 65_535
 
 
@@ -47,6 +54,8 @@ class ServeOptions:
     max_characters: int = 100_000
     """In one text."""
     max_body_bytes: int = 2_000_000
+    pass_tokens: int = 2048
+    """Tokens that are computed together, about."""
     max_queue_tokens: int = 16_384
     """Tokens that wait at most; what comes then is refused at once (429)."""
     deadline_seconds: float = 10.0
@@ -66,6 +75,7 @@ class ServeOptions:
         _between("max_texts", self.max_texts, 1, 10_000)
         _between("max_characters", self.max_characters, 1, 10_000_000)
         _between("max_body_bytes", self.max_body_bytes, 1024, 1 << 30)
+        _between("pass_tokens", self.pass_tokens, 1, 1 << 30)
         _between("max_queue_tokens", self.max_queue_tokens, 1, 1 << 30)
         for name in ("deadline_seconds", "body_seconds", "drain_seconds"):
             _between(name, getattr(self, name), 0.05, 3600)
@@ -97,22 +107,23 @@ def own_names() -> frozenset[str]:
 
 
 def read_token(path: str) -> str:
-    """Return the token in the first line of a file.
-
-    Raises `OptionError` for one that is easily guessed, or that no header can hold.
-    """
+    """Return the token in the first line of a file; raises as `checked_token` does."""
     with system_errors(path), Path(path).open("rb") as handle:
-        content = handle.read(_MOST_TOKEN_BYTES + 1)
-    lines = content.splitlines()
-    token = lines[0].strip() if lines else b""
-    if len(content) > _MOST_TOKEN_BYTES or len(token) < _FEWEST_TOKEN_CHARACTERS:
+        content = handle.read(_MOST_TOKEN_CHARACTERS + 2)
+    first = content.splitlines()[0] if content.strip() else b""
+    return checked_token(first.decode("utf-8", "replace").strip(), path)
+
+
+def checked_token(token: str, source: str) -> str:
+    """Return a token; raise `OptionError` for one that is easily guessed, or that no header can hold."""
+    if not _FEWEST_TOKEN_CHARACTERS <= len(token) <= _MOST_TOKEN_CHARACTERS:
         raise OptionError(
-            f"{path}: expected one line of {_FEWEST_TOKEN_CHARACTERS} to {_MOST_TOKEN_BYTES} characters, "
-            "such as 'openssl rand -hex 32' prints."
+            f"{source}: expected a token of {_FEWEST_TOKEN_CHARACTERS} to {_MOST_TOKEN_CHARACTERS} "
+            "characters, such as 'openssl rand -hex 32' prints."
         )
-    if not token.isascii() or not token.decode("ascii").isprintable() or b" " in token:
-        raise OptionError(f"{path}: a token consists of ASCII characters without spaces.")
-    return token.decode("ascii")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise OptionError(f"{source}: a token consists of ASCII characters without spaces.")
+    return token
 
 
 def same_secret(given: str, expected: str) -> bool:

@@ -17,12 +17,12 @@ __all__ = ["CLIENT_LEFT", "Problem", "failure", "json_response", "problem_respon
 
 _OPENAI_TYPES = {401: "invalid_request_error", 429: "rate_limit_error"}
 _TEI_TYPES = {
-    400: "empty",
-    413: "validation",
-    422: "validation",
-    424: "backend",
-    429: "overloaded",
-    503: "unhealthy",
+    400: "Empty",
+    413: "Validation",
+    422: "Validation",
+    424: "Backend",
+    429: "Overloaded",
+    503: "Unhealthy",
 }
 _SERVER_ERROR = 500
 
@@ -81,7 +81,7 @@ def problem_response(problem: HTTPException, path: str) -> Response:
         error = {"message": detail, "type": kind, "param": None, "code": None}
         return json_response({"error": error}, status, headers)
     if path in ("/", "/predict") or path.startswith("/models/"):
-        kind = _TEI_TYPES.get(status, "backend" if status >= _SERVER_ERROR else "validation")
+        kind = _TEI_TYPES.get(status, "Backend" if status >= _SERVER_ERROR else "Validation")
         return json_response({"error": detail, "error_type": kind}, status, headers)
     if path == "/v2" or path.startswith("/v2/"):
         return json_response({"error": detail}, status, headers)

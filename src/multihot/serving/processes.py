@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
+from multihot.core.processors import usable_processors
 from multihot.errors import MultihotError, OptionError
 from multihot.inference.artifact import read_artifact
 from multihot.serving.connections import BoundedConnection, set_header_seconds
@@ -76,8 +77,15 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
             return 0
         for folder in options.models:
             read_artifact(folder)  # what is wrong with it is said once, and not by every worker
+        _share_processors(options.workers)
         with shared_metrics_folder():
             return _Workers(options, bound, lambda: announce(address)).serve()
+
+
+def _share_processors(workers: int) -> None:
+    """Let each worker compute with its share of the processors, unless the user has said how many threads."""
+    threads = max(1, usable_processors() // workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # workers inherit it
 
 
 def _config(options: ServeOptions, app: Callable[[], object]) -> uvicorn.Config:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from multihot.core.text_tables import cut
 from multihot.serving.bodies import STRICT, body_schema, read_body
@@ -20,15 +20,13 @@ from multihot.serving.running import Running
 
 __all__ = ["systemone_routes"]
 
-_EXAMPLE = {
-    "state": "I'm happy, the bert model is so good",
-    "questions": {"joy": {"type": "noul"}, "q2": {"type": "noul", "instructions": "anger"}},
-}
 _MOST_QUESTIONS = 10_000
 _MOST_NAMED = 5
 
 _Content = str | dict[str, Any] | list[Any] | None
-_Kind = Annotated[str, Field(max_length=100)]
+_Kind = Annotated[str, Field(max_length=100), WithJsonSchema({"const": "noul"})]
+_State = Annotated[str | dict[str, Any] | list[Any], WithJsonSchema({"type": "string"})]
+_Assets = Annotated[dict[str, Any] | None, WithJsonSchema({"type": "object", "maxProperties": 0})]
 
 
 class Question(BaseModel):
@@ -49,10 +47,10 @@ class SystemOneRequest(BaseModel):
 
     model: Name | None = None
     """Name of a served model; default: the first."""
-    state: str | dict[str, Any] | list[Any]
-    """The text."""
+    state: _State
+    """The text; an object or a list is refused."""
     questions: dict[Name, Question] = Field(min_length=1, max_length=_MOST_QUESTIONS)
-    assets: dict[str, Any] | None = Field(None, max_length=4)
+    assets: _Assets = None
     """Images, which are refused."""
     decisions: bool = False
     """Add to each answer whether its label is chosen, by the model's thresholds."""
@@ -61,8 +59,15 @@ class SystemOneRequest(BaseModel):
 def systemone_routes(running: Running) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["System One"])
+    first, *_, last = running.model(None).now.decision.space.names * 2
+    example = {
+        "state": "I'm happy, the bert model is so good",
+        "questions": {first: {"type": "noul"}, "second": {"type": "noul", "instructions": last}},
+    }
+    answers = {first: {"type": "noul", "noul": 0.93}, "second": {"type": "noul", "noul": 0.04}}
+    answer = {"model": "ec", "answers": answers, "usage": {"input_tokens": 12, "output_tokens": 0}}
 
-    @router.post("/v1/systemone", openapi_extra=body_schema(SystemOneRequest, _EXAMPLE))
+    @router.post("/v1/systemone", openapi_extra=body_schema(SystemOneRequest, example, answer))
     async def decide(request: Request) -> Response:
         """Answer questions about one text, each with the probability of a label."""
         body = await read_body(request, SystemOneRequest)
@@ -73,19 +78,19 @@ def systemone_routes(running: Running) -> APIRouter:
             raise Problem(422, "assets has images; the models that are served here read text.")
         names = running.model(body.model).now.decision.space.names
         asked = _labels(body.questions, frozenset(names))
-        answer = await running.answer(request, [body.state], model=body.model)
-        scores, chosen = answer.by_name(0), set(answer.labels[0])
-        answers: dict[str, dict[str, Any]] = {}
+        told = await running.answer(request, [body.state], model=body.model)
+        scores, chosen = told.by_name(0), set(told.labels[0])
+        found: dict[str, dict[str, Any]] = {}
         for key, label in asked.items():
-            answers[key] = {"type": "noul", "noul": scores[label]}
+            found[key] = {"type": "noul", "noul": scores[label]}
             if body.decisions:
-                answers[key]["decision"] = label in chosen
+                found[key]["decision"] = label in chosen
         content = {
             "model": body.model or running.model(None).name,
-            "answers": answers,
-            "usage": {"input_tokens": answer.num_tokens[0], "output_tokens": 0},
+            "answers": found,
+            "usage": {"input_tokens": told.num_tokens[0], "output_tokens": 0},
         }
-        return json_response(content, headers=answer_headers(answer))
+        return json_response(content, headers=answer_headers(told))
 
     return router
 
