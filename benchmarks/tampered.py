@@ -1,4 +1,4 @@
-"""Load folders that were tampered with, by every verb that loads: models, encoders, runs and caches.
+"""Load folders that were tampered with, by every verb that loads: models, exports, encoders, runs, caches.
 
     python benchmarks/tampered.py                       # every change, some verbs each: half an hour
     python benchmarks/tampered.py --changes 60 --seed 7
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -49,10 +50,15 @@ _TEXTS = ("so happy today", "the train was late", "tea at four @user7")
 _LABELS = 5
 _WORDS_OF_A_DEFECT = ("Traceback", "should not happen", "internal error")
 _HEAD = ("predict", "load", "evaluate", "from", "teacher")
+_EXPORT_VERBS = ("predict", "evaluate", "decide", "inspect", "load")
 _VERBS = {
     **dict.fromkeys(("head", "attention", "labels"), _HEAD),
     "model": ("predict", "evaluate", "decide", "compare", "inspect", "from", "teacher", "load"),
     "encoder": ("encoder", "pretrain", "fill-mask", "next-sentence", "tokens"),
+    "export": _EXPORT_VERBS,
+    "export-openvino": tuple(
+        each for each in _EXPORT_VERBS if each != "decide"
+    ),  # which it refuses
     "pooled": ("pooled",),
     "checkpoint": ("resume",),
     "pretraining": ("pretrain-resume",),
@@ -105,13 +111,24 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(scratch: Path) -> Sources:
-    """Train the models that are tampered with, interrupt two runs, and import everything."""
+def prepare(scratch: Path, targets: frozenset[str] = frozenset()) -> Sources:
+    """Train the models that are tampered with, interrupt two runs, and import everything.
+
+    `targets` says which are needed; without, all are.
+    """
     model = write_model(scratch, _LABELS)
     rows, encoder = scratch / "train.jsonl", str(scratch / "encoder")
     train = ["train", str(rows), "--encoder", encoder, "--output"]
     folders = {"model": model}
     _import_everything(model)
+    needed = targets or frozenset(_VERBS)
+    for name, form in {"export": "onnx", "export-openvino": "openvino"}.items():
+        if name in needed:
+            folders[name] = scratch / name
+            words = ["export", str(model), "--to", form, "--output", str(folders[name])]
+            _done([*words, "--max-flips", "1"])
+    if needed <= {"model", "export", "export-openvino"}:
+        return Sources(folders, scratch / "outside", rows, scratch / "corpus")
     for name, pooling in {"head": "mean", "attention": "attention", "labels": "labels"}.items():
         folders[name] = scratch / name
         _done([*train, str(folders[name]), *_BRIEF, f"pooling={pooling}"])
@@ -208,6 +225,12 @@ def _import_everything(model: Path) -> None:
         assert matplotlib.figure
         assert matplotlib.backends.backend_agg
     assert all((compare, decide, evaluate, inspect, pretrain, probe, train))
+    with contextlib.suppress(ImportError):  # of exports, which are left out without them
+        import onnx
+        import onnxruntime
+        import openvino
+
+        assert all((onnx, onnxruntime, openvino))
     import multihot.data.encode
     import multihot.inference.masked_lm
     import multihot.training.distillation
@@ -401,6 +424,8 @@ def _drawn(given: argparse.Namespace) -> list[tuple[Change, str]]:
     """Return which changes are loaded by which verbs."""
     random = np.random.default_rng(given.seed)
     some = [each for each in changes() if not given.only or each.kind.startswith(given.only)]
+    if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime", "openvino", "onnxscript"))):
+        some = [each for each in some if not each.target.startswith("export")]
     if given.targets:
         some = [each for each in some if each.target in given.targets]
     if given.changes is not None and given.changes < len(some):
@@ -417,7 +442,7 @@ def _drawn(given: argparse.Namespace) -> list[tuple[Change, str]]:
 
 def campaign(pairs: Sequence[tuple[Change, str]], scratch: Path, *, show: bool) -> Counter[str]:
     """Run every pair and return how often what came of it; bad ones are printed."""
-    sources = prepare(scratch)
+    sources = prepare(scratch, frozenset(change.target for change, _ in pairs))
     counts: Counter[str] = Counter()
     expected: dict[tuple[str, str], Observed] = {}
     for number, (change, verb) in enumerate(pairs):

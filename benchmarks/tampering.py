@@ -29,6 +29,7 @@ from tampering_edits import (
     nested,
     text_put,
 )
+from tampering_exports import exports
 from tampering_races import races
 from tampering_runs import caches, pooled_encoders, runs
 
@@ -458,5 +459,5 @@ def changes() -> list[Change]:
     found += damaged_files("decision", "model", DECISION)
     for target in ("head", "attention", "labels"):
         found += _heads(target)
-    found += [*runs(), *caches(), *pooled_encoders(), *races()]
+    found += [*runs(), *caches(), *pooled_encoders(), *races(), *exports()]
     return found

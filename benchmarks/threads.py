@@ -2,9 +2,11 @@
 
     python benchmarks/threads.py                # 8 threads x 1000 calls: about ten minutes on two cores
     python benchmarks/threads.py --calls 100
+    python benchmarks/threads.py --models onnx=EXPORT openvino=EXPORT onnx-by-openvino=EXPORT:openvino
 
 Each call asks for one text that no other call has. The model is the demo's: starter encoder, trained
-for one epoch, once with each pooling. Cold: all threads begin at once on a classifier that has answered
+for one epoch, once with each pooling, or a given folder, such as an export; NAME=FOLDER:BACKEND takes a
+backend. Cold: all threads begin at once on a classifier that has answered
 nothing. Warm: it has answered a large call, so its weights are laid out. A score is wrong that differs by more than
 1e-5 from what one large call of another classifier gives. Throughput: texts a second of all threads, over those
 of one thread, in interleaved rounds; both may use every processor. One row for each goes into `results/`.
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=1000, help="of each thread")
     parser.add_argument("--rounds", type=int, default=3, help="of throughput, a tenth of the calls")
     parser.add_argument("--poolings", nargs="+", default=["cls", "mean"])
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER[:BACKEND]",
+        help="instead of the demo's",
+    )
     parser.add_argument("--no-row", action="store_true", help="write nothing into results/")
     return parser.parse_args()
 
@@ -88,12 +97,15 @@ def _answers(
     return scores, sum(errors), time.perf_counter() - began
 
 
-def _measure(pooling: str, folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
+def _measure(
+    folder: Path, given: argparse.Namespace, *, name: str = "", backend: str = "auto"
+) -> list[dict[str, object]]:
     texts = _texts(given.threads * given.calls)
-    expected = Predictor.load(folder, device="cpu").scores(texts)
+    one = Predictor.load(folder, device="cpu", backend=backend)
+    expected, pooling = one.scores(texts), one.artifact.pooling
     rows: list[dict[str, object]] = []
     for start in ("cold", "warm"):
-        predictor = Predictor.load(folder, device="cpu")
+        predictor = Predictor.load(folder, device="cpu", backend=backend)
         if start == "warm":
             predictor.scores(texts[:200])
         scores, errors, _ = _answers(predictor, texts, given.threads)
@@ -111,12 +123,30 @@ def _measure(pooling: str, folder: Path, given: argparse.Namespace) -> list[dict
             "wrong": wrong,
             "errors": errors,
             "largest_difference": f"{np.nanmax(np.abs(scores - expected)):.1e}",
-            "throughput_ratio": f"{statistics.median(ratios):.2f}",
-            "throughput_ratio_range": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            **_summary(ratios),
+            **({"model": name} if name else {}),
         }
-        print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+        print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
         rows.append(row)
     return rows
+
+
+def _summary(ratios: Sequence[float]) -> dict[str, str]:
+    if not ratios:
+        return {}
+    return {
+        "throughput_ratio": f"{statistics.median(ratios):.2f}",
+        "throughput_ratio_range": f"{min(ratios):.2f} to {max(ratios):.2f}",
+    }
+
+
+def _measured(given: argparse.Namespace, scratch: Path) -> Iterator[dict[str, object]]:
+    for each in given.models:
+        name, _, place = each.partition("=")
+        folder, _, backend = place.partition(":")
+        yield from _measure(Path(folder), given, name=name, backend=backend or "auto")
+    for pooling in () if given.models else given.poolings:
+        yield from _measure(_model(pooling, scratch / pooling), given)
 
 
 def main() -> int:
@@ -124,11 +154,10 @@ def main() -> int:
     given = _arguments()
     bad = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for pooling in given.poolings:
-            for row in _measure(pooling, _model(pooling, Path(scratch) / pooling), given):
-                bad += int(str(row["wrong"])) + int(str(row["errors"]))
-                if not given.no_row:
-                    append_row(_RESULTS, {**row, **provenance()})
+        for row in _measured(given, Path(scratch)):
+            bad += int(str(row["wrong"])) + int(str(row["errors"]))
+            if not given.no_row:
+                append_row(_RESULTS, {**row, **provenance()})
     return int(bad > 0)
 
 

@@ -41,6 +41,6 @@ def test_tampered_folders_are_refused_or_served_as_if_untouched() -> None:
 def test_there_are_many_kinds_of_changes_each_with_a_name_of_its_own() -> None:
     names = [(each.kind, each.name, each.target) for each in changes()]
 
-    assert len(names) >= 2250
-    assert len({kind for kind, _, _ in names}) >= 390
+    assert len(names) >= 3800
+    assert len({kind for kind, _, _ in names}) >= 530
     assert len(set(names)) == len(names)
