@@ -1,4 +1,4 @@
-"""A million short requests from wrk: does a server grow, or become slower?"""
+"""A million short requests from wrk, to see whether a server grows or becomes slower."""
 
 from __future__ import annotations
 
