@@ -3,7 +3,7 @@
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
 #   make docs    links and snippets           make container  the files for containers
-#   make clean   remove .venv and caches
+#   make clean   remove .venv and caches      make test-browser  the server's page in Chromium
 
 PYTHON ?= python3
 CONSTRAINTS ?= --constraint constraints.txt
@@ -13,7 +13,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick test-narrow check docs bench container clean .venv-rivals
+.PHONY: help setup demo test quick test-narrow test-browser check docs bench container clean .venv-rivals
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -47,6 +47,14 @@ NUMERIC := decision evaluation golden inference models parity training workflows
 
 test-narrow: $(STAMP)
 	env $$($(BIN)/python tests/narrow_cpu.py) $(PYTEST) -m "not slow or rounding" $(NUMERIC:%=tests/%)
+
+# The server's page in a real browser: CHROMIUM, or the system's; Debian's package where there is none.
+test-browser: $(STAMP)
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[browser-tests]'
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  echo "Installing Chromium with apt-get (about 300 MB, once) ..." >&2; \
+	  $$(test "$$(id -u)" = 0 || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq chromium'; }
+	$(BIN)/python -m pytest tests/browser
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -135,17 +135,22 @@ class Connection:
         self.is_sent = False
         """Whether all bytes of the present request were handed over."""
 
-    async def ask(self, request: bytes) -> Reply:
-        """Send a request and return the answer.
+    async def ask(self, request: bytes, *, pause: float = 0.0) -> Reply:
+        """Send a request, in two parts where there is a pause between them, and return the answer.
 
-        Raises `ConnectionError` or `asyncio.IncompleteReadError` where the connection ends before.
+        Raises `ConnectionError` or `EOFError` where the connection ends before.
         """
         self.is_sent = False
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address, limit=_LIMIT)
         reader, writer = self._streams
+        middle = len(request) // 2 if pause else 0
         try:
-            writer.write(request)
+            if pause:
+                writer.write(request[:middle])
+                await writer.drain()
+                await asyncio.sleep(pause)
+            writer.write(request[middle:])
             await writer.drain()
             self.is_sent = True
             reply = await asyncio.wait_for(_read(reader), _READ_SECONDS)

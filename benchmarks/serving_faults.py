@@ -2,9 +2,13 @@
 
     python benchmarks/serving_faults.py mixups MODEL TEXTS
     python benchmarks/serving_faults.py mixups MODEL TEXTS --workers 2 --decide-with LABELLED
+    python benchmarks/serving_faults.py stops MODEL TEXTS
 
 `mixups`: clients ask for different texts at once on every route; each score, label and version of an answer
 must be the library's own. With `--decide-with`, `multihot decide` renews the decision every few seconds.
+
+`stops`: SIGTERMs to servers that work, of one and of two workers, and kills and stops of workers; then every
+other signal that a server may get. A request is accepted when the server's own log has it.
 
 A row for each run goes into `results/`. Exit code 0 if nothing was wrong, else 1. Linux only: processes are
 watched in /proc.
@@ -13,13 +17,16 @@ watched in /proc.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from multihot.data.labelled_file import read_examples
 from provenance import append_row, provenance
 from serving_mixups import find_mixups
+from serving_stops import kill_workers, other_signals, stop_servers
 
 _RESULTS = "serving_faults_202611.csv"
 _PACKAGES = ("fastapi", "starlette", "uvicorn", "httptools", "onnxruntime", "numpy")
@@ -43,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     mixups.add_argument("--clients", type=int, default=64)
     mixups.add_argument("--workers", type=int, default=1)
     mixups.add_argument("--decide-with", type=Path, help="labelled texts")
+    stops = commands.add_parser("stops")
+    stops.set_defaults(run=_stops)
+    stops.add_argument("model", type=Path, help="folder of an export")
+    stops.add_argument("texts", type=Path, help="file of texts")
+    stops.add_argument(
+        "--stops", type=int, default=50, help="SIGTERMs, half of them with 2 workers"
+    )
+    stops.add_argument("--kills", type=int, default=20, help="of workers")
     return parser
 
 
@@ -76,6 +91,50 @@ def _mixups(given: argparse.Namespace) -> bool:
         print(f"  {sentence}")
     print(f"  {dict(found.routes)}")
     return passed
+
+
+def _stops(given: argparse.Namespace) -> bool:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started this may ignore it
+    texts = list(read_examples(given.texts).texts)
+    passed = True
+    for workers, count in ((1, (given.stops + 1) // 2), (2, given.stops // 2)):
+        found = stop_servers(given.model, texts, stops=count, workers=workers)
+        passed &= not (found.lost or found.bad_exits or found.timed_out)
+        _record(
+            {
+                "what": "SIGTERM",
+                "workers": workers,
+                "signals": found.stops,
+                "requests": found.requests,
+                "accepted": found.accepted,
+                "lost": found.lost,
+                "failed": found.bad_exits + found.timed_out,
+                "refused": found.refused_after,
+                "ready_seconds_after_signal": f"{found.slowest_unready:.3f}",
+                "slowest_seconds": f"{found.slowest_stop:.1f}",
+            }
+        )
+    for by, count in ((signal.SIGKILL, given.kills), (signal.SIGSTOP, min(given.kills, 3))):
+        killed = kill_workers(given.model, texts, kills=count, by=by)
+        passed &= not killed.other_failures
+        _record(
+            {
+                "what": f"{by.name} of a worker",
+                "workers": 2,
+                "signals": killed.kills,
+                "requests": killed.answered,
+                "failed": killed.other_failures,
+                "closed": killed.closed,
+                "most_closed_at_once": killed.most_closed,
+                "seconds": f"{sorted(killed.seconds)[len(killed.seconds) // 2]:.1f}",
+                "slowest_seconds": f"{max(killed.seconds):.1f}",
+            }
+        )
+    problems = other_signals(given.model, texts)
+    for sentence in problems:
+        print(f"  {sentence}")
+    _record({"what": "other signals", "failed": len(problems)})
+    return passed and not problems
 
 
 def _record(row: Mapping[str, object]) -> None:

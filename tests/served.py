@@ -62,7 +62,10 @@ class Served:
         try:
             connection.request(method, path, content, {**given, **(headers or {})})
             response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
+            found: dict[str, str] = {}
+            for name, value in response.getheaders():  # those of several lines are one list
+                before = found.get(name.lower())
+                found[name.lower()] = value if before is None else f"{before}, {value}"
             return Reply(response.status, found, response.read())
         finally:
             connection.close()

@@ -65,8 +65,11 @@ def test_a_second_signal_ends_a_server_at_once(exported_model: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         _wait_for(lambda: server.ask("GET", "/readyz").status == 503)
         began = time.monotonic()
-        server.stop()
+        code = server.stop()
+        said = "".join(server.said)
     assert time.monotonic() - began < 20  # it would wait 30 seconds for this request
+    assert code == 1
+    assert "not answered" in said
 
 
 def _connection(server: Served) -> socket.socket:
@@ -105,6 +108,42 @@ def test_a_worker_that_dies_comes_back_and_all_stop_together(exported_model: Pat
     assert f"worker {before[0]} died" in said
     (counted,) = [line for line in metrics.splitlines() if line.startswith("multihot_texts_total")]
     assert float(counted.split()[1]) == 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc to find the workers")
+def test_a_worker_that_cannot_load_is_tried_again_while_the_others_answer(
+    exported_model: Path, tmp_path: Path
+) -> None:
+    folder, aside = tmp_path / "emotions", tmp_path / "aside"
+    shutil.copytree(exported_model, folder)
+    with serving(folder, options=("--workers", "2")) as server:
+        _wait_for(lambda: len(_children(server)) == 2)
+        _wait_for(lambda: all(_is_answered(server) for _ in range(10)))
+        before = _children(server)
+        folder.rename(aside)
+        os.kill(before[0], signal.SIGKILL)
+        _wait_for(lambda: before[0] not in _children(server) and len(_children(server)) == 2)
+        _wait_for(lambda: len(_children(server)) == 1)
+        server.predict("i am happy")
+        aside.rename(folder)
+        _wait_for(lambda: len(_children(server)) == 2)
+        server.predict("i am happy")
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_that_is_closed_ends_a_server_as_a_signal_does(
+    workers: str, exported_model: Path
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs the tests may ignore it
+    try:
+        with serving(exported_model, options=("--workers", workers)) as server:
+            server.process.send_signal(signal.SIGHUP)
+            server.process.wait(60)
+            assert server.stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "Traceback" not in "".join(server.said)
 
 
 def _is_answered(server: Served) -> bool:

@@ -23,7 +23,7 @@ other servers, too. A model is known by the name of its folder; requests that na
 A decision that 'multihot decide' writes into a served folder answers within seconds, without a restart.
 Only this machine reaches the server, unless --host says otherwise; then a token is required, in the
 first line of a file or in MULTIHOT_TOKEN. SIGTERM lets accepted requests come to their end; a second
-one ends the server at once.
+one ends the server at once. The exit code is 1 where that left requests without an answer.
 """
 
 
@@ -111,4 +111,6 @@ def run(arguments: Sequence[str]) -> int:
     code = serve(options, lambda address: say(f"{address} answers; Ctrl+C stops it."))
     if code == 0:
         say("The server has stopped; what it had accepted is answered.")
+    elif code == 1:
+        say("The server has stopped; some requests that it had accepted are not answered.")
     return code

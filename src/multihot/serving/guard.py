@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,9 +45,11 @@ _SAFETY = {
 _REPORTS = frozenset(
     {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
 )
-_CHALLENGE = {
-    "www-authenticate": 'Bearer realm="multihot", Basic realm="multihot", charset="UTF-8"'
-}
+# A line for each: Chromium reads the first scheme of a line only.
+_CHALLENGES = [
+    (b"www-authenticate", b'Bearer realm="multihot"'),
+    (b"www-authenticate", b'Basic realm="multihot", charset="UTF-8"'),
+]
 _MOST_QUERY_BYTES = 2048
 
 
@@ -122,7 +125,7 @@ class Guard:
         token = self._running.options.token
         preflight = scope["method"] == "OPTIONS" and origin is not None
         if token is not None and not preflight and not same_secret(_secret(headers), token):
-            raise Problem(401, "The token is missing or wrong.", headers=_CHALLENGE)
+            raise Problem(401, "The token is missing or wrong.")
         if len(scope["query_string"]) > _MOST_QUERY_BYTES:
             raise Problem(414, "The query is too long.")
 
@@ -197,6 +200,8 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.has_started, self.status = True, message["status"]
             given = list(message["headers"])
+            if self.status == HTTPStatus.UNAUTHORIZED:
+                given += _CHALLENGES
             names = {name for name, _ in given}
             safety = [pair for pair in _SAFETY.items() if pair[0] not in names]
             message = {**message, "headers": [*given, *self._added, *safety]}

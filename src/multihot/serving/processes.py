@@ -1,7 +1,7 @@
 """The processes of a server: sockets, workers, signals and draining.
 
-The first SIGTERM or SIGINT lets accepted requests come to their end, while new ones get 503; a second one
-ends the process at once. With several workers a parent starts them anew when they die.
+The first SIGTERM, SIGINT or SIGHUP lets accepted requests come to their end, while new ones get 503; a second
+one ends the process at once. With several workers a parent starts them anew when they die or hang.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ _BACKLOG = 2048
 _MOST_CONNECTIONS = 4096
 _KEEP_ALIVE_SECONDS = 20
 _TICK = 0.05  # seconds
+_HANGS_SECONDS = 5.0  # without a sign of life; a worker that is loading is given more
+_LOADING_SECONDS = 120.0
+_RETRY_SECONDS = 5.0  # until a worker that could not load what others serve is tried again
+_CUT_OFF = 4  # exit code of a worker that left requests without an answer
+_ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 _GRACE = 2  # seconds after draining, until what is left is cancelled
 
 
@@ -72,9 +79,11 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
             from multihot.serving.app import create_app, start_running
 
             running = start_running(options)
-            announce(address)
-            _Server(_config(options, lambda: create_app(running)), running).run([bound])
-            return 0
+            server = _Server(_config(options, lambda: create_app(running)), running)
+            server.announce = lambda: announce(address)
+            _drain_at_hangup(server)
+            server.run([bound])
+            return 1 if server.has_cut_off else 0
         for folder in options.models:
             read_artifact(folder)  # what is wrong with it is said once, and not by every worker
         _share_processors(options.workers)
@@ -112,11 +121,20 @@ class _Server(uvicorn.Server):
     """Drains before it shuts down."""
 
     def __init__(
-        self, config: uvicorn.Config, running: Running, *, is_worker: bool = False
+        self, config: uvicorn.Config, running: Running, *, parent: int | None = None
     ) -> None:
         super().__init__(config)
+        self.has_cut_off = False
+        """Whether accepted requests were left without an answer."""
+        self.announce: Callable[[], None] | None = None
         self._running = running
-        self._parent = os.getppid() if is_worker else None
+        self._parent = parent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.announce is not None:
+            self.announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; end at once for a second signal."""
@@ -141,6 +159,11 @@ class _Server(uvicorn.Server):
             waited > _LINGER and not running.num_active
         )
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and remember whether that came too early for a request."""
+        self.has_cut_off = self._running.num_active > 0
+        await super().shutdown(sockets)
+
 
 class _Worker(multiprocess.Process):
     """A process that answers; made in the parent, and copied to the process itself."""
@@ -148,20 +171,48 @@ class _Worker(multiprocess.Process):
     def __init__(self, options: ServeOptions, bound: socket.socket) -> None:
         super().__init__(_config(options, _no_app), [bound])
         self._options = options
+        self._parent = os.getpid()
+        self._heard = time.monotonic()
+        self._was_asked = self._has_started = False
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer requests; runs in the process itself."""
+        threading.Thread(target=self.always_pong, daemon=True).start()
+        for sig in _ENDING:
+            if sig != signal.SIGTERM:  # of the terminal; the parent got it, too, and passes it on
+                signal.signal(sig, signal.SIG_IGN)
         from multihot.serving.app import create_app, start_running
 
-        threading.Thread(target=self.always_pong, daemon=True).start()
         try:
             running = start_running(self._options)
         except MultihotError as error:
             log_line(f"multihot serve: {error}")
             sys.exit(STARTUP_FAILURE)
         config = _config(self._options, lambda: create_app(running))
-        self._server = _Server(config, running, is_worker=True)
-        self._server.run(sockets)
+        self._server = server = _Server(config, running, parent=self._parent)
+        server.run(sockets)
+        if server.has_cut_off:
+            sys.exit(_CUT_OFF)
+
+    def is_alive(self, timeout: float = _HANGS_SECONDS) -> bool:
+        """Return whether the process runs and gave a sign of life in time; does not wait for one."""
+        if not self.process.is_alive():
+            return False
+        now = time.monotonic()
+        try:
+            while self.parent_conn.poll():
+                self._has_started = self.parent_conn.recv()
+                self._heard, self._was_asked = now, False
+            if not self._was_asked:
+                self.parent_conn.send(b"ping")
+                self._was_asked = True
+        except (OSError, EOFError):
+            return False
+        return now - self._heard < (timeout if self._has_started else _LOADING_SECONDS)
+
+    def is_ready(self, timeout: float = 0.0) -> bool:
+        """Return whether the process accepted requests when it was last asked."""
+        return self._has_started
 
     def pong(self) -> None:
         """Tell the parent that this process lives, and whether it accepts requests."""
@@ -175,32 +226,57 @@ class _Workers(multiprocess.Multiprocess):
     def __init__(
         self, options: ServeOptions, bound: socket.socket, announce: Callable[[], None]
     ) -> None:
+        is_kept = _ignores_hangup()
         super().__init__(_config(options, _no_app), [bound])
+        if is_kept:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._options = options
         self._announce: Callable[[], None] | None = announce
-        self._has_failed = False
+        self._has_failed = self._has_cut_off = False
+        self._retry_at = 0.0
 
     def serve(self) -> int:
         """Run until a signal ends it; return the exit code."""
         self.run()
-        return 2 if self._has_failed else 0
+        return 2 if self._has_failed else int(self._has_cut_off)
+
+    def run(self) -> None:
+        """Start workers, and look after them until a signal ends it."""
+        self.init_processes()
+        while not self.should_exit.wait(_TICK):
+            self.handle_signals()
+            self.keep_subprocess_alive()
+        for bound in self.sockets:
+            bound.close()  # or clients would wait for a worker that accepts nothing any more
+        self.terminate_all()
+        self.join_all()
+
+    def handle_signals(self) -> None:
+        """Act on a signal; those after one that ends the server stay for `join_all`."""
+        while self.signal_queue and not self.should_exit.is_set():
+            if self.signal_queue.pop(0) in _ENDING:
+                self.should_exit.set()
 
     def init_processes(self) -> None:
         """Start the workers."""
         self.processes = [self._started() for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Start a worker for each that has died or hangs; called twice a second."""
+        """Start a worker for each that has died or hangs."""
         for number, worker in enumerate(self.processes):
-            if self.should_exit.is_set() or worker.is_alive(self.config.timeout_worker_healthcheck):
+            if self.should_exit.is_set() or worker.is_alive():
+                continue
+            if worker.exitcode == STARTUP_FAILURE and time.monotonic() < self._retry_at:
                 continue
             worker.kill()
             worker.join()
             forget_process(worker.pid)
             if worker.exitcode == STARTUP_FAILURE:
-                self._has_failed = True
-                self.should_exit.set()
-                return
+                if self._announce is not None:
+                    self._has_failed = True
+                    self.should_exit.set()
+                    return
+                self._retry_at = time.monotonic() + _RETRY_SECONDS  # the others go on
             log_line(f"multihot serve: worker {worker.pid} died; another one starts.")
             self.processes[number] = self._started()
         if self._announce is not None and any(worker.is_ready() for worker in self.processes):
@@ -212,18 +288,31 @@ class _Workers(multiprocess.Multiprocess):
         deadline = time.monotonic() + self._options.drain_seconds + 2 * _GRACE
         while any(worker.process.is_alive() for worker in self.processes):
             if self._was_asked_again() or time.monotonic() > deadline:
+                self._has_cut_off = True
                 for worker in self.processes:
                     worker.process.kill()
             time.sleep(_TICK)
         super().join_all()
+        self._has_cut_off |= any(worker.exitcode == _CUT_OFF for worker in self.processes)
 
     def _was_asked_again(self) -> bool:
-        return any(sig in (signal.SIGTERM, signal.SIGINT) for sig in self.signal_queue)
+        return any(sig in _ENDING for sig in self.signal_queue)
 
     def _started(self) -> _Worker:
         worker = _Worker(self._options, self.sockets[0])
         worker.start()
         return worker
+
+
+def _ignores_hangup() -> bool:
+    """Return whether `nohup` started this process."""
+    return hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def _drain_at_hangup(server: _Server) -> None:
+    """Let a terminal that is closed end the server as a signal does, unless `nohup` started it."""
+    if hasattr(signal, "SIGHUP") and not _ignores_hangup():
+        signal.signal(signal.SIGHUP, server.handle_exit)
 
 
 def _no_app() -> object:
