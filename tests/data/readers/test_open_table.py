@@ -206,3 +206,15 @@ def test_an_unknown_encoding_is_an_error_before_the_kind_of_file_is_known(
 def test_a_file_that_cannot_be_opened_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The file cannot be read"):
         open_table(tmp_path / ("x" * 300), DataOptions())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.onnx", "openvino_model.xml"])
+def test_a_model_without_its_decision_is_told_from_a_folder_of_data(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(DataError) as caught:
+        open_table(tmp_path, DataOptions())
+
+    assert "thresholds.json" in str(caught.value)

@@ -27,6 +27,9 @@ from multihot.errors import DataError, OptionError
 
 __all__ = ["open_table", "table_format"]
 
+_OF_A_MODEL = ("config.json", "model.onnx", "openvino_model.xml")
+"""A folder that has one of these is no folder of data."""
+
 
 def open_table(
     path: str | Path,
@@ -65,7 +68,7 @@ def open_table(
         if folder == "folder":
             return text_folder.read_text_folder(file, encoding=data.encoding, batch_rows=batch_rows)
         if file.is_dir():
-            is_model = (file / "config.json").is_file()
+            is_model = any((file / name).is_file() for name in _OF_A_MODEL)
             hint = " As a model, it lacks thresholds.json." if is_model else ""
             raise DataError(
                 "This is a folder. Name a file in it; a folder of data files as Hugging Face datasets "
