@@ -125,6 +125,7 @@ def test_a_threshold_moved_by_keys_changes_labels_on_this_page_alone(
 
     expect(page.locator("#changes")).to_contain_text("Text 1 gets \u2068joy\u2069.")
     assert chosen(page) == [["joy", *before[0]]]
+    expect(page.locator("#status")).to_contain_text(f"1 text, {len(before[0]) + 1} label")
     assert sent == [{"texts": ["today"], "model": "moods", "thresholds": {"joy": 0}}]
     assert slider.get_attribute("aria-valuetext").startswith("0, stored: ")  # type: ignore[union-attr]
     expect(slider).to_be_focused()
