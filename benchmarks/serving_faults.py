@@ -3,12 +3,16 @@
     python benchmarks/serving_faults.py mixups MODEL TEXTS
     python benchmarks/serving_faults.py mixups MODEL TEXTS --workers 2 --decide-with LABELLED
     python benchmarks/serving_faults.py stops MODEL TEXTS
+    python benchmarks/serving_faults.py soak MODEL TEXTS
 
 `mixups`: clients ask for different texts at once on every route; each score, label and version of an answer
 must be the library's own. With `--decide-with`, `multihot decide` renews the decision every few seconds.
 
 `stops`: SIGTERMs to servers that work, of one and of two workers, and kills and stops of workers; then every
 other signal that a server may get. A request is accepted when the server's own log has it.
+
+`soak`: short requests from wrk, half of them on connections of their own; memory is that of the process
+without mapped files, and its slope is by least squares after the first 100,000 requests.
 
 A row for each run goes into `results/`. Exit code 0 if nothing was wrong, else 1. Linux only: processes are
 watched in /proc.
@@ -23,11 +27,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from multihot.data.labelled_file import read_examples
 from provenance import append_row, provenance
 from serving_mixups import find_mixups
+from serving_soak import soak
 from serving_stops import kill_workers, other_signals, stop_servers
 
+_MOST_SLOPE = 2.0  # megabytes for 100,000 requests
 _RESULTS = "serving_faults_202611.csv"
 _PACKAGES = ("fastapi", "starlette", "uvicorn", "httptools", "onnxruntime", "numpy")
 
@@ -58,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stops", type=int, default=50, help="SIGTERMs, half of them with 2 workers"
     )
     stops.add_argument("--kills", type=int, default=20, help="of workers")
+    soaked = commands.add_parser("soak")
+    soaked.set_defaults(run=_soak)
+    soaked.add_argument("model", type=Path, help="folder of an export")
+    soaked.add_argument("texts", type=Path, help="file of texts")
+    soaked.add_argument("--requests", type=int, default=1_000_000)
     return parser
 
 
@@ -135,6 +148,29 @@ def _stops(given: argparse.Namespace) -> bool:
         print(f"  {sentence}")
     _record({"what": "other signals", "failed": len(problems)})
     return passed and not problems
+
+
+def _soak(given: argparse.Namespace) -> bool:
+    texts = list(read_examples(given.texts).texts)
+    found = soak(
+        given.model, texts, requests=given.requests, say=lambda line: print(line, flush=True)
+    )
+    _record(
+        {
+            "what": "soak",
+            "workers": 1,
+            "requests": found.requests[-1],
+            "failed": found.failed,
+            "refused": found.refused,
+            "megabytes_per_100000": f"{found.slope:.2f}",
+            "megabytes": f"{found.megabytes[-1]:.0f}",
+            "p99_milliseconds": f"{np.median(found.p99_milliseconds):.1f}",
+            "p99_drift": f"{found.drift(found.p99_milliseconds):+.2f}",
+            "p50_drift": f"{found.drift(found.p50_milliseconds):+.2f}",
+            "seconds": f"{found.seconds:.0f}",
+        }
+    )
+    return not (found.failed or found.refused or found.exit_code) and found.slope < _MOST_SLOPE
 
 
 def _record(row: Mapping[str, object]) -> None:

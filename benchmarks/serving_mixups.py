@@ -30,10 +30,11 @@ __all__ = ["Mixups", "find_mixups"]
 _TOLERANCE = 1e-5  # of a score: what other texts of a pass may change
 _DISTANCE = 1e-3  # between the scores of two texts, so that none passes for another
 _DECISIONS = (
-    ("--goal", "micro_f1", "--calibration", "platt"),
-    ("--goal", "macro_f1", "--calibration", "temperature", "--thresholds", "per_label"),
-    ("--goal", "jaccard", "--calibration", "none", "--empty-set-rule", "at_least_one"),
+    ("micro_f1", "platt", "global", "allow"),
+    ("macro_f1", "temperature", "per_label", "allow"),
+    ("jaccard", "none", "global", "at_least_one"),
 )
+"""Goal, calibration, thresholds and rule for texts without a label: nothing stays of the decision before."""
 _MOST_TEXTS = 8
 _SEVERAL = 0.2  # of the requests have more texts than one
 _PAUSE = 2.0  # seconds between two decisions
@@ -133,8 +134,10 @@ def _apart(scores: FloatArray) -> list[int]:
 
 
 def _decide(folder: Path, file: Path, words: Sequence[str]) -> None:
+    flags = ("--goal", "--calibration", "--thresholds", "--empty-set-rule")
+    options = [word for pair in zip(flags, words, strict=True) for word in pair]
     subprocess.run(
-        [sys.executable, "-m", "multihot", "decide", str(folder), str(file), *words, "--quiet"],
+        [sys.executable, "-m", "multihot", "decide", str(folder), str(file), *options, "--quiet"],
         check=True,
         stdout=subprocess.DEVNULL,
     )

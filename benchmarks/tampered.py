@@ -227,11 +227,10 @@ def _import_everything(model: Path) -> None:
     assert all((compare, decide, evaluate, inspect, pretrain, probe, train))
     with contextlib.suppress(ImportError):  # of exports, which are left out without them
         import onnx
-        import openvino
 
-        from multihot.core.onnx_runtime import import_onnxruntime
+        from multihot.core.runtimes import import_onnxruntime, import_openvino
 
-        assert all((onnx, openvino, import_onnxruntime()))
+        assert all((onnx, import_openvino(), import_onnxruntime()))
     import multihot.data.encode
     import multihot.inference.masked_lm
     import multihot.training.distillation

@@ -26,7 +26,7 @@ MAX_LENGTH = 32
 OpenPage = Callable[..., Page]
 
 
-def _rows(labels: tuple[str, ...], seed: int) -> Examples:
+def labelled_rows(labels: tuple[str, ...], seed: int) -> Examples:
     """Return texts of cues; label number n follows cue n modulo 3."""
     random = np.random.default_rng(seed)
     truth = random.random((48, len(CUES))) < 0.5
@@ -63,7 +63,12 @@ def _export(encoder: Path, folder: Path, name: str, labels: tuple[str, ...], epo
         "seed": 2,
     }
     trained = folder / f"{name}-trained"
-    train(_rows(labels, 0), _rows(labels, 1), build_options(TrainOptions, asked), trained)
+    train(
+        labelled_rows(labels, 0),
+        labelled_rows(labels, 1),
+        build_options(TrainOptions, asked),
+        trained,
+    )
     export(trained, folder / name, to="onnx")
     return folder / name
 

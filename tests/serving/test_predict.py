@@ -79,6 +79,13 @@ def test_several_models_are_asked_by_name(exported_model: Path, tiny_model: Path
     assert missing.status == 404
 
 
+def test_counters_of_another_program_are_left_alone(exported_model: Path, tmp_path: Path) -> None:
+    elsewhere = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone")}
+    with serving(exported_model, env=elsewhere) as server:
+        server.predict("i am happy")
+        assert b"multihot_texts_total" in server.ask("GET", "/metrics").body
+
+
 def test_info_describes_models_and_limits(server: Served, predictor: Predictor) -> None:
     info = server.ask("GET", "/info").json()
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from multihot.core.text_tables import cut
 from multihot.errors import EncoderError
+from multihot.export.first_token import compute_first_token_only
 from multihot.inference.onnx_file import INPUTS
 from multihot.models.encoder import quiet_transformers
 
@@ -85,6 +86,7 @@ def onnx_model(network: Any) -> Any:
                 "the model with torch, or start from another encoder."
             ) from None
     network.eval()
+    compute_first_token_only(model)
     return _bare(model)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.instruction_set import instruction_set
-from multihot.core.onnx_runtime import import_onnxruntime
+from multihot.core.runtimes import import_onnxruntime
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.export.int8 import Int8Model, scheme_for, to_int8

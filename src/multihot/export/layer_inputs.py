@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.onnx_runtime import import_onnxruntime
+from multihot.core.runtimes import import_onnxruntime
 from multihot.export.onnx_nodes import linear_layers
 
 if TYPE_CHECKING:

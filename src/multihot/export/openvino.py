@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from multihot.core.runtimes import import_openvino
 from multihot.errors import ArtifactError
 from multihot.export.folders import require_open_sizes, save_export
 from multihot.gate.onnx_model import parse_onnx
@@ -29,7 +30,7 @@ def write_openvino_folder(model: Any, artifact: Artifact, source: TrainedModel, 
 
 
 def _write(stage: Path, content: bytes) -> list[str]:
-    import openvino
+    openvino = import_openvino()
 
     path = stage / "openvino_model.xml"
     openvino.save_model(openvino_core().read_model(content), path, compress_to_fp16=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.extras import require_onnxruntime
-from multihot.core.onnx_runtime import import_onnxruntime
+from multihot.core.runtimes import import_onnxruntime
 from multihot.core.text_tables import cut
 from multihot.data.tokens import StoredTokenizer
 from multihot.errors import ArtifactError

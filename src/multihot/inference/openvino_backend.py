@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from multihot.core.extras import require_openvino
+from multihot.core.runtimes import import_openvino
 from multihot.data.tokens import StoredTokenizer
 from multihot.errors import ArtifactError
 from multihot.gate.folder_contents import FolderContents
@@ -38,7 +39,7 @@ def openvino_core() -> Any:
     core. Where cores come and go, a thread keeps one that was freed, and the next signal, such as
     SIGTERM, ends the process.
     """
-    import openvino
+    openvino = import_openvino()
 
     return openvino.Core()
 
@@ -60,7 +61,7 @@ def load_openvino_backend(
 
 def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer) -> Any:
     """Return OpenVINO's model, read from bytes that were verified."""
-    import openvino
+    openvino = import_openvino()
 
     if artifact.form == "onnx":
         mapped, _ = checked_graph(artifact, contents, stored)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from multihot.core.processors import passes_at_once
 from multihot.serving.engine import Engine
@@ -20,7 +21,7 @@ from multihot.serving.openai_moderation import moderation_routes
 from multihot.serving.operations import operation_routes
 from multihot.serving.options import ServeOptions
 from multihot.serving.page import page_routes
-from multihot.serving.problems import failure, problem_response
+from multihot.serving.problems import CLIENT_LEFT, Problem, failure, problem_response
 from multihot.serving.running import Running
 from multihot.serving.served_model import load_served_models
 from multihot.serving.systemone import systemone_routes
@@ -80,6 +81,7 @@ def create_app(running: Running) -> Guard:
     for routes in _ROUTES:
         app.include_router(routes(running))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(ClientDisconnect, _leave)
     app.add_exception_handler(Exception, _fail)
     return Guard(app, running)
 
@@ -97,6 +99,11 @@ async def _lifespan(running: Running) -> AsyncIterator[None]:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(error, request.url.path)
+
+
+async def _leave(request: Request, error: Exception) -> Response:
+    """Count a client that left before its body was complete; it gets no answer."""
+    return problem_response(Problem(CLIENT_LEFT, "The client has left."), request.url.path)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

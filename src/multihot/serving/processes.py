@@ -26,7 +26,7 @@ from multihot.inference.artifact import read_artifact
 from multihot.serving.connections import BoundedConnection, set_header_seconds
 from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions
-from multihot.serving.shared_counters import forget_process, shared_metrics_folder
+from multihot.serving.shared_counters import FOLDER_VARIABLE, forget_process, shared_metrics_folder
 
 if TYPE_CHECKING:
     from multihot.serving.running import Running
@@ -76,6 +76,7 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> int:
         host, port = bound.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if options.workers == 1:
+            os.environ.pop(FOLDER_VARIABLE, None)  # of another program; it need not be there
             from multihot.serving.app import create_app, start_running
 
             running = start_running(options)
