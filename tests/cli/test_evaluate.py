@@ -62,6 +62,8 @@ def test_reliability_diagrams_are_drawn(
     assert main([*arguments, "--force"]) == 0
     assert picture.read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml"}[ending]
     assert [path.name for path in tmp_path.glob(".*")] == []
+    (tmp_path / f"folder.{ending}").mkdir()
+    assert main([*arguments[:-1], str(tmp_path / f"folder.{ending}"), "--force"]) == 2
 
 
 def test_a_file_that_is_held_in_memory_is_said_aloud(

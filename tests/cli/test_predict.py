@@ -256,6 +256,22 @@ def test_an_output_of_no_known_form_is_refused_before_the_model_is_loaded(
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names are those of POSIX")
+def test_a_pipe_is_not_replaced_and_a_link_that_leads_nowhere_is(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", slice(0, 2))
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "circle.jsonl").symlink_to("circle.jsonl")
+    command = ["predict", str(tiny_model), "--input", str(source), "--force", "--output"]
+
+    assert main([*command, str(tmp_path / "pipe.jsonl")]) == 2
+    assert "is a pipe or a device" in capfd.readouterr().err
+    assert (tmp_path / "pipe.jsonl").is_fifo()
+    assert main([*command, str(tmp_path / "circle.jsonl")]) == 0
+    assert len((tmp_path / "circle.jsonl").read_text("utf-8").splitlines()) == 2
+
+
 def test_tsv_is_separated_by_tabs_and_read_back(tiny_model: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.tsv"
     texts = ["a, b", "c\td", 'quo"te', "line\nbreak"]

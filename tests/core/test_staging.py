@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from multihot.core.files import write_text
-from multihot.core.staging import put_in_place, remove_leftovers, staged_file, staged_folder
+from multihot.core.staging import (
+    check_new_folder,
+    put_in_place,
+    remove_leftovers,
+    staged_file,
+    staged_folder,
+)
+from multihot.errors import OptionError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing about a process")
 
@@ -119,3 +126,51 @@ def test_a_staged_folder_replaces_an_empty_one_and_joins_a_full_one(tmp_path: Pa
     assert (target / "sub" / "a").read_text("utf-8") == "new"
     assert names(target) == {"sub", "other"}
     assert names(tmp_path) == {"parts"}
+
+
+def test_a_folder_can_be_written_where_nothing_or_an_empty_one_is(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full" / "mine").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "nowhere").symlink_to("gone")
+    (tmp_path / "circle").symlink_to("circle")
+
+    for name in ("new", "empty", "link"):
+        check_new_folder(tmp_path / name)
+    for name in ("full", "file", "nowhere", "circle"):
+        with pytest.raises(OptionError, match=str(tmp_path / name)):
+            check_new_folder(tmp_path / name)
+
+
+def test_a_link_to_an_empty_folder_stays_and_leads_to_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "empty").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "empty")
+
+    with staged_folder(tmp_path / "link") as stage:
+        (stage / "a").write_text("new", "utf-8")
+        put_in_place(stage, tmp_path / "link")
+
+    assert (tmp_path / "elsewhere" / "empty" / "a").read_text("utf-8") == "new"
+    assert names(tmp_path) == {"elsewhere", "link"}
+
+
+@pytest.mark.parametrize("name", [".", "../here"])
+def test_the_current_folder_can_be_written_and_stays_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = os.stat(".").st_ino
+
+    with staged_folder(Path(name)) as stage:
+        (stage / "a").touch()
+        put_in_place(stage, Path(name))
+
+    assert names(Path.cwd()) == {"a"}
+    assert os.stat(tmp_path / "here").st_ino == before
+
+
+def test_the_root_of_the_file_system_is_no_place_to_write() -> None:
+    with pytest.raises(OptionError), staged_folder(Path("/")):
+        raise AssertionError("nothing is staged there")

@@ -147,7 +147,11 @@ def files_and_assignments(arguments: Sequence[str]) -> tuple[list[str], list[str
 
 
 def check_new(path: Path, flag: str, *, force: bool) -> None:
-    """Raise `OptionError` when the file to write is there, unless it may be replaced."""
+    """Raise `OptionError` when the file to write is there, unless it may be replaced, or no file."""
+    if path.is_dir():
+        raise OptionError(f"{flag} {path} is a folder; name a file.")
+    if path.exists() and not path.is_file():
+        raise OptionError(f"{flag} {path} is a pipe or a device; name a file.")
     if path.exists() and not force:
         raise OptionError(f"{path} exists. Choose another {flag}, or add --force to replace it.")
 

@@ -226,7 +226,7 @@ def _check_file(given: argparse.Namespace) -> None:
             f"--json writes JSON lines, and --output {output} is a table: end it with .jsonl, or leave "
             "out --json."
         )
-    if given.input is not None and output.resolve() == Path(given.input).resolve():
+    if given.input is not None and os.path.realpath(output) == os.path.realpath(given.input):
         raise OptionError("--output is the input file; write to another one.")
     check_new(output, "--output", force=given.force)
 

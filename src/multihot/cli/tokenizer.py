@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multihot.cli.arguments import new_parser, parse, print_json
 from multihot.cli.console import ConsoleListener, show
+from multihot.core.staging import check_new_folder
 from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
@@ -62,10 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     from multihot.data.corpus.wordpiece import save_tokenizer, train_tokenizer
 
     output = Path(given.output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OptionError(
-            f"{output} exists and is not empty. Choose another --output or delete it."
-        )
+    check_new_folder(output, advice="Choose another --output or delete it.")
     if not 0 < given.held_out < 1:
         raise OptionError(f"--held-out {given.held_out}; expected a number between 0 and 1.")
     with ConsoleListener() as listener:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,7 @@ def _read(
 
 
 def _is_among(path: str, others: Sequence[str]) -> bool:
-    return Path(path).resolve() in [Path(other).resolve() for other in others]
+    return os.path.realpath(path) in map(os.path.realpath, others)
 
 
 def _report_notes(file: LabelledFile) -> None:

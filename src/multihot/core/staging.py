@@ -20,13 +20,31 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from multihot.errors import StorageError
+from multihot.errors import OptionError, StorageError
 
-__all__ = ["put_in_place", "remove_leftovers", "staged_file", "staged_folder", "told_when_stopped"]
+__all__ = [
+    "check_new_folder",
+    "put_in_place",
+    "remove_leftovers",
+    "staged_file",
+    "staged_folder",
+    "told_when_stopped",
+]
 
 _MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
 _CLOCK_SLACK = 2.0  # seconds; file systems round times
 _MAX_PROCESS = 2**31 - 1
+
+
+def check_new_folder(folder: Path, *, advice: str = "Choose another folder.") -> None:
+    """Raise `OptionError` unless a folder of that name can be written: it is new or empty."""
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise OptionError(f"{folder} exists and is not empty. {advice}")
+    elif folder.is_symlink() and not folder.exists():
+        raise OptionError(f"{folder} is a link to what does not exist. Choose another name.")
+    elif folder.exists():
+        raise OptionError(f"{folder} is no folder. Choose another name.")
 
 
 @contextlib.contextmanager
@@ -46,7 +64,13 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staged_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty new folder beside `path`; what is left there at the end is removed."""
+    """Yield an empty new folder beside `path`; what is left there at the end is removed.
+
+    Where `path` is a link, it is beside what that leads to.
+    """
+    named, path = path, _followed(path)
+    if not path.name:
+        raise OptionError(f"{named} is the root of the file system. Choose another folder.")
     remove_leftovers(path)
     stage = path.with_name(f".{_short_name(path)}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = None
@@ -57,8 +81,8 @@ def staged_folder(path: Path) -> Iterator[Path]:
                 descriptor = os.open(stage, os.O_RDONLY)
                 _lock(descriptor)
             yield stage
-    except StorageError as error:  # `path` is the name that means something
-        raise StorageError(str(error).replace(str(stage), str(path))) from error
+    except StorageError as error:  # `named` is the name that means something
+        raise StorageError(str(error).replace(str(stage), str(named))) from error
     finally:
         if descriptor is not None:  # first, since removing a folder needs one
             os.close(descriptor)
@@ -66,8 +90,12 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(stage: Path, folder: Path) -> None:
-    """Rename a staged folder to `folder`; where that has files already, move each file there."""
-    if folder.exists() and not any(folder.iterdir()):
+    """Rename a staged folder to `folder`; where that has files already, move each file there.
+
+    Where it is a link, what it leads to is the folder. The current folder stays the same.
+    """
+    folder = _followed(folder)
+    if folder.exists() and not any(folder.iterdir()) and not folder.samefile("."):
         folder.rmdir()
     if not folder.exists():
         stage.rename(folder)
@@ -77,6 +105,12 @@ def put_in_place(stage: Path, folder: Path) -> None:
             target = folder / source.relative_to(stage)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
+
+
+def _followed(folder: Path) -> Path:
+    """Return a folder by its own name, where a link, `.` or `..` leads to it."""
+    has_own_name = folder.name not in ("", "..") and not folder.is_symlink()
+    return folder if has_own_name else Path(os.path.realpath(folder))
 
 
 def remove_leftovers(path: Path) -> None:

@@ -5,6 +5,7 @@ Files of texts alone can follow, as rows whose labels are all unknown.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -220,11 +221,11 @@ def with_unlabelled(
         return labelled
     parts = [*(labelled.parts or (labelled,))]
     num_labelled = len(parts)
-    opened = {Path(part.source).resolve() for part in parts}
+    opened = {os.path.realpath(part.source) for part in parts}
     for path in paths:
-        if Path(path).resolve() in opened:
+        if os.path.realpath(path) in opened:
             raise DataError("This file is named more than once; name it once.", path=path)
-        opened.add(Path(path).resolve())
+        opened.add(os.path.realpath(path))
         parts.append(_opened(path, labelled, data))
     new = parts[num_labelled:]
     names = " + ".join(part.source for part in new)

@@ -27,7 +27,7 @@ from multihot.core.files import (
 )
 from multihot.core.options import POOLINGS, DataOptions
 from multihot.core.recipes import build_options, to_plain
-from multihot.core.staging import staged_folder
+from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.tokens import TOKENIZER_CALL_KEYS
@@ -160,8 +160,7 @@ def save_artifact(
 
 def copy_artifact(source: Path, target: Path) -> None:
     """Copy a model folder without its checkpoints; the target must be new or empty."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OptionError(f"{target} exists and is not empty; choose another folder.")
+    check_new_folder(target)
     for path in source.rglob("*"):
         if not path.is_dir() or path.is_symlink():
             file_place(source, path.relative_to(source).as_posix(), ArtifactError)
@@ -169,9 +168,7 @@ def copy_artifact(source: Path, target: Path) -> None:
         shutil.copytree(
             source, stage, ignore=shutil.ignore_patterns("checkpoints"), dirs_exist_ok=True
         )
-        if target.exists():
-            target.rmdir()
-        stage.rename(target)
+        put_in_place(stage, target)
 
 
 def artifact_bytes(artifact: Artifact) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.files import write_json, write_text
+from multihot.core.staging import check_new_folder
 from multihot.core.text_tables import cut, listed, printable
 from multihot.errors import OptionError
 from multihot.gate.folder_files import read_folder_file, shown_file
@@ -185,15 +186,13 @@ def check_output(
 
     `is_finished` returns whether a folder holds the result of a finished run.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    advice = "Choose another --output, delete it, or add --resume to continue the run in it."
+    if not resume or not output.is_dir():
+        check_new_folder(output, advice=advice)
         return
-    if resume:
-        _refuse_links(output / "run")
-    else:
-        raise OptionError(
-            f"{output} exists and is not empty. Choose another --output, delete it, or add "
-            "--resume to continue the run in it."
-        )
+    if not any(output.iterdir()):
+        return
+    _refuse_links(output / "run")
     if is_finished(output):
         raise OptionError(f"{output} holds a finished model; there is nothing to resume.")
     if not RunDirectory(output / "run").root.is_dir():

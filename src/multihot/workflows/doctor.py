@@ -16,7 +16,7 @@ from multihot.core.extras import require_network
 from multihot.core.files import storage_errors
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
-from multihot.core.staging import put_in_place, staged_folder
+from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import listed
 from multihot.data.examples import portable
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, open_labelled
@@ -297,8 +297,7 @@ def _candidate(examined: Examined) -> Candidate:
 def _new_folder(examined: Examined, output: str | Path) -> Path:
     """Return where to write; raise `OptionError` for what is there, or inside the checkpoint."""
     target = Path(output)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OptionError(f"{target} exists and is not empty; choose another --output.")
+    check_new_folder(target, advice="Choose another --output.")
     if target.resolve().is_relative_to(examined.folder.resolve()):
         raise OptionError(f"{target} is inside the checkpoint; choose another --output.")
     return target

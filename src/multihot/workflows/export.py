@@ -19,7 +19,7 @@ from multihot.core.bundled import demo_data
 from multihot.core.extras import require_export, require_network, require_openvino
 from multihot.core.files import storage_errors, write_json
 from multihot.core.instruction_set import instruction_set
-from multihot.core.staging import put_in_place, staged_folder
+from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import counted, cut, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, read_examples
@@ -166,8 +166,7 @@ def _check(
         raise OptionError(f"to is {cut(to)}; expected one of {', '.join(TARGETS)}.")
     if not 0 <= limit <= 1:
         raise OptionError(f"max_flips is {limit}; expected a fraction between 0 and 1.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OptionError(f"{output} exists and is not empty; choose another folder.")
+    check_new_folder(output)
     if artifact.exported is not None:
         raise OptionError(
             f"{artifact.folder} is an export already; export the model that it was made from."
@@ -222,7 +221,7 @@ def _write(  # noqa: PLR0917 - the parts of one export
         graph = made.model
         notes.append(
             f"{counted(len(made.converted), 'layer')} in int8 ({made.scheme}, {instruction_set()}), "
-            f"{len(made.kept)} in fp32: {listed(made.kept)}."
+            f"{len(made.kept)} in fp32{f': {listed(made.kept)}' if made.kept else ''}."
         )
     if form == "openvino":
         from multihot.export.openvino import write_openvino_folder

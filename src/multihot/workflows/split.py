@@ -15,7 +15,7 @@ import numpy.typing as npt
 from multihot.core.files import as_path, flush_folder, storage_errors
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import DataOptions
-from multihot.core.staging import put_in_place, staged_folder
+from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import cut
 from multihot.data.copy_rows import copy_rows, part_ending
 from multihot.data.duplicates import normalised
@@ -138,12 +138,10 @@ def _part_names(parts: Mapping[str, float] | None, folds: int | None) -> list[st
 
 
 def _check_output(folder: Path, *, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file; name a folder for the parts.")
-    if folder.exists() and any(folder.iterdir()) and not force:
-        raise OptionError(
-            f"{folder} exists and is not empty. Choose another --output, or add --force to replace "
-            "files of the same names in it."
+    if not (force and folder.is_dir()):
+        check_new_folder(
+            folder,
+            advice="Choose another --output, or add --force to replace files of the same names in it.",
         )
 
 
