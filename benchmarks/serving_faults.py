@@ -3,6 +3,7 @@
     python benchmarks/serving_faults.py mixups MODEL TEXTS
     python benchmarks/serving_faults.py mixups MODEL TEXTS --workers 2 --decide-with LABELLED
     python benchmarks/serving_faults.py stops MODEL TEXTS
+    python benchmarks/serving_faults.py hostile MODEL
     python benchmarks/serving_faults.py soak MODEL TEXTS
 
 `mixups`: clients ask for different texts at once on every route; each score, label and version of an answer
@@ -10,6 +11,9 @@ must be the library's own. With `--decide-with`, `multihot decide` renews the de
 
 `stops`: SIGTERMs to servers that work, of one and of two workers, and kills and stops of workers; then every
 other signal that a server may get. A request is accepted when the server's own log has it.
+
+`hostile`: requests that no honest client sends, of every kind that servers were caught with, then what
+schemathesis makes of `/openapi.json`; the statuses that are expected are stated, and a 500 is none of them.
 
 `soak`: short requests from wrk, half of them on connections of their own; memory is that of the process
 without mapped files, and its slope is by least squares after the first 100,000 requests.
@@ -31,11 +35,13 @@ import numpy as np
 
 from multihot.data.labelled_file import read_examples
 from provenance import append_row, provenance
+from serving_hostile import hostile
 from serving_mixups import find_mixups
 from serving_soak import soak
 from serving_stops import kill_workers, other_signals, stop_servers
 
 _MOST_SLOPE = 2.0  # megabytes for 100,000 requests
+_MOST_GROWTH = 0.05  # of memory
 _RESULTS = "serving_faults_202611.csv"
 _PACKAGES = ("fastapi", "starlette", "uvicorn", "httptools", "onnxruntime", "numpy")
 
@@ -71,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     soaked.add_argument("model", type=Path, help="folder of an export")
     soaked.add_argument("texts", type=Path, help="file of texts")
     soaked.add_argument("--requests", type=int, default=1_000_000)
+    refused = commands.add_parser("hostile")
+    refused.set_defaults(run=_hostile)
+    refused.add_argument("model", type=Path, help="folder of an export")
+    refused.add_argument("--generate", type=int, default=10_000, help="requests of schemathesis")
+    refused.add_argument("--rounds", type=int, default=3, help="how often each kind is sent")
     return parser
 
 
@@ -171,6 +182,28 @@ def _soak(given: argparse.Namespace) -> bool:
         }
     )
     return not (found.failed or found.refused or found.exit_code) and found.slope < _MOST_SLOPE
+
+
+def _hostile(given: argparse.Namespace) -> bool:
+    found = hostile(given.model, generate=given.generate, rounds=given.rounds)
+    for sentence in sorted(set(found.unexpected)):
+        print(f"  {sentence}")
+    bad = found.failures + found.hangs + found.crashes
+    _record(
+        {
+            "what": "hostile",
+            "workers": 1,
+            "kinds": found.kinds,
+            "requests": found.requests,
+            "failures_500": found.failures,
+            "hangs": found.hangs,
+            "crashes": found.crashes,
+            "unexpected": len(set(found.unexpected)),
+            "memory_growth": f"{found.grown:+.3f}",
+            "slowest_probe_seconds": f"{found.slowest_probe:.2f}",
+        }
+    )
+    return not bad and not found.unexpected and found.grown < _MOST_GROWTH
 
 
 def _record(row: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from multihot.serving.metrics import CONTENT_TYPE_LATEST
 from multihot.serving.problems import Problem, json_response
@@ -28,7 +29,7 @@ def operation_routes(running: Running) -> APIRouter:
             raise Problem(503, "The server is stopping.", retry_seconds=1)
         return json_response({"status": "ready"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Return counters in the text format of Prometheus."""
         running.metrics.queue_tokens.set(running.engine.queue_tokens)
