@@ -304,3 +304,17 @@ def test_what_is_written_does_not_depend_on_who_reads_the_messages(
     assert done.returncode == 0
     assert not done.stderr or b"Traceback" not in done.stderr
     assert (tmp_path / "new" / "vocab.txt").exists()
+
+
+def test_a_system_that_starts_no_thread_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from multihot.cli import inspect
+
+    def refused(arguments: object) -> int:
+        raise RuntimeError("can't start new thread")  # as `threading` says it
+
+    monkeypatch.setattr(inspect, "run", refused)
+
+    assert main(["inspect", "all.csv"]) == 1
+    assert "ulimit -u" in message(capfd)

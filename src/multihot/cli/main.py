@@ -186,6 +186,8 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
         return f"The system refused to read or write: {error.strerror}.{full}", 1
     if isinstance(error, MemoryError):
         return "The memory of this machine is not enough for this.", 1
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "The system refused to start a thread. Allow more processes (ulimit -u).", 1
     return f"internal error: {type(error).__name__}: {error}\n{_REPORT}", 1
 
 
