@@ -174,3 +174,14 @@ def test_the_current_folder_can_be_written_and_stays_the_same(
 def test_the_root_of_the_file_system_is_no_place_to_write() -> None:
     with pytest.raises(OptionError), staged_folder(Path("/")):
         raise AssertionError("nothing is staged there")
+
+
+def test_a_name_that_was_put_in_place_is_not_given_to_another_that_it_could_be_removed_from(
+    tmp_path: Path,
+) -> None:
+    with staged_file(tmp_path / "a") as first:
+        first.replace(tmp_path / "a")
+        second = staged_file(tmp_path / "a")
+        later = second.__enter__()
+    assert later.is_file()
+    second.__exit__(None, None, None)

@@ -34,6 +34,7 @@ __all__ = [
 _MAX_NAME_BYTES = 200  # so that what is added to a name does not make it too long
 _CLOCK_SLACK = 2.0  # seconds; file systems round times
 _MAX_PROCESS = 2**31 - 1
+_numbers = itertools.count()  # no name comes twice: who removes one might remove what another wrote
 
 
 def check_new_folder(folder: Path, *, advice: str = "Choose another folder.") -> None:
@@ -150,7 +151,7 @@ def _short_name(path: Path) -> str:
 def _new_file(path: Path) -> tuple[Path, int | None]:
     """Create a file that no other thread writes; return it, and what holds its lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    for number in itertools.count():
+    for number in _numbers:
         more = f"-{number}" if number else ""
         temporary = path.with_name(f".{_short_name(path)}.{os.getpid()}{more}.tmp")
         try:
