@@ -228,6 +228,19 @@ def test_the_same_decision_again_gives_the_same_file(onnx_folder: Path, tmp_path
     assert sha256_of(folder / "model.onnx") == sha256_of(onnx_folder / "model.onnx")
 
 
+def test_decisions_of_several_threads_take_turns(onnx_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(onnx_folder, folder)
+    artifact = read_artifact(folder)
+    values = [number / 100 for number in range(16)]
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        given = [artifact.decision.with_threshold(value) for value in values]
+        list(pool.map(lambda decision: replace_decision(artifact, decision), given))
+
+    assert Predictor.load(folder).decision.thresholds[0] in values
+
+
 def test_the_decision_in_files_of_openvino_is_not_replaced(openvino_folder: Path) -> None:
     artifact = read_artifact(openvino_folder)
     before = (openvino_folder / "thresholds.json").read_bytes()

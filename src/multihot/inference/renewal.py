@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from multihot.inference.onnx_file import onnx_parts
 
 __all__ = ["replace_decision", "with_present_weights", "write_parts"]
 
+_WRITING = threading.Lock()  # the files of one decision belong together
+
 
 def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
     """Write another decision of the same labels into the folder.
 
     `thresholds.json` is replaced in one go, and its other keys stay as they are. The file of an export
-    to ONNX, which holds the decision, too, is replaced just before; no other file is touched. Raises
-    `ArtifactError` when the labels differ, and for OpenVINO's files.
+    to ONNX, which holds the decision, too, is replaced just before; no other file is touched. Threads
+    take turns, and the last one's decision stays. Raises `ArtifactError` when the labels differ, and for
+    OpenVINO's files.
     """
     if decision.space != artifact.decision.space:
         raise ArtifactError(f"{artifact.folder}: the new decision has other labels than the model.")
@@ -38,19 +42,38 @@ def replace_decision(artifact: Artifact, decision: Decision) -> Artifact:
             f"{artifact.folder}: OpenVINO's files hold the decision, too, and cannot be renewed. Decide on the "
             "model that it was made from, and export that again."
         )
+    with _WRITING:
+        return _replaced(artifact, decision)
+
+
+def _replaced(artifact: Artifact, decision: Decision) -> Artifact:
     path = artifact.folder / DECISION_FILE
+    content = stored_content(artifact.folder)
+    files = required_value(content, "files", dict)
+    if artifact.form == "onnx":
+        artifact = _of_present_graph(artifact, files)
     renewed = replace(artifact, decision=decision)
     new = decision.to_json()
     gone = set(artifact.decision.to_json()) - set(new)
-    content = stored_content(artifact.folder)
     kept = {key: value for key, value in content.items() if key not in gone}
-    files = {**required_value(content, "files", dict), **(artifact.digests or {})}
+    files = {**files, **(artifact.digests or {})}
     with storage_errors(path):
         if artifact.form == "onnx":
             files[artifact.weights_name] = _write_graph(renewed)
             renewed = replace(renewed, digests=files)
         write_json(path, {**kept, **new, "files": files})
     return renewed
+
+
+def _of_present_graph(artifact: Artifact, files: Mapping[str, str]) -> Artifact:
+    """Return an artefact that accepts the graph to which another decision was written meanwhile."""
+    name, known = artifact.weights_name, dict(artifact.digests or {})
+    stated = files.get(name)
+    if stated == known.get(name):
+        return artifact
+    if FolderContents(artifact.folder, error=ArtifactError).digest(name) == stated:
+        known[name] = stated
+    return replace(artifact, digests=known)
 
 
 def _write_graph(artifact: Artifact) -> str:
