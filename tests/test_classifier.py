@@ -384,7 +384,7 @@ def test_a_model_is_saved_into_an_empty_folder_but_over_nothing(
 
     assert MultiLabelClassifier.load(tmp_path / "empty").predict(TEXTS[:2]) == NAMES[:2]
     for target in (tmp_path / "full", tmp_path / "full" / "mine.txt"):
-        with pytest.raises(OptionError, match=r"Choose another folder"):
+        with pytest.raises(OptionError, match=r"Choose another"):
             loaded.save(target)
     with pytest.raises(StorageError, match=r"Cannot write"):
         loaded.save(tmp_path / "full" / "mine.txt" / "below")

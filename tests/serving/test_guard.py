@@ -209,7 +209,7 @@ def test_two_lengths_are_refused(guarded: Served) -> None:
     assert _sent(guarded, both, b"0\r\n\r\n").startswith(b"HTTP/1.1 4")
     twice = _head("Content-Length: 5", "Content-Length: 6")
     assert _sent(guarded, twice, b"12345").startswith(b"HTTP/1.1 4")
-    doubled = _head(f"Authorization: Bearer {TOKEN}x", "Content-Length: 0")
+    doubled = _head(f"Authorization: Bearer {TOKEN}x", "Content-Length: 0", "Connection: close")
     assert _sent(guarded, doubled).startswith(b"HTTP/1.1 400")
 
 
