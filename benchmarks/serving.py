@@ -92,6 +92,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--overload-seconds", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=1, help="of each server")
     parser.add_argument("--no-row", action="store_true", help="write nothing into results/")
     return parser.parse_args()
 
@@ -119,8 +120,9 @@ def _measure(
     for number in range(given.rounds):
         for name, folder in folders.items():
             offline = _offline(folder, work)
-            with _server(folder) as (port, process):
-                started = _cpu_seconds(process.pid)
+            with _server(folder, "--workers", str(given.workers)) as (port, process):
+                pids = [process.pid, *_children(process.pid)]
+                started = sum(map(_cpu_seconds, pids)) / given.workers
                 latency = _one_by_one(port, texts[:200])
                 rate = _wrk(port, work, given.seconds)
             found[name].append(
@@ -136,7 +138,8 @@ def _measure(
     rows = [
         {
             **_row(name, found[name], found["tutorial"]),
-            **_overload(folder, texts, _median(found[name], "rate"), given.overload_seconds),
+            "workers": given.workers,
+            **_overload(folder, texts, _median(found[name], "rate"), given),
             **_memory(folder),
         }
         for name, folder in folders.items()
@@ -252,11 +255,16 @@ def _wrk(port: int, work: Path, seconds: float) -> float:
     return float(match[1])
 
 
-def _overload(folder: str, texts: list[str], capacity: float, seconds: float) -> dict[str, str]:
+def _overload(
+    folder: str, texts: list[str], capacity: float, given: argparse.Namespace
+) -> dict[str, str]:
     """Ask at ten times the capacity, and see how long it takes until all is as before."""
-    with _server(folder) as (port, _):
+    seconds = given.overload_seconds
+    with _server(folder, "--workers", str(given.workers)) as (port, _):
         before = _one_by_one(port, texts[:30])
+        spent = time.process_time()
         outcomes = asyncio.run(ask_at_rate(port, texts, rate=10 * capacity, seconds=seconds))
+        spent = (time.process_time() - spent) / seconds
         ended = time.monotonic()
         while _one_by_one(port, texts[:5]) > 2 * before and time.monotonic() - ended < 30:
             pass
@@ -269,6 +277,7 @@ def _overload(folder: str, texts: list[str], capacity: float, seconds: float) ->
         "refused_p50_ms": f"{1000 * _share(refused, 0.5):.0f}",
         "refused_p99_ms": f"{1000 * late:.0f}",
         "other_statuses": _others(outcomes),
+        "client_processors": f"{spent:.2f}",
         "normal_after_seconds": f"{recovered:.1f}",
     }
 

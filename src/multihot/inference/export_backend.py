@@ -43,6 +43,8 @@ RunNetwork = Callable[[IndexArray, IndexArray], FloatArray]
 
 _TOKEN_BUDGET = 512  # padded tokens in one pass, while its activations fit the processor's caches
 
+_MANY_TOKENS = 4096
+
 
 class ExportBackend:
     """Token ids in, logits out, on the processor and without torch.
@@ -119,7 +121,9 @@ class ExportBackend:
 
     def _compute(self, texts: TokenizedTexts) -> FloatArray:
         result = np.zeros((len(texts), self.num_labels), dtype=np.float32)
-        for rows in length_sorted_batches(texts.lengths, _TOKEN_BUDGET):
+        # Few texts differ more in length from their neighbours: smaller batches pad less.
+        budget = _TOKEN_BUDGET if len(texts.ids) > _MANY_TOKENS else _TOKEN_BUDGET // 2
+        for rows in length_sorted_batches(texts.lengths, budget):
             batch = make_batch(texts, rows, self._pad_token_id, packed=False)
             assert batch.attention_mask is not None
             try:
