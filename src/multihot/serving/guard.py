@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from multihot.serving.log import log_line
 from multihot.serving.options import ServeOptions, own_names, same_secret
-from multihot.serving.problems import CLIENT_LEFT, Problem, failure, problem_response
+from multihot.serving.problems import CLIENT_LEFT, Problem, busy, failure, problem_response
 from multihot.serving.running import Running
 
 __all__ = ["Guard"]
@@ -160,11 +160,7 @@ class Guard:
         if running.is_draining:
             raise Problem(503, "The server is stopping; ask another one.", retry_seconds=1)
         if running.engine.is_full:
-            raise Problem(
-                429,
-                "The server has as much to do as it accepts; try again later.",
-                retry_seconds=running.engine.retry_seconds,
-            )
+            raise busy(running.engine.retry_seconds)
 
     def _count(self, scope: Scope, reply: _Reply, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", None) or "other"

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["CLIENT_LEFT", "Problem", "failure", "json_response", "problem_response"]
+__all__ = ["CLIENT_LEFT", "Problem", "busy", "failure", "json_response", "problem_response"]
 
 _OPENAI_TYPES = {401: "invalid_request_error", 429: "rate_limit_error"}
 _TEI_TYPES = {
@@ -55,6 +55,15 @@ class Problem(HTTPException):
         if retry_seconds is not None:
             given["retry-after"] = str(retry_seconds)
         super().__init__(status, detail, given)
+
+
+def busy(retry_seconds: int) -> Problem:
+    """Return what is said when nothing more is accepted."""
+    return Problem(
+        429,
+        "The server has as much to do as it accepts; try again later.",
+        retry_seconds=retry_seconds,
+    )
 
 
 def failure(request_id: str) -> Problem:

@@ -21,7 +21,7 @@ from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters
 from multihot.serving.options import ServeOptions
-from multihot.serving.problems import CLIENT_LEFT, Problem
+from multihot.serving.problems import CLIENT_LEFT, Problem, busy
 from multihot.serving.served_model import ServedModel, Serving, with_thresholds
 
 __all__ = ["Answer", "Running"]
@@ -206,11 +206,7 @@ async def _while_connected(
     try:
         return await computing
     except OverloadedError as error:
-        raise Problem(
-            429,
-            "The server has as much to do as it accepts; try again later.",
-            retry_seconds=error.retry_seconds,
-        ) from None
+        raise busy(error.retry_seconds) from None
     except DeadlinePassedError:
         raise Problem(504, "The answer was not ready before its deadline.") from None
     except asyncio.CancelledError:
