@@ -160,10 +160,11 @@ class Decision:
 
     def names(self, scores: FloatArray) -> list[list[str]]:
         """Return the label names of each text, in label order. *Shape of scores:* (N, L)."""
-        return [
-            [self.space.names[column] for column in np.flatnonzero(row)]
-            for row in self.decide(scores)
-        ]
+        return self.names_of(self.decide(scores))
+
+    def names_of(self, decided: npt.NDArray[Any]) -> list[list[str]]:
+        """Return the names where a decision is not 0, in label order. *Shape:* (N, L)."""
+        return [[self.space.names[column] for column in np.flatnonzero(row)] for row in decided]
 
     def thresholds_by_name(self) -> dict[str, float | None]:
         """Return the threshold of each label, in label order; `None` where ranks decide (`top_k`)."""

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["ENCODER_KEYS", "EXPORTED_FILES", "Exported"]
+__all__ = ["CERTIFICATE_FILE", "ENCODER_KEYS", "EXPORTED_FILES", "Exported"]
 
 ENCODER_KEYS = ("model_type", "num_hidden_layers", "hidden_size", "vocab_size")
 """What a summary says of an encoder, by its names in `config.json`."""
+
+CERTIFICATE_FILE = "parity.json"
+"""What an export says of its equality with the model that it was made from."""
 
 EXPORTED_FILES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("model.onnx",),

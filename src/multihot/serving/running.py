@@ -15,7 +15,6 @@ from fastapi import Request
 
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts, tokenize
-from multihot.decision.decision import Decision
 from multihot.errors import DataError, EncoderError, MultihotError
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
@@ -136,7 +135,7 @@ class Running:
             tokenized, serving.compute, deadline=request.scope["multihot.deadline"]
         )
         logits, scores, decided = np.moveaxis(await _while_connected(request, computing), 1, 0)
-        labels = decision.names(scores) if thresholds else _chosen(decision, decided)
+        labels = decision.names(scores) if thresholds else decision.names_of(decided)
         truncated = tokenized.truncated.tolist()
         self.metrics.count_answer(
             served.name,
@@ -191,11 +190,6 @@ def _renewed(served: ServedModel) -> str:
     if changed:
         log_line(f"{served.name}: decision {served.now.version} answers from now on.")
     return "accepted" if changed else "unchanged"
-
-
-def _chosen(decision: Decision, decided: FloatArray) -> list[list[str]]:
-    names = decision.space.names
-    return [[names[column] for column in np.flatnonzero(row)] for row in decided]
 
 
 async def _while_connected(

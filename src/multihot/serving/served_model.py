@@ -24,6 +24,7 @@ from multihot.errors import ArtifactError, CheckFailedError, LabelError
 from multihot.gate.folder_files import shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.inference.artifact import DECISION_FILE, NETWORK_FILES, Artifact, load_artifact
+from multihot.inference.exported import CERTIFICATE_FILE
 from multihot.inference.predictor import Predictor
 from multihot.serving.engine import Compute
 
@@ -37,7 +38,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 
-_PARITY_FILE = "parity.json"
 _VERSION_DIGITS = 12
 
 
@@ -199,11 +199,11 @@ def _require_same_model(before: Artifact, after: Artifact) -> None:
 
 def _require_passed(folder: Path) -> None:
     """Raise `CheckFailedError` for an export whose certificate says that its check failed."""
-    if not (folder / _PARITY_FILE).is_file():
+    if not (folder / CERTIFICATE_FILE).is_file():
         return
-    content = read_json_object(folder, _PARITY_FILE, error=ArtifactError)
+    content = read_json_object(folder, CERTIFICATE_FILE, error=ArtifactError)
     if content.get("passed") is False:
         raise CheckFailedError(
-            f"{shown_file(folder / _PARITY_FILE)} says that this export decides otherwise than its model; "
+            f"{shown_file(folder / CERTIFICATE_FILE)} says that this export decides otherwise than its model; "
             "it is not served. Export it again."
         )

@@ -29,6 +29,7 @@ from multihot.errors import CheckFailedError, OptionError
 from multihot.evaluation.parity import certify
 from multihot.evaluation.parity_certificate import ParityCertificate, Speed
 from multihot.inference.artifact import Artifact, read_artifact
+from multihot.inference.exported import CERTIFICATE_FILE
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
 from multihot.workflows.decide import decide
@@ -41,7 +42,6 @@ TARGETS = ("onnx", "onnx-int8", "openvino", "transformers")
 MAX_FLIPS = {"onnx": 0.0, "onnx-int8": 0.002, "openvino": 0.0, "transformers": 0.0}
 """Fraction of decisions that may differ, by target, where none is given."""
 
-CERTIFICATE_FILE = "parity.json"
 
 FloatArray = npt.NDArray[np.float32]
 
