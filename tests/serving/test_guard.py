@@ -197,10 +197,10 @@ def test_a_request_is_bounded(guarded: Served) -> None:
 
 def test_a_body_without_a_stated_length_is_counted(guarded: Served) -> None:
     chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
-    received = _sent(guarded, _head("Transfer-Encoding: chunked"), chunk * 4 + b"0\r\n\r\n")
+    head = _head("Transfer-Encoding: chunked", "Connection: close")
+    received = _sent(guarded, head, chunk * 4 + b"0\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 413")
     small = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
-    head = _head("Transfer-Encoding: chunked", "Connection: close")
     assert _sent(guarded, head, small).startswith(b"HTTP/1.1 200")
 
 
