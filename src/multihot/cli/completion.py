@@ -34,6 +34,7 @@ _READING = (
     "inspect",
     "doctor",
     "bench",
+    "explain",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.
