@@ -97,6 +97,24 @@ def test_a_model_without_validation_facts_says_so(
     assert {found["details"][name]["threshold_spread"] for name in LABELS} == {None}
 
 
+def test_words_behind_errors_are_marked(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "wrong.jsonl", tmp_path / "report.html"
+    lines = [json.dumps({"text": "i am so happy today", "labels": [name]}) for name in LABELS]
+    file.write_text("\n".join(lines), "utf-8")
+    arguments = ["report", str(tiny_model), str(file), "--reasons", "--json"]
+
+    assert main([*arguments, "--output", str(page)]) == 0
+
+    found = json.loads(capfd.readouterr().out)
+    error = next(each for each in found["errors"] if each["label"] == "joy")
+    assert error["kind"] == "extra"
+    strongest = max(error["reasons"], key=lambda part: part[2])
+    assert found["rows"][error["row"]]["text"][strongest[0] : strongest[1]] == "happy"
+    assert '<mark class="for strong">happy</mark>' in page.read_text("utf-8")
+
+
 def _copy(model: Path, target: Path) -> None:
     from multihot.inference.artifact import copy_artifact
 

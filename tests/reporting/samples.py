@@ -17,7 +17,8 @@ from multihot.decision.decision import Decision
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact
-from multihot.reporting.document import errors_of_a_label, model_document
+from multihot.reporting.document import Reasons, errors_of_a_label, model_document
+from multihot.reporting.label_facts import labels_that_matter
 from multihot.reporting.tallies import Tallies
 from multihot.workflows.inspect import inspect_files
 
@@ -89,12 +90,24 @@ def inspected(
 
 
 def document_of(
-    folder: Path, names: Sequence[str], texts: Sequence[str], seed: int = 0, **options: Any
+    folder: Path,
+    names: Sequence[str],
+    texts: Sequence[str],
+    asked: Sequence[str] = (),
+    reasons: Reasons | None = None,
 ) -> dict[str, Any]:
     """Return the document of a report on rows of these texts, with labels at random."""
     decision = decision_of(names)
-    truth, logits = scored_rows(len(texts), len(names), seed)
+    truth, logits = scored_rows(len(texts), len(names))
     report, tallies = scored(decision, truth, logits, texts)
     artifact = Artifact(folder / "model", decision, DataOptions(), 128, "cls", "onnx")
     inspection = inspected(folder / "rows.jsonl", truth, names, texts)
-    return model_document(artifact, report, tallies, inspection, source="rows.jsonl", **options)
+    return model_document(
+        artifact,
+        report,
+        tallies,
+        inspection,
+        source="rows.jsonl",
+        shown=labels_that_matter(report, tallies.counts, asked),
+        reasons=reasons,
+    )

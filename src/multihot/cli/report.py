@@ -48,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--label", action="append", default=[], metavar="NAME", help="show this label in full"
     )
+    parser.add_argument(
+        "--reasons", action="store_true", help="mark the words behind errors (slow)"
+    )
     parser.add_argument("--encoder", metavar="NAME|DIR", help="of files alone: counts tokens")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
@@ -97,8 +100,8 @@ def _document(given: argparse.Namespace, targets: list[str], pairs: list[str]) -
         raise OptionError("Give a model and a file of labelled texts, or files of these alone.")
     model, *files = targets
     if not Path(model).is_dir() and not any(is_artifact(Path(each)) for each in files):
-        if given.train or given.label:
-            flag = "--train" if given.train else "--label"
+        flags = {"--train": given.train, "--label": given.label, "--reasons": given.reasons}
+        for flag in (flag for flag, value in flags.items() if value):
             raise OptionError(
                 f"{flag} belongs to a model, and {model} is a file: give a model first."
             )
@@ -141,6 +144,7 @@ def _model_document(
         train=given.train,
         data=data,
         labels=given.label,
+        with_reasons=given.reasons,
         progress=TextCounter(len(examples)),
     )
 

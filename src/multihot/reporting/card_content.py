@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from multihot.core.text_tables import format_number
 from multihot.reporting.charts import histogram, precision_recall, reliability
+from multihot.reporting.page_data import pieces
 
-__all__ = ["label_cards"]
+__all__ = ["ERRORS_ON_A_CARD", "label_cards"]
 
-_ERRORS_ON_A_CARD = 3  # of each kind
+ERRORS_ON_A_CARD = 3
+"""Of each kind."""
+
+_CHARACTERS = 280  # of a text
 
 
 def label_cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -34,14 +38,22 @@ def _card(document: Mapping[str, Any], name: str, column: int) -> dict[str, Any]
         "histogram": histogram(facts["histogram"], label["threshold"]),
         "best": _best_threshold(facts, label),
         "findings": list(_findings(label, facts)),
-        "missed": _of_kind(document["errors"], name, "missed"),
-        "extra": _of_kind(document["errors"], name, "extra"),
+        "missed": _of_kind(document, name, "missed"),
+        "extra": _of_kind(document, name, "extra"),
     }
 
 
-def _of_kind(errors: Sequence[Mapping[str, Any]], name: str, kind: str) -> list[Mapping[str, Any]]:
+def _of_kind(document: Mapping[str, Any], name: str, kind: str) -> list[dict[str, Any]]:
+    """Return the worst errors of a label, each with its row and its text in pieces."""
+    errors = document["errors"]
     found = [each for each in errors if each["label"] == name and each["kind"] == kind]
-    return found[:_ERRORS_ON_A_CARD]
+    shown = []
+    for each in found[:ERRORS_ON_A_CARD]:
+        row = document["rows"][each["row"]]
+        text = row["text"][:_CHARACTERS]
+        cut = pieces(text, each["reasons"] or [])
+        shown.append({**each, "id": row["id"], "pieces": cut, "more": len(row["text"]) > len(text)})
+    return shown
 
 
 def _best_threshold(facts: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, float] | None:

@@ -13,7 +13,6 @@ from multihot.inference.artifact import Artifact
 from multihot.reporting.label_facts import (
     facts_of_label,
     gain_of_doubling,
-    labels_that_matter,
     with_more_texts,
 )
 from multihot.reporting.tallies import MAX_PAIRED_LABELS, Mistake, ScoredRow, Tallies
@@ -53,7 +52,7 @@ def model_document(
     inspection: Inspection,
     *,
     source: str,
-    asked: Sequence[str] = (),
+    shown: Sequence[str],
     reasons: Reasons | None = None,
 ) -> dict[str, Any]:
     """Return the report of a model on a file.
@@ -70,13 +69,12 @@ def model_document(
         Of the training files, where there are any, and then of the evaluated one.
     source
         The evaluated file as it was given.
-    asked
-        Labels that have a card however many labels there are.
+    shown
+        Labels that are shown in full, of `labels_that_matter`.
     reasons
         What in the texts of the shown errors spoke for their labels, and what against.
     """
     decision = artifact.decision
-    shown = labels_that_matter(report, tallies.counts, asked)
     more = with_more_texts(tallies.counts)
     details = {}
     for column, name in enumerate(decision.space.names):
@@ -92,7 +90,7 @@ def model_document(
         "model": _model(artifact),
         "source": source,
         "evaluation": report.to_json(reliability=True),
-        "shown_labels": shown,
+        "shown_labels": list(shown),
         "details": details,
         "gain_of_doubling": gain_of_doubling(report, positives),
         "errors": errors,

@@ -35,7 +35,6 @@ def page_html(document: Mapping[str, Any]) -> str:
     return template.render(
         document=document,
         cards=label_cards(document) if is_model else [],
-        rows=[] if data is None else data["rows"],
         data="null" if data is None else _script_json(data),
         plot=PLOT,
         short=dict(zip(sources, short_names(sources), strict=True)),
