@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from multihot.reporting.page import page_html
+from multihot.reporting.page import report_page
 from multihot.reporting.page_data import pieces
 from reporting.samples import document_of, inspected, scored_rows
 
@@ -51,7 +51,7 @@ def data_of(page: str) -> Any:
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     texts = [f"{HOSTILE[number % len(HOSTILE)]} \x1b[2J \u202e {number}" for number in range(200)]
-    return page_html(document_of(tmp_path_factory.mktemp("hostile"), HOSTILE, texts))
+    return report_page(document_of(tmp_path_factory.mktemp("hostile"), HOSTILE, texts))
 
 
 def test_the_policy_names_the_only_style_and_script(hostile_page: str) -> None:
@@ -71,7 +71,7 @@ def test_the_policy_names_the_only_style_and_script(hostile_page: str) -> None:
 def test_names_and_texts_become_no_elements_and_no_attributes(
     hostile_page: str, tmp_path: Path
 ) -> None:
-    harmless = page_html(document_of(tmp_path, [f"label {n}" for n in range(9)], TEXTS))
+    harmless = report_page(document_of(tmp_path, [f"label {n}" for n in range(9)], TEXTS))
 
     assert {tag for tag, _ in tags(hostile_page)} == {tag for tag, _ in tags(harmless)}
     for tag, attributes in tags(hostile_page):
@@ -97,7 +97,7 @@ def test_twenty_eight_labels_are_below_a_megabyte_and_five_hundred_too(tmp_path:
     texts = [f"{text} {'with many words ' * 12}" for text in TEXTS * 5]
     for number in (28, 500):
         names = [f"a label of number {each}" for each in range(number)]
-        page = page_html(document_of(tmp_path, names, texts))
+        page = report_page(document_of(tmp_path, names, texts))
         assert len(page.encode()) < 1_000_000
         cards = [each for tag, each in tags(page) if tag == "details"]
         assert len(cards) == min(number, 40 if number > 60 else number)
@@ -111,7 +111,7 @@ def test_a_report_of_data_alone_has_no_scores(tmp_path: Path) -> None:
     truth, _ = scored_rows(200, 3)
     inspection = inspected(tmp_path / "rows.jsonl", truth, ("joy", "fear", "love"), TEXTS)
 
-    page = page_html(data_document(inspection))
+    page = report_page(data_document(inspection))
 
     assert data_of(page) is None
     assert "Label cards" not in page
@@ -136,10 +136,10 @@ def test_reasons_of_an_error_reach_the_page(tmp_path: Path) -> None:
     )
 
     assert document["errors"][0]["reasons"] == [[4, 8, 1.5]]
-    assert data_of(page_html(document))["errors"][0]["pieces"][1] == ["text", 3]
+    assert data_of(report_page(document))["errors"][0]["pieces"][1] == ["text", 3]
 
 
 def test_equal_documents_are_equal_pages(tmp_path: Path) -> None:
-    one, other = (page_html(document_of(tmp_path, ("joy", "fear"), TEXTS)) for _ in range(2))
+    one, other = (report_page(document_of(tmp_path, ("joy", "fear"), TEXTS)) for _ in range(2))
 
     assert one == other

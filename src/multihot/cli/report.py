@@ -155,6 +155,6 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     if path.suffix.lower() in _DOCUMENTS:
         write_json(path, document)
         return
-    from multihot.reporting.page import page_html
+    from multihot.reporting.page import report_page
 
-    write_text(path, page_html(document))
+    write_text(path, report_page(document))

@@ -17,9 +17,9 @@ from multihot.reporting.label_facts import (
 )
 from multihot.reporting.tallies import MAX_PAIRED_LABELS, Mistake, ScoredRow, Tallies
 
-__all__ = ["FORMAT_VERSION", "Reasons", "data_document", "errors_of_a_label", "model_document"]
+__all__ = ["REPORT_VERSION", "Reasons", "data_document", "errors_of_a_label", "model_document"]
 
-FORMAT_VERSION = 1
+REPORT_VERSION = 1
 
 Reasons = Mapping[tuple[int, str], Sequence[tuple[int, int, float]]]
 """By number of the row (from 0) and label: parts of the text, start and end in characters, and how far
@@ -38,7 +38,7 @@ def errors_of_a_label(num_labels: int) -> int:
 def data_document(inspection: Inspection) -> dict[str, Any]:
     """Return the report of data files alone."""
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": REPORT_VERSION,
         "multihot_version": version("multihot"),
         "model": None,
         "data": _data(inspection),
@@ -85,7 +85,7 @@ def model_document(
     if len(inspection.files) > 1:
         positives = {name: one.positives for name, one in inspection.files[0].labels.items()}
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": REPORT_VERSION,
         "multihot_version": version("multihot"),
         "model": _model(artifact),
         "source": source,

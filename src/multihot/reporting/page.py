@@ -23,10 +23,10 @@ from multihot.reporting.page_data import browser_data
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["page_html"]
+__all__ = ["report_page"]
 
 
-def page_html(document: Mapping[str, Any]) -> str:
+def report_page(document: Mapping[str, Any]) -> str:
     """Return the page of a document of `model_document` or `data_document`."""
     template = _environment().get_template("report.html")
     is_model = document["model"] is not None
