@@ -67,11 +67,22 @@ class Given:
         dev = str(self._made("dev.csv"))
         _multihot("export", str(self._made("model")), dev, "--to", "onnx", "--output", str(path))
 
-    def hub(self, path: Path) -> None:
-        """Write a model as plain transformers has it."""
+    def checkpoint(self, path: Path) -> None:
+        """Write a checkpoint as another tool would: `transformers` files and nothing of ours."""
         dev = str(self._made("few-dev.csv"))
         model = str(self._made("cls-model"))
         _multihot("export", model, dev, "--to", "transformers", "--output", str(path))
+        for name in ("README.md", "parity.json", "thresholds.json"):
+            (path / name).unlink()
+        config = json.loads((path / "config.json").read_text("utf-8"))
+        del config["problem_type"]
+        (path / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
+
+    def encoder(self, path: Path) -> None:
+        """Pretrain a tiny encoder for a few steps."""
+        corpus = str(self._made("corpus.jsonl"))
+        sizes = ("--size", "tiny", "vocab_size=1000", "total_steps=20", "held_out_rows=32")
+        _multihot("pretrain", corpus, "--output", str(path), *sizes)
 
 
 def _kind(name: str) -> str:
@@ -93,13 +104,18 @@ def _maker(kind: str) -> Callable[[Given, Path], None]:
         "other-model": lambda given, path: given.model(path, "seed=1"),
         "cls-model": lambda given, path: given.model(path, "pooling=cls"),
         "export": Given.export,
-        "hub": Given.hub,
-        "corpus": lambda _, path: path.write_text(_corpus(), "utf-8"),
-        "corpus-gz": lambda _, path: path.write_bytes(gzip.compress(_corpus().encode())),
+        "checkpoint": Given.checkpoint,
+        "encoder": Given.encoder,
+        "corpus.jsonl": lambda _, path: _write(path, _corpus().encode()),
+        "corpus.jsonl.gz": lambda _, path: _write(path, gzip.compress(_corpus().encode())),
     }
     if kind not in makers:
         raise KeyError(f"'{kind}' is given by nothing; {', '.join(makers)}, train.csv ... are.")
     return makers[kind]
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _lines(part: str) -> list[str]:
@@ -116,7 +132,7 @@ def _write_part(part: str, form: str, path: Path, count: int | None) -> None:
     is_csv = form == "csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="," if is_csv else "\t", lineterminator="\n")
-        writer.writerow([*(("id", "text") if is_csv else ("ID", "Tweet")), *labels])
+        writer.writerow(["id", "text", *labels])
         for row in map(json.loads, lines):
             writer.writerow([row["id"], row["text"], *(int(n in row["labels"]) for n in labels)])
 

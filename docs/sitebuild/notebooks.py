@@ -44,7 +44,9 @@ def notebook(page: Path) -> Any:
     }
     for number, cell in enumerate(made.cells):
         cell["id"] = f"cell-{number}"
-        shown = {name: kind for name, kind in pictures.items() if f"attachment:{name}" in cell.source}
+        shown = {
+            name: kind for name, kind in pictures.items() if f"attachment:{name}" in cell.source
+        }
         if shown:
             cell["attachments"] = shown
     return made
@@ -101,7 +103,11 @@ def execute(path: Path, folder: Path, tools: Path) -> Any:
     os.environ.update(changed)
     try:
         NotebookClient(
-            made, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+            made,
+            timeout=900,
+            kernel_name="python3",
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
         ).execute()
     finally:
         for name, value in before.items():
