@@ -84,7 +84,7 @@ def draw_overview(words: Words) -> str:
         box(14, 150, 692, 76, fill="none", edge="#bbbbbb"),
         text(20, 164, words["layers"].format(layers=6), size=12, colour=INK, bold=True),
         text(706, 164, words["pretrained"], size=11, colour=FAINT, anchor="end"),
-        text(70, 245, words["states"], size=11, colour=FAINT),
+        text(70, 269, words["states"], size=11, colour=FAINT),
         arrow(20 + step / 2 - 3, 260, 284, colour=ACCENT),
         box(14, 286, 692, 26, fill=SAND, edge=ACCENT),
         text(20, 299, words["head"].format(width=384, labels=len(scores)), size=12, bold=True),
