@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
-
 from lesson_svg import ACCENT, FAINT, GREEN, INK, RED, arrow, box, curve, line, page, text
 from lesson_words import WORDS
+from tokenizers import Tokenizer
+
 from multihot import read_examples
 from multihot.demo import DEMO_TEXTS, demo_data
 
@@ -72,7 +72,9 @@ def draw_overview(words: Words) -> str:
         parts.append(box(left, 58, step - 6, 26, fill=fill, words=token, size=12))
         parts.append(arrow(left + step / 2 - 3, 88, 104))
         parts.append(box(left + step / 2 - 8, 124, 10, 22, fill=fill))
-        parts.append(box(left + step / 2 - 8, 234, 10, 22, fill=fill, edge=ACCENT if first else "none"))
+        parts.append(
+            box(left + step / 2 - 8, 234, 10, 22, fill=fill, edge=ACCENT if first else "none")
+        )
         for other in range(len(tokens)):
             if first or other == number - 1 or other == number + 1:
                 lower, upper = 20 + step * other + step / 2 - 3, left + step / 2 - 3
@@ -133,9 +135,7 @@ def draw_attention(words: Words) -> str:
                 words_colour = "#ffffff" if weight > 0.45 else INK
                 place = (left + cell * column + 16.5, middle)
                 number = f"{weight:.2f}".lstrip("0")
-                parts.append(
-                    text(*place, number, size=10, colour=words_colour, anchor="middle")
-                )
+                parts.append(text(*place, number, size=10, colour=words_colour, anchor="middle"))
     foot = top + cell * len(tokens) + 16
     note = words["attention note"].format(layer=seen["layer"], head=seen["head"])
     parts.append(text(20, foot, note, size=11, colour=FAINT))
@@ -204,7 +204,12 @@ def draw_padding(words: Words) -> str:
         line((left + unit * PADDED, floor - height - 8), (left + unit * PADDED, floor), colour=RED),
         text(left + unit * 40, floor - 110, words["mean"].format(mean=f"{lengths.mean():.1f}")),
         text(left + unit * 126, floor - 140, words["limit"], anchor="end", colour=RED, bold=True),
-        text(left + unit * 84, floor - 70, words["padding share"].format(share=share), anchor="middle"),
+        text(
+            left + unit * 84,
+            floor - 70,
+            words["padding share"].format(share=share),
+            anchor="middle",
+        ),
     ]
     return page(720, 268, parts)
 
@@ -225,9 +230,7 @@ def draw_label_matrix(words: Words) -> str:
         for column, value in enumerate(rows.labels.values[row]):
             fill, colour = (ACCENT, "#ffffff") if value else (GREY, FAINT)
             parts.append(
-                box(
-                    left + cell * column, y, 28, 28, fill=fill, colour=colour, words=f"{value:.0f}"
-                )
+                box(left + cell * column, y, 28, 28, fill=fill, colour=colour, words=f"{value:.0f}")
             )
     foot = top + cell * count + 14
     parts.append(text(left, foot, words["label matrix"], size=11, colour=FAINT, anchor="middle"))
@@ -239,7 +242,12 @@ def draw_metrics(words: Words) -> str:
     names = ("anger", "fear", "joy", "love", "sadness")
     truth = np.array([[1, 0, 0, 0, 1], [0, 0, 1, 1, 0], [0, 1, 0, 0, 0]])
     given = np.array([[1, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 1, 0, 0, 1]])
-    colours = {"tp": (GREEN, "#ffffff"), "fp": ("#f4b8ae", INK), "fn": (SAND, INK), "tn": (GREY, FAINT)}
+    colours = {
+        "tp": (GREEN, "#ffffff"),
+        "fp": ("#f4b8ae", INK),
+        "fn": (SAND, INK),
+        "tn": (GREY, FAINT),
+    }
     parts, left, top = [], 40, 40
     for column, name in enumerate(names):
         parts.append(text(left + 70 * column + 33, 24, name, size=12, anchor="middle"))
@@ -273,7 +281,9 @@ def draw_thresholds(words: Words) -> str:
         parts.append(line(place(0, tick), place(1, tick), colour="#e4e4e4"))
         parts.append(text(left - 8, place(0, tick)[1], f"{tick:g}", size=11, anchor="end"))
         parts.append(text(place(tick, 0)[0], floor + 14, f"{tick:g}", size=11, anchor="middle"))
-    parts.append(text(left + wide / 2, floor + 32, words["threshold axis"], size=11, anchor="middle"))
+    parts.append(
+        text(left + wide / 2, floor + 32, words["threshold axis"], size=11, anchor="middle")
+    )
     for name, colour in (("precision", RED), ("recall", GREEN), ("micro_f1", ACCENT)):
         points = [place(x, y) for x, y in zip(grid, data[name], strict=True) if y is not None]
         parts.append(curve(points, colour=colour, thick=3 if name == "micro_f1" else 2))

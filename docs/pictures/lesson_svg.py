@@ -9,7 +9,19 @@ import unicodedata
 from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
-__all__ = ["ACCENT", "FAINT", "GREEN", "INK", "RED", "arrow", "box", "curve", "line", "page", "text"]
+__all__ = [
+    "ACCENT",
+    "FAINT",
+    "GREEN",
+    "INK",
+    "RED",
+    "arrow",
+    "box",
+    "curve",
+    "line",
+    "page",
+    "text",
+]
 
 INK, FAINT = "#222222", "#767676"
 ACCENT, GREEN, RED = "#1f5fa8", "#1e7d3c", "#b3321f"
