@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", metavar="TRAIN VALIDATION TEST")
     parser.add_argument("--keep", type=Path, help="folder of the models; begun ones are resumed")
+    parser.add_argument("--only", nargs="+", choices=list(_SIDES), default=list(_SIDES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -51,7 +52,7 @@ def main() -> None:
         train, validation, test = given.files
         done = {row["side"] for row in _rows() if row["seed"] == str(given.seed)}
         for side, options in _SIDES.items():
-            if side not in done:
+            if side in given.only and side not in done:
                 run_side(side, options, (train, validation, test), given)
     print("\n".join(lesson_table()))
 
