@@ -299,13 +299,11 @@ def draw_thresholds(words: Words) -> str:
 
 
 FIGURES: dict[str, Callable[[Words], str]] = {
-    "overview": draw_overview,
     "attention": draw_attention,
     "pretraining": draw_pretraining,
     "padding": draw_padding,
     "label-matrix": draw_label_matrix,
     "metrics": draw_metrics,
-    "thresholds": draw_thresholds,
 }
 
 if __name__ == "__main__":
