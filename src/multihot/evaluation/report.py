@@ -24,6 +24,7 @@ from multihot.core.text_tables import (
     printable,
     shown_labels,
 )
+from multihot.decision.promises import PromiseCheck
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.plot_fonts import families_for
@@ -54,6 +55,9 @@ class LabelReport:
     expected_calibration_error: float | None = None
     expected_calibration_error_if_calibrated: float | None = None
     """What perfectly calibrated scores of so many texts would show on average."""
+    average_precision: float | None = None
+    roc_auc: float | None = None
+    """Of the scores, whatever the threshold; binned where the metrics of all labels are."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    promises: Sequence[PromiseCheck] = ()
+    """Whether the limits held that the decision promises."""
     conclusion: str = ""
     """Of a training run: whether the model is good, was still learning, and what to try."""
 
@@ -111,6 +117,7 @@ class Report:
                 for name, value in self.metrics.items()
             },
             "labels": labels,
+            "promises": [check.to_json() for check in self.promises],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,6 +173,7 @@ class Report:
             and str(self.goal) not in self.metrics
         ):
             remarks.append(_reached(self.goal, self.goal_value))
+        remarks += [check.sentence() for check in self.promises]
         if self.rows_without_known_labels:
             remarks.append(
                 f"{counted(self.rows_without_known_labels, 'text')} without a known label "
