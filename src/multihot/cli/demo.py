@@ -35,9 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = new_parser("demo", "Train, evaluate and predict on the bundled data set.", _EPILOG)
     parser.add_argument("--output", metavar="DIR", help=f"model folder (default: {_FOLDER})")
-    parser.add_argument(
-        "--data", metavar="DIR", help="only write the data set to this new folder"
-    )
+    parser.add_argument("--data", metavar="DIR", help="only write the data set to this new folder")
     return parser
 
 
