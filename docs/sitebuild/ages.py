@@ -77,10 +77,11 @@ def _show(pair: Pair) -> None:
 
 
 def _accept(page: Path) -> None:
-    (pair,) = (each for each in pairs() if each.chinese == page.resolve())
-    text = _STATED.sub("", page.read_text("utf-8"))
-    line = f"<!-- translated from {identifier(pair.english)[:DIGITS]} -->\n"
-    page.write_text(line + text, "utf-8")
+    for pair in pairs():
+        if pair.chinese == page.resolve():
+            text = _STATED.sub("", page.read_text("utf-8"))
+            line = f"<!-- translated from {identifier(pair.english)[:DIGITS]} -->\n"
+            page.write_text(line + text, "utf-8")
 
 
 def main(arguments: list[str]) -> int:
