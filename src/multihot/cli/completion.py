@@ -34,6 +34,7 @@ _READING = (
     "doctor",
     "bench",
     "explain",
+    "suggest",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.
