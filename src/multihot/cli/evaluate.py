@@ -83,7 +83,8 @@ def run(arguments: Sequence[str]) -> int:
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
     if picture is not None:
-        draw_reliability(report, picture)
+        for note in draw_reliability(report, picture):
+            say_note(note)
         say(f"Reliability diagrams: {picture}")
     if given.json:
         for remark in report.remarks():

@@ -25,14 +25,13 @@ from multihot.data.duplicates import (
     rows_by_text,
 )
 from multihot.data.examples import portable
+from multihot.data.inspection.lengths import character_figures, token_figures, word_figures
 from multihot.data.inspection.report import (
     FileComparison,
     FileInspection,
     Inspection,
     Leaks,
     short_names,
-    token_figures,
-    word_figures,
 )
 from multihot.data.inspection.warnings import remarks
 from multihot.data.label_statistics import (
@@ -244,6 +243,7 @@ def _inspect_file(file: _File, counter: _TokenCounter | None) -> FileInspection:
         empty_texts=sum(not text.strip() for text in content.texts),
         broken_texts=sum(_BROKEN.search(text) is not None for text in content.texts),
         words=word_figures(content.texts),
+        characters=character_figures(content.texts),
         tokens=tokens,
         equal_repeats=find_duplicates(content, file.exact),
         alike_repeats=find_duplicates(content, file.near),
