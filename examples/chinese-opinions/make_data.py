@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--unlabelled-rows", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    draw = random.Random(given.seed)  # noqa: S311 - nothing is secret here
+    draw = random.Random(given.seed)
     rows = opinions(given.rows, draw)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     with given.output.open("w", encoding="utf-8", newline="") as file:

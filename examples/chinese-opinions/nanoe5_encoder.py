@@ -44,9 +44,7 @@ BLOCK = 32
 
 # What the normalisation of XLM-RoBERTa changes beyond NFKC, and the one character it spares.
 _REMOVED = "[\\x{01}-\\x{08}\\x{0B}\\x{0E}-\\x{1F}\\x{7F}\\x{8F}\\x{9F}]"
-_SPACES = (
-    "[\\x{09}\\x{0A}\\x{0C}\\x{0D}\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]"
-)
+_SPACES = "[\\x{09}\\x{0A}\\x{0C}\\x{0D}\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]"
 _TILDE, _ITS_PLACE = "\uff5e", "\ue0fe"
 
 _NAMES = {
@@ -208,7 +206,9 @@ def _is_kept(piece: str) -> bool:
     return all(
         each.isascii()
         or unicodedata.category(each)[0] not in "LM"
-        or unicodedata.name(each, "").startswith(("CJK UNIFIED", "CJK COMPATIBILITY", "IDEOGRAPHIC"))
+        or unicodedata.name(each, "").startswith(
+            ("CJK UNIFIED", "CJK COMPATIBILITY", "IDEOGRAPHIC")
+        )
         for each in piece
     )
 

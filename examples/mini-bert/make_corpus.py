@@ -42,7 +42,7 @@ PLACES = {
     "workshop": (
         "carpenter joiner turner smith",
         "hammer saw plank nail chisel bench plane hinge anvil file screw varnish drawer vice bellows",
-        "sawed hammered planed forged sanded",
+        "sawed hammered chiselled forged polished",
     ),
     "station": (
         "conductor porter driver signalman",
@@ -55,16 +55,42 @@ PLACES = {
         "examined bandaged healed treated operated",
     ),
 }
-NAMES = ("Mara", "Tom", "Aylin", "Petra", "Jonas", "Ines", "Bruno", "Oda", "Luca", "Nell", "Emil", "Rosa")
-WEATHER = ("It was raining", "The sun came out", "A cold wind blew", "Snow lay on the roofs", "It was hot")
-TIMES = ("in the morning", "at noon", "before supper", "late at night", "after the feast", "on Monday")
+NAMES = (
+    "Mara",
+    "Tom",
+    "Aylin",
+    "Petra",
+    "Jonas",
+    "Ines",
+    "Bruno",
+    "Oda",
+    "Luca",
+    "Nell",
+    "Emil",
+    "Rosa",
+)
+WEATHER = (
+    "It was raining",
+    "The sun came out",
+    "A cold wind blew",
+    "Snow lay on the roofs",
+    "It was hot",
+)
+TIMES = (
+    "in the morning",
+    "at noon",
+    "before supper",
+    "late at night",
+    "after the feast",
+    "on Monday",
+)
 
 SENTENCES = (
     "The {who} {did} beside the {thing} {time}.",
     "{name} looked for the {thing} and found only the {other}.",
     "There was a {thing} at the {place}, and a {other} as well.",
     "{name}, the {who}, {did} and then put the {thing} away.",
-    "\"Bring me the {thing},\" said the {who}.",
+    '"Bring me the {thing}," said the {who}.',
     "Nobody had seen the {thing} since the {who} {did} there.",
     "The old {thing} was broken, so they used the {other}.",
     "{name} had never {did} so long at the {place}.",
@@ -109,7 +135,9 @@ def story(draw: random.Random) -> list[str]:
 def passage(draw: random.Random) -> tuple[str, str]:
     """Return a labelled passage: a sentence or two from each of its places."""
     places = draw.sample(sorted(PLACES), draw.choice((1, 1, 2)))
-    sentences = [sentence(form, place, draw) for place in places for form in draw.sample(PASSAGES, 2)]
+    sentences = [
+        sentence(form, place, draw) for place in places for form in draw.sample(PASSAGES, 2)
+    ]
     draw.shuffle(sentences)
     return " ".join(sentences), ";".join(sorted(places))
 
@@ -121,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stories", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    draw = random.Random(given.seed)  # noqa: S311 - nothing is secret here
+    draw = random.Random(given.seed)
     given.output.mkdir(parents=True, exist_ok=True)
     with (given.output / "stories.jsonl").open("w", encoding="utf-8") as file:
         for number in range(given.stories):

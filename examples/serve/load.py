@@ -27,12 +27,16 @@ def ask(connection: http.client.HTTPConnection, text: str) -> dict[str, Any]:
     response = connection.getresponse()
     content = response.read()
     if response.status != 200:
-        raise SystemExit(f"The server answered {response.status}: {content.decode('utf-8', 'replace')}")
+        raise SystemExit(
+            f"The server answered {response.status}: {content.decode('utf-8', 'replace')}"
+        )
     answer: dict[str, Any] = json.loads(content)["results"][0]
     return answer
 
 
-def load(url: str, texts: Sequence[str], clients: int) -> tuple[list[list[str]], list[float], float]:
+def load(
+    url: str, texts: Sequence[str], clients: int
+) -> tuple[list[list[str]], list[float], float]:
     """Return labels and seconds of each text, and the seconds of all.
 
     Each client has a connection of its own and sends its next request when the last one is answered.

@@ -142,7 +142,15 @@ UNLABELLED = (
 )
 """Questions for which there is no topic."""
 
-GREETINGS = ("Hello,", "Hi there,", "Dear team,", "Good morning,", "hey", "To whom it may concern,", "")
+GREETINGS = (
+    "Hello,",
+    "Hi there,",
+    "Dear team,",
+    "Good morning,",
+    "hey",
+    "To whom it may concern,",
+    "",
+)
 CLOSINGS = ("Thanks, {name}", "Regards\n{name}", "{name}", "Cheers", "Sent from my phone", "", "")
 
 SLOTS = {
@@ -168,7 +176,7 @@ _NEIGHBOURS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuiopasdfghjklqxcvbnmz
 
 def tickets(rows: int, seed: int) -> list[tuple[str, str, str, str, str]]:
     """Return the rows below `COLUMNS`; equal numbers give equal rows."""
-    draw = random.Random(seed)  # noqa: S311 - nothing is secret here
+    draw = random.Random(seed)
     start = datetime.date(2026, 1, 2)
     return [_ticket(number, start, draw) for number in range(rows)]
 

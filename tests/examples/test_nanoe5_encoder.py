@@ -12,7 +12,22 @@ from tokenizers import Tokenizer
 
 from examples.scripts import script
 
-PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "好", "很", "▁很好", "a", "▁a", "б", "é", ",", "<mask>"]
+PIECES = [
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "▁",
+    "好",
+    "很",
+    "▁很好",
+    "a",
+    "▁a",
+    "б",
+    "é",
+    ",",
+    "<mask>",
+]
 WIDTH, INNER, ROWS = 32, 64, 16
 
 
