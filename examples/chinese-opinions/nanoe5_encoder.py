@@ -24,6 +24,7 @@ import unicodedata
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def _pieces(file: _Cursor) -> list[tuple[str, float]]:
     ends = np.frombuffer(file.take(4 * (count + 1)), "<u4").tolist()
     scores = np.frombuffer(file.take(4 * count), "<f4").tolist()
     blob = file.take(blob_size)
-    texts = (blob[start:end].decode("utf-8") for start, end in zip(ends, ends[1:], strict=False))
+    texts = (blob[start:end].decode("utf-8") for start, end in pairwise(ends))
     return list(zip(texts, scores, strict=True))
 
 

@@ -55,20 +55,7 @@ PLACES = {
         "examined bandaged healed treated operated",
     ),
 }
-NAMES = (
-    "Mara",
-    "Tom",
-    "Aylin",
-    "Petra",
-    "Jonas",
-    "Ines",
-    "Bruno",
-    "Oda",
-    "Luca",
-    "Nell",
-    "Emil",
-    "Rosa",
-)
+NAMES = "Mara Tom Aylin Petra Jonas Rosa Bruno Oda Luca Nell Emil".split()
 WEATHER = (
     "It was raining",
     "The sun came out",
