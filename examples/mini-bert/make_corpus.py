@@ -55,7 +55,7 @@ PLACES = {
         "examined bandaged healed treated operated",
     ),
 }
-NAMES = "Mara Tom Aylin Petra Jonas Rosa Bruno Oda Luca Nell Emil".split()
+NAMES = ["Mara", "Tom", "Aylin", "Petra", "Jonas", "Rosa", "Bruno", "Oda", "Luca", "Nell", "Emil"]
 WEATHER = (
     "It was raining",
     "The sun came out",
