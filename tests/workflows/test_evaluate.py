@@ -282,6 +282,7 @@ def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
         "fitted_here",
         "metrics",
         "labels",
+        "promises",
     ]
     assert list(found["metrics"]) == METRICS
     for metric in found["metrics"].values():

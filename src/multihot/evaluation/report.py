@@ -24,6 +24,7 @@ from multihot.core.text_tables import (
     printable,
     shown_labels,
 )
+from multihot.decision.promises import PromiseCheck
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
 from multihot.evaluation.plot_fonts import families_for
@@ -83,6 +84,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    promises: Sequence[PromiseCheck] = ()
+    """Whether the limits held that the decision promises."""
     conclusion: str = ""
     """Of a training run: whether the model is good, was still learning, and what to try."""
 
@@ -111,6 +114,7 @@ class Report:
                 for name, value in self.metrics.items()
             },
             "labels": labels,
+            "promises": [check.to_json() for check in self.promises],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,6 +170,7 @@ class Report:
             and str(self.goal) not in self.metrics
         ):
             remarks.append(_reached(self.goal, self.goal_value))
+        remarks += [check.sentence() for check in self.promises]
         if self.rows_without_known_labels:
             remarks.append(
                 f"{counted(self.rows_without_known_labels, 'text')} without a known label "
