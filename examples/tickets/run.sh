@@ -23,5 +23,5 @@ multihot split "$file" --output "$output/parts" --parts train=0.6,dev=0.15,test=
 multihot train "$output/parts/train.$ending" --validation "$output/parts/dev.$ending" \
   --recipe "$here/recipe.toml" --output "$output/model"
 multihot evaluate "$output/model" "$output/parts/test.$ending" --json > "$output/result.json"
-multihot predict "$output/model" "The lamp arrived in pieces, please send me my money back."
+multihot predict "$output/model" "The kettle leaks from the bottom. Please pay back the money."
 [ $# -gt 0 ] || python "$here/../check.py" "$here" "$output"
