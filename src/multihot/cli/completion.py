@@ -26,6 +26,7 @@ _TRAINING = ("train", "pretrain")
 _READING = (
     "train",
     "evaluate",
+    "report",
     "compare",
     "decide",
     "predict",

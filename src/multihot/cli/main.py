@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "train": "train a classifier on a labelled file",
     "evaluate": "compute metrics of a model on a labelled file",
+    "report": "write one HTML file that shows where a model is good, where not, and why",
     "compare": "compare two models on a labelled file",
     "decide": "refit thresholds and calibration for a goal, without retraining",
     "predict": "predict the labels of texts",
