@@ -9,7 +9,7 @@ from pathlib import Path
 from sybil import Document, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-__all__ = ["Block", "PageError", "Step", "read_steps", "written_pages"]
+__all__ = ["ROOT", "Block", "PageError", "Step", "is_slow", "read_steps", "written_pages"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,10 +23,10 @@ from sybil.region import Lexeme
 
 from sitebuild.comparing import EXACT, Tolerance, difference
 from sitebuild.given import Given
-from sitebuild.pages import Block, PageError, Step, read_steps
+from sitebuild.pages import ROOT, Block, PageError, Step, read_steps
 from sitebuild.shell import Ran, Shell, commands, free_port
 
-__all__ = ["run_page"]
+__all__ = ["run_page", "run_unit", "units"]
 
 ADDRESS = "127.0.0.1:8000"
 
@@ -54,6 +54,25 @@ def run_page(page: Path, folder: Path, given: Given, tools: Path) -> int:
     finally:
         shell.close()
     return sum(1 for step in steps if step.block is not None)
+
+
+def units(pages: list[Path]) -> dict[str, list[Path]]:
+    """Return the pages that share a folder, by a name: each page alone, and a walk as a whole."""
+    found: dict[str, list[Path]] = {}
+    for page in pages:
+        shared = page.parent if page.parent.name == "step-by-step" else page
+        found.setdefault(os.path.relpath(shared, ROOT), []).append(page)
+    return found
+
+
+def run_unit(pages: list[Path], place: Path, given: Given) -> int:
+    """Run pages one after another in one folder below `place`; return the number of blocks."""
+    folder = place / "scratch"
+    folder.mkdir()
+    return sum(
+        run_page(page, folder, given, place / f"tools-{number}")
+        for number, page in enumerate(pages)
+    )
 
 
 def _region(document: Document, step: Step, runner: _Runner, given: Given) -> Region:
@@ -183,24 +202,19 @@ def _parse(block: Block) -> str | None:
     return None
 
 
-def main(pages: list[str]) -> int:
+def main(names: list[str]) -> int:
     """Run pages one after another, those of one walk in one folder; return the exit code."""
     failed = 0
-    with tempfile.TemporaryDirectory() as place:
-        cache = Path(os.environ.get("MULTIHOT_GIVEN", f"{place}/given"))
-        walks: dict[Path, Path] = {}
-        for number, name in enumerate(pages):
-            page = Path(name).resolve()
-            folder = Path(place, str(number))
-            if page.parent.name == "step-by-step":
-                folder = walks.setdefault(page.parent, folder)
-            folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        given = Given(Path(os.environ.get("MULTIHOT_GIVEN", f"{temporary}/given")))
+        for number, (name, pages) in enumerate(units([Path(n).resolve() for n in names]).items()):
+            place = Path(temporary, str(number))
+            place.mkdir()
             try:
-                count = run_page(page, folder, Given(cache), Path(place, f"tools-{number}"))
-                print(f"{name}: {count} blocks run")
+                print(f"{name}: {run_unit(pages, place, given)} blocks run", flush=True)
             except (PageError, SybilFailure) as problem:
                 failed += 1
-                print(problem)
+                print(problem, flush=True)
     return int(failed > 0)
 
 

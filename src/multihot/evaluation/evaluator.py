@@ -110,7 +110,13 @@ class Evaluation:
     def _labels(self, ranking: RankingMetrics) -> list[LabelReport]:
         counts = self._sums.counts
         ends = label_intervals(counts) if self._intervals else {}
-        rows = zip(counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True)
+        rows = zip(
+            counts.per_label(),
+            self._decision.thresholds,
+            ranking.reliability,
+            ranking.labels,
+            strict=True,
+        )
         return [
             LabelReport(
                 support=one.support,
@@ -120,9 +126,11 @@ class Evaluation:
                 threshold=None if self._decision.kind == "top_k" else float(threshold),
                 expected_calibration_error=bins.error,
                 expected_calibration_error_if_calibrated=bins.error_if_calibrated,
+                average_precision=areas.average_precision,
+                roc_auc=areas.roc_auc,
                 **{name: values[column] for name, values in ends.items()},
             )
-            for column, (one, threshold, bins) in enumerate(rows)
+            for column, (one, threshold, bins, areas) in enumerate(rows)
         ]
 
 

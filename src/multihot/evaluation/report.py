@@ -55,6 +55,9 @@ class LabelReport:
     expected_calibration_error: float | None = None
     expected_calibration_error_if_calibrated: float | None = None
     """What perfectly calibrated scores of so many texts would show on average."""
+    average_precision: float | None = None
+    roc_auc: float | None = None
+    """Of the scores, whatever the threshold; binned where the metrics of all labels are."""
 
 
 @dataclass(frozen=True)
