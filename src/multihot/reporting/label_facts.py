@@ -99,11 +99,13 @@ def facts_of_label(
         "threshold_spread": None if spread is None else spread.get(name),
     }
     if detailed:
-        positive, negative = tallies.histogram(column)
+        end, positive, negative = tallies.histogram(column)
         facts |= {
             "curve": None if decision.kind == "top_k" else _curve(column, decision, tallies),
             "histogram": {
-                "edges": [place / NUM_HISTOGRAM_BINS for place in range(NUM_HISTOGRAM_BINS + 1)],
+                "edges": [
+                    end * place / NUM_HISTOGRAM_BINS for place in range(NUM_HISTOGRAM_BINS + 1)
+                ],
                 "positives": positive.tolist(),
                 "negatives": negative.tolist(),
             },
