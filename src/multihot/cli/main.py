@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "write a model in a form that runs elsewhere: ONNX, int8, OpenVINO",
     "serve": "answer over HTTP, with a page to try it",
     "bench": "measure how fast a model answers, and how to serve it",
+    "suggest": "choose the texts to label next",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
     "doctor": "check a checkpoint of another tool, correct it, or import it",
@@ -78,6 +79,8 @@ _SYNONYMS = {
     "import": "doctor",
     "fix": "doctor",
     "tokenize": "tokenizer",
+    "active": "suggest",
+    "sample": "suggest",
 }
 """What other tools call a command."""
 
