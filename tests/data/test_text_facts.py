@@ -54,11 +54,11 @@ def test_facts_of_parts_add_up_to_those_of_the_whole() -> None:
 
 def test_marks_of_sentencepiece_show_words() -> None:
     tokenizer = Tokenizer(
-        models.Unigram([("<unk>", 0.0), ("▁the", -1.0), ("▁a", -1.5), ("s", -2.0)], 0)
+        models.Unigram([("<unk>", 0.0), ("▁kw", -1.0), ("▁a", -1.5), ("x", -2.0)], 0)
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
 
-    found = facts(tokenizer, ["the as", "thes"])
+    found = facts(tokenizer, ["kw ax", "kwx"])
 
     assert (found.tokens, found.continuing) == (5, 2)
 

@@ -248,7 +248,7 @@ class TrafficTally:
         facts, rows = self._facts, self._rows
         found = {"without_label": _fraction(facts.without_label, facts.rows, self._without, rows)}
         one, two = facts.texts, self._texts
-        if one is None or not one.rows:
+        if one is None or not one.rows or not two.rows:
             return found
         found["with_unknown_tokens"] = _fraction(one.with_unknown, one.rows, two.with_unknown, rows)
         found["truncated"] = _fraction(one.truncated, one.rows, two.truncated, rows)
