@@ -5,7 +5,7 @@
 #     --security-opt no-new-privileges -v "$PWD/exported/ec:/models/ec:ro" \
 #     -v "$PWD/token.txt:/run/secrets/multihot-token:ro" multihot /models/ec
 #
-# docs/how-to/run-in-a-container.md says more.
+# docs/en/how-to/run-in-a-container.md says more.
 
 FROM python:3.13-slim AS build
 

@@ -7,7 +7,7 @@
     python benchmarks/finetune.py equal                   time to finish at equal quality, from rows
 
 Others run under the interpreter given by `--rivals`, which `make .venv-rivals` sets up. One row
-per contender is added to `results/`. The rules are in docs/how-to/benchmarks.md.
+per contender is added to `results/`. The rules are in docs/en/how-to/benchmarks.md.
 """
 
 from __future__ import annotations

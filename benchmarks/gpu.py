@@ -6,7 +6,7 @@
 
 Random weights are as fast as trained ones, so this needs no download: the tokenizer is the
 starter's. The tutorial is the same as on a processor (`Trainer`, batch 8, padded to 128, float32
-with torch's default of no TF32). Rules: docs/how-to/benchmarks.md.
+with torch's default of no TF32). Rules: docs/en/how-to/benchmarks.md.
 """
 
 from __future__ import annotations

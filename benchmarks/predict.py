@@ -6,7 +6,7 @@
 
 All have the same weights: those of `--model`, which must have the family's own head
 (`pooling=cls`), or of a few steps on the first rows. The pipeline's batch size and order are tried
-first and the fastest is compared. Rules: docs/how-to/benchmarks.md.
+first and the fastest is compared. Rules: docs/en/how-to/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def answering(*models: Path, options: tuple[str, ...] = (), token: str = TOKEN) 
 
 def code_of_page(name: str, address: str) -> str:
     """Return the Python of a page, asking the server at an address."""
-    page = Path(__file__).parents[1] / "docs" / "how-to" / name
+    page = Path(__file__).parents[1] / "docs" / "en" / "how-to" / name
     blocks = re.findall(
         r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/explanation/pretraining.md with the code that pretraining itself runs.
+"""Draw the pictures of docs/en/explanation/pretraining.md with the code that pretraining itself runs.
 
 Needs matplotlib (`pip install 'multihot[plots]'`). Run it from anywhere:
 python docs/pictures/pretraining.py

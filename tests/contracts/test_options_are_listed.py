@@ -51,7 +51,7 @@ def test_every_option_is_followed_by_a_sentence(options: type) -> None:
 
 
 def test_every_option_stands_on_the_page_of_options() -> None:
-    page = (ROOT / "docs" / "options.md").read_text("utf-8")
+    page = (ROOT / "docs" / "en" / "reference" / "options.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.+) \|$", page, re.MULTILINE)
     named = [
         prefix + field.name

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "how-to" / "import-a-model-you-already-have.md"
+PAGE = ROOT / "docs" / "en" / "how-to" / "import-a-model-you-already-have.md"
 
 
 def _emitted() -> set[str]:

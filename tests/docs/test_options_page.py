@@ -1,4 +1,4 @@
-"""docs/options.md is generated from the option classes: python tests/docs/test_options_page.py."""
+"""docs/en/reference/options.md is generated from the option classes: python tests/docs/test_options_page.py."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from multihot.core.options import DataOptions, ObjectiveOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 
-PAGE = Path(__file__).parents[2] / "docs" / "options.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "options.md"
 INTRODUCTION = """# Options
 
 Every option of `multihot train` and `multihot pretrain`: `key=value` on the command line, a line of a TOML recipe, or (first table) an argument of `MultiLabelClassifier`.
 The default `none` means: derived from the data or the encoder, and reported.
 
-**Experimental** options are those that no recipe uses because our measurements do not support them. The effect stated with each is the difference in validation Jaccard, in percentage points with a 95 % interval, from plain cross-entropy on SemEval-2018 E-c (886 rows, two epochs of the starter encoder, one seed; [ablation_202611.csv](../results/ablation_202611.csv)).
-All variants have `head_learning_rate=1e-3`, which is now the default and accounts for +1.1 points (+0.1 to +2.3) by itself. [Train better on small data](how-to/train-better-on-small-data.md#measured-effects) has the complete tables.
+**Experimental** options are those that no recipe uses because our measurements do not support them. The effect stated with each is the difference in validation Jaccard, in percentage points with a 95 % interval, from plain cross-entropy on SemEval-2018 E-c (886 rows, two epochs of the starter encoder, one seed; [ablation_202611.csv](../../../results/ablation_202611.csv)).
+All variants have `head_learning_rate=1e-3`, which is now the default and accounts for +1.1 points (+0.1 to +2.3) by itself. [Train better on small data](../how-to/train-better-on-small-data.md#measured-effects) has the complete tables.
 They stay available because saved models and recipes may refer to them.
 """
-OBJECTIVE = """In Python: `objective={"loss": "zlpr"}`. [Train better on small data](how-to/train-better-on-small-data.md) has the formulas, their papers, and when to try which.
+OBJECTIVE = """In Python: `objective={"loss": "zlpr"}`. [Train better on small data](../how-to/train-better-on-small-data.md) has the formulas, their papers, and when to try which.
 """
 PRETRAINING = """Options of `multihot pretrain` and arguments of `multihot.PretrainOptions`; `probe.NAME` sets an option of the first table for the probe.
 """

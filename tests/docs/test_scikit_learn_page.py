@@ -10,7 +10,7 @@ import pytest
 
 from emotions import QUICK, write_jsonl
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-with-scikit-learn.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "how-to" / "use-with-scikit-learn.md"
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ _TRAINING = ("train", "pretrain")
 _READING = (
     "train",
     "evaluate",
+    "report",
     "compare",
     "decide",
     "predict",
@@ -33,6 +34,7 @@ _READING = (
     "inspect",
     "doctor",
     "bench",
+    "explain",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.

@@ -2,7 +2,7 @@
 
 `None` means "derived from the data or the encoder, and reported". Workflows and the training run
 take options whole; losses, metrics and optimisers take plain arguments. *Experimental* options
-are those that no recipe uses; their sentences state the measured effect (docs/options.md says on
+are those that no recipe uses; their sentences state the measured effect (docs/en/reference/options.md says on
 which data).
 """
 
