@@ -132,7 +132,6 @@ def test_no_threshold_lies_between_scores_that_backends_may_swap(
     assert 0.1 < threshold < near
 
 
-
 @LAWS
 @given(scores_and_truth(), st.sampled_from(ALL_GOALS))
 def test_thresholds_per_label_are_never_worse_than_the_global_one(
