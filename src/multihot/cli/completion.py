@@ -33,6 +33,7 @@ _READING = (
     "inspect",
     "doctor",
     "bench",
+    "audit",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.

@@ -33,7 +33,7 @@ _OF_READING = (
     "encoding",
     "sheet",
 )
-_READING = ("train", "evaluate", "compare", "decide", "predict", "split", "inspect")
+_READING = ("train", "evaluate", "compare", "decide", "predict", "split", "inspect", "audit")
 _NAME_COLUMNS = 22
 
 
