@@ -2,7 +2,7 @@
 #   make demo    train and use a small model on the bundled data set
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
-#   make docs    links and snippets           make container  the files for containers
+#   make docs    the site; every block runs   make container  the files for containers
 #   make clean   remove .venv and caches      make test-browser  the server's page in Chromium
 
 PYTHON ?= python3
@@ -64,8 +64,17 @@ check: $(STAMP)
 	$(BIN)/codespell
 	$(BIN)/python -m pytest tests/contracts/test_changelog.py
 
-docs: $(STAMP)
-	$(BIN)/python -m pytest tests/docs
+# The site in .site/html, its links, every block of every page, and the notebooks; works offline.
+DOCS := .venv/.docs-installed
+
+$(DOCS): $(STAMP)
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS)
+	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
+	$(BIN)/python -m pytest tests/docs -p no:randomly
+	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed
@@ -97,4 +106,4 @@ container: $(STAMP) $(CONTAINER_TOOLS)
 	$(BIN)/python -m pytest tests/serving/test_container.py tests/serving/test_probe.py
 
 clean:
-	rm -rf .venv .venv-rivals .venv-container .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .site .venv .venv-rivals .venv-container .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -50,7 +50,8 @@ def test_json_and_costs_from_a_file(
     assert main(["decide", model, rows, *words]) == 0
 
     document = json.loads(capfd.readouterr().out)
-    assert list(document) == ["rows", "before", "after", "labels", "fit_report", "notes"]
+    keys = ["rows", "before", "after", "labels", "fit_report", "notes", "promises"]
+    assert list(document) == keys
     assert document["rows"] == 48
     assert document["after"]["goal"] == "cost=1:1"
     assert load_artifact(model).decision.costs == ((1, 1), (1, 9), (1, 1))

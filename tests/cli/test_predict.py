@@ -602,6 +602,7 @@ def test_a_workbook_that_fails_leaves_the_former_one(tiny_model: Path, tmp_path:
     [
         (["a", "b"], None, "|"),
         (["a", "b"], ";", ";"),
+        (["a", "b"], "，、；", "，"),
         (["a b", "c"], " ", "|"),
         (["a", "c"], "\n", "|"),
         (["a|b", "c"], "|", ";"),

@@ -13,6 +13,7 @@ from multihot.core.labels import LabelSpace
 from multihot.decision.calibration import Calibration
 from multihot.decision.decision import Decision
 from multihot.decision.fit_report import FitReport
+from multihot.decision.promises import Promise
 from multihot.decision.provenance import FittedOn
 from multihot.errors import ArtifactError
 
@@ -60,6 +61,7 @@ def decision(method: str) -> Decision:
         fit_report=FitReport(
             "cost=1:1", 5, 0.5, 0.4, None, 10, {"joy": 0.1}, {"micro_f1": {"recall": None}}, ("A.",)
         ),
+        promises=(Promise("recall[joy]>=0.9@0.95", 40, 0.95, "binomial"),),
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,10 +10,12 @@ import pytest
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
+from multihot.core.text_tables import printable
 from multihot.data.examples import Examples
 from multihot.decision.decision import Decision
 from multihot.errors import MissingExtraError, OptionError, StorageError
 from multihot.evaluation.evaluator import report
+from multihot.evaluation.plot_fonts import families_for
 from multihot.evaluation.report import Report, draw_reliability, require_plots
 
 
@@ -50,6 +53,61 @@ def test_one_diagram_is_drawn_for_each_label(names: tuple[str, ...], tmp_path: P
         error = label.expected_calibration_error
         assert error is None or any(text.startswith(f"ECE {error:.3f} (if") for text in texts)
     assert sum(text.startswith("ECE") for text in texts) == len(names) - 1  # one has no known cell
+
+
+CHARACTER = "\U00100042"  # for private use: no font has it
+
+
+@pytest.fixture
+def font_with_the_character(tmp_path: Path) -> Iterator[str]:
+    """Install a font of one glyph for the time of a test."""
+    manager = pytest.importorskip("matplotlib.font_manager").fontManager
+    from fontTools.fontBuilder import FontBuilder  # which matplotlib needs
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "square"])
+    builder.setupCharacterMap({ord(CHARACTER): "square"})
+    pen = TTGlyphPen(None)
+    for number, point in enumerate([(0, 0), (0, 800), (800, 800), (800, 0)]):
+        (pen.lineTo if number else pen.moveTo)(point)
+    pen.closePath()
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "One Square", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "square.ttf")
+    before = list(manager.ttflist)
+    manager.addfont(tmp_path / "square.ttf")
+    yield "One Square"
+    manager.ttflist[:] = before
+
+
+def test_a_name_is_drawn_with_an_installed_font_that_has_its_characters(
+    font_with_the_character: str, tmp_path: Path
+) -> None:
+    assert families_for(["joy", CHARACTER])[0][-1] == font_with_the_character
+    assert font_with_the_character not in families_for(["joy"])[0]
+
+    notes = draw_reliability(some_report(("a", CHARACTER)), tmp_path / "r.png")  # warns of no glyph
+
+    assert notes == []
+
+
+def test_a_name_that_no_font_can_draw_is_a_number_and_said(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    name = f"love {CHARACTER}"
+
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        notes = draw_reliability(some_report(("a", name, "c")), tmp_path / "r.svg")
+
+    texts = list(ElementTree.parse(tmp_path / "r.svg").getroot().itertext())
+    assert "label 2" in texts
+    assert not any(CHARACTER in text for text in texts)
+    assert len(notes) == 1
+    assert f"label 2 is {printable(name)}" in notes[0]
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(

@@ -20,9 +20,11 @@ from multihot.data.examples import Examples
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError, DataError, OptionError
 from multihot.inference.artifact import load_artifact
+from multihot.inference.artifact_summary import inspect_artifact
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
 from multihot.workflows.decide import TuningResult, decide, save
+from multihot.workflows.evaluate import evaluate
 
 SPACE = LabelSpace(LABELS)
 
@@ -247,3 +249,67 @@ def test_another_threshold_that_is_as_good_is_explained(model: Path) -> None:
     assert "equally good" in notes(best.thresholds[0] + 1e-4)
     assert "equally good" not in notes(best.thresholds[0])
     assert "equally good" not in notes(0.9999)
+
+
+def test_limits_are_promised_stored_shown_and_promised_anew(model: Path) -> None:
+    goal = "jaccard, recall[joy]>=0.8@0.8, abstained<=0.5"
+    result = decide(
+        Predictor.load(model, device="cpu"), examples(), goal=goal, empty_set_rule="abstain"
+    )
+
+    stored = rewritten(model, result)
+
+    limits = ["recall[joy]>=0.8@0.8", "abstained<=0.5@0.95"]
+    assert [promise.limit for promise in stored.promises] == limits
+    assert stored.goal == "jaccard"
+    assert [each["limit"] for each in result.to_json()["promises"]] == limits
+    assert "Promise: recall of 'joy' at least 0.8, 80 % confidence" in str(result)
+    assert "recall of 'joy' at least 0.8" in (model / "README.md").read_text("utf-8")
+    assert inspect_artifact(model).promises == tuple(limits)
+    schema = resources.files("multihot").joinpath("schemas/thresholds.schema.json")
+    content = json.loads((model / "thresholds.json").read_text("utf-8"))
+    jsonschema.validate(content, json.loads(schema.read_text("utf-8")))
+
+    again = decide(Predictor.load(model, device="cpu"), examples(), thresholds="per_label")
+    assert [promise.limit for promise in again.decision.promises] == limits
+
+
+def test_another_goal_takes_the_promises_away_and_out_of_the_card(model: Path) -> None:
+    card = (model / "README.md").read_text("utf-8")
+    rewritten(
+        model, decide(Predictor.load(model, device="cpu"), examples(), goal="recall[joy]>=0.5")
+    )
+    assert (model / "README.md").read_text("utf-8") != card
+
+    stored = rewritten(
+        model, decide(Predictor.load(model, device="cpu"), examples(), goal="macro_f1")
+    )
+
+    assert stored.promises == ()
+    assert (model / "README.md").read_text("utf-8").rstrip("\n") == card.rstrip("\n")
+
+
+def test_limits_that_cannot_be_promised_are_refused_before_a_text_is_scored(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+
+    with pytest.raises(OptionError, match="the rule 'abstain'"):
+        decide(predictor, examples(), goal="abstained<=0.2")
+    with pytest.raises(OptionError, match="'nobody'"):
+        decide(predictor, examples(), goal="recall[nobody]>=0.9")
+    with pytest.raises(DataError, match="needs at least 299 rows"):
+        decide(predictor, examples(), goal="recall[joy]>=0.99")
+
+
+def test_evaluate_says_whether_a_promise_held(model: Path) -> None:
+    predictor = Predictor.load(model, device="cpu")
+    predictor = save(predictor, decide(predictor, examples(), goal="recall[joy]>=0.5"))
+    rows = examples()
+
+    kept = evaluate(predictor, rows)
+    flipped = LabelMatrix(SPACE, 1 - rows.labels.values)
+    broken = evaluate(predictor, replace(rows, labels=flipped))
+
+    assert kept.to_json()["promises"][0]["held"] is True
+    found = broken.to_json()["promises"][0]
+    assert (found["held"], found["contradicted"]) == (False, True)
+    assert any("broken" in remark for remark in broken.remarks())

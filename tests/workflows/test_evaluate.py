@@ -47,7 +47,7 @@ METRICS = [
 ]
 LABEL_KEYS = (
     "support precision recall f1 threshold precision_low precision_high recall_low recall_high f1_low "
-    "f1_high expected_calibration_error expected_calibration_error_if_calibrated"
+    "f1_high expected_calibration_error expected_calibration_error_if_calibrated average_precision roc_auc"
 ).split()
 
 
@@ -282,6 +282,7 @@ def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:
         "fitted_here",
         "metrics",
         "labels",
+        "promises",
     ]
     assert list(found["metrics"]) == METRICS
     for metric in found["metrics"].values():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NUM_SAMPLED",
     "ConsoleListener",
+    "Painted",
     "StandardOutput",
     "TextCounter",
     "be_quiet",
@@ -38,6 +39,7 @@ __all__ = [
     "say_if_unknown",
     "say_note",
     "show",
+    "show_painted",
     "table_width",
 ]
 
@@ -87,6 +89,22 @@ def show(result: object) -> None:
     """Print a result for people on stdout."""
     StandardOutput().write(_for_people(str(result), sys.stdout) + "\n")
     StandardOutput().flush()
+
+
+Painted = list[tuple[str, str | None]]
+"""Pieces of a result, each with the parameters of its colour (as in `ESC [ 31 m`) or `None`."""
+
+
+def show_painted(pieces: Painted) -> None:
+    """Print a result on stdout, in colours where that is a terminal and `NO_COLOR` is not set."""
+    colours = (
+        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+    with _output_errors():
+        for text, colour in pieces:
+            shown = printable(text, lines=True)
+            paints = colours and colour is not None and text
+            sys.stdout.write(f"\x1b[{colour}m{shown}\x1b[0m" if paints else shown)
 
 
 class StandardOutput:

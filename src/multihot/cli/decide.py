@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, say_note, show
-from multihot.core.goals import parse_goal, read_costs
+from multihot.core.goals import read_costs
+from multihot.core.limits import split_goal
 from multihot.core.text_tables import listed
 
 if TYPE_CHECKING:
@@ -22,13 +23,19 @@ _EPILOG = """examples:
       --thresholds per_label
   multihot decide runs/ec dev.csv --goal cost=1:5 --calibration platt \\
       --empty-set-rule abstain
+  multihot decide runs/ec dev.csv \\
+      --goal 'jaccard, recall[fear]>=0.9@0.95, abstained<=0.15' \\
+      --empty-set-rule abstain
 
 goals: micro_f1, macro_f1, jaccard, subset_accuracy, precision>=P, recall>=R, top_k=K, cost=FP:FN.
+Behind a comma, limits that are promised for texts like these rows: recall[LABEL]>=R,
+precision[LABEL]>=P, samples_recall>=R, abstained<=A; @C is the confidence (default: 0.95), @mean asks for it on average.
 What is not given stays as the model has it. Only thresholds.json is written, and model.onnx of an export,
 which holds the decision, too. Use rows that are
 neither training nor test rows of the model. "before" and "after" are in-sample, measured on these
 rows; the lines below them are cross-fitted.
---json prints one document: {"rows", "before", "after", "labels", "fit_report", "notes"}.
+--json prints one document: {"rows", "before", "after", "labels", "fit_report", "notes",
+"promises"}.
 """
 
 
@@ -39,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
     parser.add_argument("file", metavar="FILE", help="file of texts and labels")
-    parser.add_argument("--goal", help="what thresholds are tuned for")
+    parser.add_argument("--goal", help="what thresholds are tuned for, and limits")
     parser.add_argument(
         "--thresholds", metavar="T", help="global, per_label, shrunk, by_frequency=T or a number"
     )
@@ -67,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     given = parse(build_parser(), arguments)
     check_order(given.model, given.file)
     if given.goal is not None:
-        parse_goal(given.goal)
+        split_goal(given.goal)
 
     from multihot.core.recipes import to_plain
     from multihot.data.labelled_file import open_labelled

@@ -28,8 +28,9 @@ __all__ = ["build_parser", "run"]
 
 _EPILOG = """The file is read as the training file was; data.KEY=VALUE changes that.
 --json prints one document: {"rows", "metrics": {NAME: {"value", "low", "high", "error"}}, "labels":
-{...}}. "low" and "high" are 95 % intervals, null where there is none. "error" bounds the error of
-ranking metrics of very large files, whose scores are binned; otherwise it is 0. --reliability FILE
+{...}, "promises": [...]}. "low" and "high" are 95 % intervals, null where there is none. "error" bounds the error of
+ranking metrics of very large files, whose scores are binned; otherwise it is 0. "promises" says whether the
+limits that 'multihot decide' promised held on these rows. --reliability FILE
 adds the reliability bins of each label to the JSON and draws them.
 """
 
@@ -83,7 +84,8 @@ def run(arguments: Sequence[str]) -> int:
     counter = TextCounter(len(examples))
     report = evaluate(predictor, examples, threshold=given.threshold, progress=counter)
     if picture is not None:
-        draw_reliability(report, picture)
+        for note in draw_reliability(report, picture):
+            say_note(note)
         say(f"Reliability diagrams: {picture}")
     if given.json:
         for remark in report.remarks():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from multihot.cli.console import say_note
+from multihot.data.columns.separators import each_separates
 from multihot.errors import DataError
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def _decimal_sign(rows: Sequence[TextRow]) -> str:
 
 def _separator(names: Sequence[str], stored: str | None) -> str | None:
     """Return a separator that occurs in no name."""
+    if stored and each_separates(stored):
+        stored = stored[0]
     own = [stored] if stored and (stored == " " or not stored.isspace()) else []
     return next(
         (mark for mark in (*own, *_SEPARATORS) if not any(mark in name for name in names)), None

@@ -26,7 +26,7 @@ class DataOptions:
     ignore_columns: tuple[str, ...] = ()
     """Columns that are neither id, text nor label."""
     label_delimiter: str | None = None
-    """Separator of the labels within a cell, such as `|`, `space`, `newline` or `tab`; empty: one label per cell; default: detected."""
+    """Separator of the labels within a cell, such as `|`, `space`, `newline` or `tab`; of several, such as `，、；`, each separates; empty: one label per cell; default: detected."""
     label_key: str | None = None
     """Key of the label name where labels are objects, such as `name` in `[{"id": 18, "name": "Drama"}]`; default: the only key with texts."""
     label_case: str = "keep"

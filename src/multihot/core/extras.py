@@ -11,6 +11,7 @@ __all__ = [
     "require_network",
     "require_onnxruntime",
     "require_openvino",
+    "require_reporting",
     "require_scipy",
     "require_serving",
     "require_training",
@@ -35,6 +36,11 @@ def require_onnxruntime(purpose: str) -> None:
 def require_openvino(purpose: str) -> None:
     """Raise `MissingExtraError` unless OpenVINO is installed; `purpose` needs it."""
     _require(("openvino",), "openvino", purpose)
+
+
+def require_reporting() -> None:
+    """Raise `MissingExtraError` unless what fills the templates of a report is installed."""
+    _require(("jinja2",), "report", "A report")
 
 
 def require_scipy(purpose: str) -> None:

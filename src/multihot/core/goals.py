@@ -135,6 +135,12 @@ def parse_goal(text: str) -> Goal:
     hint = ""
     if text in ("precision", "recall"):
         hint = f" On a command line, put it into quotes: '{text}>=0.9'."
+    if isinstance(text, str) and any(
+        sign in text for sign in ("@", "[", "abstained", "samples_recall")
+    ):
+        hint = (
+            " Limits with a confidence, such as recall[LABEL]>=0.9@0.95, are for 'multihot decide'."
+        )
     raise OptionError(f"'goal' is {cut(text)}; expected one of {', '.join(GOAL_FORMS)}.{hint}")
 
 

@@ -23,6 +23,7 @@ from multihot.core.text_tables import cut, listed
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
 from multihot.decision.objective import decided_value
+from multihot.decision.promises import Promise, read_promises
 from multihot.decision.provenance import FittedOn
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 
@@ -79,6 +80,8 @@ class Decision:
     cost that differs between labels."""
     fit_report: FitReport | None = None
     """What fitting was worth; None where it was not asked for."""
+    promises: tuple[Promise, ...] = ()
+    """Limits that the thresholds keep for texts like the rows that fitted them."""
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.space):
@@ -183,6 +186,7 @@ class Decision:
             kind="fixed",
             fitted_on=None if self.calibration is None else self.fitted_on,
             fit_report=None,
+            promises=(),
         )
 
     def train_values(self) -> dict[str, Any]:
@@ -213,6 +217,8 @@ class Decision:
             content["costs"] = {n: list(pair) for n, pair in zip(names, self.costs, strict=True)}
         if self.fit_report is not None:
             content["fit_report"] = self.fit_report.to_json()
+        if self.promises:
+            content["promises"] = [promise.to_json() for promise in self.promises]
         return content
 
     @classmethod
@@ -247,6 +253,7 @@ class Decision:
                 fitted_on=None if fitted_on is None else FittedOn.from_json(fitted_on),
                 costs=_stored_costs(content, space),
                 fit_report=None if report is None else FitReport.from_json(report),
+                promises=read_promises(content.get("promises"), space.names),
             )
             if decision.kind == "top_k" and decision.parsed_goal().num_labels > len(space):
                 raise ArtifactError(

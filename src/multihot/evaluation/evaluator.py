@@ -14,6 +14,7 @@ from multihot.data.labelled_file import WINDOW_ROWS, required_labels
 from multihot.decision.counts import COUNT_METRICS
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.objective import counted_value
+from multihot.decision.promises import PromiseTally
 from multihot.evaluation.bootstrap import num_replicates
 from multihot.evaluation.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
 from multihot.evaluation.report import LabelReport, Report
@@ -59,6 +60,8 @@ class Evaluation:
         self._ranking = Ranking(
             num_rows, num_labels, max_exact_cells=max_exact_cells, intervals=intervals, seed=seed
         )
+        limits = [promise.parsed() for promise in decision.promises]
+        self._promises = PromiseTally(limits, decision.space.names)
         self._num_fitted = self._num_truncated = 0
 
     def update(
@@ -71,7 +74,9 @@ class Evaluation:
         """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
         labels = labels.aligned_to(self._decision.space).hard()
         scores = self._decision.scores(logits)
-        self._sums.update(labels.values, self._decision.decide(scores), scores)
+        decided = self._decision.decide(scores)
+        self._sums.update(labels.values, decided, scores)
+        self._promises.update(labels.values, decided)
         self._ranking.update(labels.values, scores)
         self._num_truncated += num_truncated
         self._num_fitted += rows_fitted(self._decision, texts, labels)
@@ -96,6 +101,7 @@ class Evaluation:
             labels_without_negatives=_chosen(names, (positives == known) & (known > 0)),
             goal=goal,
             goal_value=counted_value(counts, goal),
+            promises=tuple(self._promises.checks()),
             reliability={
                 name: one.to_json() for name, one in zip(names, ranking.reliability, strict=True)
             },
@@ -104,7 +110,13 @@ class Evaluation:
     def _labels(self, ranking: RankingMetrics) -> list[LabelReport]:
         counts = self._sums.counts
         ends = label_intervals(counts) if self._intervals else {}
-        rows = zip(counts.per_label(), self._decision.thresholds, ranking.reliability, strict=True)
+        rows = zip(
+            counts.per_label(),
+            self._decision.thresholds,
+            ranking.reliability,
+            ranking.labels,
+            strict=True,
+        )
         return [
             LabelReport(
                 support=one.support,
@@ -114,9 +126,11 @@ class Evaluation:
                 threshold=None if self._decision.kind == "top_k" else float(threshold),
                 expected_calibration_error=bins.error,
                 expected_calibration_error_if_calibrated=bins.error_if_calibrated,
+                average_precision=areas.average_precision,
+                roc_auc=areas.roc_auc,
                 **{name: values[column] for name, values in ends.items()},
             )
-            for column, (one, threshold, bins) in enumerate(rows)
+            for column, (one, threshold, bins, areas) in enumerate(rows)
         ]
 
 

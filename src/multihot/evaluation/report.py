@@ -24,8 +24,10 @@ from multihot.core.text_tables import (
     printable,
     shown_labels,
 )
+from multihot.decision.promises import PromiseCheck
 from multihot.errors import MissingExtraError, OptionError
 from multihot.evaluation.intervals import Interval
+from multihot.evaluation.plot_fonts import families_for
 from multihot.evaluation.ranking import MAX_EXACT_CELLS
 
 __all__ = ["LabelReport", "Report", "draw_reliability", "require_plots"]
@@ -53,6 +55,9 @@ class LabelReport:
     expected_calibration_error: float | None = None
     expected_calibration_error_if_calibrated: float | None = None
     """What perfectly calibrated scores of so many texts would show on average."""
+    average_precision: float | None = None
+    roc_auc: float | None = None
+    """Of the scores, whatever the threshold; binned where the metrics of all labels are."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Report:
     """What the decision was fitted for."""
     goal_value: float | None = None
     """What it reaches of it, see `counted_value`; `None` where that is undefined."""
+    promises: Sequence[PromiseCheck] = ()
+    """Whether the limits held that the decision promises."""
     conclusion: str = ""
     """Of a training run: whether the model is good, was still learning, and what to try."""
 
@@ -110,6 +117,7 @@ class Report:
                 for name, value in self.metrics.items()
             },
             "labels": labels,
+            "promises": [check.to_json() for check in self.promises],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,6 +173,7 @@ class Report:
             and str(self.goal) not in self.metrics
         ):
             remarks.append(_reached(self.goal, self.goal_value))
+        remarks += [check.sentence() for check in self.promises]
         if self.rows_without_known_labels:
             remarks.append(
                 f"{counted(self.rows_without_known_labels, 'text')} without a known label "
@@ -242,8 +251,10 @@ def require_plots(path: Path) -> None:
         raise MissingExtraError("matplotlib", "plots", "Drawing reliability diagrams")
 
 
-def draw_reliability(report: Report, path: Path) -> None:
+def draw_reliability(report: Report, path: Path) -> list[str]:
     """Draw one diagram for each label: mean score and fraction of positives in bins of equal mass.
+
+    Returns notes: labels whose names no installed font can draw have their number instead.
 
     Parameters
     ----------
@@ -270,15 +281,37 @@ def draw_reliability(report: Report, path: Path) -> None:
     axes = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(report.reliability) :]:
         axis.set_axis_off()
-    for axis, name in zip(axes.flat, report.reliability, strict=False):
-        _draw(axis, report, name)
+    titles, families, notes = _titles(list(report.reliability))
+    for axis, (name, title) in zip(axes.flat, titles.items(), strict=False):
+        _draw(axis, report, name, title, families)
     figure.supxlabel("mean score")
     figure.supylabel("fraction of positives")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+    return notes
 
 
-def _draw(axis: Any, report: Report, name: str) -> None:
+def _titles(names: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return what stands above the diagram of each label, the font families for it, and notes."""
+    shown = {name: printable(name) for name in names}
+    families, missing = families_for(shown.values())
+    if not missing:
+        return shown, families, []
+    numbered = {
+        name: f"label {number}"
+        for number, name in enumerate(names, start=1)
+        if not missing.isdisjoint(shown[name])
+    }
+    key = listed([f"{title} is {name}" for name, title in numbered.items()])
+    note = (
+        f"No installed font has all characters of {counted(len(numbered), 'label name')}, drawn as "
+        f"{'a number' if len(numbered) == 1 else 'numbers'} instead: {key}. Install a font that has "
+        "them, such as Noto Sans CJK for Chinese."
+    )
+    return {**shown, **numbered}, families, [note]
+
+
+def _draw(axis: Any, report: Report, name: str, title: str, families: Sequence[str]) -> None:
     bins, label = report.reliability[name], report.labels[name]
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     scores, fractions = [[one[key] for one in bins] for key in ("mean_score", "share_true")]
@@ -286,7 +319,7 @@ def _draw(axis: Any, report: Report, name: str) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.set_aspect("equal")
-    title = printable(name).replace("$", r"\$")  # no mathematics
+    title = title.replace("$", r"\$")  # no mathematics
     error, calibrated = (
         label.expected_calibration_error,
         label.expected_calibration_error_if_calibrated,
@@ -295,4 +328,4 @@ def _draw(axis: Any, report: Report, name: str) -> None:
         title += f"\nECE {error:.3f}"
     if calibrated is not None:
         title += f" (if calibrated {calibrated:.3f})"
-    axis.set_title(title, fontsize=8)
+    axis.set_title(title, fontsize=8, fontfamily=families)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multihot.core.text_tables import listed
 from multihot.inference.artifact import Artifact
+from multihot.inference.card_promises import promises_section
 
 __all__ = ["export_card"]
 
@@ -49,4 +50,8 @@ tags:
 ```sh
 multihot predict FOLDER "a text"
 ```
-"""
+{_behind(promises_section(artifact.decision))}"""
+
+
+def _behind(section: str) -> str:
+    return f"\n{section}\n" if section else ""

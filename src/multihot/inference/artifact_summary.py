@@ -60,6 +60,8 @@ class ArtifactSummary:
     """How the training file was read; how the next one is read."""
     files: Mapping[str, int]
     """Sizes in bytes."""
+    promises: tuple[str, ...] = ()
+    """Limits that the thresholds keep, see `Promise`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `inspect --json` prints."""
@@ -102,6 +104,7 @@ class ArtifactSummary:
             ("fitted on", fitted),
             ("calibration", self.calibration),
             ("empty set", self.empty_set_rule),
+            *(("promise", promise) for promise in self.promises),
             *(
                 (f"data.{key}", _plain(value))
                 for key, value in to_plain(self.data).items()
@@ -156,6 +159,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
         pooling=artifact.pooling,
         max_length=artifact.max_length,
         data=artifact.data,
+        promises=tuple(promise.limit for promise in decision.promises),
         files={name: place.stat().st_size for name, place in places.items()},
     )
 

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import OptionError
 from multihot.inference.combining import CombinedCalls
+from multihot.models.attribution import IntegratedGradients
 from multihot.models.devices import Precision, choose_precision
 from multihot.models.encoder import pad_id
 from multihot.models.network import batch_tensors, save_network
@@ -162,6 +163,34 @@ class TorchBackend:
             return self._logits(tokenized, indices)
         finally:
             self._require_unchanged()
+
+    def integrated_gradients(self) -> IntegratedGradients:
+        """Return what weighs the tokens of texts, with a copy of the network as it is now."""
+        self._require_unchanged()
+        copied = self._turns.compute(lambda: IntegratedGradients(self.network, self.device))
+        self._require_unchanged()
+        return copied
+
+    def text_vectors(self, tokenized: TokenizedTexts) -> FloatArray:
+        """Return one vector of each text from the last layer of the encoder. *Shape:* (N, D)."""
+        self._require_unchanged()
+        vectors = self._turns.compute(lambda: self._text_vectors(tokenized))
+        self._require_unchanged()
+        return vectors
+
+    def _text_vectors(self, tokenized: TokenizedTexts) -> FloatArray:
+        network: Any = self.network
+        found: FloatArray | None = None
+        budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
+        with torch.inference_mode(), self.precision.autocast(self.device):
+            for rows in length_sorted_batches(tokenized.lengths, budget):
+                batch = make_batch(tokenized, rows, pad_id(network), packed=False)
+                ids, mask = batch_tensors(batch, self.device)
+                vectors = network.text_vectors(ids, mask).float().cpu().numpy()
+                if found is None:
+                    found = np.zeros((len(tokenized), vectors.shape[1]), dtype=np.float32)
+                found[rows] = vectors
+        return np.zeros((0, 0), dtype=np.float32) if found is None else found
 
     def _logits(self, tokenized: TokenizedTexts, indices: npt.NDArray[np.int64]) -> FloatArray:
         if len(indices) >= _WORTH_PREPARING:

@@ -31,7 +31,13 @@ from multihot.gate.encoder_folder import weight_files, weights_among
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.tensor_headers import TENSOR_TYPES
 from multihot.models.encoder import quiet_transformers, read_config
-from multihot.models.heads import AttentionPoolingHead, Head, LabelsInTextHead, MeanPoolingHead
+from multihot.models.heads import (
+    AttentionPoolingHead,
+    Head,
+    LabelsInTextHead,
+    MeanPoolingHead,
+    mean_pool,
+)
 from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, narrow_last_layer
 from multihot.models.packed.layout import Packing, lay_out
 from multihot.models.stored_tensors import tensors_of
@@ -132,6 +138,12 @@ class SequenceClassification(nn.Module):
         logits: Tensor = self.model(**inputs).logits
         return logits
 
+    def text_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the vector of each text's first token. *Shapes:* (B, S) each -> (B, D)."""
+        output = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
+        vectors: Tensor = output.last_hidden_state[:, 0]
+        return vectors
+
 
 class EncoderAndHead(nn.Module):
     """A bare encoder and a head of ours over the labels of `space`."""
@@ -162,18 +174,33 @@ class EncoderAndHead(nn.Module):
 
     def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
         """Return logits, (B, L); see `SequenceClassification.forward`."""
+        hidden = self._hidden(input_ids, layout)
+        logits: Tensor = self.head(hidden, layout)
+        return logits
+
+    def text_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the mean of each text's tokens, without the labels before them.
+
+        *Shapes:* (B, S) each -> (B, D).
+        """
+        hidden = self._hidden(input_ids, attention_mask)
+        counted = attention_mask.clone()
+        counted[:, : self.prompt.length if self.prompt else 0] = 0
+        return mean_pool(hidden, counted)
+
+    def _hidden(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+        """Return the vectors of all tokens, (B, S, D), or (F, D) when packed."""
         if isinstance(layout, Packing):
             types = self._token_types(layout.positions) if self._text_type else None
             inputs = encoder_inputs(self.encoder, input_ids, layout, types)
-            hidden = self.encoder(**inputs).last_hidden_state[0]
-        else:
-            inputs = {"input_ids": input_ids, "attention_mask": layout}
-            if self._text_type:
-                positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-                inputs["token_type_ids"] = self._token_types(positions).expand_as(input_ids)
-            hidden = self.encoder(**inputs).last_hidden_state
-        logits: Tensor = self.head(hidden, layout)
-        return logits
+            packed: Tensor = self.encoder(**inputs).last_hidden_state[0]
+            return packed
+        inputs = {"input_ids": input_ids, "attention_mask": layout}
+        if self._text_type:
+            places = torch.arange(input_ids.shape[1], device=input_ids.device)
+            inputs["token_type_ids"] = self._token_types(places).expand_as(input_ids)
+        padded: Tensor = self.encoder(**inputs).last_hidden_state
+        return padded
 
     @property
     def _text_type(self) -> int:

@@ -155,7 +155,8 @@ def with_thresholds(decision: Decision, changes: Mapping[str, float]) -> Decisio
             raise LabelError(f"thresholds: the model has no label {cut(name)}.")
         values[name] = float(value)
     kind = "fixed" if decision.kind == "top_k" else decision.kind
-    return replace(decision, thresholds=tuple(values.values()), kind=kind, fit_report=None)
+    thresholds = tuple(values.values())
+    return replace(decision, thresholds=thresholds, kind=kind, fit_report=None, promises=())
 
 
 def _computed(predictor: Predictor, texts: TokenizedTexts) -> FloatArray:

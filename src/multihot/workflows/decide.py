@@ -14,6 +14,7 @@ import numpy as np
 
 from multihot.core.goals import Costs, Goal, frequency_fraction, is_fitted, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
+from multihot.core.limits import Limit, split_goal
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
@@ -30,7 +31,10 @@ from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.former import with_former_thresholds
+from multihot.decision.limit_fitting import check_limits, with_limits
+from multihot.decision.promises import Promise
 from multihot.errors import DataError
+from multihot.inference.card_promises import renew_card
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
 
@@ -66,6 +70,7 @@ class TuningResult:
             "labels": list(names),
             "fit_report": None if report is None else report.to_json(),
             "notes": list(self.notes),
+            "promises": [promise.to_json() for promise in self.decision.promises],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +112,8 @@ class TuningResult:
         lines = [*aligned(["", "before", "after"], rows, width=width), *missed]
         if self.decision.kind != "top_k":
             lines += ["", *self._thresholds(width, all_labels=all_labels)]
+        if self.decision.promises:
+            lines += ["", *map(_promised, self.decision.promises)]
         if self.decision.fit_report is not None:
             lines += ["", self.decision.fit_report.to_text(width=width)]
         return "\n".join(lines)
@@ -143,7 +150,8 @@ def decide(
     examples
         N labelled examples, matched by name, that the model was not trained on.
     goal, thresholds, calibration, empty_set_rule
-        As in `TrainOptions`; what is not given stays as the model has it.
+        As in `TrainOptions`; what is not given stays as the model has it. The goal may have limits
+        beside it, which are promised (see `core.limits`); without a goal, those of the model are promised anew.
     costs
         Costs of single labels for the goal `cost`; not given, they stay unless a goal is given.
     seed
@@ -154,11 +162,12 @@ def decide(
     Raises
     ------
     DataError
-        There is no row, or no text is known to have any label.
+        There is no row, no text is known to have any label, or too few rows for a limit.
     OptionError
         A choice is not among the allowed values.
     """
     before = predictor.decision
+    goal, limits = _goal_and_limits(before, goal)
     options = _options(
         before,
         goal=goal,
@@ -166,6 +175,14 @@ def decide(
         calibration=calibration,
         empty_set_rule=empty_set_rule,
         costs=costs,
+    )
+    by_rank = parse_goal(options.goal).name == "top_k"
+    given = isinstance(options.thresholds, float)
+    check_limits(
+        limits,
+        before.space.names,
+        kind="top_k" if by_rank else "fixed" if given else "fitted",
+        empty_set_rule=options.empty_set_rule,
     )
     rows = _scored(predictor, examples, progress)
     if not (rows.truth == 1).any():
@@ -177,9 +194,11 @@ def decide(
     found = fit(before.space, rows, options, source=Path(examples.source).name)
     decision = with_report(found.decision, rows, options, seed=seed)
     absent = np.flatnonzero(np.isnan(rows.truth).all(axis=0))
-    given = isinstance(options.thresholds, float)
     decision = with_former_thresholds(decision, before, absent[:0] if given else absent)
     notes = list(found.notes) if decision.fit_report is None else []
+    limited = with_limits(decision, rows, limits, path=str(examples.source))
+    decision = limited.decision
+    notes += limited.notes
     former, reached = (_metrics(each, rows, decision) for each in (before, decision))
     is_same = former[decision.goal] is not None and former[decision.goal] == reached[decision.goal]
     if is_same and is_fitted(decision.kind) and before.thresholds != decision.thresholds:
@@ -215,9 +234,20 @@ def _scored(
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
-    """Write the new decision into the model's `thresholds.json`, and return the model with it."""
+    """Write the new decision into the model's `thresholds.json`, and return the model with it.
+
+    What it promises goes into the model card, too.
+    """
     artifact = replace_decision(predictor.artifact, result.decision)
+    renew_card(artifact.folder, result.decision)
     return predictor.with_artifact(artifact)
+
+
+def _goal_and_limits(before: Decision, goal: str | None) -> tuple[str | None, tuple[Limit, ...]]:
+    """Return the goal without its limits, and the limits that are to be promised."""
+    if goal is None:
+        return None, tuple(promise.parsed() for promise in before.promises)
+    return split_goal(goal)
 
 
 def _options(
@@ -284,6 +314,14 @@ def _notes(decision: Decision, truth: Any) -> list[str]:
     if decision.kind == "fixed":
         notes.append("The threshold is a given number and not fitted; thresholds=global fits one.")
     return notes
+
+
+def _promised(promise: Promise) -> str:
+    """Return a promise in words."""
+    return (
+        f"Promise: {promise.parsed().sentence()} ({promise.method}, {counted(promise.rows, 'row')}, here "
+        f"{promise.value:.3f})."
+    )
 
 
 def _settings(decision: Decision) -> dict[str, str]:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.predictor import Predictor
 
-__all__ = ["evaluate"]
+__all__ = ["Observer", "evaluate"]
+
+
+class Observer(Protocol):
+    """What sees the rows while they are scored."""
+
+    def __call__(
+        self,
+        rows: Examples,
+        labels: LabelMatrix,
+        logits: npt.NDArray[np.float32],
+        truncated: npt.NDArray[np.bool_],
+        /,
+    ) -> None:
+        """Take N rows: their labels, their logits (N, L), and which texts were truncated (N,)."""
 
 
 def evaluate(
@@ -21,6 +40,7 @@ def evaluate(
     intervals: bool = True,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    observe: Observer | None = None,
 ) -> Report:
     """Score a model on labelled examples.
 
@@ -39,6 +59,8 @@ def evaluate(
         Of the bootstrap; the same seed and texts give the same intervals.
     progress
         Receives the number of texts scored so far, now and then.
+    observe
+        Sees all rows, some at a time, so that nobody has to score them a second time.
     """
     decision = predictor.decision
     if threshold is not None:
@@ -48,6 +70,8 @@ def evaluate(
     for chunk, labels in labelled_chunks(examples):
         logits, truncated = predictor.logits(chunk.texts)
         evaluation.update(chunk.texts, labels, logits, int(truncated.sum()))
+        if observe is not None:
+            observe(chunk, labels, logits, truncated)
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)

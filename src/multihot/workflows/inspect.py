@@ -25,14 +25,13 @@ from multihot.data.duplicates import (
     rows_by_text,
 )
 from multihot.data.examples import portable
+from multihot.data.inspection.lengths import character_figures, token_figures, word_figures
 from multihot.data.inspection.report import (
     FileComparison,
     FileInspection,
     Inspection,
     Leaks,
     short_names,
-    token_figures,
-    word_figures,
 )
 from multihot.data.inspection.warnings import remarks
 from multihot.data.label_statistics import (
@@ -88,6 +87,7 @@ def inspect_files(
     *,
     encoder: str | None = None,
     max_length: int | None = None,
+    space: LabelSpace | None = None,
 ) -> Inspection:
     """Measure labelled files: labels, duplicates, leaks, shifts, lengths.
 
@@ -104,6 +104,8 @@ def inspect_files(
         where it is installed, else texts are measured in words only.
     max_length
         Maximum tokens per text, by default as in training: 256 or the encoder's limit.
+    space
+        The labels of a model: the first file, too, is read with these.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def inspect_files(
         raise OptionError("There is no file to inspect: give at least one file of labelled texts.")
     if max_length is not None and max_length <= 0:
         raise OptionError(f"max_length={max_length}; expected a number of tokens, more than 0.")
-    opened, space, notes = _open_all(paths, data or DataOptions())
+    opened, space, notes = _open_all(paths, data or DataOptions(), space)
     counter = _choose_tokenizer(encoder, max_length)
     if counter is None:
         notes.append(
@@ -140,10 +142,10 @@ def inspect_files(
 
 
 def _open_all(
-    paths: Sequence[str | Path], data: DataOptions
+    paths: Sequence[str | Path], data: DataOptions, known: LabelSpace | None
 ) -> tuple[list[LabelledFile], LabelSpace, list[str]]:
     """Open all files; return the labels of the first and those that only others have, and notes."""
-    first = open_labelled(paths[0], data)
+    first = open_labelled(paths[0], data, space=known)
     later = portable(first.data)
     files, space = [first], first.space
     for path in paths[1:]:
@@ -244,6 +246,7 @@ def _inspect_file(file: _File, counter: _TokenCounter | None) -> FileInspection:
         empty_texts=sum(not text.strip() for text in content.texts),
         broken_texts=sum(_BROKEN.search(text) is not None for text in content.texts),
         words=word_figures(content.texts),
+        characters=character_figures(content.texts),
         tokens=tokens,
         equal_repeats=find_duplicates(content, file.exact),
         alike_repeats=find_duplicates(content, file.near),

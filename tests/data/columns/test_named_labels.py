@@ -55,6 +55,19 @@ def test_two_possible_delimiters_are_an_error() -> None:
         read("joy", "joy|love, deep")
 
 
+def test_of_several_characters_that_are_given_each_separates() -> None:
+    cells = ("joy，love、trust", "fear；joy", "love", "a:b，")
+
+    found = read(*cells, delimiter="，、；")
+
+    assert found.names == [["joy", "love", "trust"], ["fear", "joy"], ["love"], ["a:b"]]
+    assert "any of ， 、 ；" in found.note
+    with pytest.raises(DataError, match=r"or data\.label_delimiter=，、； where each"):
+        read(*cells)
+    for whole in ("||", ", "):  # no different characters, and one that never separates
+        assert read(f"a{whole}b|c", delimiter=whole).names == [["a", "b|c"]]
+
+
 def test_known_names_decide_between_delimiters() -> None:
     known = ["joy", "love, deep"]
 

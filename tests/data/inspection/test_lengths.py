@@ -1,13 +1,14 @@
-"""Lengths in words and tokens and the cost of padding, on texts whose lengths are known."""
+"""Lengths in words, characters and tokens and the cost of padding, on texts whose lengths are known."""
 
 from __future__ import annotations
 
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.pre_tokenizers import Split, Whitespace
+from tokenizers.processors import TemplateProcessing
 
-from multihot.data.inspection.report import token_figures, word_figures
+from multihot.data.inspection.lengths import character_figures, token_figures, word_figures
 
 
 @pytest.fixture
@@ -37,6 +38,22 @@ def test_tokens_are_counted_before_they_are_cut(tokenizer: Tokenizer) -> None:
     assert figures.lengths.longest == 20
     assert figures.truncated == 1
     assert figures.truncated_share == pytest.approx(1 / 3)
+
+
+def test_what_truncation_leaves_out_is_counted_in_characters(tokenizer: Tokenizer) -> None:
+    tokenizer.pre_tokenizer = Split("", "isolated")  # one token for each character, as in Chinese
+    tokenizer.add_special_tokens(["[CLS]", "[SEP]"])
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    texts = ["\u4ef7\u683c\u5b9e\u60e0", "\u6cb9\u8017", "a" * 12]
+
+    figures = token_figures(tokenizer, texts, max_length=5)  # two of them are not of the text
+
+    assert figures.truncated == 2
+    assert figures.truncated_characters == (4 - 3) + (12 - 3)
+    assert figures.truncated_characters_share == pytest.approx(10 / 18)
+    assert character_figures(texts).longest == 12
+    assert token_figures(tokenizer, texts, max_length=14).truncated_characters == 0
 
 
 def test_padding_waste_by_hand(tokenizer: Tokenizer) -> None:

@@ -21,6 +21,7 @@ from multihot.data.columns.separators import (
     delimiter_option,
     doubtful_comma,
     doubtful_whole_cells,
+    each_separates,
     inseparable_parts,
     looks_like_vectors,
     recurring_parts,
@@ -171,6 +172,9 @@ def _refuse_foreign(form: NameForm, texts: Sequence[str]) -> None:
 
 def _two_delimiters(form: NameForm, marks: Sequence[str], cell: str) -> DataError:
     options = " or ".join(delimiter_option(shown_delimiter(mark)) for mark in marks)
+    together = "".join(marks)
+    if each_separates(together) and together.isprintable():
+        options += f", or {delimiter_option(together)} where each of them separates"
     return DataError(
         f"More than one character may separate the labels: {' '.join(map(shown_delimiter, marks))} "
         f"(as in {cut(cell)}). Set {options}; data.label_delimiter= (empty) means one label a cell.",
@@ -191,6 +195,8 @@ def _named(mark: str) -> str:
 def _separated(form: NameForm) -> str:
     mark = form.delimiter
     how = f"separated by '{shown_delimiter(mark)}'" if mark else "one a row"
+    if mark and each_separates(mark):
+        how = f"separated by any of {' '.join(map(shown_delimiter, mark))}"
     return f"Labels: names in column '{form.column}', {how}."
 
 

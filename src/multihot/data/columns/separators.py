@@ -17,6 +17,7 @@ __all__ = [
     "delimiter_option",
     "doubtful_comma",
     "doubtful_whole_cells",
+    "each_separates",
     "inseparable_parts",
     "looks_like_vectors",
     "recurring_parts",
@@ -69,12 +70,24 @@ _NEARLY_ALL = 0.7
 
 
 def split_cell(text: str, delimiter: str | None) -> list[str]:
-    """Return the parts of a cell that are not empty; without a delimiter, the whole cell."""
+    """Return the parts of a cell that are not empty; without a delimiter, the whole cell.
+
+    Of several characters (see `each_separates`) each one separates.
+    """
     mark = _WORDS.get(delimiter or "", delimiter)
     if mark == " ":
         return text.split()
+    if mark is not None and each_separates(mark):
+        for other in mark[1:]:
+            text = text.replace(other, mark[0])
+        mark = mark[0]
     parts = text.split(mark) if mark else [text]
     return [part.strip() for part in parts if part.strip()]
+
+
+def each_separates(delimiter: str) -> bool:
+    """Whether a delimiter is several different characters of which each separates, as in `，、；`."""
+    return len(set(delimiter)) == len(delimiter) > 1 and set(delimiter) <= set(DELIMITERS)
 
 
 def shown_delimiter(mark: str) -> str:

@@ -1,8 +1,6 @@
 """The result of inspecting data files: the figures, their JSON, and plain tables for people.
 
-Text lengths are in words and tokens, with how many texts are truncated and what padding would cost.
-
-Letters: `N` texts.
+Lengths of texts are measured in `lengths`.
 """
 
 from __future__ import annotations
@@ -10,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
@@ -27,99 +21,16 @@ from multihot.core.text_tables import (
     shown_labels,
 )
 from multihot.data.duplicates import DuplicatedText, Duplicates
+from multihot.data.inspection.lengths import LengthFigures, TokenFigures
 from multihot.data.label_statistics import LabelCardinality, LabelFrequency, Shift, UnseenSets
-from multihot.data.tokens import tokenize
-from multihot.data.unknown_tokens import UnknownTokensCounter, texts_with_special_tokens
 
 __all__ = [
     "FileComparison",
     "FileInspection",
     "Inspection",
     "Leaks",
-    "LengthFigures",
-    "TokenFigures",
     "short_names",
-    "token_figures",
-    "word_figures",
 ]
-
-IntArray = npt.NDArray[np.int64]
-
-BATCH_SIZE = 32
-"""Texts of a batch that is padded to its longest."""
-
-_UNLIMITED = 2**31 - 1  # a max_length that truncates nothing
-
-
-@dataclass(frozen=True)
-class LengthFigures:
-    """Lengths of N texts."""
-
-    mean: float
-    median: float
-    percentile_95: int
-    """The shortest length that 95 % of the texts do not exceed."""
-    longest: int
-
-
-@dataclass(frozen=True)
-class TokenFigures:
-    """Lengths in tokens, special tokens included, and truncation and padding at `max_length`."""
-
-    lengths: LengthFigures
-    """Before truncation."""
-    max_length: int
-    truncated: int
-    """Texts that are longer than `max_length`."""
-    truncated_share: float
-    """The fraction of the N texts that they are, 0 to 1."""
-    padding_to_max_length: float
-    """Fraction of all positions that are padding when every text is padded to `max_length`."""
-    padding_to_longest: float
-    """The same when each batch of 32 texts, in file order, is padded to its longest."""
-    unknown: int = 0
-    """Tokens that the vocabulary does not have; special tokens count in neither."""
-    unknown_share: float = 0.0
-    """The fraction of the tokens that they are, 0 to 1."""
-    texts_with_special: int = 0
-    """Texts that write a special token themselves, such as `[SEP]`."""
-
-
-def word_figures(texts: Sequence[str]) -> LengthFigures:
-    """Measure texts in words separated by white space. N is at least 1."""
-    return _figures(np.array([len(text.split()) for text in texts], dtype=np.int64))
-
-
-def token_figures(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenFigures:
-    """Measure texts in tokens; `tokenizer` has padding and truncation cleared. N is at least 1."""
-    tokenized = tokenize(tokenizer, texts, _UNLIMITED)
-    lengths, unknown = tokenized.lengths, UnknownTokensCounter(tokenizer).count(tokenized)
-    kept = np.minimum(lengths, max_length)
-    starts = np.arange(0, len(kept), BATCH_SIZE)
-    sizes = np.diff(np.append(starts, len(kept)))
-    padded = int((np.maximum.reduceat(kept, starts) * sizes).sum())
-    is_truncated = lengths > max_length
-    return TokenFigures(
-        lengths=_figures(lengths),
-        max_length=max_length,
-        truncated=int(is_truncated.sum()),
-        truncated_share=float(is_truncated.mean()),
-        padding_to_max_length=1 - int(kept.sum()) / (len(kept) * max_length),
-        padding_to_longest=1 - int(kept.sum()) / max(padded, 1),
-        unknown=unknown.unknown,
-        unknown_share=unknown.fraction,
-        texts_with_special=texts_with_special_tokens(tokenizer, tokenized),
-    )
-
-
-def _figures(lengths: IntArray) -> LengthFigures:
-    return LengthFigures(
-        mean=float(lengths.mean()),
-        median=float(np.median(lengths)),
-        percentile_95=int(np.percentile(lengths, 95, method="inverted_cdf")),
-        longest=int(lengths.max()),
-    )
-
 
 _MAX_SHOWN = 3  # examples of each kind in the tables; the JSON has some more
 _MAX_TEXT = 60  # characters of a text
@@ -151,6 +62,8 @@ class FileInspection:
     """Near-duplicates: texts of the same words, exact duplicates included."""
     notes: tuple[str, ...]
     """What the reader of the file detected."""
+    characters: LengthFigures
+    """Lengths in characters, which say more than words where a script writes none apart."""
 
     @property
     def is_multi_class(self) -> bool:
@@ -335,6 +248,8 @@ def _figure_rows(files: Sequence[FileInspection]) -> Iterator[list[str]]:
     yield ["distinct label sets", *(str(each.label_sets) for each in counts)]
     yield ["words per text, median", *(_decimal(file.words.median) for file in files)]
     yield ["words per text, maximum", *(str(file.words.longest) for file in files)]
+    yield ["characters per text, median", *(_decimal(f.characters.median) for f in files)]
+    yield ["characters per text, maximum", *(str(file.characters.longest) for file in files)]
     yield from _token_rows([file.tokens for file in files if file.tokens is not None])
     for title, all_duplicates in (
         ("exact duplicates", [file.equal_repeats for file in files]),
@@ -359,6 +274,9 @@ def _token_rows(tokens: Sequence[TokenFigures]) -> Iterator[list[str]]:
     yield ["tokens per text, maximum", *(str(each.longest) for each in lengths)]
     yield [f"truncated at {tokens[0].max_length} tokens", *(str(each.truncated) for each in tokens)]
     yield ["  fraction of the texts", *(format_percent(each.truncated_share) for each in tokens)]
+    if any(each.truncated for each in tokens):
+        cut = (format_percent(each.truncated_characters_share) for each in tokens)
+        yield ["  fraction of the characters", *cut]
     if any(each.unknown for each in tokens):
         yield ["unknown tokens", *(format_percent(each.unknown_share) for each in tokens)]
 

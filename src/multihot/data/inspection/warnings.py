@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from multihot.core.text_tables import counted, listed, printable
+from multihot.core.text_tables import counted, format_percent, listed, printable
 from multihot.data.duplicates import Duplicates
+from multihot.data.inspection.lengths import BATCH_SIZE
 from multihot.data.inspection.report import (
-    BATCH_SIZE,
     FileComparison,
     FileInspection,
     Leaks,
@@ -65,7 +65,8 @@ def _text_remarks(file: FileInspection, name: str) -> Iterator[str]:
     if file.tokens is not None and file.tokens.truncated:
         yield (
             f"{name}: {_texts(file.tokens.truncated, 'is', 'are')} longer than max_length="
-            f"{file.tokens.max_length} tokens and will be truncated."
+            f"{file.tokens.max_length} tokens and will be truncated: "
+            f"{format_percent(file.tokens.truncated_characters_share)} of the characters are not read."
         )
     if (file_tokens := file.tokens) is not None:
         num_tokens = round(file_tokens.unknown / (file_tokens.unknown_share or 1))

@@ -1,0 +1,300 @@
+"""Thresholds that keep limits for texts like the rows that fit them: finite-sample guarantees.
+
+Letters: `N` texts, `L` labels.
+
+What is missed, and what abstains, only becomes less with lower thresholds. So for such a limit one border
+is found, the highest logit of the network that the rows allow, and thresholds above it are lowered to it.
+The rows that fitted the thresholds may be the same: what lies below the border keeps the limit all the
+more, so no row is set aside. A precision has no such order: it is tested above some ranks of the label's
+logits that are fixed beforehand, each with its part of the tolerated probability (Angelopoulos et al. 2021,
+"Learn then test"), and of those that pass, the one that is best for the goal is taken. Given the logit of
+a rank, the rows above it are a sample of all texts above it, so the exact binomial bound applies.
+
+Several limits hold together: each is given its part of what is tolerated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.labels import LabelSpace
+from multihot.core.limits import Limit, require_labels
+from multihot.core.numeric import logit
+from multihot.core.text_tables import counted, cut
+from multihot.decision.decision import Decision
+from multihot.decision.fitting import FittingRows
+from multihot.decision.promises import Promise, PromiseTally
+from multihot.decision.risk_bounds import (
+    binomial_cdf,
+    fewest_rows,
+    hoeffding_bentkus,
+    most_losses,
+    most_on_average,
+)
+from multihot.errors import DataError, OptionError
+
+__all__ = ["Limited", "check_limits", "with_limits"]
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+
+_RATIO = 1.5  # of the ranks at which a precision is tested
+
+_BELOW = 1 - 1e-6  # so that no rounding of a score lifts a text's score under its own border
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A decision that keeps its limits, and what became of its thresholds, in sentences."""
+
+    decision: Decision
+    notes: tuple[str, ...] = ()
+
+
+def check_limits(
+    limits: Sequence[Limit], names: Sequence[str], *, kind: str, empty_set_rule: str
+) -> None:
+    """Raise `OptionError` for limits that a decision of this kind, with this rule, cannot promise."""
+    if not limits:
+        return
+    require_labels(limits, names)
+    if kind in ("top_k", "fixed"):
+        what = "labels are taken by rank" if kind == "top_k" else "the threshold is given"
+        raise OptionError(
+            f"A limit is kept by thresholds that are fitted, and {what}; use another goal, or "
+            "--thresholds global."
+        )
+    of = {limit.name for limit in limits}
+    if "abstained" in of and empty_set_rule != "abstain":
+        raise OptionError(
+            f"A limit on texts that abstain needs the rule 'abstain' for texts without a label, and it is "
+            f"'{empty_set_rule}': add --empty-set-rule abstain."
+        )
+    if "precision" in of and empty_set_rule == "at_least_one":
+        raise OptionError(
+            "The rule 'at_least_one' gives labels below their thresholds, so no threshold keeps a "
+            "precision; use the rule 'allow' or 'abstain'."
+        )
+
+
+def with_limits(
+    decision: Decision, rows: FittingRows, limits: Sequence[Limit], *, path: str | None = None
+) -> Limited:
+    """Return the decision with thresholds that keep the limits, changed as little as possible.
+
+    Parameters
+    ----------
+    decision
+        Fitted for its goal; the rows may be the same.
+    rows
+        Drawn as the texts that the decision will meet; unknown cells are left out.
+    limits
+        What is promised.
+    path
+        Of the rows, for messages.
+
+    Raises
+    ------
+    OptionError
+        The decision is of a kind that cannot promise them.
+    DataError
+        There are fewer rows than a limit needs, or no threshold keeps it.
+    """
+    if not limits:
+        return Limited(decision)
+    check_limits(
+        limits, decision.space.names, kind=decision.kind, empty_set_rule=decision.empty_set_rule
+    )
+    num_tested = sum(limit.confidence is not None for limit in limits)
+    parts = [None if x.tolerated is None else x.tolerated / num_tested for x in limits]
+    pairs = list(zip(limits, parts, strict=True))
+    borders = np.full(len(decision.space), np.inf)
+    for limit, tolerated in pairs:
+        if limit.name != "precision":
+            borders = np.minimum(borders, _borders(decision.space, rows, limit, tolerated, path))
+    kept = _below(decision, borders)
+    for limit, tolerated in pairs:
+        if limit.name == "precision":
+            assert tolerated is not None
+            kept = _precise(kept, rows, limit, tolerated, borders, path=path)
+    return _described(decision, kept, rows, limits)
+
+
+def _borders(
+    space: LabelSpace, rows: FittingRows, limit: Limit, tolerated: float | None, path: str | None
+) -> DoubleArray:
+    """Return the logit of each label at which a limit still holds. *Shape:* (L,), infinite: any."""
+    if limit.name == "samples_recall":
+        used = ~np.isnan(rows.truth).all(axis=1)
+        _require_rows(limit, tolerated, int(used.sum()), "rows with a known label", path)
+        border = _border_of_samples(rows.logits[used], rows.truth[used], limit.risk, tolerated)
+        return np.full(len(space), border)
+    if limit.name == "abstained":
+        _require_rows(limit, tolerated, len(rows), "rows", path)
+        return np.full(len(space), _border(rows.logits.max(axis=1), limit.risk, tolerated))
+    assert limit.label is not None
+    column = space.names.index(limit.label)
+    scored = rows.logits[rows.truth[:, column] == 1, column]
+    _require_rows(limit, tolerated, len(scored), "rows that have the label", path)
+    borders = np.full(len(space), np.inf)
+    borders[column] = _border(scored, limit.risk, tolerated)
+    return borders
+
+
+def _require_rows(
+    limit: Limit, tolerated: float | None, num_rows: int, what: str, path: str | None
+) -> None:
+    least = fewest_rows(limit.risk, tolerated)
+    if num_rows < least:
+        raise DataError(
+            f"the limit {limit} needs at least {least} {what}, and there are {num_rows}. Give more rows, "
+            "a smaller confidence or a looser limit.",
+            path=path,
+        )
+
+
+def _border(logits: FloatArray, risk: float, tolerated: float | None) -> float:
+    """Return the highest logit below which few enough of the given ones lie."""
+    allowed = (
+        most_on_average(len(logits), risk)
+        if tolerated is None
+        else most_losses(len(logits), risk, tolerated)
+    )
+    return float(np.sort(logits)[allowed]) if allowed < len(logits) else np.inf
+
+
+def _border_of_samples(
+    logits: FloatArray, truth: FloatArray, risk: float, tolerated: float | None
+) -> float:
+    """Return the same for the mean over texts of the fraction of their labels that lies below."""
+    positive = truth == 1
+    weights = np.broadcast_to(1 / np.maximum(positive.sum(axis=1), 1)[:, None], truth.shape)
+    order = np.argsort(logits[positive], kind="stable")
+    values = logits[positive][order]
+    # `lost[k]` is the sum of losses when the k lowest positives lie below the border.
+    lost = np.append(0.0, np.cumsum(weights[positive][order]))
+    num_rows = len(truth)
+
+    def allows(number: int) -> bool:
+        if tolerated is None:
+            return bool(lost[number] + 1 <= risk * (num_rows + 1) + 1e-9)
+        return hoeffding_bentkus(lost[number] / num_rows, num_rows, risk) <= tolerated
+
+    low, high = 0, len(values) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if allows(middle) else (low, middle)
+    return float(values[low]) if low < len(values) else np.inf
+
+
+def _below(decision: Decision, borders: DoubleArray) -> Decision:
+    """Return the decision with thresholds at most at the scores of these logits. *Shape:* (L,)."""
+    finite = np.isfinite(borders)
+    logits = np.where(finite, borders, 0.0).astype(np.float32)
+    scores = decision.scores(logits[None])[0].astype(np.float64) * _BELOW
+    thresholds = np.where(finite, np.minimum(decision.thresholds, scores), decision.thresholds)
+    return replace(decision, thresholds=tuple(thresholds.tolist()))
+
+
+def _precise(
+    decision: Decision,
+    rows: FittingRows,
+    limit: Limit,
+    tolerated: float,
+    borders: DoubleArray,
+    *,
+    path: str | None,
+) -> Decision:
+    """Return the decision with a threshold of one label that keeps its precision."""
+    assert limit.label is not None
+    column = decision.space.names.index(limit.label)
+    known = ~np.isnan(rows.truth[:, column])
+    num_known, least = int(known.sum()), fewest_rows(limit.risk, tolerated)
+    _require_rows(limit, tolerated, num_known, "rows in which the label is known", path)
+    order = np.argsort(-rows.logits[known, column], kind="stable")
+    logits, wrong = rows.logits[known, column][order], rows.truth[known, column][order] == 0
+    ranks = _ranks(num_known, least)
+    passed = []
+    for rank in ranks:
+        above = int(np.count_nonzero(logits > logits[rank])) if rank < num_known else num_known
+        errors = int(wrong[:above].sum())
+        if above and binomial_cdf(errors, above, limit.risk) <= tolerated / len(ranks):
+            lowest = logits[rank] if rank < num_known else np.float32(-np.inf)
+            passed.append(float(np.nextafter(lowest, np.float32(np.inf))))
+    if not passed:
+        best = max(1 - float(wrong[:rank].mean()) for rank in ranks)
+        raise DataError(
+            f"no threshold keeps the limit {limit} with these {num_known} rows: of the {ranks[-1]} to "
+            f"{num_known} highest scores of the label at best a fraction of {best:.3f} is right, which is not "
+            "surely enough. Give more rows, or a looser limit.",
+            path=path,
+        )
+    allowed = [border for border in passed if border <= borders[column]]
+    if not allowed:
+        raise DataError(
+            f"no threshold keeps the limit {limit} together with the others: it holds from a logit of "
+            f"{min(passed):.2f} on, and they allow {borders[column]:.2f} at most. Loosen one of them.",
+            path=path,
+        )
+    candidates = [_with_border(decision, column, border) for border in allowed]
+    return max(candidates, key=lambda each: _worth(each, rows))
+
+
+def _ranks(num_rows: int, least: int) -> list[int]:
+    """Return how many of the highest scores are looked at: from all rows down to `least`."""
+    ranks, rank = [], float(num_rows)
+    while rank >= least:
+        ranks.append(int(rank))
+        rank /= _RATIO
+    return ranks
+
+
+def _with_border(decision: Decision, column: int, border: float) -> Decision:
+    """Return the decision that gives one label to logits of at least `border`."""
+    at = np.full((1, len(decision.space)), border, dtype=np.float32)
+    thresholds = list(decision.thresholds)
+    thresholds[column] = float(decision.scores(at)[0, column])
+    return replace(decision, thresholds=tuple(thresholds))
+
+
+def _worth(decision: Decision, rows: FittingRows) -> float:
+    value = decision.goal_value(decision.scores(rows.logits), rows.truth)
+    return -np.inf if value is None else value
+
+
+def _described(
+    before: Decision, decision: Decision, rows: FittingRows, limits: Sequence[Limit]
+) -> Limited:
+    """Return the decision with its promises, and notes of what they cost."""
+    tally = PromiseTally(limits, decision.space.names)
+    tally.update(rows.truth, decision.decide(decision.scores(rows.logits)))
+    promises = tuple(
+        Promise(str(limit), check.rows, 0.0 if check.value is None else check.value, _method(limit))
+        for limit, check in zip(limits, tally.checks(), strict=True)
+    )
+    old, new = np.array(before.thresholds), np.array(decision.thresholds)
+    changed = np.flatnonzero(old != new)
+    notes = []
+    if len(changed):
+        largest = int(changed[np.argmax(np.abs(logit(new) - logit(old))[changed])])
+        notes.append(
+            f"The limits changed {counted(len(changed), 'threshold')}; most of all that of "
+            f"{cut(decision.space.names[largest])}, from {old[largest]:.3f} to {new[largest]:.3f}. What lies "
+            "below is of the goal alone, without limits."
+        )
+    else:
+        notes.append("The thresholds of the goal keep the limits as they are.")
+    return Limited(replace(decision, promises=promises), tuple(notes))
+
+
+def _method(limit: Limit) -> str:
+    if limit.confidence is None:
+        return "conformal_risk_control"
+    return {"precision": "learn_then_test", "samples_recall": "hoeffding_bentkus"}.get(
+        limit.name, "binomial"
+    )

@@ -1,0 +1,330 @@
+"""What the words of a text spoke for and against each label.
+
+Two methods, one result:
+
+* `gradients`: integrated gradients (`models.attribution`) from the same text with every token masked.
+  What the words add up to is the difference of the two logits; the number of steps grows until it is.
+* `occlusion`: how far the logit falls when a word is left out. Needs predictions only, so it works
+  for exports too; words that say the same share nothing, so these values add up to no logit.
+
+Letters: `W` words, `S` tokens of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.core.numeric import logit
+from multihot.core.text_tables import cut
+from multihot.data.in_memory import as_texts
+from multihot.data.readers.table import nearest
+from multihot.data.tokens import TokenizedTexts, special_tokens
+from multihot.data.words import Word, shares_of_words, words_of
+from multihot.errors import EncoderError, LabelError, OptionError
+from multihot.gate.tokenizer_loading import library_errors
+from multihot.inference.predictor import Predictor
+
+__all__ = ["METHODS", "Explanation", "LabelReasons", "explain"]
+
+METHODS = ("auto", "gradients", "occlusion")
+"""How words are weighed; `auto` is `gradients` for a model that torch runs, else `occlusion`."""
+
+FloatArray = npt.NDArray[np.float64]
+
+_FIRST_STEPS, _MOST_STEPS = 16, 512
+_RELATIVE_ERROR, _LEAST_ERROR = 0.01, 0.005
+_MASKS = ("[MASK]", "<mask>")
+_PADS = ("[PAD]", "<pad>", "[UNK]", "<unk>")
+
+
+@dataclass(frozen=True)
+class LabelReasons:
+    """Why a text got one label, or did not."""
+
+    label: str
+    score: float
+    """Probability, calibrated as the model's own predictions are."""
+    threshold: float | None
+    """`None` where ranks decide."""
+    given: bool
+    """Whether the model gives the label."""
+    logit: float
+    """Of the network, before calibration; the words speak for and against this number."""
+    baseline_logit: float
+    """The logit of the text without its words: every token masked, or left out."""
+    values: tuple[float, ...]
+    """*Shape:* (W,). What each word adds to the logit; 0 for words that were not read."""
+    rest: float
+    """What tokens added that belong to no word, such as white space."""
+    steps: int | None
+    """Points of the line in `gradients`; `None` for `occlusion`."""
+
+    @property
+    def total(self) -> float:
+        """What all words and the rest add up to."""
+        return sum(self.values) + self.rest
+
+    @property
+    def error(self) -> float:
+        """How far the total is from the difference of the two logits."""
+        return abs(self.total - (self.logit - self.baseline_logit))
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether the total is that difference, to a hundredth; `None` where it need not be."""
+        if self.steps is None:
+            return None
+        return self.error <= _allowed(self.logit - self.baseline_logit)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the words of one text spoke for and against some labels."""
+
+    text: str
+    words: tuple[Word, ...]
+    num_read: int
+    """The first words, which the model read; a longer text is cut to `max_length` tokens."""
+    truncated: bool
+    method: str
+    """`gradients` or `occlusion`."""
+    baseline: str
+    """What stands in the place of each token in the baseline; empty: nothing."""
+    labels: tuple[LabelReasons, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, the keys as in `multihot explain --json`."""
+        return {
+            "text": self.text,
+            "truncated": self.truncated,
+            "words_read": self.num_read,
+            "method": self.method,
+            "baseline": self.baseline,
+            "words": [[word.text, word.start, word.end] for word in self.words],
+            "labels": {reasons.label: _plain(reasons) for reasons in self.labels},
+        }
+
+
+def _plain(reasons: LabelReasons) -> dict[str, Any]:
+    return {
+        "score": round(reasons.score, 6),
+        "threshold": reasons.threshold,
+        "given": reasons.given,
+        "logit": round(reasons.logit, 6),
+        "baseline_logit": round(reasons.baseline_logit, 6),
+        "values": [round(value, 6) for value in reasons.values],
+        "rest": round(reasons.rest, 6),
+        "sum": round(reasons.total, 6),
+        "error": round(reasons.error, 6),
+        "complete": reasons.complete,
+        "steps": reasons.steps,
+    }
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """One text as the model reads it."""
+
+    ids: npt.NDArray[np.int64]
+    inner: slice
+    """The tokens of the text itself, between special ones."""
+    shares: FloatArray
+    """*Shape:* (S, W). How much of each token belongs to each word."""
+    num_words: int
+    truncated: bool
+
+
+def explain(
+    predictor: Predictor,
+    texts: Sequence[str],
+    *,
+    labels: Sequence[str] | None = None,
+    method: str = "auto",
+) -> list[Explanation]:
+    """Return what the words of each text spoke for and against labels.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    texts
+        N texts.
+    labels
+        Names of labels; by default those that each text gets, or, where it gets none, the one
+        nearest to its threshold.
+    method
+        One of `METHODS`.
+
+    Raises
+    ------
+    LabelError
+        The model does not know a label.
+    OptionError
+        The method is not known, or needs gradients that the model does not have.
+    """
+    texts = as_texts(texts)
+    method = _chosen_method(predictor, method)
+    columns = None if labels is None else [_column(predictor, name) for name in labels]
+    filler = _filler(predictor) if method == "gradients" else None
+    weigh = _Gradients(predictor, filler) if filler is not None else _Occlusion(predictor)
+    logits = predictor.logits(texts)[0]
+    scores = predictor.decision.scores(logits)
+    decided = predictor.decision.decide(scores)
+    found = []
+    for row, text in enumerate(texts):
+        wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
+        words = words_of(text)
+        tokens = _tokens_of(predictor, text, words)
+        weights = weigh(tokens, wanted)
+        reasons = tuple(
+            LabelReasons(
+                label=predictor.space.names[column],
+                score=float(scores[row, column]),
+                threshold=list(predictor.decision.thresholds_by_name().values())[column],
+                given=bool(decided[row, column]),
+                logit=float(weights.logits[number]),
+                baseline_logit=float(weights.baseline_logits[number]),
+                values=tuple(weights.values[number].tolist()),
+                rest=float(weights.rest[number]),
+                steps=weights.steps,
+            )
+            for number, column in enumerate(wanted)
+        )
+        baseline = "" if filler is None else filler[1]
+        found.append(
+            Explanation(text, words, tokens.num_words, tokens.truncated, method, baseline, reasons)
+        )
+    return found
+
+
+def _chosen_method(predictor: Predictor, method: str) -> str:
+    if method not in METHODS:
+        raise OptionError(f"method is {cut(method)}; expected one of {', '.join(METHODS)}.")
+    has_gradients = predictor.artifact.exported is None
+    if method == "gradients" and not has_gradients:
+        raise OptionError(
+            f"{predictor.artifact.folder} is an export, which has no gradients: use method=occlusion, "
+            "or the model that it was made from."
+        )
+    return ("gradients" if has_gradients else "occlusion") if method == "auto" else method
+
+
+def _column(predictor: Predictor, name: str) -> int:
+    try:
+        return predictor.space.index(name)
+    except LabelError as error:
+        raise LabelError(f"{error}.{nearest(name, predictor.space.names)}") from None
+
+
+def _columns_of(
+    predictor: Predictor, scores: npt.NDArray[np.float32], decided: npt.NDArray[np.bool_]
+) -> list[int]:
+    """Return the labels that a text gets, the highest score first, or the one that it nearly gets."""
+    given = np.flatnonzero(decided)
+    if len(given):
+        return [int(column) for column in given[np.argsort(-scores[given], kind="stable")]]
+    margins = logit(scores) - logit(np.asarray(predictor.decision.thresholds))
+    return [int(np.argmax(margins))]
+
+
+def _filler(predictor: Predictor) -> tuple[int, str]:
+    """Return the token that stands for nothing in a baseline, and how it is written."""
+    for name in (*_MASKS, *_PADS):
+        found = predictor.tokenizer.token_to_id(name)
+        if found is not None:
+            return found, name
+    return 0, predictor.tokenizer.id_to_token(0) or ""
+
+
+def _tokens_of(predictor: Predictor, text: str, words: Sequence[Word]) -> _Tokens:
+    """Tokenise one text as `data.tokens.tokenize` does, and keep the places of its tokens."""
+    with library_errors(EncoderError, "The tokenizer fails on the text"):
+        encoding = predictor.tokenizer.encode(text)
+    before, after = (len(ids) for ids in special_tokens(predictor.tokenizer))
+    most = predictor.artifact.max_length
+    ids, offsets = list(encoding.ids), list(encoding.offsets)
+    truncated = len(ids) > most
+    if truncated:
+        end = len(ids) - after
+        kept = [*range(most - after), *range(end, len(ids))]
+        ids, offsets = [ids[place] for place in kept], [offsets[place] for place in kept]
+    shares = shares_of_words(words, offsets)
+    inner = slice(before, len(ids) - after)
+    shares[: inner.start] = shares[inner.stop :] = 0
+    read = np.flatnonzero(shares.any(axis=0))
+    num_words = int(read[-1]) + 1 if truncated and len(read) else len(words)
+    return _Tokens(np.array(ids, dtype=np.int64), inner, shares, num_words, truncated)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    values: FloatArray
+    rest: FloatArray
+    logits: FloatArray
+    baseline_logits: FloatArray
+    steps: int | None
+
+
+class _Gradients:
+    """Integrated gradients of one model, text after text."""
+
+    def __init__(self, predictor: Predictor, filler: tuple[int, str]) -> None:
+        from multihot.inference.torch_backend import TorchBackend
+
+        backend = predictor.backend
+        if not isinstance(backend, TorchBackend):
+            raise OptionError("This model has no gradients: use method=occlusion.")
+        self._attribution = backend.integrated_gradients()
+        self._filler = filler[0]
+
+    def __call__(self, tokens: _Tokens, columns: Sequence[int]) -> _Weights:
+        """Double the steps until the words add up to the difference of the logits."""
+        baseline = tokens.ids.copy()
+        baseline[tokens.inner] = self._filler
+        steps = _FIRST_STEPS
+        while True:
+            found = self._attribution.of(tokens.ids, baseline, columns, steps)
+            differences = found.logits - found.baseline_logits
+            allowed = np.array([_allowed(difference) for difference in differences])
+            if (found.errors <= allowed).all() or steps >= _MOST_STEPS:
+                break
+            steps *= 2
+        values = found.values @ tokens.shares
+        rest = found.values.sum(axis=1) - values.sum(axis=1)
+        return _Weights(values, rest, found.logits, found.baseline_logits, steps)
+
+
+class _Occlusion:
+    """What is lost with each word, by any backend."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._backend = predictor.backend
+
+    def __call__(self, tokens: _Tokens, columns: Sequence[int]) -> _Weights:
+        num_words = tokens.shares.shape[1]
+        owners = np.full(len(tokens.ids), -1)
+        if num_words:
+            owned = tokens.shares.any(axis=1)
+            owners[owned] = tokens.shares[owned].argmax(axis=1)
+        places = sorted(set(owners.tolist()) - {-1})
+        kept = [owners != word for word in places]
+        texts = [tokens.ids, tokens.ids[owners < 0], *(tokens.ids[mask] for mask in kept)]
+        logits = self._backend.logits(_joined(texts))[:, list(columns)].astype(np.float64)
+        values = np.zeros((len(columns), num_words))
+        values[:, places] = (logits[0] - logits[2:]).T
+        return _Weights(values, np.zeros(len(columns)), logits[0], logits[1], None)
+
+
+def _joined(texts: Sequence[npt.NDArray[np.int64]]) -> TokenizedTexts:
+    offsets = np.append(0, np.cumsum([len(ids) for ids in texts]))
+    ids = np.concatenate(texts).astype(np.uint32)
+    return TokenizedTexts(ids, offsets, np.zeros(len(texts), dtype=np.bool_))
+
+
+def _allowed(difference: float) -> float:
+    return max(_LEAST_ERROR, _RELATIVE_ERROR * abs(difference))

@@ -1,0 +1,44 @@
+"""One vector of each text, from the encoder of a trained model: near texts have near vectors.
+
+Letters: `N` texts, `D` width of the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from multihot.data.in_memory import as_texts
+from multihot.data.tokens import tokenize
+from multihot.errors import OptionError
+from multihot.inference.predictor import Predictor
+
+__all__ = ["text_vectors"]
+
+
+def text_vectors(
+    predictor: Predictor, texts: Sequence[str], purpose: str
+) -> npt.NDArray[np.float32]:
+    """Return vectors of length 1, so that their products are cosines. *Shape:* (N, D), float32.
+
+    They come from the last layer of the encoder as it was trained: the mean of the tokens, or with
+    `cls` pooling the first one. Raises `OptionError`, naming the purpose, for an export, which returns
+    logits only.
+    """
+    if predictor.artifact.exported is not None:
+        raise OptionError(
+            f"{purpose} needs the encoder's vectors, and {predictor.artifact.folder} is "
+            "an export, which has none: give the model that it was made from."
+        )
+    from multihot.inference.torch_backend import TorchBackend
+
+    backend = predictor.backend
+    if not isinstance(backend, TorchBackend):
+        raise OptionError(f"{purpose} needs a model that torch runs.")
+    tokenized = tokenize(predictor.tokenizer, as_texts(texts), predictor.artifact.max_length)
+    vectors = backend.text_vectors(tokenized)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(lengths > 0, lengths, 1)
+    return vectors
