@@ -167,11 +167,12 @@ def _compare(
         for label, value in source.changes[row].values.items():
             values[space.index(label)] = value
     found = new.labels.aligned_to(space).values
-    same = np.asarray(np.isclose(found, wanted, atol=1e-5, equal_nan=True)).all(axis=1)
+    close = np.asarray(np.isclose(found, wanted, atol=1e-5, equal_nan=True))
+    differing = set(np.argwhere(~close)[:, 0].tolist())
     rows = [
         row
         for row in range(len(old))
-        if not same[row] or old.texts[row] != new.texts[row] or old.ids[row] != new.ids[row]
+        if row in differing or old.texts[row] != new.texts[row] or old.ids[row] != new.ids[row]
     ]
     if rows:
         raise _differs(source, start + rows[0])
