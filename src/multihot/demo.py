@@ -1,4 +1,4 @@
-"""The whole workflow on the bundled data set: inspect, train, evaluate, predict."""
+"""The whole workflow on the bundled data set: inspect, train, evaluate, predict; and the set as files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multihot.core.bundled import demo_data
+from multihot.core.files import write_text
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
+from multihot.core.staging import check_new_folder
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
 from multihot.evaluation.report import Report
@@ -16,7 +18,14 @@ from multihot.workflows.baseline import baseline_report
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.inspect import inspect_files
 
-__all__ = ["DEMO_OPTIONS", "DEMO_TEXTS", "DemoResult", "demo_data", "run_demo"]
+__all__ = [
+    "DEMO_OPTIONS",
+    "DEMO_TEXTS",
+    "DemoResult",
+    "demo_data",
+    "run_demo",
+    "write_demo_data",
+]
 
 DEMO_OPTIONS = TrainOptions(
     encoder="starter",
@@ -69,6 +78,26 @@ def run_demo(output: Path, listener: Listener, options: TrainOptions = DEMO_OPTI
         training, validation, test, goal=options.goal, thresholds=options.thresholds
     )
     return DemoResult(evaluate(predictor, test), baseline, tuple(predictor.predict(DEMO_TEXTS)))
+
+
+def write_demo_data(folder: Path) -> list[Path]:
+    """Write the bundled data set to a new or empty folder, and return the paths of its files.
+
+    `train.tsv`, `dev.tsv` and `test.tsv` have the layout of SemEval-2018 E-c, so that what reads these
+    reads those: tab-separated, without quotes, an id, a text and a 0/1 column for every label.
+    """
+    check_new_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, path in zip(("train", "dev", "test"), demo_data().values(), strict=True):
+        rows = read_examples(path)
+        assert rows.labels is not None
+        lines = ["\t".join(("ID", "Tweet", *rows.labels.space.names))]
+        for row, text, values in zip(rows.ids, rows.texts, rows.labels.values, strict=True):
+            lines.append("\t".join((row, text, *(f"{value:.0f}" for value in values))))
+        written.append(folder / f"{name}.tsv")
+        write_text(written[-1], "\n".join(lines) + "\n")
+    return written
 
 
 def _read_like(training: Examples, path: Path) -> Examples:

@@ -66,3 +66,28 @@ def test_the_data_in_the_package_has_three_parts_with_the_same_labels() -> None:
     spaces = {rows.labels.space for rows in parts.values() if rows.labels is not None}
     assert len(spaces) == 1
     assert len({text for rows in parts.values() for text in rows.texts}) == 1212
+
+
+def test_the_data_set_as_files_has_the_layout_of_the_contest_and_the_same_rows(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    assert main(["demo", "--data", str(folder)]) == 0
+
+    parts = ("train", "dev", "test")
+    files = [folder / f"{part}.tsv" for part in parts]
+    assert capfd.readouterr().out.split() == [str(path) for path in files]
+    assert (folder / "dev.tsv").read_text("utf-8").startswith("ID\tTweet\tanger\tanticipation\t")
+    for path, bundled in zip(files, demo.demo_data().values(), strict=True):
+        read, original = read_examples(path), read_examples(bundled)
+        assert read.labels is not None
+        assert original.labels is not None
+        assert (read.texts, read.ids) == (original.texts, original.ids)
+        assert read.labels.to_names() == original.labels.to_names()
+
+
+def test_the_data_set_is_written_into_no_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", "utf-8")
+
+    assert main(["demo", "--data", str(tmp_path)]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,137 @@
+"""The lesson's claim: the tutorial's recipe against ours on one machine, quality with intervals and minutes.
+
+    python benchmarks/lesson.py TRAIN VALIDATION TEST --keep DIR     train what has no row yet, and add rows
+    python benchmarks/lesson.py                                      print the table of the lesson
+
+Every side is one `multihot train` in a process of its own, and is evaluated once on the test file. The
+encoder is the starter on all sides. CPU minutes do not depend on what else the machine does; minutes do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from multihot.data.labelled_file import read_examples
+from multihot.evaluation.report import Report
+from multihot.inference.predictor import Predictor
+from multihot.workflows.evaluate import evaluate
+from provenance import RESULTS, append_row, provenance
+
+FILE = "lesson_202611.csv"
+_RECIPES = RESULTS.parent / "recipes"
+_SIDES = {
+    "the tutorial's recipe": ["--recipe", str(_RECIPES / "tutorial.toml")],
+    "multihot's defaults": [],
+    "semeval-ec.toml": ["--recipe", str(_RECIPES / "semeval-ec.toml")],
+}
+_METRICS = {
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "jaccard": "Jaccard",
+    "subset_accuracy": "subset accuracy",
+}
+_START = "import sys; from multihot.cli.main import main; sys.exit(main())"
+
+
+def main() -> None:
+    """Read the command line, train what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="TRAIN VALIDATION TEST")
+    parser.add_argument("--keep", type=Path, help="folder of the models; begun ones are resumed")
+    parser.add_argument("--only", nargs="+", choices=list(_SIDES), default=list(_SIDES))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    if given.files:
+        train, validation, test = given.files
+        done = {row["side"] for row in _rows() if row["seed"] == str(given.seed)}
+        for side, options in _SIDES.items():
+            if side in given.only and side not in done:
+                run_side(side, options, (train, validation, test), given)
+    print("\n".join(lesson_table()))
+
+
+def run_side(
+    side: str, options: list[str], files: tuple[str, str, str], given: argparse.Namespace
+) -> None:
+    """Train one side, evaluate it on the test file, and add its row."""
+    born = provenance()
+    folder = given.keep / side.replace(" ", "-").replace("'", "")
+    command = [sys.executable, "-c", _START, "train", files[0], "--validation", files[1]]
+    command += [*options, "--output", str(folder), f"threads={given.threads}", f"seed={given.seed}"]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": str(given.threads)}, stdout=sys.stderr
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{side}: training ended with status {status}")
+    minutes = (time.perf_counter() - started) / 60
+    predictor = Predictor.load(folder)
+    test = read_examples(files[2], predictor.artifact.data, space=predictor.space)
+    report = evaluate(predictor, test)
+    append_row(
+        FILE,
+        {
+            "data": Path(files[0]).name,
+            "side": side,
+            "seed": given.seed,
+            "threads": given.threads,
+            "minutes": f"{minutes:.1f}",
+            "cpu_minutes": f"{(used.ru_utime + used.ru_stime) / 60:.1f}",
+            "test_rows": report.rows,
+            **_columns(report),
+            **born,
+        },
+    )
+
+
+def _columns(report: Report) -> dict[str, str]:
+    found = {}
+    metrics = report.to_json()["metrics"]
+    for name in _METRICS:
+        for end in ("value", "low", "high"):
+            column = name if end == "value" else f"{name}_{end}"
+            found[column] = f"{metrics[name][end]:.4f}"
+    return found
+
+
+def lesson_table() -> list[str]:
+    """Return the lines of the table in chapter 6 of the lesson."""
+    rows = _rows()
+    lines = [
+        f"| {' | '.join(('', *_METRICS.values(), 'CPU minutes'))} |",
+        f"|---|{'---|' * (len(_METRICS) + 1)}",
+    ]
+    for side in _SIDES:
+        for row in rows:
+            if row["side"] == side:
+                cells = [
+                    f"{_short(row[name])} ({_short(row[f'{name}_low'])} to {_short(row[f'{name}_high'])})"
+                    for name in _METRICS
+                ]
+                minutes = f"{float(row['cpu_minutes']):.0f}"
+                lines.append(f"| {' | '.join((side, *cells, minutes))} |")
+    return lines
+
+
+def _short(value: str) -> str:
+    return f"{float(value):.3f}".lstrip("0")
+
+
+def _rows() -> list[dict[str, str]]:
+    path = RESULTS / FILE
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+if __name__ == "__main__":
+    main()
