@@ -18,7 +18,7 @@ from multihot.data.correcting.record import (
     Change,
     now,
     read_record,
-    record_of,
+    changes_path,
     text_mark,
     write_record,
 )
@@ -85,13 +85,13 @@ def apply_corrections(
             "1, 0 or unknown there, or take suggestions with --accept SCORE."
         )
     file = open_for_correction(path, data)
-    before, earlier = read_record(record_of(source))
+    before, earlier = read_record(changes_path(source))
     changes = _changes(file, corrections, place, source, digest)
     _refuse_loss(
         target, {*earlier, *((c.text_sha256, c.label, c.to_json()["to"]) for c in changes)}
     )
     notes = copy_corrected(file, data, _by_row(changes, corrections, place), target)
-    write_record(record_of(target), before, changes)
+    write_record(changes_path(target), before, changes)
     kinds = [(each.label, _kind(each)) for each in changes if not _is_same(each.before, each.after)]
     labels: dict[str, dict[str, int]] = {}
     for (label, kind), number in sorted(Counter(kinds).items()):
@@ -99,7 +99,7 @@ def apply_corrections(
     return CorrectionReport(
         source=str(path),
         output=str(target),
-        record=str(record_of(target)),
+        record=str(changes_path(target)),
         changed=len(kinds),
         confirmed=len(changes) - len(kinds),
         labels=labels,
@@ -128,11 +128,11 @@ def _check_output(source: Path, target: Path, data: DataOptions, *, force: bool)
 
 def _refuse_loss(target: Path, kept: set[tuple[str, str, float | None]]) -> None:
     """Raise `OptionError` where the record of a file to replace has decisions that would be lost."""
-    lost = [key for key in read_record(record_of(target))[1] if key not in kept]
+    lost = [key for key in read_record(changes_path(target))[1] if key not in kept]
     if lost:
         labels = listed(sorted({label for _, label, _ in lost}))
         raise OptionError(
-            f"{target} has decisions about {len(lost)} cells, by {record_of(target).name}, that the table has "
+            f"{target} has decisions about {len(lost)} cells, by {changes_path(target).name}, that the table has "
             f"not (labels: {labels}). Fill them in there, choose another --output, or audit {target} and "
             "correct that."
         )

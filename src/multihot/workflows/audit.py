@@ -19,7 +19,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.staging import check_new_folder
 from multihot.core.text_tables import listed
-from multihot.data.correcting.record import read_record, record_of, settled_key
+from multihot.data.correcting.record import read_record, changes_path, settled_key
 from multihot.data.correcting.table import TABLE_ENDINGS, Suspect, write_correction_table
 from multihot.data.duplicates import normalised
 from multihot.data.examples import portable
@@ -100,7 +100,7 @@ def audit(
     file = open_labelled(path, options.data)
     for note in file.notes:
         listener.say(note)
-    record = read_record(record_of(source))[1]
+    record = read_record(changes_path(source))[1]
     logits = _scores(file, folder, options, scores, digest, resume=resume, listener=listener)
     rows = _read(file, record)
     same = same_texts(file.space, rows.content, [_beside(each, file) for each in beside])

@@ -24,7 +24,7 @@ from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.copy_rows import part_ending
 from multihot.data.correcting.lines import write_lines
 from multihot.data.correcting.source import CorrectedFile, RowChanges, learned_cells
-from multihot.data.correcting.tables import write_json, write_parquet, write_workbook
+from multihot.data.correcting.tables import write_json_lines, write_parquet, write_workbook
 from multihot.data.examples import Examples, portable
 from multihot.data.labelled_file import open_labelled
 from multihot.data.readers.open_table import open_table, table_format
@@ -88,7 +88,7 @@ def copy_corrected(
         with storage_errors(target):
             stage = stack.enter_context(staged_folder(target.with_name(f"{target.name}.new")))
         staged = stage / target.name
-        notes = _WRITERS.get(kind.name, write_json)(source, staged)
+        notes = _WRITERS.get(kind.name, write_json_lines)(source, staged)
         if kind.name in ("csv", "tsv", "jsonl", "fasttext", "libmultilabel"):
             unpacked = kind.packing not in (None, "gzip")
             notes += [f"The copy is not packed, unlike {path.name}."] if unpacked else []

@@ -15,7 +15,7 @@ from multihot.core.files import write_text
 from multihot.core.text_tables import cut
 from multihot.errors import DataError
 
-__all__ = ["Change", "read_record", "record_of", "settled_key", "write_record"]
+__all__ = ["Change", "read_record", "changes_path", "settled_key", "write_record"]
 
 _KEYS = ("text_sha256", "label", "to")
 
@@ -68,7 +68,7 @@ def _plain(value: float) -> float | int | None:
     return int(value) if value in (0, 1) else round(value, 6)
 
 
-def record_of(path: Path) -> Path:
+def changes_path(path: Path) -> Path:
     """Return where the record of a file is: beside it, as `NAME.changes.jsonl`."""
     return path.with_name(f"{path.name}.changes.jsonl")
 

@@ -14,7 +14,7 @@ from multihot.data.readers.open_table import open_table
 from multihot.data.workbook_writer import WorkbookWriter
 from multihot.errors import DataError, OptionError
 
-__all__ = ["write_json", "write_parquet", "write_workbook"]
+__all__ = ["write_json_lines", "write_parquet", "write_workbook"]
 
 
 def write_parquet(source: CorrectedFile, target: Path) -> list[str]:
@@ -88,7 +88,7 @@ def write_workbook(source: CorrectedFile, target: Path) -> list[str]:
     ]
 
 
-def write_json(source: CorrectedFile, target: Path) -> list[str]:
+def write_json_lines(source: CorrectedFile, target: Path) -> list[str]:
     """Write the rows as JSON lines, for formats that cannot be written."""
     label_cells = label_rows(source)
     with storage_errors(target):
