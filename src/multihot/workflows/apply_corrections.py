@@ -16,9 +16,9 @@ from multihot.data.checked_file import CheckedFile
 from multihot.data.correcting.copy import copy_corrected, corrected_ending, open_for_correction
 from multihot.data.correcting.record import (
     Change,
+    changes_path,
     now,
     read_record,
-    changes_path,
     text_mark,
     write_record,
 )

@@ -19,7 +19,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.staging import check_new_folder
 from multihot.core.text_tables import listed
-from multihot.data.correcting.record import read_record, changes_path, settled_key
+from multihot.data.correcting.record import changes_path, read_record, settled_key
 from multihot.data.correcting.table import TABLE_ENDINGS, Suspect, write_correction_table
 from multihot.data.duplicates import normalised
 from multihot.data.examples import portable

@@ -15,7 +15,7 @@ from multihot.core.files import write_text
 from multihot.core.text_tables import cut
 from multihot.errors import DataError
 
-__all__ = ["Change", "read_record", "changes_path", "settled_key", "write_record"]
+__all__ = ["Change", "changes_path", "read_record", "settled_key", "write_record"]
 
 _KEYS = ("text_sha256", "label", "to")
 
