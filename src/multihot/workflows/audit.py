@@ -234,7 +234,7 @@ def _findings(
     votes = np.zeros(logits.shape)
     votes[same.rows] = noise.vote(same.positive, same.negative)
     wrong = probability_wrong(noise, logits, given, votes)
-    return Findings(file, rows, logits, noise.log_odds(logits), wrong, same)
+    return Findings(file, rows, logits, noise.log_odds(logits, given), wrong, same)
 
 
 def _report(findings: Findings, suspects: Sequence[Suspect]) -> AuditReport:
