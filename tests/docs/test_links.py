@@ -42,7 +42,7 @@ def test_a_link_needs_its_file_and_its_heading(tmp_path: Path) -> None:
 
 
 def test_every_link_inside_the_repository_resolves() -> None:
-    folders = ("docs", "results", "recipes", "benchmarks")
+    folders = ("docs", "results", "recipes", "benchmarks", "examples")
     pages = [*ROOT.glob("*.md"), *(p for each in folders for p in ROOT.glob(f"{each}/**/*.md"))]
     links = [(page, link) for page in pages for link in _links(page)]
     broken = [f"{page.relative_to(ROOT)}: {link}" for page, link in links if _is_broken(page, link)]

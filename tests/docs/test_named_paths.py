@@ -32,7 +32,10 @@ def test_the_tree_of_the_readme_names_every_package() -> None:
         named.add(name if len(indent) <= 2 else f"{above}/{name}")
 
     packages = {str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("*/__init__.py")}
-    assert packages | {"recipes", "benchmarks", "results", "findings", "docs", "tests"} == named
+    assert (
+        packages | {"recipes", "benchmarks", "results", "examples", "findings", "docs", "tests"}
+        == named
+    )
 
 
 def test_contributing_shows_the_layers_that_are_enforced() -> None:
