@@ -74,7 +74,7 @@ $(DOCS): $(STAMP)
 docs: $(DOCS)
 	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
 	$(BIN)/python -m pytest tests/docs -p no:randomly
-	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed

@@ -35,6 +35,7 @@ _READING = (
     "doctor",
     "bench",
     "explain",
+    "suggest",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.

@@ -23,10 +23,12 @@ COMMANDS = {
     "compare": "compare two models on a labelled file",
     "decide": "refit thresholds and calibration for a goal, without retraining",
     "predict": "predict the labels of texts",
+    "watch": "compare unlabelled texts with the rows that fitted the decision",
     "explain": "show which words spoke for and against labels",
     "export": "write a model in a form that runs elsewhere: ONNX, int8, OpenVINO",
     "serve": "answer over HTTP, with a page to try it",
     "bench": "measure how fast a model answers, and how to serve it",
+    "suggest": "choose the texts to label next",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
     "audit": "find labels that may be wrong, and correct them",
@@ -72,10 +74,14 @@ _SYNONYMS = {
     "check": "inspect",
     "info": "inspect",
     "show": "inspect",
+    "monitor": "watch",
+    "drift": "watch",
     "diagnose": "doctor",
     "import": "doctor",
     "fix": "doctor",
     "tokenize": "tokenizer",
+    "active": "suggest",
+    "sample": "suggest",
 }
 """What other tools call a command."""
 
