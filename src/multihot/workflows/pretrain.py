@@ -21,7 +21,7 @@ from multihot.data.corpus.tokenize import CorpusTokens, tokenize_corpus
 from multihot.errors import ArtifactError, DataError, MissingExtraError, OptionError
 from multihot.evaluation.bootstrap import Estimate
 from multihot.gate.json_documents import read_json_object
-from multihot.gate.stored_records import changes_path
+from multihot.gate.stored_records import record_of
 from multihot.models.cpu.dropout import set_dropout
 from multihot.models.encoder import pad_id
 from multihot.models.optimize import optimize_for_training
@@ -312,7 +312,7 @@ def probe_starts(output: str | Path, *, starter: bool | None = None) -> list[Pro
         facts = read_json_object(folder, SNAPSHOT_FILE, error=ArtifactError)
         name = first if facts.get("step") == 0 else f"step-{cut(facts.get('step'))}"
         known = {**facts, "name": name, "encoder": str(folder)}
-        starts.append(changes_path(ProbeStart, known, folder / SNAPSHOT_FILE, ArtifactError))
+        starts.append(record_of(ProbeStart, known, folder / SNAPSHOT_FILE, ArtifactError))
     if not starts:
         raise OptionError(
             f"{run.root} holds no snapshots, so there is no random initialisation to compare with; "
