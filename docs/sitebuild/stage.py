@@ -70,10 +70,12 @@ def lay_out(folder: Path) -> Site:
         _write_code(site, name)
     for language in LANGUAGES:
         docs = folder / language / "docs"
-        for each in (ROOT / "docs" / "pictures").iterdir():
+        pictures = ROOT / "docs" / "pictures"
+        for each in pictures.rglob("*"):
             if each.suffix in (".svg", ".png"):
-                (docs / "pictures").mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(each, docs / "pictures" / each.name)
+                copy = docs / "pictures" / each.relative_to(pictures)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(each, copy)
         shutil.copytree(HERE / "assets", docs / "assets", dirs_exist_ok=True)
         shutil.copytree(HERE / "theme", folder / language / "theme")
     return site
@@ -185,7 +187,7 @@ def _address(site: Site, path: Path, staged: Staged, there: Path, anchor: str) -
     suffix = f"#{anchor}" if anchor else ""
     if found.language == staged.language:
         return os.path.relpath(found.path, Path(staged.path).parent) + suffix
-    return _relative(found.url, staged.url) + suffix
+    return _relative(found.url, f"{staged.language}/{Path(staged.path).parent}") + suffix
 
 
 def _relative(there: str, here: str) -> str:
