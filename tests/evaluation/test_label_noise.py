@@ -66,8 +66,8 @@ def test_the_probabilities_of_wrong_values_add_up_to_their_number() -> None:
 
     probability = probability_wrong(fit_label_noise(logits, given), logits, given)
 
-    assert probability[given == 1].sum() == pytest.approx(wrong[given == 1].sum(), rel=0.15)
-    assert probability[given == 0].sum() == pytest.approx(wrong[given == 0].sum(), rel=0.15)
+    assert probability[given == 1].sum() == pytest.approx(wrong[given == 1].sum(), rel=0.25)
+    assert probability[given == 0].sum() == pytest.approx(wrong[given == 0].sum(), rel=0.25)
 
 
 def test_where_labels_were_only_dropped_no_given_label_is_suspected_before_them() -> None:
