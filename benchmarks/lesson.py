@@ -65,6 +65,8 @@ def run_side(
     folder = given.keep / side.replace(" ", "-").replace("'", "")
     command = [sys.executable, "-c", _START, "train", files[0], "--validation", files[1]]
     command += [*options, "--output", str(folder), f"threads={given.threads}", f"seed={given.seed}"]
+    if folder.exists():  # minutes are then those of the rest
+        command.append("--resume")
     started = time.perf_counter()
     process = subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": str(given.threads)}, stdout=sys.stderr

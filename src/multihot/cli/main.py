@@ -31,6 +31,7 @@ COMMANDS = {
     "suggest": "choose the texts to label next",
     "split": "split a labelled file into parts or folds, stratified by label",
     "inspect": "check data files, or summarise a model",
+    "audit": "find labels that may be wrong, and correct them",
     "doctor": "check a checkpoint of another tool, correct it, or import it",
     "tokenizer": "train a tokenizer on a text corpus",
     "pretrain": "pretrain an encoder on a text corpus",
