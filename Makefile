@@ -3,7 +3,7 @@
 #   make test    all tests                    make check   format, lint, types, layers, spelling
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
 #   make docs    the site; every block runs   make container  the files for containers
-#   make clean   remove .venv and caches      make test-browser  the server's page in Chromium
+#   make clean   remove .venv and caches      make test-browser  our pages in Chromium
 
 PYTHON ?= python3
 CONSTRAINTS ?= --constraint constraints.txt
@@ -48,7 +48,7 @@ NUMERIC := decision evaluation golden inference models parity training workflows
 test-narrow: $(STAMP)
 	env $$($(BIN)/python tests/narrow_cpu.py) $(PYTEST) -m "not slow or rounding" $(NUMERIC:%=tests/%)
 
-# The server's page in a real browser: CHROMIUM, or the system's; Debian's package where there is none.
+# The server's page and reports in a real browser: CHROMIUM, or the system's; Debian's package where there is none.
 test-browser: $(STAMP)
 	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[browser-tests]'
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
@@ -74,7 +74,7 @@ $(DOCS): $(STAMP)
 docs: $(DOCS)
 	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
 	$(BIN)/python -m pytest tests/docs -p no:randomly
-	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed

@@ -158,7 +158,7 @@ class Kills:
     other_failures: int = 0
     """Statuses other than 200, and answers that did not come."""
     seconds: list[float] = field(default_factory=list)
-    """From each kill until two workers had accepted connections again."""
+    """From each kill until two workers waited for connections again."""
 
 
 def kill_workers(model: Path, texts: list[str], *, kills: int, by: signal.Signals) -> Kills:
@@ -177,13 +177,13 @@ async def _killed(
     load = Load()
     asking = asyncio.ensure_future(load.run(server, texts))
     for number in range(kills):
-        await _until(lambda: _num_working(server) == 2, "two workers answer")
+        await _until(lambda: all(_accepted(server, pid) for pid in server.workers()), "all work")
         await asyncio.sleep(0.3)
         closed, victim = load.closed, server.workers()[number % 2]
         began = time.monotonic()
         os.kill(victim, by)
         await _until(
-            lambda victim=victim: victim not in server.workers() and _num_working(server) == 2,  # type: ignore[misc]
+            lambda victim=victim: victim not in server.workers() and _num_listening(server) == 2,  # type: ignore[misc]
             "another worker answers",
         )
         result.seconds.append(time.monotonic() - began)
@@ -195,24 +195,39 @@ async def _killed(
     result.other_failures += sum(load.statuses.values()) - load.statuses[200] + load.timed_out
 
 
-def _num_working(server: Server) -> int:
-    return sum(_accepted(server, pid) for pid in server.workers())
+def _num_listening(server: Server) -> int:
+    return sum(_listens(server, pid) for pid in server.workers())
+
+
+def _listens(server: Server, pid: int) -> bool:
+    """Return whether a process waits for new connections: the kernel lists what it polls."""
+    listening = _sockets(server.port, state="0A")
+    with contextlib.suppress(OSError):
+        links = {entry.name: os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+        wanted = {name for name, link in links.items() if link in listening}
+        polling = [name for name, link in links.items() if link == "anon_inode:[eventpoll]"]
+        for name in polling:
+            polled = Path(f"/proc/{pid}/fdinfo/{name}").read_text("ascii")
+            if wanted & set(re.findall(r"tfd:\s+(\d+)", polled)):
+                return True
+    return False
 
 
 def _accepted(server: Server, pid: int) -> bool:
     """Return whether a process holds a connection of a client."""
-    wanted = f":{server.port:04X}"
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
-        parts = line.split()
-        if parts[1].endswith(wanted) and parts[3] == "01":
-            inodes.add(f"socket:[{parts[9]}]")
+    connected = _sockets(server.port, state="01")
     found = False
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                found = found or os.readlink(entry.path) in inodes
+                found = found or os.readlink(entry.path) in connected
     return found
+
+
+def _sockets(port: int, *, state: str) -> set[str]:
+    """Return the sockets of a port that are in a state, as links of descriptors name them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return {f"socket:[{p[9]}]" for p in lines if p[1].endswith(f":{port:04X}") and p[3] == state}
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:

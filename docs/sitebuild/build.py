@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def build() -> list[str]:
         )
         said = f"{done.stdout}\n{done.stderr}"
         if done.returncode or "warning" in said.lower():
-            problems.append(f"{language}: {said.strip()}")
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", said).strip()
+            problems.append(f"{language}: {plain}")
         shutil.copytree(folder / "html", HTML / language, dirs_exist_ok=True)
     shutil.copyfile(HERE / "index.html", HTML / "index.html")
     return problems + broken_links(HTML)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import gzip
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ __all__ = ["Given"]
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"train": "train", "dev": "validation", "validation": "validation", "test": "test"}
+FEW = {"few": ("train", 96), "few-dev": ("validation", 48), "few-test": ("test", 48)}
+"""Rows for pages that train: an epoch of them takes a second or two."""
 FORMS = ("csv", "jsonl", "tsv", "txt")
 
 
@@ -64,6 +67,23 @@ class Given:
         dev = str(self._made("dev.csv"))
         _multihot("export", str(self._made("model")), dev, "--to", "onnx", "--output", str(path))
 
+    def checkpoint(self, path: Path) -> None:
+        """Write a checkpoint as another tool would: `transformers` files and nothing of ours."""
+        dev = str(self._made("few-dev.csv"))
+        model = str(self._made("cls-model"))
+        _multihot("export", model, dev, "--to", "transformers", "--output", str(path))
+        for name in ("README.md", "parity.json", "thresholds.json"):
+            (path / name).unlink()
+        config = json.loads((path / "config.json").read_text("utf-8"))
+        del config["problem_type"]
+        (path / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
+
+    def encoder(self, path: Path) -> None:
+        """Pretrain a tiny encoder for a few steps."""
+        corpus = str(self._made("corpus.jsonl"))
+        sizes = ("--size", "tiny", "vocab_size=1000", "total_steps=20", "held_out_rows=32")
+        _multihot("pretrain", corpus, "--output", str(path), *sizes)
+
 
 def _kind(name: str) -> str:
     path = Path(name)
@@ -76,47 +96,56 @@ def _kind(name: str) -> str:
 
 def _maker(kind: str) -> Callable[[Given, Path], None]:
     part, _, form = kind.partition(".")
-    if part in PARTS and form in FORMS:
-        return lambda _, path: _write_part(PARTS[part], form, path)
+    if form in FORMS and (part in PARTS or part in FEW):
+        name, count = FEW.get(part) or (PARTS[part], None)
+        return lambda _, path: _write_part(name, form, path, count)
     makers: dict[str, Callable[[Given, Path], None]] = {
         "model": Given.model,
         "other-model": lambda given, path: given.model(path, "seed=1"),
         "cls-model": lambda given, path: given.model(path, "pooling=cls"),
         "export": Given.export,
-        "corpus": lambda _, path: _write_corpus(path),
+        "checkpoint": Given.checkpoint,
+        "encoder": Given.encoder,
+        "corpus.jsonl": lambda _, path: _write(path, _corpus().encode()),
+        "corpus.jsonl.gz": lambda _, path: _write(path, gzip.compress(_corpus().encode())),
     }
     if kind not in makers:
         raise KeyError(f"'{kind}' is given by nothing; {', '.join(makers)}, train.csv ... are.")
     return makers[kind]
 
 
-def _rows(part: str) -> list[dict[str, object]]:
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _lines(part: str) -> list[str]:
     file = ROOT / "src" / "multihot" / "demo_data" / f"{part}.jsonl"
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return file.read_text("utf-8").splitlines(keepends=True)
 
 
-def _write_part(part: str, form: str, path: Path) -> None:
+def _write_part(part: str, form: str, path: Path, count: int | None) -> None:
+    lines = _lines(part)[:count]
     if form == "jsonl":
-        shutil.copyfile(ROOT / "src" / "multihot" / "demo_data" / f"{part}.jsonl", path)
+        path.write_text("".join(lines), "utf-8")
         return
-    rows = _rows(part)
-    labels = sorted({str(name) for row in _rows("train") for name in row["labels"]})  # type: ignore[attr-defined]
-    names = ["ID", "Tweet", *labels] if form in ("tsv", "txt") else ["id", "text", *labels]
+    labels = sorted({name for line in _lines("train") for name in json.loads(line)["labels"]})
+    is_csv = form == "csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="," if form == "csv" else "\t", lineterminator="\n")
-        writer.writerow(names)
-        for row in rows:
-            marks = [int(name in row["labels"]) for name in labels]  # type: ignore[operator]
-            writer.writerow([row["id"], row["text"], *marks])
+        writer = csv.writer(file, delimiter="," if is_csv else "\t", lineterminator="\n")
+        writer.writerow(["id", "text", *labels])
+        for row in map(json.loads, lines):
+            writer.writerow([row["id"], row["text"], *(int(n in row["labels"]) for n in labels)])
 
 
-def _write_corpus(path: Path) -> None:
-    """Write the texts of the bundled data set as documents of twenty sentences."""
-    texts = [str(row["text"]) for part in ("train", "validation", "test") for row in _rows(part)]
-    with path.open("w", encoding="utf-8") as file:
-        for start in range(0, len(texts), 20):
-            paragraphs = texts[start : start + 20]
-            file.write(json.dumps({"id": f"d{start}", "paragraphs": paragraphs}) + "\n")
+def _corpus() -> str:
+    """Return the texts of the bundled data set as documents of twenty sentences."""
+    parts = ("train", "validation", "test")
+    texts = [json.loads(line)["text"] for part in parts for line in _lines(part)]
+    documents = [
+        {"id": f"document-{start}", "paragraphs": texts[start : start + 20]}
+        for start in range(0, len(texts), 20)
+    ]
+    return "".join(json.dumps(each) + "\n" for each in documents)
 
 
 def _multihot(*arguments: str) -> None:

@@ -68,7 +68,7 @@ def units(pages: list[Path]) -> dict[str, list[Path]]:
 def run_unit(pages: list[Path], place: Path, given: Given) -> int:
     """Run pages one after another in one folder below `place`; return the number of blocks."""
     folder = place / "scratch"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return sum(
         run_page(page, folder, given, place / f"tools-{number}")
         for number, page in enumerate(pages)

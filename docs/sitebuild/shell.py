@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Ran", "Shell", "ShellError", "commands", "free_port"]
+__all__ = ["Ran", "Shell", "ShellError", "commands", "free_port", "write_tools"]
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 600
@@ -81,13 +81,14 @@ class Shell:
     def __init__(self, folder: Path, tools: Path, port: int) -> None:
         self._tools = tools
         self._port = port
-        _write_tools(tools)
+        write_tools(tools)
         self._control, control = os.pipe()
         python_path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": python_path.rstrip(os.pathsep),
             "MULTIHOT_PORT": str(port),
+            "MULTIHOT_ROOT": str(ROOT),
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "COLUMNS": "100",
@@ -156,11 +157,11 @@ class Shell:
             self._bash.stdin.close()
 
 
-def _write_tools(folder: Path) -> None:
+def write_tools(folder: Path) -> None:
     """Write the commands that pages use: this checkout's `multihot`, this Python, a `pip` that installs nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     python = shlex.quote(sys.executable)
-    serve = 'if [ "$1" = serve ]; then shift; set -- serve --port "$MULTIHOT_PORT" "$@"; fi'
+    serve = 'if [ "$1" = serve ] && [ -n "$MULTIHOT_PORT" ]; then shift; set -- serve --port "$MULTIHOT_PORT" "$@"; fi'
     pip = shlex.quote(str(Path(__file__).with_name("pip_install.py")))
     tools = {
         "multihot": f'{serve}\nexec {python} -m multihot "$@"',

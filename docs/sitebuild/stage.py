@@ -70,10 +70,12 @@ def lay_out(folder: Path) -> Site:
         _write_code(site, name)
     for language in LANGUAGES:
         docs = folder / language / "docs"
-        for each in (ROOT / "docs" / "pictures").iterdir():
+        pictures = ROOT / "docs" / "pictures"
+        for each in pictures.rglob("*"):
             if each.suffix in (".svg", ".png"):
-                (docs / "pictures").mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(each, docs / "pictures" / each.name)
+                copy = docs / "pictures" / each.relative_to(pictures)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(each, copy)
         shutil.copytree(HERE / "assets", docs / "assets", dirs_exist_ok=True)
         shutil.copytree(HERE / "theme", folder / language / "theme")
     return site
@@ -180,12 +182,12 @@ def _address(site: Site, path: Path, staged: Staged, there: Path, anchor: str) -
     found = place(there)
     if found is None:
         site.files.add(name)
-        found = Staged("en", f"files/{name}.md")
+        found = _shown(name)
     anchor = anchor or found.anchor
     suffix = f"#{anchor}" if anchor else ""
     if found.language == staged.language:
         return os.path.relpath(found.path, Path(staged.path).parent) + suffix
-    return _relative(found.url, staged.url) + suffix
+    return _relative(found.url, f"{staged.language}/{Path(staged.path).parent}") + suffix
 
 
 def _relative(there: str, here: str) -> str:
@@ -193,18 +195,25 @@ def _relative(there: str, here: str) -> str:
     return f"{path}/" if there.endswith("/") else path
 
 
+def _shown(name: str) -> Staged:
+    """Return the page that shows a file of the repository."""
+    if name.endswith(".md"):
+        return Staged("en", f"files/{re.sub(r'README.md$', 'index.md', name)}")
+    return Staged("en", f"files/{name}.md")
+
+
 def _write_code(site: Site, name: str) -> None:
     """Write a page that shows a file of the repository."""
     path = ROOT / name
-    staged = Staged("en", f"files/{name}.md")
+    staged = _shown(name)
     target = site.folder / "en" / "docs" / staged.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    head = f"{_front_matter(path, staged)}# {name}\n\n"
     if path.suffix == ".md":
         body = path.read_text("utf-8")
     else:
-        body = f"````{_LEXERS.get(path.suffix, 'text')}\n{path.read_text('utf-8').rstrip()}\n````\n"
-    target.write_text(head + body, "utf-8")
+        code = path.read_text("utf-8").rstrip()
+        body = f"# {name}\n\n````{_LEXERS.get(path.suffix, 'text')}\n{code}\n````\n"
+    target.write_text(_front_matter(path, staged) + body, "utf-8")
     site.pages[staged.url] = path
 
 

@@ -139,7 +139,7 @@ def parse(data: bytes) -> Stored:
         "type_vocab_size": types,
         "layer_norm_eps": float(f"{epsilon:.6g}"),
         "pad_token_id": 1,
-        "tokenizer_class": "XLMRobertaTokenizer",
+        "tokenizer_class": "PreTrainedTokenizerFast",
     }
     return Stored(config, pieces, tensors)
 
@@ -245,7 +245,9 @@ def write_encoder(stored: Stored, folder: Path) -> None:
     tables: dict[str, Any] = {
         "config.json": stored.config,
         "tokenizer_config.json": {
-            "tokenizer_class": "XLMRobertaTokenizer",
+            # Not XLMRobertaTokenizer: transformers 5 builds that without the normalizer in
+            # tokenizer.json, and full-width punctuation becomes unknown.
+            "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": stored.config["max_position_embeddings"],
             "bos_token": "<s>",
             "cls_token": "<s>",

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from multihot.data.split_report import SplitReport
     from multihot.data.union import union_of
     from multihot.errors import MultihotError
+    from multihot.evaluation.audit_report import AuditReport, CorrectionReport
     from multihot.evaluation.comparison import Comparison
     from multihot.evaluation.report import Report
     from multihot.inference.masked_lm import Fill, FillMask, NextSentence, fill_mask, next_sentence
     from multihot.inference.predictor import Prediction, Predictor
     from multihot.training.pretraining.report import PretrainReport
+    from multihot.workflows.apply_corrections import apply_corrections
+    from multihot.workflows.audit import audit
     from multihot.workflows.compare import compare
     from multihot.workflows.pretrain import pretrain
     from multihot.workflows.split import split
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AuditReport",
     "Comparison",
+    "CorrectionReport",
     "DataOptions",
     "Examples",
     "Fill",
@@ -50,6 +55,8 @@ __all__ = [
     "StepProgress",
     "TrainOptions",
     "__version__",
+    "apply_corrections",
+    "audit",
     "compare",
     "fill_mask",
     "next_sentence",
@@ -60,7 +67,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AuditReport": "multihot.evaluation.audit_report",
     "Comparison": "multihot.evaluation.comparison",
+    "CorrectionReport": "multihot.evaluation.audit_report",
     "DataOptions": "multihot.core.options",
     "Examples": "multihot.data.examples",
     "Fill": "multihot.inference.masked_lm",
@@ -79,6 +88,8 @@ _HOMES = {
     "SplitReport": "multihot.data.split_report",
     "StepProgress": "multihot.core.progress",
     "TrainOptions": "multihot.core.options",
+    "apply_corrections": "multihot.workflows.apply_corrections",
+    "audit": "multihot.workflows.audit",
     "compare": "multihot.workflows.compare",
     "fill_mask": "multihot.inference.masked_lm",
     "next_sentence": "multihot.inference.masked_lm",

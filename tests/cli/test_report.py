@@ -34,7 +34,9 @@ def test_the_page_and_the_numbers_come_from_one_evaluation(
     assert [file["rows"] for file in found["data"]["files"]] == [26, 24]
     assert found["data"]["leaks"][0]["equal"]["rows"] == 2
     assert found["details"]["joy"]["threshold_spread"] is not None
+    assert set(found["shifts_from_fitting"]) == set(LABELS)
     assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert "Since the decision was fitted" in page.read_text("utf-8")
 
     assert main([*arguments, "--output", str(document)]) == 0
     written = json.loads(document.read_text("utf-8"))

@@ -14,7 +14,9 @@ import multihot
 from contracts.sources import modules, parsed
 
 PUBLIC = [
+    "AuditReport",
     "Comparison",
+    "CorrectionReport",
     "DataOptions",
     "Examples",
     "Fill",
@@ -34,6 +36,8 @@ PUBLIC = [
     "StepProgress",
     "TrainOptions",
     "__version__",
+    "apply_corrections",
+    "audit",
     "compare",
     "fill_mask",
     "next_sentence",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,10 @@ def test_the_decisions_are_the_same_in_single_and_double_precision(
         )
 
 
-@pytest.mark.parametrize("upper", [1.0, 0.25, np.float32(1e-45), 0.7])
-def test_neighbouring_numbers_are_still_told_apart(upper: float) -> None:
+@pytest.mark.parametrize("upper", [1.0, 0.25, np.float32(1e-30), 0.7])
+def test_scores_that_every_backend_ranks_alike_are_told_apart(upper: float) -> None:
     upper = np.float32(upper)
-    scores = np.array([[upper], [np.nextafter(upper, np.float32(0))]])
+    scores = np.array([[upper], [upper * (1 - np.float32(1e-6))]])
     truth = np.array([[1], [0]], dtype=np.float32)
 
     threshold = fit_global(scores, truth, "micro_f1")
@@ -118,12 +119,17 @@ def test_neighbouring_numbers_are_still_told_apart(upper: float) -> None:
     assert (scores >= threshold).ravel().tolist() == [True, False]
 
 
-def test_double_precision_scores_closer_than_single_precision_are_told_apart() -> None:
-    scores = np.array([[0.7 + 1e-12], [0.7]])
+@pytest.mark.parametrize("fit", [fit_global, fit_per_label])
+def test_no_threshold_lies_between_scores_that_backends_may_swap(
+    fit: Callable[..., float | Array],
+) -> None:
+    near = np.nextafter(np.float32(0.25), np.float32(0))
+    scores = np.array([[0.25], [near], [0.1]], dtype=np.float32)
+    truth = np.array([[1], [0], [0]], dtype=np.float32)
 
-    threshold = fit_global(scores, np.array([[1.0], [0.0]]), "jaccard")
+    (threshold,) = np.atleast_1d(fit(scores, truth, "macro_f1"))
 
-    assert (scores >= threshold).ravel().tolist() == [True, False]
+    assert 0.1 < threshold < near
 
 
 @LAWS

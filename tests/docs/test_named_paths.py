@@ -23,7 +23,7 @@ def _missing(text: str, pattern: str) -> list[str]:
 
 
 def test_the_tree_of_the_readme_names_every_package() -> None:
-    tree = re.search(r"```\nsrc/multihot/\n(.*?)```", README, re.DOTALL)
+    tree = re.search(r"```text\nsrc/multihot/\n(.*?)```", README, re.DOTALL)
     assert tree is not None
     named: set[str] = set()
     above = ""

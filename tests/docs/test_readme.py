@@ -43,8 +43,8 @@ def test_every_command_and_flag_that_a_page_shows_exists(
     monkeypatch.setenv("COLUMNS", "200")
     shown: dict[str, set[str]] = {}
     for page in PAGES:
-        lines = "".join(_blocks(page, "")).replace("\\\n", " ")
-        for line in re.findall(r"^multihot .*$", lines, re.MULTILINE):
+        lines = "".join(_blocks(page, "console")).replace("\\\n", " ")
+        for line in re.findall(r"^\$ (multihot .*)$", lines, re.MULTILINE):
             _, command, *arguments = shlex.split(line, comments=True)
             shown.setdefault(command, set()).update(a for a in arguments if a.startswith("--"))
     assert {"train", "evaluate", "predict", "pretrain"} <= set(shown)

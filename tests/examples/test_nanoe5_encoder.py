@@ -88,7 +88,7 @@ def test_weights_are_unpacked_and_named_as_bert_names_them() -> None:
 
 def test_the_folder_is_an_encoder_that_asks_for_mean_pooling(tmp_path: Path) -> None:
     import torch
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoTokenizer
 
     from multihot.models.encoder import locate_encoder
 
@@ -100,6 +100,7 @@ def test_the_folder_is_an_encoder_that_asks_for_mean_pooling(tmp_path: Path) -> 
     assert locate_encoder(str(tmp_path / "encoder")).made_for_mean_pooling
     model = AutoModel.from_pretrained(tmp_path / "encoder", add_pooling_layer=False)
     ids = Tokenizer.from_file(str(tmp_path / "encoder" / "tokenizer.json")).encode("很好").ids
+    assert AutoTokenizer.from_pretrained(tmp_path / "encoder").tokenize("好，") == ["▁", "好", ","]
     with torch.no_grad():
         assert model(torch.tensor([ids])).last_hidden_state.shape == (1, 3, WIDTH)
 

@@ -8,7 +8,7 @@ import pytest
 
 from multihot.evaluation.report import LabelReport, Report
 from multihot.reporting.document import errors_of_a_label
-from multihot.reporting.label_facts import gain_of_doubling
+from multihot.reporting.label_facts import gain_of_doubling, shifts_from_fitting
 from reporting.samples import decision_of, document_of, scored, scored_rows
 
 NAMES = ("joy", "fear", "love")
@@ -71,6 +71,24 @@ def test_what_the_model_lacks_is_named(tmp_path: Path) -> None:
     assert "199 texts." in remarks
     assert "stores no validation facts" in remarks
     assert "Without --train FILE" in remarks
+
+
+def test_shifts_since_the_decision_was_fitted_are_those_of_the_stored_facts() -> None:
+    truth, logits = scored_rows(200, 3)
+    decision = decision_of(NAMES).with_facts(logits, truth)
+    later, other = scored_rows(200, 3)
+    later[:, 1] = (np.arange(200) < 190).astype(np.float32)
+    _, tallies = scored(decision, later, other, TEXTS)
+
+    shifts = shifts_from_fitting(decision, tallies.counts)
+
+    assert shifts is not None
+    assert shifts["joy"].difference == 0
+    assert not shifts["joy"].significant
+    assert shifts["fear"].first == pytest.approx(np.nanmean(truth[:, 1]))
+    assert shifts["fear"].second == 0.95
+    assert shifts["fear"].significant
+    assert shifts_from_fitting(decision_of(NAMES), tallies.counts) is None
 
 
 def test_ranks_have_no_threshold_to_move() -> None:

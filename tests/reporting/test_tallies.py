@@ -32,9 +32,29 @@ def test_a_histogram_counts_known_cells_in_equal_bins() -> None:
     scores = decision.scores(logits)
 
     for column in range(4):
-        for value, counts in zip((1, 0), tallies.histogram(column), strict=True):
+        end, *histograms = tallies.histogram(column)
+        assert end == 1
+        for value, counts in zip((1, 0), histograms, strict=True):
             cells = scores[truth[:, column] == value, column]
             expected = np.histogram(cells, NUM_HISTOGRAM_BINS, (0, 1))[0]
+            assert counts.tolist() == expected.tolist()
+
+
+def test_a_histogram_of_low_scores_ends_early() -> None:
+    decision = decision_of(NAMES, 0.01)
+    truth, logits = scored_rows(300, 4)
+    logits -= 8
+    _, tallies = scored(decision, truth, logits, TEXTS)
+    scores = decision.scores(logits)
+
+    for column in range(4):
+        end, *histograms = tallies.histogram(column)
+        known = scores[~np.isnan(truth[:, column]), column]
+        assert known.max() <= end
+        assert end == 2**-5 or known.max() >= end / 2
+        for value, counts in zip((1, 0), histograms, strict=True):
+            cells = scores[truth[:, column] == value, column]
+            expected = np.histogram(cells, NUM_HISTOGRAM_BINS, (0, end))[0]
             assert counts.tolist() == expected.tolist()
 
 

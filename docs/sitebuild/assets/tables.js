@@ -34,3 +34,18 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+
+// A command is copied without its prompt and without what it printed.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.(".language-console [data-md-type=copy]");
+  if (!button) return;
+  const code = button.closest(".language-console").querySelector("code");
+  const commands = [];
+  let goesOn = false;
+  for (const line of code.textContent.split("\n")) {
+    if (line.startsWith("$ ")) commands.push(line.slice(2));
+    else if (goesOn) commands.push(line);
+    goesOn = (goesOn || line.startsWith("$ ")) && line.endsWith("\\");
+  }
+  if (commands.length) button.setAttribute("data-clipboard-text", commands.join("\n"));
+}, true);

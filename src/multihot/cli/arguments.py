@@ -35,7 +35,11 @@ __all__ = [
     "print_json",
 ]
 
-_OPTIONS: dict[str, type[Any]] = {"train": TrainOptions, "pretrain": PretrainOptions}
+_OPTIONS: dict[str, type[Any]] = {
+    "train": TrainOptions,
+    "audit": TrainOptions,
+    "pretrain": PretrainOptions,
+}
 _WITHOUT_OPTIONS = ("demo", "tokenizer", "fill-mask", "next-sentence", "options", "completion")
 
 

@@ -22,7 +22,7 @@ _EPILOG = """examples:
 
 Completes commands, flags, keys of options (key=value) and files.
 """
-_TRAINING = ("train", "pretrain")
+_TRAINING = ("train", "pretrain", "audit")
 _READING = (
     "train",
     "evaluate",
@@ -35,6 +35,7 @@ _READING = (
     "doctor",
     "bench",
     "explain",
+    "suggest",
 )
 
 _BASH = """# Completion of multihot for bash; made by 'multihot completion bash'.
@@ -122,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
 def _keys(command: str) -> Iterator[str]:
     """Yield what a command takes beside files and flags, mostly the keys of options."""
     if command in _TRAINING:
-        yield from _names(TrainOptions() if command == "train" else PretrainOptions(), "")
+        yield from _names(PretrainOptions() if command == "pretrain" else TrainOptions(), "")
     elif command in _READING:
         yield from _names(DataOptions(), "data.")
 

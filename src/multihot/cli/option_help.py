@@ -33,7 +33,7 @@ _OF_READING = (
     "encoding",
     "sheet",
 )
-_READING = ("train", "evaluate", "compare", "decide", "predict", "split", "inspect")
+_READING = ("train", "evaluate", "compare", "decide", "predict", "split", "inspect", "audit")
 _NAME_COLUMNS = 22
 
 
@@ -43,13 +43,13 @@ def option_help(command: str, width: int) -> str:
     if not lines:
         return ""
     rest = "multihot options pretrain" if command == "pretrain" else "multihot options"
-    if command not in ("train", "pretrain"):
+    if command not in ("train", "audit", "pretrain"):
         rest += " data."
     return "\n".join(["often needed (key=value):", *lines, f"All of them: {rest}"])
 
 
 def _options(command: str) -> Iterator[tuple[str, str]]:
-    if command == "train":
+    if command in ("train", "audit"):
         yield from _sentences(TrainOptions, "", _OF_TRAINING)
     if command == "pretrain":
         yield from _sentences(PretrainOptions, "", _OF_PRETRAINING)

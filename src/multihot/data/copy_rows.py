@@ -26,7 +26,14 @@ from multihot.data.readers.open_table import open_table, table_format
 from multihot.data.readers.text_encoding import file_encoding, read_lines
 from multihot.errors import DataError
 
-__all__ = ["copy_rows", "part_ending"]
+__all__ = [
+    "as_json_line",
+    "byte_order_mark",
+    "copy_rows",
+    "open_new",
+    "part_ending",
+    "raw_lines",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 LineArray = npt.NDArray[np.int64]
@@ -110,17 +117,17 @@ def _copy_lines(
     is_packed: bool,
 ) -> None:
     encoding = file_encoding(path, data.encoding).name
-    mark = _mark(path, encoding)
+    mark = byte_order_mark(path, encoding)
     is_wanted = np.stack(list(wanted.values()), axis=1)  # (N, F)
     row, next_line = -1, int(lines[0])
     with ExitStack() as stack:
         files: list[BinaryIO] = []
         for target in wanted:
             with storage_errors(target):
-                files.append(_opened(target, stack, is_packed=is_packed))
+                files.append(open_new(target, stack, is_packed=is_packed))
                 files[-1].write(mark)
         targets = files  # every file gets the lines before the first row, such as a header
-        contents = _read(_raw_lines(path, encoding, mark), path)
+        contents = _read(raw_lines(path, encoding, mark), path)
         for number, content in enumerate(contents, start=1):
             if number == next_line:
                 row += 1
@@ -144,7 +151,7 @@ def _read(contents: Iterator[bytes], path: Path) -> Iterator[bytes]:
         ) from None
 
 
-def _opened(target: Path, stack: ExitStack, *, is_packed: bool) -> BinaryIO:
+def open_new(target: Path, stack: ExitStack, *, is_packed: bool) -> BinaryIO:
     """Open a new file; what is written is packed, always into the same bytes, if so asked."""
     file = stack.enter_context(target.open("xb"))
     if not is_packed:
@@ -153,7 +160,7 @@ def _opened(target: Path, stack: ExitStack, *, is_packed: bool) -> BinaryIO:
     return cast("BinaryIO", stack.enter_context(packed))
 
 
-def _mark(path: Path, encoding: str) -> bytes:
+def byte_order_mark(path: Path, encoding: str) -> bytes:
     """Return the byte order mark of a file, empty if it has none."""
     with open_unpacked(path) as handle:
         head = handle.read(4)
@@ -161,7 +168,7 @@ def _mark(path: Path, encoding: str) -> bytes:
     return next((mark for mark in marks if head.startswith(mark)), b"")
 
 
-def _raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
+def raw_lines(path: Path, encoding: str, mark: bytes) -> Iterator[bytes]:
     """Yield the bytes of each line as `read_lines` counts them, without the byte order mark."""
     if encoding.startswith(("utf-16", "utf-32")):  # whose line ends are not single bytes
         codec = encoding
@@ -210,7 +217,7 @@ def _copy_as_json(path: str | Path, data: DataOptions, wanted: Mapping[Path, Boo
             with storage_errors(target):
                 files.append(stack.enter_context(target.open("x", encoding="utf-8", newline="\n")))
         for row, (_, cells) in enumerate(table.rows):
-            line = _as_json(table.columns, cells)
+            line = as_json_line(table.columns, cells)
             for file, rows in zip(files, wanted.values(), strict=True):
                 if rows[row]:
                     with storage_errors(Path(file.name)):
@@ -219,6 +226,7 @@ def _copy_as_json(path: str | Path, data: DataOptions, wanted: Mapping[Path, Boo
         flush_file(target)
 
 
-def _as_json(columns: Sequence[str], cells: Sequence[Any]) -> str:
+def as_json_line(columns: Sequence[str], cells: Sequence[Any]) -> str:
+    """Return a row as a line of JSON lines."""
     record = dict(zip(columns, cells, strict=True))
     return json.dumps(record, ensure_ascii=False, default=str) + "\n"

@@ -26,6 +26,7 @@ __all__ = [
     "UnknownTokensCounter",
     "check_unknown_tokens",
     "texts_with_special_tokens",
+    "unknown_token_id",
     "unknown_tokens_in",
 ]
 
@@ -69,7 +70,7 @@ class UnknownTokensCounter:
     """Counts the unknown tokens that one tokenizer made; one without such a token makes none."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._id = _unknown_id(tokenizer)
+        self._id = unknown_token_id(tokenizer)
         of_nothing = tokenizer.encode("").ids  # special tokens, and the labels of a label prompt
         self._special = len(of_nothing)
         self._special_unknown = sum(each == self._id for each in of_nothing)
@@ -102,7 +103,7 @@ def texts_with_special_tokens(tokenizer: Tokenizer, tokenized: TokenizedTexts) -
 
     It is read as that token, not as its letters, as in `transformers`.
     """
-    unknown = _unknown_id(tokenizer)
+    unknown = unknown_token_id(tokenizer)
     special = [
         number
         for number, token in tokenizer.get_added_tokens_decoder().items()
@@ -139,7 +140,8 @@ def check_unknown_tokens(
         )
 
 
-def _unknown_id(tokenizer: Tokenizer) -> int | None:
+def unknown_token_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id that stands for what the vocabulary does not have; `None` where there is none."""
     token = getattr(tokenizer.model, "unk_token", None)
     if token is not None:
         return tokenizer.token_to_id(token)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from multihot.core.goals import Goal
 from multihot.decision.threshold_sweep import (
     GroupCounts,
+    is_apart,
     largest_scale,
     thresholds_between,
     unit_values,
@@ -75,7 +76,9 @@ class SortedColumns:
         right = np.zeros((num_rows + 1, num_labels), dtype=np.int64)
         np.cumsum(np.take_along_axis(positive, order, axis=0), axis=0, out=right[1:])
         thresholds = thresholds_between(lower, upper)
-        is_outcome = (upper > lower) & (np.arange(num_rows + 1)[:, None] <= known.sum(axis=0))
+        is_outcome = is_apart(lower, upper) & (
+            np.arange(num_rows + 1)[:, None] <= known.sum(axis=0)
+        )
         distance = np.where(is_outcome, np.abs(thresholds - 0.5), np.inf)
         return cls(order, right, known, positive, thresholds, distance, is_outcome)
 

@@ -19,9 +19,11 @@ from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
+from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import cut, listed
 from multihot.decision.calibration import Calibration
 from multihot.decision.fit_report import FitReport
+from multihot.decision.fitting_facts import FittingFacts, measured_facts
 from multihot.decision.objective import decided_value
 from multihot.decision.promises import Promise, read_promises
 from multihot.decision.provenance import FittedOn
@@ -82,6 +84,8 @@ class Decision:
     """What fitting was worth; None where it was not asked for."""
     promises: tuple[Promise, ...] = ()
     """Limits that the thresholds keep for texts like the rows that fitted them."""
+    fitting_facts: FittingFacts | None = None
+    """What later texts are compared with; None in models that were saved without."""
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.space):
@@ -187,7 +191,16 @@ class Decision:
             fitted_on=None if self.calibration is None else self.fitted_on,
             fit_report=None,
             promises=(),
+            fitting_facts=None,
         )
+
+    def with_facts(
+        self, logits: FloatArray, truth: FloatArray, texts: TextFacts | None = None
+    ) -> Decision:
+        """Return the same decision with the facts of the rows that fitted it. *Shapes:* (N, L)."""
+        decided = self.decide(self.scores(logits))
+        facts = measured_facts(self.space.names, logits, truth, decided, texts)
+        return replace(self, fitting_facts=facts)
 
     def train_values(self) -> dict[str, Any]:
         """Return the options of training that fit the like of this; costs of single labels are lost."""
@@ -219,6 +232,8 @@ class Decision:
             content["fit_report"] = self.fit_report.to_json()
         if self.promises:
             content["promises"] = [promise.to_json() for promise in self.promises]
+        if self.fitting_facts is not None:
+            content["fitting_facts"] = self.fitting_facts.to_json()
         return content
 
     @classmethod
@@ -230,6 +245,7 @@ class Decision:
         stored = required_values(content, _STORED)
         thresholds, fitted_on = stored["thresholds"], stored["fitted_on"]
         calibration, report = stored["calibration"], content.get("fit_report")
+        facts = content.get("fitting_facts")
         try:
             if wrong := [name for name in stored["labels"] if not isinstance(name, str)]:
                 raise ArtifactError(f"The key 'labels' holds {cut(wrong[0])}; expected names.")
@@ -254,6 +270,7 @@ class Decision:
                 costs=_stored_costs(content, space),
                 fit_report=None if report is None else FitReport.from_json(report),
                 promises=read_promises(content.get("promises"), space.names),
+                fitting_facts=None if facts is None else FittingFacts.from_json(facts, space.names),
             )
             if decision.kind == "top_k" and decision.parsed_goal().num_labels > len(space):
                 raise ArtifactError(

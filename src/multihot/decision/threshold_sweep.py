@@ -31,6 +31,7 @@ __all__ = [
     "GroupCounts",
     "best_threshold",
     "group_values",
+    "is_apart",
     "largest_scale",
     "resolution",
     "thresholds_between",
@@ -41,6 +42,8 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+_ROOM = 2.0**-21  # fp32 backends were seen to differ by 2e-7, relative to the score
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     upper = np.append(scores.dtype.type(1), scores[last])
     lower = np.append(scores[last], scores.dtype.type(0))
-    outcomes = np.append(0, last + 1)[upper > lower]
-    thresholds = thresholds_between(lower[upper > lower], upper[upper > lower])
+    apart = is_apart(lower, upper)
+    outcomes = np.append(0, last + 1)[apart]
+    thresholds = thresholds_between(lower[apart], upper[apart])
     means = value[outcomes] / np.maximum(counted[outcomes], 1) / scale
     optimal = np.flatnonzero(means >= means.max() - 2 / scale)
     best = optimal[np.argmin(np.abs(thresholds[optimal] - 0.5))]
@@ -177,6 +181,18 @@ def unit_values(goal: Goal, groups: GroupCounts, number: IntArray, scale: float)
         values = np.divide(2 * true_positives, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
     worth: IntArray = np.rint(values * scale).astype(np.int64)
     return worth
+
+
+def is_apart(lower: FloatArray, upper: FloatArray) -> BoolArray:
+    """Return which pairs of scores have room for a threshold that decides alike on every backend. Any shape.
+
+    Backends add in other orders, so their scores differ by a few steps of float32; nearer ones count as
+    equal. But 0.5, which nobody fitted, may lie between any two, and 1 silences a label whatever its scores.
+    """
+    low, high = lower.astype(np.float64), upper.astype(np.float64)
+    is_given = ((low < 0.5) & (high >= 0.5)) | ((low < 1) & (high == 1))
+    apart: BoolArray = (high - low > _ROOM * high) | is_given
+    return apart
 
 
 def thresholds_between(lower: FloatArray, upper: FloatArray) -> DoubleArray:

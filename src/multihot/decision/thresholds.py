@@ -39,7 +39,7 @@ MAX_ROUNDS = 20
 def fit_global(scores: FloatArray, truth: FloatArray, goal: str | Goal) -> float:
     """Return the one threshold for all labels that is best for the goal.
 
-    Every distinct outcome is counted. Among equal optima the threshold nearest to 0.5 is taken, so
+    Every outcome is tried that all backends agree on (see `is_apart`). Among equal optima the threshold nearest to 0.5 is taken, so
     0.5 itself wins ties, and the result is never worse than 0.5 on these rows. Without any known
     positive there is nothing to fit, and 0.5 is returned. Where no threshold meets a least precision
     or recall, the one that comes nearest is taken.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["families_for"]
@@ -42,6 +43,7 @@ def _installed() -> Iterator[tuple[str, str]]:
     """Yield name and path of one font of each family, upright and of normal weight if there is one."""
     from matplotlib.font_manager import fontManager
 
+    _add_new_ones()
     rank = {name: number for number, name in enumerate(_PREFERRED)}
     seen = set()
     for entry in sorted(
@@ -58,6 +60,16 @@ def _installed() -> Iterator[tuple[str, str]]:
         if entry.name not in seen and Path(entry.fname).is_file():
             seen.add(entry.name)
             yield entry.name, entry.fname
+
+
+def _add_new_ones() -> None:
+    """Add fonts that were installed after matplotlib stored its list, which it does once and for all."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    known = {entry.fname for entry in fontManager.ttflist}
+    for path in set(findSystemFonts()) - known:
+        with suppress(OSError, RuntimeError, NotImplementedError, ValueError):
+            fontManager.addfont(path)
 
 
 def _characters(path: str) -> set[str]:

@@ -36,6 +36,7 @@ def fold(network: Any, decision: Decision) -> Decision:
     Raises `OptionError` for decisions that no linear layer makes.
     """
     slope, offset = _line(decision)
+    facts, names = decision.fitting_facts, decision.space.names
     with torch.no_grad():
         if isinstance(network, EncoderAndHead) and isinstance(network.head, LabelsInTextHead):
             if not np.allclose(slope, slope[0], rtol=0, atol=0):
@@ -55,6 +56,7 @@ def fold(network: Any, decision: Decision) -> Decision:
         kind="fixed",
         calibration=None,
         fit_report=None,
+        fitting_facts=None if facts is None else facts.with_lines(names, slope, offset),
     )
 
 

@@ -171,14 +171,22 @@ class Predictor:
 
         Raises `NonFiniteError` when one is NaN.
         """
-        tokenized = tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
+        tokenized = self.tokenized(texts)
+        return self.logits_of(tokenized), tokenized.truncated
+
+    def tokenized(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return texts as the network reads them."""
+        return tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
+
+    def logits_of(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
+        """Return the logits of N tokenised texts, *shape* (N, L); raise as `logits` does."""
         logits = self.backend.logits(tokenized)
         if num_broken := int(np.isnan(logits).any(axis=1).sum()):
             raise NonFiniteError(
                 f"{shown_file(self.artifact.folder)}: the model returned NaN for {num_broken} of "
                 f"{len(logits)} texts. Its weights are damaged or its training diverged: train it again."
             )
-        return logits, tokenized.truncated
+        return logits
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
         """Count the tokens of texts that the model's vocabulary does not have."""

@@ -15,7 +15,7 @@ from multihot.data.tokens import tokenize
 from multihot.errors import OptionError
 from multihot.inference.predictor import Predictor
 
-__all__ = ["text_vectors"]
+__all__ = ["of_length_one", "text_vectors"]
 
 
 def text_vectors(
@@ -38,7 +38,10 @@ def text_vectors(
     if not isinstance(backend, TorchBackend):
         raise OptionError(f"{purpose} needs a model that torch runs.")
     tokenized = tokenize(predictor.tokenizer, as_texts(texts), predictor.artifact.max_length)
-    vectors = backend.text_vectors(tokenized)
+    return of_length_one(backend.text_vectors(tokenized))
+
+
+def of_length_one(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return vectors scaled to length 1; one of zeros stays. *Shape:* (N, D)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(lengths > 0, lengths, 1)
-    return vectors
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

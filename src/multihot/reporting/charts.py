@@ -1,6 +1,6 @@
 """The geometry of a report's charts: paths and points in the coordinates of their pictures.
 
-A picture is `WIDTH` by `HEIGHT`; both axes of its plot go from 0 to 1.
+The axes of a plot begin at 0 and end at 1, or earlier where rare labels have low scores only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 __all__ = ["PLOT", "histogram", "precision_recall", "reliability"]
 
-PLOT = {"width": 240, "height": 196, "left": 36, "top": 8, "across": 196, "down": 150}
+PLOT = {"width": 254, "height": 196, "left": 48, "top": 8, "across": 190, "down": 150}
 """Size of a picture, and where its plot begins and how large it is."""
+
+_ENDS = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
 
 def _x(share: float) -> float:
@@ -48,30 +50,31 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
     if not bins:
         return None
     most = max(each["cells"] for each in bins)
-    points = [(_x(each["mean_score"]), _y(each["share_true"])) for each in bins]
+    largest = max(max(each["mean_score"], each["share_true"]) for each in bins)
+    end = min(end for end in _ENDS if end >= min(largest, 1))
+    points = [(_x(each["mean_score"] / end), _y(each["share_true"] / end)) for each in bins]
     radii = [round(1.5 + 3 * math.sqrt(each["cells"] / most), 1) for each in bins]
     dots = [(*point, radius) for point, radius in zip(points, radii, strict=True)]
-    return {"line": _line(points), "dots": dots}
+    return {"line": _line(points), "dots": dots, "end": end}
 
 
 def histogram(found: Mapping[str, Sequence[float]], threshold: float | None) -> dict[str, Any]:
     """Return the shares of positives above a middle line and of negatives below it.
 
-    Heights are square roots of shares, so that rare scores are seen. `scale` is the share that would
-    reach the edge.
+    Heights are square roots of shares, so that rare scores are seen.
     """
     positives, negatives = sum(found["positives"]), sum(found["negatives"])
     shares = [
         [count / total if total else 0.0 for count in counts]
         for counts, total in ((found["positives"], positives), (found["negatives"], negatives))
     ]
-    most = max(*shares[0], *shares[1]) or 1.0
+    most, end = max(*shares[0], *shares[1]) or 1.0, found["edges"][-1]
     return {
         "positives": _bars(shares[0], most, 1),
         "negatives": _bars(shares[1], most, -1),
         "middle": _y(0.5),
-        "threshold": None if threshold is None else _x(threshold),
-        "scale": most,
+        "threshold": None if threshold is None else _x(threshold / end),
+        "end": end,
     }
 
 

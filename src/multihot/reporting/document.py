@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from multihot.core.text_tables import format_percent, listed
 from multihot.data.inspection.report import Inspection
+from multihot.data.label_statistics import Shift
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact
 from multihot.reporting.label_facts import (
     facts_of_label,
     gain_of_doubling,
+    shifts_from_fitting,
     with_more_texts,
 )
 from multihot.reporting.tallies import MAX_PAIRED_LABELS, Mistake, ScoredRow, Tallies
@@ -25,6 +29,7 @@ Reasons = Mapping[tuple[int, str], Sequence[tuple[int, int, float]]]
 """By number of the row (from 0) and label: parts of the text, start and end in characters, and how far
 each spoke for the label (above 0) or against it (below 0)."""
 
+_MAX_NAMED = 8  # labels in one sentence
 _MOST_ERRORS = 1000  # of all labels together
 _LEAST_OF_A_LABEL, _MOST_OF_A_LABEL = 3, 20
 
@@ -80,6 +85,7 @@ def model_document(
     for column, name in enumerate(decision.space.names):
         facts = facts_of_label(column, decision, tallies, detailed=name in shown)
         details[name] = {**facts, "f1_with_more_texts": more[column]}
+    shifts = shifts_from_fitting(decision, tallies.counts)
     errors, rows = _errors(tallies, decision, set(shown), reasons or {})
     positives = {}
     if len(inspection.files) > 1:
@@ -92,11 +98,17 @@ def model_document(
         "evaluation": report.to_json(reliability=True),
         "shown_labels": list(shown),
         "details": details,
+        "shifts_from_fitting": None
+        if shifts is None
+        else {
+            name: {**asdict(shift), "significant": shift.significant}
+            for name, shift in shifts.items()
+        },
         "gain_of_doubling": gain_of_doubling(report, positives),
         "errors": errors,
         "rows": rows,
         "data": _data(inspection),
-        "remarks": [*report.remarks(), *_missing(decision, inspection)],
+        "remarks": [*report.remarks(), *_shifted(shifts or {}), *_missing(decision, inspection)],
     }
 
 
@@ -164,6 +176,20 @@ def _row(number: int, row: ScoredRow, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _shifted(shifts: Mapping[str, Shift]) -> list[str]:
+    names = [
+        f"{name} {format_percent(shift.first)} -> {format_percent(shift.second)}"
+        for name, shift in sorted(shifts.items(), key=lambda pair: -abs(pair[1].difference))
+        if shift.significant
+    ]
+    if not names:
+        return []
+    return [
+        f"Label frequencies differ significantly from the rows that fitted the decision: "
+        f"{listed(names, _MAX_NAMED)}. Thresholds may not suit these texts."
+    ]
+
+
 def _missing(decision: Decision, inspection: Inspection) -> list[str]:
     """Return what a report lacks because the model or the call lacks it, and how to get it."""
     sentences = []
@@ -178,10 +204,15 @@ def _missing(decision: Decision, inspection: Inspection) -> list[str]:
         sentences.append(
             "The model stores no spread of its thresholds; 'multihot decide MODEL VALIDATION' adds it."
         )
+    if decision.fitted_on is not None and decision.fitting_facts is None:
+        sentences.append(
+            "The model does not store how often labels occurred in the rows that fitted it, so nothing "
+            "is said of shifts from these; 'multihot decide MODEL VALIDATION' adds it."
+        )
     if len(inspection.files) == 1:
         sentences.append(
             "Without --train FILE nothing is said of leaks from the training file, of shifts of label "
-            "frequencies, and of what more training texts may bring."
+            "frequencies from it, and of what more training texts may bring."
         )
     if len(decision.space) > MAX_PAIRED_LABELS:
         sentences.append(f"Pairs of labels are counted up to {MAX_PAIRED_LABELS} labels.")

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import holm
 from multihot.core.seeding import named_generator
+from multihot.data.label_statistics import Shift, two_proportion_p_value
 from multihot.decision.counts import Counts
 from multihot.decision.decision import Decision
 from multihot.evaluation.report import Report
@@ -23,6 +25,7 @@ __all__ = [
     "facts_of_label",
     "gain_of_doubling",
     "labels_that_matter",
+    "shifts_from_fitting",
     "with_more_texts",
 ]
 
@@ -96,11 +99,13 @@ def facts_of_label(
         "threshold_spread": None if spread is None else spread.get(name),
     }
     if detailed:
-        positive, negative = tallies.histogram(column)
+        end, positive, negative = tallies.histogram(column)
         facts |= {
             "curve": None if decision.kind == "top_k" else _curve(column, decision, tallies),
             "histogram": {
-                "edges": [place / NUM_HISTOGRAM_BINS for place in range(NUM_HISTOGRAM_BINS + 1)],
+                "edges": [
+                    end * place / NUM_HISTOGRAM_BINS for place in range(NUM_HISTOGRAM_BINS + 1)
+                ],
                 "positives": positive.tolist(),
                 "negatives": negative.tolist(),
             },
@@ -163,6 +168,30 @@ def _counted(texts: IntArray, names: Sequence[str]) -> list[dict[str, Any]]:
 def _largest(values: IntArray) -> list[int]:
     order = np.argsort(-values, kind="stable")[:_MAX_PAIRS]
     return [int(place) for place in order if values[place]]
+
+
+def shifts_from_fitting(decision: Decision, counts: Counts) -> dict[str, Shift] | None:
+    """Compare how often labels occur with the rows that fitted the decision, as the model stores it.
+
+    `None` where it stores nothing; a label that is known on one side only is left out.
+    """
+    facts = decision.fitting_facts
+    if facts is None:
+        return None
+    positives = (counts.true_positive + counts.false_negative).tolist()
+    cells = {}
+    for name, here, known in zip(
+        decision.space.names, positives, counts.known.tolist(), strict=True
+    ):
+        then = facts.labels.get(name)
+        if then is not None and known:
+            has, has_not = sum(then.positives), sum(then.negatives)
+            cells[name] = has, has + has_not, here, known
+    p_values = holm([two_proportion_p_value(*numbers) for numbers in cells.values()])
+    shifts = {}
+    for (name, (has, total, here, known)), p_value in zip(cells.items(), p_values, strict=True):
+        shifts[name] = Shift(has / total, here / known, here / known - has / total, p_value)
+    return shifts
 
 
 def with_more_texts(counts: Counts) -> list[dict[str, Any]]:

@@ -61,6 +61,8 @@ def _environment() -> Environment:
         "number": _number,
         "percent": _percent,
         "count": _count,
+        "score": _score,
+        "brief": lambda value: f"{value:.2g}",
         "signed": _signed_points,
     }
     return environment
@@ -112,6 +114,11 @@ def _number(value: float | None, decimals: int = 3) -> str:
 
 def _percent(value: float | None, decimals: int = 1) -> str:
     return format_percent(value, decimals, "–")
+
+
+def _score(value: float | None) -> str:
+    """Return a score or threshold, of a very small one two digits."""
+    return _number(value) if not value or value >= 0.01 else f"{value:.2g}"
 
 
 def _count(value: float) -> str:

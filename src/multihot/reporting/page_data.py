@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from multihot.core.text_tables import printable
+from multihot.reporting.charts import PLOT
 
 __all__ = ["browser_data", "pieces"]
 
@@ -28,6 +29,7 @@ def browser_data(document: Mapping[str, Any]) -> dict[str, Any]:
     rows, errors = document["rows"], document["errors"]
     room = max(_SHORTEST, min(_LONGEST, _MOST_CHARACTERS // max(1, len(rows))))
     return {
+        "plot": PLOT,
         "names": [printable(name) for name in names],
         "labels": [
             _curve(document, name, columns[name])
@@ -53,7 +55,7 @@ def browser_data(document: Mapping[str, Any]) -> dict[str, Any]:
                 "row": each["row"],
                 "label": columns[each["label"]],
                 "missed": each["kind"] == "missed",
-                "score": round(each["score"], 4),
+                "score": float(f"{each['score']:.4g}"),
                 **_reasons(each, rows[each["row"]]["text"][:room]),
             }
             for each in errors

@@ -29,6 +29,7 @@ NUM_HISTOGRAM_BINS = 32
 """Bins of equal width in which histograms are shown."""
 
 _OCTAVES, _BINS_AN_OCTAVE = 12, 16
+_MOST_HALVINGS = 5  # as the grid has all edges of bins down to 2^-10
 
 
 def _grid() -> Floats:
@@ -139,16 +140,26 @@ class Tallies:
         above = [np.cumsum(each[::-1])[::-1][1:] for each in (positive, negative)]
         return edges, above[0], above[1]
 
-    def histogram(self, column: int) -> tuple[IntArray, IntArray]:
-        """Return how many positives and negatives have scores in each of 32 equal bins."""
+    def histogram(self, column: int) -> tuple[float, IntArray, IntArray]:
+        """Return counts of positives and negatives in 32 equal bins, behind where these end.
+
+        They end at 1, or at the half, fourth, ... of it that still has all scores and the threshold.
+        """
         edges, positive, negative = self.curve(column)
-        starts = np.arange(1, NUM_HISTOGRAM_BINS) / NUM_HISTOGRAM_BINS
+        counted = positive + negative
+        end = 1.0
+        for _ in range(_MOST_HALVINGS):
+            half = end / 2
+            if counted[np.searchsorted(edges, half)] or self._thresholds[column] > half:
+                break
+            end = half
+        starts = end * np.arange(1, NUM_HISTOGRAM_BINS) / NUM_HISTOGRAM_BINS
         places = np.searchsorted(edges, starts)
         total = self._histogram[:, column].sum(axis=1)
-        counted = []
+        bins = []
         for above, whole in ((positive, total[1]), (negative, total[0])):
-            counted.append(-np.diff(np.concatenate([[whole], above[places], [0]])))
-        return counted[0], counted[1]
+            bins.append(-np.diff(np.concatenate([[whole], above[places], [0]])))
+        return end, bins[0], bins[1]
 
     def _count_scores(
         self, truth: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]

@@ -24,7 +24,7 @@ from multihot.training.run import Setup, Trained, copied_weights, load_best_epoc
 from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
-__all__ = ["cross_validate", "cross_validation_folds", "labelled_rows"]
+__all__ = ["cross_validate", "cross_validation_folds", "labelled_rows", "out_of_fold_logits"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -46,7 +46,30 @@ def cross_validate(
     num_folds, fold_of, listener = setup.options.folds, validation.fold_of, setup.listener
     assert num_folds is not None
     assert fold_of is not None
-    rows = labelled_rows(train_set)
+    logits = out_of_fold_logits(setup, train_set, labelled_rows(train_set), fold_of, directory)
+    listener.say(f"Training the final network on all {len(train_set)} rows.")
+    state = run_steps(setup, train_set, directory, evaluate=dict)
+    load_best_epoch(setup, state, directory)
+    decision, report = validation.decide(logits, final=True)
+    return Trained(decision, report, state.best_epoch, "out_of_fold", num_folds)
+
+
+def out_of_fold_logits(
+    setup: Setup, train_set: Subset, rows: IntArray, fold_of: IntArray, directory: RunDirectory
+) -> FloatArray:
+    """Return the logits of rows by networks that were not trained on them, nor on others of their fold.
+
+    The network has its first weights again afterwards. What a fold gave is kept in `directory`, so that
+    an interrupted run goes on behind it.
+
+    Parameters
+    ----------
+    rows
+        *Shape:* (N,). Positions in `train_set`; rows that are in no fold are always trained on.
+    fold_of
+        *Shape:* (N,), 0 to K - 1.
+    """
+    listener, num_folds = setup.listener, int(fold_of.max()) + 1
     initial = copied_weights(setup.network)
     logits = np.zeros((len(rows), len(train_set.space)), dtype=np.float32)
     for fold in range(num_folds):
@@ -56,16 +79,12 @@ def cross_validate(
             f"scoring {len(test_rows)}."
         )
         one = RunDirectory(directory.folds / f"fold-{fold + 1}")
-        logits[fold_of == fold] = _out_of_fold_logits(setup, train_set, test_rows, one)
+        logits[fold_of == fold] = _logits_of_fold(setup, train_set, test_rows, one)
         setup.network.load_state_dict(initial)
-    listener.say(f"Training the final network on all {len(train_set)} rows.")
-    state = run_steps(setup, train_set, directory, evaluate=dict)
-    load_best_epoch(setup, state, directory)
-    decision, report = validation.decide(logits, final=True)
-    return Trained(decision, report, state.best_epoch, "out_of_fold", num_folds)
+    return logits
 
 
-def _out_of_fold_logits(
+def _logits_of_fold(
     setup: Setup, train_set: Subset, test_rows: IntArray, directory: RunDirectory
 ) -> FloatArray:
     """Train on all rows but those of a fold, and return their logits, which are kept for `--resume`."""

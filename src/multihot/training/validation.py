@@ -16,8 +16,10 @@ import numpy.typing as npt
 from multihot.core.goals import parse_goal, read_costs
 from multihot.core.labels import LabelMatrix
 from multihot.core.options import TrainOptions
+from multihot.core.text_facts import TextFacts
 from multihot.data.dataset import Subset
 from multihot.data.labelled_file import WINDOW_ROWS
+from multihot.data.text_facts import TextFactsCounter
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
@@ -46,6 +48,8 @@ class ValidationSet:
     """With `options.folds`: the test fold of each row. *Shape:* (N,)."""
     window_rows: int = WINDOW_ROWS
     """Rows that are scored and evaluated at a time, as in `evaluate`."""
+    counter: TextFactsCounter | None = None
+    """Measures the texts, for the facts that are stored with the decision."""
 
     def __post_init__(self) -> None:
         # Fail now, not after the first epoch.
@@ -102,6 +106,15 @@ class ValidationSet:
             ]
         return np.concatenate(parts)
 
+    def _text_facts(self) -> TextFacts | None:
+        if self.counter is None:
+            return None
+        facts, tokens = TextFacts(), self.data.tokens
+        for start in range(0, len(self.data), self.window_rows):
+            some = tokens.selected(self.data.indices[start : start + self.window_rows])
+            facts += self.counter.count(some)
+        return facts
+
     def _logits(self) -> npt.NDArray[np.float32]:
         return self.backend.logits(self.data.tokens, self.data.indices)
 
@@ -115,6 +128,7 @@ class ValidationSet:
         decision = fit(labels.space, rows, chosen, source=self.source).decision
         if final:
             decision = with_report(decision, rows, chosen, seed=options.seed)
+            decision = decision.with_facts(logits, truth, self._text_facts())
         # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
         for start in range(0, len(labels), self.window_rows):

@@ -16,6 +16,7 @@ from multihot.core.goals import Costs, Goal, frequency_fraction, is_fitted, pars
 from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.limits import Limit, split_goal
 from multihot.core.report_views import as_frame, as_html
+from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import (
     DEFAULT_WIDTH,
     aligned,
@@ -26,6 +27,7 @@ from multihot.core.text_tables import (
 )
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
+from multihot.data.text_facts import TextFactsCounter
 from multihot.decision.counts import Counts
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
@@ -184,7 +186,7 @@ def decide(
         kind="top_k" if by_rank else "fixed" if given else "fitted",
         empty_set_rule=options.empty_set_rule,
     )
-    rows = _scored(predictor, examples, progress)
+    rows, texts = _scored(predictor, examples, progress)
     if not (rows.truth == 1).any():
         raise DataError(
             f"no text among the {counted(len(rows), 'row')} is known to have a label, so nothing can be fitted. "
@@ -197,7 +199,7 @@ def decide(
     decision = with_former_thresholds(decision, before, absent[:0] if given else absent)
     notes = list(found.notes) if decision.fit_report is None else []
     limited = with_limits(decision, rows, limits, path=str(examples.source))
-    decision = limited.decision
+    decision = limited.decision.with_facts(rows.logits, rows.truth, texts)
     notes += limited.notes
     former, reached = (_metrics(each, rows, decision) for each in (before, decision))
     is_same = former[decision.goal] is not None and former[decision.goal] == reached[decision.goal]
@@ -214,23 +216,26 @@ def _scored(
     predictor: Predictor,
     examples: Examples | LabelledFile,
     progress: Callable[[int], None] | None,
-) -> FittingRows:
-    """Return the logits of the model and the truth of all rows."""
+) -> tuple[FittingRows, TextFacts]:
+    """Return the logits of the model and the truth of all rows, and what their texts look like."""
     num_labels = len(predictor.space)
     logits, truth = [np.zeros((0, num_labels), np.float32)], [np.zeros((0, num_labels), np.float32)]
     hashes, num_scored = [np.zeros(0, np.uint64)], 0
     texts = [np.zeros(0, np.uint64)]
+    counter, facts = TextFactsCounter(predictor.tokenizer), TextFacts()
     for chunk, labels in labelled_chunks(examples):
         matched = labels.aligned_to(predictor.space).hard()
-        logits.append(predictor.logits(chunk.texts)[0])
+        tokenized = predictor.tokenized(chunk.texts)
+        logits.append(predictor.logits_of(tokenized))
+        facts += counter.count(tokenized)
         truth.append(matched.values)
         hashes.append(row_hashes(chunk.texts, matched))
         texts.append(text_hashes(chunk.texts))
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)
-    rows = np.concatenate(hashes), np.concatenate(texts)
-    return FittingRows(np.concatenate(logits), np.concatenate(truth), *rows)
+    ids = np.concatenate(hashes), np.concatenate(texts)
+    return FittingRows(np.concatenate(logits), np.concatenate(truth), *ids), facts
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:

@@ -21,6 +21,7 @@ from multihot.data.dataset import (
     with_validation,
 )
 from multihot.data.examples import portable
+from multihot.data.text_facts import TextFactsCounter
 from multihot.data.unknown_tokens import check_unknown_tokens
 from multihot.errors import OptionError
 from multihot.evaluation.report import Report
@@ -154,7 +155,8 @@ def prepare(
     fold_of = None
     if options.folds is not None:  # before the directory is made, since there may be too few rows
         fold_of = cross_validation_folds(train_set, options.folds, options.seed, listener)
-    validation_set = ValidationSet(validation_rows, backend, options, fold_of)
+    counter = TextFactsCounter(model.tokenizer)
+    validation_set = ValidationSet(validation_rows, backend, options, fold_of, counter=counter)
     facts = {
         **hardware.facts(packed=bool(backend.packed)),
         "training_data": train_set.fingerprint(),

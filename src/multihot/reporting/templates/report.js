@@ -1,7 +1,6 @@
 "use strict";
 (() => {
   const ERRORS_AT_ONCE = 24;
-  const PLOT = { left: 36, top: 8, across: 196, down: 150 };
   const byId = (id) => document.getElementById(id);
   const content = JSON.parse(byId("content").textContent);
 
@@ -14,6 +13,7 @@
     node.append(...children);
     return node;
   }
+  const brief = (value) => value >= 0.01 || value === 0 ? value.toFixed(3) : String(Number(value.toPrecision(2)));
   const digits = (value) => value === null ? "–" : value.toFixed(3);
 
   /* ---- cards: open what a link leads to, and all of them for paper ---- */
@@ -117,13 +117,14 @@
       const isShown = isMoved && now.precision !== null && now.recall !== null;
       point.toggleAttribute("hidden", !isShown);
       if (isShown) {
-        point.setAttribute("cx", PLOT.left + PLOT.across * now.recall);
-        point.setAttribute("cy", PLOT.top + PLOT.down * (1 - now.precision));
+        point.setAttribute("cx", content.plot.left + content.plot.across * now.recall);
+        point.setAttribute("cy", content.plot.top + content.plot.down * (1 - now.precision));
       }
     }
     if (line) {
       line.toggleAttribute("hidden", !isMoved);
-      line.setAttribute("d", `M${PLOT.left + PLOT.across * curve.thresholds[step]} ${PLOT.top}v${PLOT.down}`);
+      const place = Math.min(1, curve.thresholds[step] / Number(line.dataset.end));
+      line.setAttribute("d", `M${content.plot.left + content.plot.across * place} ${content.plot.top}v${content.plot.down}`);
     }
   }
   for (const slider of document.querySelectorAll(".slider")) {
@@ -155,7 +156,7 @@
   function item(error) {
     const row = content.rows[error.row];
     const kind = error.missed ? " was missed" : " was given wrongly";
-    const about = [`score ${error.score.toFixed(3)}`, `line ${row.line}`];
+    const about = [`score ${brief(error.score)}`, `line ${row.line}`];
     if (row.cut) about.push("truncated");
     if (row.unknown) about.push(`${row.unknown} unknown cells`);
     return make("li", {},

@@ -1,4 +1,4 @@
-"""Draw the figures of the lesson in every language: `python docs/pictures/lesson.py`.
+"""Draw the figures of the lesson in every language: `python docs/pictures/lesson_figures.py`.
 
 What they show is computed from the bundled data, the starter's tokenizer and `lesson_data.json`, which
 `lesson_data.py` measures. The words are in `lesson_words.py`.
@@ -299,11 +299,13 @@ def draw_thresholds(words: Words) -> str:
 
 
 FIGURES: dict[str, Callable[[Words], str]] = {
+    "overview": draw_overview,
     "attention": draw_attention,
     "pretraining": draw_pretraining,
     "padding": draw_padding,
     "label-matrix": draw_label_matrix,
     "metrics": draw_metrics,
+    "thresholds": draw_thresholds,
 }
 
 if __name__ == "__main__":
