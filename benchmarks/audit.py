@@ -125,13 +125,16 @@ def suspicion(logits: Floats, given: Floats) -> Doubles:
     return probability_wrong(fit_label_noise(logits, given), logits, given)
 
 
-def find(parts: dict[str, Floats], kind: str, share: float, seed: int) -> dict[str, object]:
+def find(
+    parts: dict[str, Floats], kind: str, share: float, seed: int, *, rows: int | None
+) -> dict[str, object]:
     """Return average precision of finding changed cells: ours, and cleanlab's orders."""
     from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
     from sklearn.metrics import average_precision_score
 
     generator = np.random.default_rng(seed)
-    x, truth = parts["train_x"], parts["train_y"]
+    chosen = generator.permutation(len(parts["train_x"]))[:rows]
+    x, truth = parts["train_x"][chosen], parts["train_y"][chosen]
     wrong = changed(truth, kind, share, generator)
     given = np.where(wrong, 1 - truth, truth).astype(np.float32)
     logits = out_of_fold(x, given, generator)
@@ -269,16 +272,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kinds", nargs="+", default=["flipped", "dropped"])
     parser.add_argument("--share", type=float, default=0.05)
-    parser.add_argument("--rows", type=int, default=500, help="texts of a file to correct")
+    parser.add_argument("--rows", type=int, help="texts of a file; to correct, 500 by default")
     parser.add_argument("--draws", type=int, default=8, help="files for each seed")
     given = parser.parse_args()
     parts = features(given.folder, given.features)
     for kind in given.kinds:
         for seed in given.seeds:
             if given.task == "find":
-                row = find(parts, kind, given.share, seed)
+                row = find(parts, kind, given.share, seed, rows=given.rows)
             else:
-                row = correct(parts, kind, given.share, seed, rows=given.rows, draws=given.draws)
+                row = correct(
+                    parts, kind, given.share, seed, rows=given.rows or 500, draws=given.draws
+                )
             print(row, flush=True)
             append_row("audit_202611.csv", {**row, **provenance()})
 

@@ -159,7 +159,7 @@ def rounds(data: Data, way: str, seed: int, sizes: list[int]) -> list[float]:
         if way == "random":
             new = generator.choice(len(pool), count, replace=False)
         else:
-            gains = gains_of_scores(model.scores(vectors[pool]), model.thresholds)
+            gains = gains_of_scores(model.scores(vectors[pool]))
             new = chosen(gains, truth[rows].sum(axis=0), vectors[pool], count)
         rows = np.concatenate([rows, pool[new]])
     return found

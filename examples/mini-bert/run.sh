@@ -1,9 +1,9 @@
 #!/bin/sh
 # Pretrain a small BERT and use it. Without CORPUS, on stories that are made first.
 #
-#   sh examples/mini-bert/run.sh [CORPUS]
+#   sh examples/mini-bert/run.sh [CORPUS --hours 0.33]
 #
-# CORPUS is plain text with empty lines between documents, or JSON lines; give it hours=0.3 or more.
+# CORPUS is plain text with empty lines between documents, or JSON lines.
 # PYTHON names the interpreter that has multihot, OUTPUT the folder for results.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,16 +12,18 @@ python() { "${PYTHON:-python3}" "$@"; }
 multihot() { python -m multihot "$@"; }
 
 if [ $# -gt 0 ]; then
-  multihot pretrain "$@" --recipe "$here/recipe.toml" --output "$output/encoder"
+  multihot pretrain "$@" --output "$output/encoder"
   exit
 fi
 python "$here/make_corpus.py" "$output"
 multihot pretrain "$output/stories.jsonl" --recipe "$here/recipe.toml" --output "$output/encoder" \
-  --probe "$output/train.csv" "$output/test.csv" --json > "$output/result.json"
-multihot fill-mask "$output/encoder" "The baker kneaded beside the [MASK]." --top 5
-multihot next-sentence "$output/encoder" "Tom looked for the anvil and found only the file." \
-  "The smith wanted a new hammer."
+  --json > "$output/pretraining.json"
+multihot fill-mask "$output/encoder" "The [MASK] kneaded beside the oven." --top 5
+multihot next-sentence "$output/encoder" "Tom looked for the net and found only the rope." \
+  "The sailor anchored beside the boat at night."
+
 multihot train "$output/train.csv" --validation "$output/dev.csv" --encoder "$output/encoder" \
-  --output "$output/model" epochs=10 batch_size=16
-multihot predict "$output/model" "The ploughman asked for the cart."
+  --output "$output/model" epochs=30 batch_size=8 learning_rate=1e-3 head_learning_rate=1e-3
+multihot evaluate "$output/model" "$output/test.csv" --json > "$output/result.json"
+multihot predict "$output/model" "The shepherd wanted a new goat."
 python "$here/../check.py" "$here" "$output"

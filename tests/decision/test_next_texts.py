@@ -45,10 +45,12 @@ def test_all_of_few_texts_are_chosen_and_values_fall() -> None:
     assert choose_texts(gains[:0], [0, 1, 2], APART[:0], 5).shares.shape == (0, 3)
 
 
-def test_a_score_above_its_own_threshold_tells_more_than_one_far_below() -> None:
-    gains = gains_of_scores(np.array([[0.2, 0.2], [0.01, 0.01]], dtype=np.float32), [0.1, 0.5])
+def test_a_probable_positive_tells_more_than_an_certain_one_and_that_more_than_an_improbable_one() -> (
+    None
+):
+    gains = gains_of_scores(np.array([[0.4, 0.999, 0.05]], dtype=np.float32))
 
-    assert gains[0, 0] > gains[0, 1] > gains[1, 1]
+    assert gains[0, 0] > gains[0, 1] > gains[0, 2] > 0
 
 
 def test_the_most_similar_texts_stand_out_for_every_label_alike() -> None:

@@ -179,3 +179,20 @@ def test_damaged_facts_are_refused(path: tuple[str, ...], value: Any) -> None:
 
     with pytest.raises(ArtifactError, match="fitting_facts"):
         FittingFacts.from_json(content, SPACE.names)
+
+
+def test_a_network_whose_logits_were_moved_is_compared_with_moved_facts() -> None:
+    decision = fitted()
+    assert decision.fitting_facts is not None
+    slope, offset = np.array([1.5, 0.8, 2.0]), np.array([-0.5, 1.0, 0.0])
+    logits, _ = drawn(1000, (0.3, 0.2, 0.1), 5)
+    moved = (slope * logits + offset).astype(np.float32)
+    facts = decision.fitting_facts.with_lines(SPACE.names, slope, offset)
+    tallies = TrafficTally(decision, decision.fitting_facts), TrafficTally(decision, facts)
+
+    for tally, values in zip(tallies, (logits, moved), strict=True):
+        tally.update(values, texts_of(1000))
+
+    for one, two in zip(*(tally.report().labels.values() for tally in tallies), strict=True):
+        assert one.counted == pytest.approx(two.counted, abs=2e-3)
+        assert one.em == pytest.approx(two.em, abs=5e-3)

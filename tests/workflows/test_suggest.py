@@ -25,17 +25,17 @@ def predictor(tiny_model: Path) -> Predictor:
 def test_texts_of_the_rarest_label_are_suggested_first(
     predictor: Predictor, tmp_path: Path
 ) -> None:
-    several = [place for place, names in enumerate(NAMES) if names in (["joy"], ["love"])]
+    several = [place for place, names in enumerate(NAMES) if names and "fear" not in names]
     path = tmp_path / "labelled.jsonl"
     lines = write_jsonl(tmp_path / "all.jsonl").read_text("utf-8").splitlines()
-    path.write_text("\n".join(lines[place] for place in several[:12]) + "\n", "utf-8")
+    path.write_text("\n".join(lines[place] for place in several) + "\n", "utf-8")
     labelled = read_examples(path, space=predictor.space)
 
     found = suggest(predictor, rows(TEXTS), 1, labelled=labelled)
 
     assert {row.reasons[0] for row in found.rows} == {"fear"}
     assert all("fear" in NAMES[TEXTS.index(row.text)] for row in found.rows)
-    assert not {row.text for row in found.rows} & {TEXTS[place] for place in several[:12]}
+    assert not {row.text for row in found.rows} & {TEXTS[place] for place in several}
     assert [row.value for row in found.rows] == sorted((r.value for r in found.rows), reverse=True)
 
 

@@ -26,8 +26,8 @@ _EPILOG = """examples:
   multihot suggest runs/ec new.csv --count 200 --labelled train.csv --output to-label.csv
   multihot suggest --labels names.txt new.csv --count 200 --output to-label.csv
 
-Chooses texts where labels with few positives are near to or above their thresholds, no two of which say
-the same. Without a model, texts are compared with the names of the labels by an encoder that was trained
+Chooses texts that probably have labels with few positives, where the model is not certain, and no two of
+which say the same. Without a model, texts are compared with the names of the labels by an encoder that was trained
 for no labels; --descriptions gives it longer texts.
 --output writes id, text and one empty cell for each label: write 1 or 0 into it; what stays empty is
 unknown, for 'multihot train' too. The model's own answer stands behind, in columns that 'train' passes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import logit, sigmoid
+from multihot.core.numeric import sigmoid
 from multihot.errors import OptionError
 
 __all__ = ["Chosen", "choose_texts", "gains_of_scores", "gains_of_similarities", "worth_comparing"]
@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 _LEAST_CANDIDATES, _CANDIDATES_EACH = 5000, 20
 _TOP_SHARE = 0.02  # of texts that may have a label, where nothing but its name is known
 _STEEPNESS = 3.0
-_OF_CLOSENESS = 0.3
+_OF_CERTAINTY = 0.9
 _PRIOR = 5  # positives that every label has in advance, so that the first few are not everything
 
 
@@ -43,17 +43,15 @@ class Chosen:
     shares: npt.NDArray[np.float64]
 
 
-def gains_of_scores(scores: FloatArray, thresholds: npt.ArrayLike) -> FloatArray:
+def gains_of_scores(scores: FloatArray) -> FloatArray:
     """Return how much a text may tell about each label. *Shapes:* (N, L) -> (N, L), 0 to 1.
 
-    That is the probability `p` that it is a positive, down to a half of it where the model is sure
-    anyway (`p (1 - p / 2)`), and down to 70 % of that far from the threshold. Positives of rare labels
-    teach more than texts that are merely unsure (`benchmarks/suggest.py`).
+    It is nearly the variance of a decision, `p (1 - 0.9 p)`: a certain positive still counts a tenth,
+    since models that were trained on few texts are certain too often. Positives of rare labels come
+    before texts that are merely near to a threshold, on which annotators disagree as well
+    (`benchmarks/suggest.py`).
     """
-    margins = logit(scores) - logit(np.asarray(thresholds, dtype=np.float64))
-    closeness = 4 * sigmoid(margins) * sigmoid(-margins)
-    news = scores * (1 - scores / 2)
-    return (news * (1 - _OF_CLOSENESS * (1 - closeness))).astype(np.float32)
+    return (scores * (1 - _OF_CERTAINTY * scores)).astype(np.float32)
 
 
 def gains_of_similarities(similarities: FloatArray) -> FloatArray:

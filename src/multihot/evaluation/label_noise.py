@@ -32,7 +32,7 @@ _FIRST_STEPS, _STEPS = 15, 40  # of Newton, and of expectation maximisation
 _ENOUGH = 1e-5  # change of a rate between two steps
 _LARGEST = 8.0  # absolute logit; beyond, networks are too sure of what they were told
 _MOST_OTHERS = 4.0
-_LEAST, _MOST_ADDED, _MOST_DROPPED = 1e-4, 0.45, 0.2
+_LEAST, _MOST_ADDED, _MOST_DROPPED = 1e-4, 0.45, 0.05
 """Of rates. Where scores are poor, true labels look dropped, so that this rate is bounded."""
 _PRIOR_SHARE = 0.3  # of its rows that the rate of all labels counts for each
 _MOST_CELLS = 2_000_000  # that rates are fitted to

@@ -87,7 +87,10 @@ def audit(
     listener
         Receives messages for people and the progress of training.
 
-    Raises `DataError`, `OptionError` for invalid input, and what training raises.
+    Raises
+    ------
+    DataError, OptionError
+        The input is invalid; training may raise others.
     """
     source, folder, listener = (
         as_path(path, "path"),

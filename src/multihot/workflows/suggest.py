@@ -134,8 +134,8 @@ def suggest(
 ) -> Suggestions:
     """Choose the texts from which a trained model would learn most.
 
-    A text is worth much where labels with few positives have scores near to or above their
-    threshold, and where no chosen text says the same. All texts are held in memory.
+    A text is worth much where labels with few positives are probable but not certain, and where no
+    chosen text says the same. All texts are held in memory.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def suggest(
     scores = decision.scores(logits)
     if counts is None:
         counts = scores.mean(axis=0) * _TEXTS_FOR_COUNTS
-    gains = gains_of_scores(scores, decision.thresholds)
+    gains = gains_of_scores(scores)
     chosen = _chosen(
         pool,
         gains,
