@@ -50,7 +50,7 @@ test-narrow: $(STAMP)
 
 # The server's page and reports in a real browser: CHROMIUM, or the system's; Debian's package where there is none.
 test-browser: $(STAMP)
-	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[browser-tests]'
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[browser-tests,docs]'
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 	  echo "Installing Chromium with apt-get (about 300 MB, once) ..." >&2; \
 	  $$(test "$$(id -u)" = 0 || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq chromium'; }

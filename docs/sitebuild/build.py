@@ -92,7 +92,6 @@ def _configuration(language: str, docs: Path) -> dict[str, Any]:
                 "content.code.copy",
                 "navigation.footer",
                 "navigation.indexes",
-                "navigation.path",
                 "navigation.tabs",
                 "navigation.top",
                 "search.highlight",

@@ -74,9 +74,6 @@ class Given:
         _multihot("export", model, dev, "--to", "transformers", "--output", str(path))
         for name in ("README.md", "parity.json", "thresholds.json"):
             (path / name).unlink()
-        config = json.loads((path / "config.json").read_text("utf-8"))
-        del config["problem_type"]
-        (path / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
 
     def encoder(self, path: Path) -> None:
         """Pretrain a tiny encoder for a few steps."""

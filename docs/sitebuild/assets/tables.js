@@ -49,3 +49,15 @@ document.addEventListener("click", (event) => {
   }
   if (commands.length) button.setAttribute("data-clipboard-text", commands.join("\n"));
 }, true);
+
+// The theme leads language links to the first page; ours name the same page in the other language.
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.(".multihot-language")) event.stopPropagation();
+}, true);
+
+// What scrolls sideways can be scrolled with the keyboard.
+document.addEventListener("DOMContentLoaded", () => {
+  setTimeout(() => {
+    for (const each of document.querySelectorAll(".md-typeset__scrollwrap")) each.tabIndex = 0;
+  });
+});
