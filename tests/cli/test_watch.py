@@ -100,3 +100,17 @@ def test_a_file_without_texts_is_refused(
     assert main(["watch", model, "-"]) == 2
 
     assert "There is no text" in capfd.readouterr().err
+
+
+def test_a_seed_below_0_is_refused(model: str, tmp_path: Path) -> None:
+    assert main(["watch", model, written(tmp_path / "new.jsonl", ["a text"]), "--seed", "-1"]) == 2
+
+
+def test_blank_lines_of_standard_input_are_empty_texts(
+    model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"  \n\n"), encoding="utf-8"))
+
+    assert main(["watch", model, "-", "--json"]) == 0
+
+    assert json.loads(capfd.readouterr().out)["rows"] == 2

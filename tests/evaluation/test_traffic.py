@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from multihot.core.labels import LabelSpace
+from multihot.core.numeric import fisher_exact
 from multihot.core.text_facts import LENGTH_BINS, TextFacts
 from multihot.decision.decision import Decision
 from multihot.decision.fitting_facts import FittingFacts, measured_facts
@@ -196,3 +197,35 @@ def test_a_network_whose_logits_were_moved_is_compared_with_moved_facts() -> Non
     for one, two in zip(*(tally.report().labels.values() for tally in tallies), strict=True):
         assert one.counted == pytest.approx(two.counted, abs=2e-3)
         assert one.em == pytest.approx(two.em, abs=5e-3)
+
+
+def test_a_few_texts_are_too_few_to_be_tested() -> None:
+    report = compared(fitted(), (0.4, 0.2, 0.001), num_texts=3, length_bin=0)
+
+    assert not report.decide_again
+    assert all(each.p_value is None for each in report.measures.values())
+    assert report.remarks()[0].startswith("3 texts: too few")
+
+
+def test_a_rare_fraction_is_tested_exactly() -> None:
+    few = compared(fitted(), (0.4, 0.2, 0.001), num_texts=50, unknown=5)
+    none = compared(fitted(), (0.4, 0.2, 0.001), num_texts=50)
+
+    assert few.measures["with_unknown_tokens"].changed
+    assert none.measures["with_unknown_tokens"].p_value is None
+
+
+def test_texts_that_are_all_alike_are_not_certain_for_that() -> None:
+    facts = fitted().fitting_facts
+    assert facts is not None
+    tally = TrafficTally(DECISION, facts)
+    logits, _ = drawn(50, (0.4, 0.2, 0.001), 1)
+    tally.update(logits, replace(texts_of(50), continuing_mean=0.22, continuing_variance=0.0))
+
+    p_value = tally.report().measures["pieces_per_word"].p_value
+    assert p_value is not None
+    assert p_value > LEVEL
+
+
+def test_the_exact_test_is_that_of_the_table_of_a_lady_who_tastes_tea() -> None:
+    assert fisher_exact(1, 4, 3, 4) == pytest.approx(34 / 70)

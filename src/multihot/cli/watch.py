@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, say_note, show
+from multihot.errors import OptionError
 
 __all__ = ["build_parser", "run"]
 
@@ -48,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
     check_order(given.model, given.texts)
+    if given.seed < 0:
+        raise OptionError(f"--seed {given.seed}; expected 0 or more.")
 
     from multihot.core.recipes import to_plain
     from multihot.data.text_stream import stream_texts

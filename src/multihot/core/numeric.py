@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any, TypeVar, overload
@@ -9,7 +10,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["holm", "logit", "sigmoid", "wilson_interval"]
+__all__ = ["fisher_exact", "holm", "logit", "sigmoid", "wilson_interval"]
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -73,3 +74,23 @@ def holm(p_values: Sequence[PValue]) -> list[PValue]:
         largest = max(largest, min(1.0, (len(given) - rank) * value))
         corrected[index] = largest
     return corrected
+
+
+def fisher_exact(had: int, of: int, has: int, now_of: int) -> float:
+    """Return the p-value of the exact test that two fractions, `had / of` and `has / now_of`, are equal.
+
+    Twice the smaller tail of the hypergeometric distribution, at most 1 (Fisher 1935).
+    """
+    together, total = had + has, of + now_of
+    low, high = max(0, together - of), min(together, now_of)
+    logs = [
+        _log_choose(now_of, k) + _log_choose(of, together - k) - _log_choose(total, together)
+        for k in range(low, high + 1)
+    ]
+    chances = np.exp(np.array(logs))
+    place = has - low
+    return min(1.0, 2 * float(min(chances[: place + 1].sum(), chances[place:].sum())))
+
+
+def _log_choose(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)

@@ -41,7 +41,8 @@ def header_names(line: str) -> HeaderNames | None:
     name of a text, of an id or of labels.
     """
     for delimiter in _DELIMITERS:
-        cells = [cell.strip() for cell in _rows([line.strip("\r\n")], delimiter)[0]]
+        first, *_ = _rows([line.strip("\r\n")], delimiter) or [[""]]  # of a blank line
+        cells = [cell.strip() for cell in first]
         named = cells[1:] if not cells[0] else cells
         if len(cells) < 2 or len(set(cells)) < len(cells) or not all(map(_is_short, named)):
             continue

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import holm
+from multihot.core.numeric import fisher_exact, holm
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import (
@@ -39,6 +39,8 @@ LEVEL = 0.01
 MATERIAL = 1.2
 """The factor by which a fraction must have grown or shrunk."""
 _FEWEST = 5  # texts and rows together that have what is counted; with fewer nothing is tested
+_FEWEST_TEXTS = 50  # with fewer, a mean of texts is not near enough to normal for the tests
+_FEWEST_EXPECTED = 10  # in a cell of a two-by-two table; with fewer its test is the exact one
 _RANK_SHIFT = 0.05  # of the probability that one text is longer than one row
 
 FloatArray = npt.NDArray[np.float32]
@@ -164,7 +166,12 @@ class TrafficReport:
                     f"Changed: {name.replace('_', ' ')} from {format_number(measure.fitted)} to "
                     f"{format_number(measure.now)} (p = {_p(measure.p_value)})."
                 )
-        if self.decide_again:
+        if self.rows < _FEWEST_TEXTS:
+            found.append(
+                f"{counted(self.rows, 'text')}: too few to tell a change from chance, so nothing was tested; give "
+                f"{_FEWEST_TEXTS} or more."
+            )
+        elif self.decide_again:
             found.append(
                 "Label some of these texts (a few hundred, drawn at random), look at them with 'multihot evaluate', "
                 "and run 'multihot decide' on them."
@@ -222,8 +229,9 @@ class TrafficTally:
             for name in names
         }
         measures = self._measures()
-        raw = [each.p_value for each in labels.values()]
-        corrected = holm([*raw, *(each.p_value for each, _ in measures.values())])
+        raw: list[float | None] = [each.p_value for each in labels.values()]
+        raw += [each.p_value for each, _ in measures.values()]
+        corrected = holm(raw if self._rows >= _FEWEST_TEXTS else [None] * len(raw))
         of_measures = zip(measures.items(), corrected[len(names) :], strict=True)
         return TrafficReport(
             rows=self._rows,
@@ -262,7 +270,9 @@ def _fraction(had: int, of: int, has: int, now_of: int) -> tuple[Measure, bool]:
     fitted, now = had / of, has / now_of
     p_value = None
     joined = (had + has) / (of + now_of)
-    if had + has >= _FEWEST:
+    if had + has >= _FEWEST and min(joined, 1 - joined) * min(of, now_of) < _FEWEST_EXPECTED:
+        p_value = fisher_exact(had, of, has, now_of)
+    elif had + has >= _FEWEST:
         error = math.sqrt(joined * (1 - joined) * (1 / of + 1 / now_of))
         p_value = _two_sided(now - fitted, error)
     return Measure(fitted, now, p_value), _is_material(fitted, now)
@@ -284,18 +294,13 @@ def _lengths(one: TextFacts, two: TextFacts) -> tuple[Measure, bool]:
 def _pieces(one: TextFacts, two: TextFacts) -> tuple[Measure, bool]:
     """Return tokens per word, with the p-value of a test of the fraction of tokens that continue words."""
     pair = one.pieces_per_word, two.pieces_per_word
-    means, variances = (
-        (one.continuing_mean, two.continuing_mean),
-        (
-            one.continuing_variance,
-            two.continuing_variance,
-        ),
-    )
-    if None in means or None in variances:
+    means = one.continuing_mean, two.continuing_mean
+    if None in means or None in (one.continuing_variance, two.continuing_variance):
         return Measure(*pair, None), False
     fitted, now = (mean or 0.0 for mean in means)
-    parts = zip(variances, (one.rows, two.rows), strict=True)
-    error = math.sqrt(sum((variance or 0.0) / rows for variance, rows in parts))
+    # Both together: texts that are all alike have no variance of their own.
+    variance = (one + two).continuing_variance or 0.0
+    error = math.sqrt(variance * (1 / one.rows + 1 / two.rows))
     return Measure(*pair, _two_sided(now - fitted, error)), _is_material(fitted, now)
 
 
