@@ -113,6 +113,6 @@ WORDS: dict[str, dict[str, str]] = {
         "micro_f1": "micro-F1",
         "best": "最优：{threshold}",
         "half": "0.5",
-        "thresholds title": "{rows} 条验证消息，第 6 章的模型",
+        "thresholds title": "验证集的 {rows} 条消息，第 6 章的模型",
     },
 }
