@@ -270,7 +270,7 @@ def test_copying_puts_the_command_on_the_clipboard(open_page: OpenPage) -> None:
 def test_the_page_speaks_the_language_of_the_browser(open_page: OpenPage) -> None:
     page = open_page(locale="zh-CN")
     page.get_by_label("文本", exact=True).fill("today happy")
-    page.get_by_role("button", name="标注").click()
+    page.get_by_role("button", name="预测").click()
     expect(page.locator("#status")).to_contain_text("1 条文本")
     html = page.locator("html")
 
