@@ -18,7 +18,8 @@ from sitebuild.shell import commands, write_tools
 __all__ = ["execute", "notebook", "progress_lines", "walk_pages", "write_notebooks"]
 
 _COMMENT = re.compile(r"^[ \t]*<!--.*?-->[ \t]*\n", re.DOTALL | re.MULTILINE)
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n?", re.DOTALL | re.MULTILINE)
+_RAISES = re.compile(r"^<!-- raises: \w+ -->\n```python$", re.MULTILINE)
+_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\n?", re.DOTALL | re.MULTILINE)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:)[^)\s]+\)")
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -33,7 +34,8 @@ def walk_pages(language: str) -> list[Path]:
 
 def notebook(page: Path) -> Any:
     """Return a page as a notebook: its code as cells, pictures inside, no outputs."""
-    text = _COMMENT.sub("", page.read_text("utf-8"))
+    text = _RAISES.sub('```python tags=["raises-exception"]', page.read_text("utf-8"))
+    text = _COMMENT.sub("", text)
     text = _LINK.sub(r"\1", _FENCE.sub(_fence, text))
     pictures: dict[str, dict[str, str]] = {}
     made = jupytext.reads(_IMAGE.sub(lambda found: _attached(page, found, pictures), text), "md")
