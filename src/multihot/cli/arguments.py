@@ -22,6 +22,7 @@ from multihot.core.text_tables import printable, wrapped
 from multihot.errors import DataError, OptionError, escaped
 
 __all__ = [
+    "add_backend_flags",
     "check_new",
     "check_order",
     "data_options",
@@ -56,6 +57,14 @@ def new_parser(command: str, description: str, epilog: str) -> argparse.Argument
     parser.print_help = lambda file=None: _print_help(parser)  # type: ignore[method-assign]
     parser.add_argument("--quiet", action="store_true", help="print results and errors only")
     return parser
+
+
+def add_backend_flags(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
+    """Add what says where a model runs: `--device`, `--backend` and, unless told not to, `--precision`."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
+    if precision:
+        parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
 
 
 def _print_help(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from multihot.cli.arguments import data_options, new_parser, parse, print_json
+from multihot.cli.arguments import add_backend_flags, data_options, new_parser, parse, print_json
 from multihot.cli.console import TextCounter, report_text, say, say_note, show
 
 __all__ = ["build_parser", "run"]
@@ -27,9 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of bootstrap and permutation (default: 0)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    add_backend_flags(parser)
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")

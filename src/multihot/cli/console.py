@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from multihot.core.progress import Listener, StepProgress
-from multihot.core.text_tables import DEFAULT_WIDTH, printable, wrapped
+from multihot.core.text_tables import DEFAULT_WIDTH, printable, shortened, wrapped
 from multihot.errors import StorageError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _for_people(text: str, stream: TextIO) -> str:
 
 def _cut_line(line: str) -> str:
     """Leave out what is behind the first characters of an endless line, such as a name that is a text."""
-    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
+    return shortened(line, _MAX_LINE)
 
 
 def report_text(report: _Report, *, all_labels: bool) -> str:

@@ -6,7 +6,14 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from multihot.cli.arguments import check_order, data_options, new_parser, parse, print_json
+from multihot.cli.arguments import (
+    add_backend_flags,
+    check_order,
+    data_options,
+    new_parser,
+    parse,
+    print_json,
+)
 from multihot.cli.console import TextCounter, report_text, say, say_note, show
 from multihot.core.goals import read_costs
 from multihot.core.limits import split_goal
@@ -56,8 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="of folds and bootstrap samples (default: 0)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
+    add_backend_flags(parser, precision=False)
     parser.add_argument(
         "--changed-weights",
         action="store_true",

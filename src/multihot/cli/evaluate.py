@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multihot.cli.arguments import (
+    add_backend_flags,
     check_new,
     check_order,
     data_options,
@@ -47,9 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--reliability", metavar="FILE", help="draw reliability diagrams (png, svg, pdf)"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file of diagrams")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    add_backend_flags(parser)
     parser.add_argument("--all-labels", action="store_true", help="all labels in the tables")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("assignments", nargs="*", default=[], metavar="data.key=value")

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import (
+    add_backend_flags,
     data_options,
     new_parser,
     parse,
     print_json,
 )
 from multihot.cli.console import Painted, TextCounter, say, say_note, show_painted
-from multihot.core.text_tables import counted, cut, printable
+from multihot.core.text_tables import counted, cut, printable, shortened
 from multihot.errors import OptionError
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--top", type=int, default=5, metavar="K", help="words and near texts listed (default: 5)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
+    add_backend_flags(parser, precision=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -185,12 +185,10 @@ def _evidence_lines(evidence: Sequence[Evidence]) -> Iterator[str]:
     yield "  nearest labelled texts, by cosine:\n"
     for one in evidence:
         labels = ", ".join(one.labels) or "no label"
-        yield printable(f"  {one.similarity:.2f}  line {one.line}  {labels}: {_shown(one.text)}")
+        yield printable(
+            f"  {one.similarity:.2f}  line {one.line}  {labels}: {shortened(one.text, _MAX_SHOWN)}"
+        )
         yield "\n"
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
 
 
 def _say_of_methods(found: Sequence[Explanation]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multihot.cli.arguments import (
+    add_backend_flags,
     check_new,
     data_options,
     holds_unicode,
@@ -95,9 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    add_backend_flags(parser)
     parser.add_argument("--json", action="store_true", help="JSON lines")
     return parser
 

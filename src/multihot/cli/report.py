@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import (
+    add_backend_flags,
     check_new,
     data_options,
     files_and_assignments,
@@ -52,9 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--reasons", action="store_true", help="mark the words behind errors (slow)"
     )
     parser.add_argument("--encoder", metavar="NAME|DIR", help="of files alone: counts tokens")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    add_backend_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multihot.cli.arguments import check_new, data_options, new_parser, parse, print_json
+from multihot.cli.arguments import (
+    add_backend_flags,
+    check_new,
+    data_options,
+    new_parser,
+    parse,
+    print_json,
+)
 from multihot.cli.console import TextCounter, say, say_note, show
 from multihot.cli.prediction_tables import Put, TableStyle, delimited_rows, workbook_rows
-from multihot.core.text_tables import counted, printable
+from multihot.core.text_tables import counted, printable, shortened
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -74,8 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", metavar="FILE", help="write the texts here, to be labelled")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--backend", default="auto", help="auto, torch, onnx, openvino")
+    add_backend_flags(parser, precision=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -260,8 +266,7 @@ def _rows(found: Suggestions, empty: str | None) -> list[list[Any]]:
 def _listing(found: Suggestions, most: int) -> str:
     lines = []
     for row in found.rows[:most]:
-        text = printable(row.text)
-        shown = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} ..."
+        shown = shortened(printable(row.text), _MAX_CHARACTERS)
         lines.append(f"{printable(row.id)}  ({', '.join(map(printable, row.reasons))})  {shown}")
     if len(found.rows) > most:
         lines.append(f"... and {len(found.rows) - most} more")

@@ -10,14 +10,15 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fisher_exact", "holm", "logit", "sigmoid", "wilson_interval"]
+__all__ = ["Z_95", "fisher_exact", "holm", "logit", "sigmoid", "wilson_interval"]
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 Precision = TypeVar("Precision", np.float32, np.float64)
 PValue = TypeVar("PValue", float, float | None)
 
-_Z = NormalDist().inv_cdf(0.975)
+Z_95 = NormalDist().inv_cdf(0.975)
+"""Standard errors from the middle of a 95 % interval to its ends."""
 
 
 @overload
@@ -49,9 +50,9 @@ def wilson_interval(
     counts = np.asarray(trials, dtype=np.float64)
     safe = np.where(counts == 0, 1.0, counts)
     proportion = np.asarray(successes, dtype=np.float64) / safe
-    scale = 1 + _Z**2 / safe
-    middle = (proportion + _Z**2 / (2 * safe)) / scale
-    half = _Z * np.sqrt(proportion * (1 - proportion) / safe + _Z**2 / (4 * safe**2)) / scale
+    scale = 1 + Z_95**2 / safe
+    middle = (proportion + Z_95**2 / (2 * safe)) / scale
+    half = Z_95 * np.sqrt(proportion * (1 - proportion) / safe + Z_95**2 / (4 * safe**2)) / scale
     low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
     # Rounding must not exclude a proportion of exactly 0 or 1.
     low, high = np.where(proportion == 0, 0.0, low), np.where(proportion == 1, 1.0, high)

@@ -25,6 +25,7 @@ __all__ = [
     "listed",
     "printable",
     "short_names",
+    "shortened",
     "shown_labels",
     "wrapped",
 ]
@@ -248,13 +249,18 @@ def shown_labels(
     return [*names[:_MOST], *names[-_LEAST:]], [line]
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text, of a longer one the first characters and a mark."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def cut(value: Any) -> str:
     """Return the `repr` of a value from a file as messages show it: its first 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, lists without end
         return "a value that is too long to show"
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} ..."
+    return shortened(text, _MAX_CHARACTERS)
 
 
 def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
@@ -268,7 +274,7 @@ def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
         room -= len(name[:_MAX_CHARACTERS]) + 2
         if room < 0 and len(shown) >= _FEWEST_NAMES:
             break
-        shown.append(name if len(name) <= _MAX_CHARACTERS else f"{name[:_MAX_CHARACTERS]} ...")
+        shown.append(shortened(name, _MAX_CHARACTERS))
     left = len(names) - len(shown)
     return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 

@@ -39,7 +39,7 @@ class TextFactsCounter:
         ids, row = tokenized.ids[inside], row[inside]
         unknown = (
             np.bincount(row[ids == self._unknown], minlength=num_texts)
-            if self._has_unknown
+            if self._unknown is not None
             else None
         )
         bins = np.floor(2 * np.log2(np.maximum(lengths, 1))).astype(np.int64)
@@ -56,10 +56,6 @@ class TextFactsCounter:
             continuing_variance=variance,
             lengths=tuple(counts.tolist()),
         )
-
-    @property
-    def _has_unknown(self) -> bool:
-        return self._unknown is not None
 
     def _words(
         self,
@@ -80,7 +76,7 @@ class TextFactsCounter:
 def _continuing(tokenizer: Tokenizer) -> npt.NDArray[np.bool_] | None:
     """Return which ids continue a word; `None` where the vocabulary does not show it. *Shape:* (V,)."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    special = {number for number, token in tokenizer.get_added_tokens_decoder().items()}
+    special = set(tokenizer.get_added_tokens_decoder())
     result = np.zeros(largest_id(tokenizer) + 1, dtype=np.bool_)
     prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
     if type(tokenizer.model).__name__ == "WordPiece" and prefix:

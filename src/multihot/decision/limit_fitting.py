@@ -138,7 +138,7 @@ def _borders(
         _require_rows(limit, tolerated, len(rows), "rows", path)
         return np.full(len(space), _border(rows.logits.max(axis=1), limit.risk, tolerated))
     assert limit.label is not None
-    column = space.names.index(limit.label)
+    column = space.index(limit.label)
     scored = rows.logits[rows.truth[:, column] == 1, column]
     _require_rows(limit, tolerated, len(scored), "rows that have the label", path)
     borders = np.full(len(space), np.inf)
@@ -212,7 +212,7 @@ def _precise(
 ) -> Decision:
     """Return the decision with a threshold of one label that keeps its precision."""
     assert limit.label is not None
-    column = decision.space.names.index(limit.label)
+    column = decision.space.index(limit.label)
     known = ~np.isnan(rows.truth[:, column])
     num_known, least = int(known.sum()), fewest_rows(limit.risk, tolerated)
     _require_rows(limit, tolerated, num_known, "rows in which the label is known", path)

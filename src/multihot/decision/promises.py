@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from multihot.core.files import required_values
 from multihot.core.limits import Limit, parse_limit
-from multihot.core.numeric import wilson_interval
+from multihot.core.numeric import Z_95, wilson_interval
 from multihot.core.text_tables import cut, format_number
 from multihot.errors import ArtifactError, OptionError
 
@@ -22,8 +22,6 @@ __all__ = ["Promise", "PromiseCheck", "PromiseTally", "read_promises"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
-
-_Z = 1.959963984540054  # of a 95 % interval
 
 _STORED = {"limit": str, "rows": int, "value": float | int, "method": str}
 """Keys of each of the `promises` in `thresholds.json`, with their types."""
@@ -162,7 +160,7 @@ class PromiseTally:
             low, high = (float(end) for end in wilson_interval(float(kept), rows))
             variance = max(0.0, float(squares) / rows - value**2)
             if limit.name == "samples_recall" and variance:
-                half = _Z * float(np.sqrt(variance / rows))
+                half = Z_95 * float(np.sqrt(variance / rows))
                 low, high = max(0.0, value - half), min(1.0, value + half)
             found.append(PromiseCheck(limit, rows, value, low, high))
         return found

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import sigmoid, wilson_interval
+from multihot.core.numeric import Z_95, sigmoid, wilson_interval
 
 __all__ = [
     "Interval",
@@ -25,7 +25,6 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 _NORMAL = NormalDist()
-_Z = _NORMAL.inv_cdf(0.975)
 _HARMLESS_BIAS = 0.25  # standard errors
 
 
@@ -57,7 +56,7 @@ def corrected_interval(values: Floats, num_rows: int) -> Interval | None:
     # Replicates equal to the value count half; never all of them on one side.
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
     shift = 2 * _NORMAL.inv_cdf(min(max(float(below), 0.5 / len(drawn)), 1 - 0.5 / len(drawn)))
-    low, high = np.quantile(drawn, [_NORMAL.cdf(shift - _Z), _NORMAL.cdf(shift + _Z)])
+    low, high = np.quantile(drawn, [_NORMAL.cdf(shift - Z_95), _NORMAL.cdf(shift + Z_95)])
     return min(float(low), float(value)), max(float(high), float(value))
 
 
@@ -114,6 +113,6 @@ def logit_interval(
     # With very few positives the estimated bias may be as large as the value.
     corrected = min(max(value - bias, value / 4), 1 - (1 - value) / 4)
     middle = math.log(corrected / (1 - corrected))
-    half = _Z * math.hypot(standard_error, bias / 2) / (corrected * (1 - corrected))
+    half = Z_95 * math.hypot(standard_error, bias / 2) / (corrected * (1 - corrected))
     low, high = sigmoid(np.array([middle - half, middle + half]), np.float64).tolist()
     return min(low, value), max(high, value)

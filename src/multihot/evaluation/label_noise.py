@@ -90,6 +90,15 @@ class LabelNoise:
             odds[rows] = features @ self._with_others.weights
         return odds
 
+    def probability_wrong(
+        self, odds: DoubleArray, given: FloatArray, evidence: npt.NDArray[np.floating] | None = None
+    ) -> DoubleArray:
+        """Return the same as `probability_wrong`, from log odds that are known already."""
+        if evidence is not None:
+            odds = odds + evidence
+        odds = odds + self.vote(given == 1, given == 0)
+        return np.where(given == 1, sigmoid(-odds, np.float64), sigmoid(odds, np.float64))
+
     def vote(
         self, positive: npt.NDArray[np.generic], negative: npt.NDArray[np.generic]
     ) -> DoubleArray:
@@ -138,11 +147,7 @@ def probability_wrong(
         What is known besides, such as `noise.vote(...)`: it is added to the log odds that labels are
         true. *Shape:* (N, L).
     """
-    odds = noise.log_odds(logits, given)
-    if evidence is not None:
-        odds = odds + evidence
-    odds = odds + noise.vote(given == 1, given == 0)
-    return np.where(given == 1, sigmoid(-odds, np.float64), sigmoid(odds, np.float64))
+    return noise.probability_wrong(noise.log_odds(logits, given), given, evidence)
 
 
 def confident_joint(logits: FloatArray, given: FloatArray) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.numeric import Z_95
 from multihot.decision.counts import number
 from multihot.evaluation.bootstrap import ReplicateSums, num_replicates, poisson_counts, swap_masks
 from multihot.evaluation.intervals import percentile_interval
@@ -38,9 +39,7 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 _NORMAL = NormalDist()
-_DETECTABLE = _NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(
-    0.8
-)  # standard errors: 5 % level, 80 % power
+_DETECTABLE = Z_95 + _NORMAL.inv_cdf(0.8)  # standard errors: 5 % level, 80 % power
 _MAX_SWAPS, _MIN_SWAPS = 9999, 999
 _MAX_SUMS = 1 << 22
 _SAME = 1e-9  # permutations that are ties may differ by rounding
@@ -174,7 +173,7 @@ def student_quantile(degrees_of_freedom: float) -> float:
     With many, it is the expansion of Abramowitz and Stegun, 26.7.5; with few, the distribution function
     is inverted by Newton's method. Both are exact to eleven digits.
     """
-    z, freedom = _NORMAL.inv_cdf(0.975), degrees_of_freedom
+    z, freedom = Z_95, degrees_of_freedom
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
@@ -247,7 +246,7 @@ def area_difference(
     error = math.sqrt(math.fsum(squares) * num_rows / max(1, num_rows - 1))
     if not squares or not is_near(difference, ranked, error):
         return Difference(first, second, difference)
-    half = _NORMAL.inv_cdf(0.975) * error
+    half = Z_95 * error
     is_tested = error > _SAME
     return Difference(
         first=first,

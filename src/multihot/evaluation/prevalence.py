@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import logit, sigmoid
+from multihot.core.numeric import Z_95, logit, sigmoid
 from multihot.decision.fitting_facts import LabelFacts
 
 __all__ = ["PrevalenceEstimate", "estimate_prevalence"]
@@ -29,7 +29,6 @@ __all__ = ["PrevalenceEstimate", "estimate_prevalence"]
 Floats = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_Z = NormalDist().inv_cdf(0.975)
 _PRIOR = 1.0  # cells with the label's prevalence, in every bin
 _BOUND = 12.0  # of a change of the log odds
 _STEPS = 45
@@ -163,13 +162,13 @@ def _bbse(
     variance = rate * (1 - rate) / num_texts
     variance += value**2 * right * (1 - right) / num_positive
     variance += (1 - value) ** 2 * wrong * (1 - wrong) / num_negative
-    half = _Z * float(np.sqrt(variance)) / gap
+    half = Z_95 * float(np.sqrt(variance)) / gap
     return value, max(0.0, value - half), min(1.0, value + half)
 
 
 def _interval(value: float, variance: float) -> tuple[float, float]:
     """Return the interval on the scale of log odds, which stays inside 0 and 1."""
     middle = logit(np.array(value))
-    half = _Z * np.sqrt(variance) / (value * (1 - value))
+    half = Z_95 * np.sqrt(variance) / (value * (1 - value))
     low, high = sigmoid(np.array([middle - half, middle + half]), np.float64).tolist()
     return low, high

@@ -194,7 +194,7 @@ class TrafficTally:
 
     def __init__(self, decision: Decision, facts: FittingFacts) -> None:
         self._decision, self._facts = decision, facts
-        self._columns = {name: decision.space.names.index(name) for name in facts.labels}
+        self._columns = {name: decision.space.index(name) for name in facts.labels}
         self._edges = {name: np.array(each.edges) for name, each in facts.labels.items()}
         self._counts = {
             name: np.zeros(len(each.positives), np.int64) for name, each in facts.labels.items()

@@ -175,6 +175,7 @@ def explain(
     logits = predictor.logits(texts)[0]
     scores = predictor.decision.scores(logits)
     decided = predictor.decision.decide(scores)
+    thresholds = list(predictor.decision.thresholds_by_name().values())
     found = []
     for row, text in enumerate(texts):
         wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
@@ -185,7 +186,7 @@ def explain(
             LabelReasons(
                 label=predictor.space.names[column],
                 score=float(scores[row, column]),
-                threshold=list(predictor.decision.thresholds_by_name().values())[column],
+                threshold=thresholds[column],
                 given=bool(decided[row, column]),
                 logit=float(weights.logits[number]),
                 baseline_logit=float(weights.baseline_logits[number]),

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.in_memory import as_texts
-from multihot.data.tokens import tokenize
 from multihot.errors import OptionError
 from multihot.inference.predictor import Predictor
 
@@ -37,8 +35,7 @@ def text_vectors(
     backend = predictor.backend
     if not isinstance(backend, TorchBackend):
         raise OptionError(f"{purpose} needs a model that torch runs.")
-    tokenized = tokenize(predictor.tokenizer, as_texts(texts), predictor.artifact.max_length)
-    return of_length_one(backend.text_vectors(tokenized))
+    return of_length_one(backend.text_vectors(predictor.tokenized(texts)))
 
 
 def of_length_one(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -46,7 +46,7 @@ def data_document(inspection: Inspection) -> dict[str, Any]:
         "format_version": REPORT_VERSION,
         "multihot_version": version("multihot"),
         "model": None,
-        "data": _data(inspection),
+        "data": inspection.to_json(),
     }
 
 
@@ -107,7 +107,7 @@ def model_document(
         "gain_of_doubling": gain_of_doubling(report, positives),
         "errors": errors,
         "rows": rows,
-        "data": _data(inspection),
+        "data": inspection.to_json(),
         "remarks": [*report.remarks(), *_shifted(shifts or {}), *_missing(decision, inspection)],
     }
 
@@ -131,10 +131,6 @@ def _model(artifact: Artifact) -> dict[str, Any]:
         else {"source": fitted.source, "rows": fitted.rows, "goal_value": fitted.goal_value},
         "cross_fitted": None if fit_report is None else fit_report.cross_fitted,
     }
-
-
-def _data(inspection: Inspection) -> dict[str, Any]:
-    return inspection.to_json()
 
 
 def _errors(

@@ -19,7 +19,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.staging import check_new_folder
 from multihot.core.text_tables import listed
-from multihot.data.correcting.record import changes_path, read_record, settled_key
+from multihot.data.correcting.record import changes_path, read_record, settled_key, text_mark
 from multihot.data.correcting.table import TABLE_ENDINGS, Suspect, write_correction_table
 from multihot.data.duplicates import normalised
 from multihot.data.examples import portable
@@ -28,11 +28,7 @@ from multihot.data.same_texts import OtherRows, SameTexts, same_texts
 from multihot.data.stratify import unit_key
 from multihot.errors import DataError, OptionError
 from multihot.evaluation.audit_report import AuditedLabel, AuditReport
-from multihot.evaluation.label_noise import (
-    confident_joint,
-    fit_label_noise,
-    probability_wrong,
-)
+from multihot.evaluation.label_noise import confident_joint, fit_label_noise
 from multihot.inference.fold_scores import read_fold_scores, write_fold_scores
 from multihot.workflows.suspects import AuditedRows, Findings, choose_cells, suspects_of
 
@@ -203,15 +199,15 @@ def _clear(folder: Path) -> None:
 def _read(file: LabelledFile, record: dict[tuple[str, str, float | None], int]) -> AuditedRows:
     keys, lines, values = list[int](), list[int](), list[FloatArray]()
     settled = set[tuple[int, int]]()
-    texts = {text for text, _, _ in record}
+    marks = {mark for mark, _, _ in record}
     for chunk in file.chunks():
         labels = required_labels(chunk)
         for place, text in enumerate(chunk.texts if record else ()):
-            if settled_key(text, "", 0)[0] not in texts:
+            if (mark := text_mark(text)) not in marks:
                 continue
             for label, name in enumerate(file.space.names):
                 value = float(labels.values[place, label])
-                if settled_key(text, name, value) in record:
+                if settled_key(mark, name, value) in record:
                     settled.add((len(lines) + place, label))
         keys += [unit_key(normalised(text)) for text in chunk.texts]
         lines += chunk.lines
@@ -236,8 +232,9 @@ def _findings(
     noise = fit_label_noise(logits, given)
     votes = np.zeros(logits.shape)
     votes[same.rows] = noise.vote(same.positive, same.negative)
-    wrong = probability_wrong(noise, logits, given, votes)
-    return Findings(file, rows, logits, noise.log_odds(logits, given), wrong, same)
+    odds = noise.log_odds(logits, given)
+    wrong = noise.probability_wrong(odds, given, votes)
+    return Findings(file, rows, logits, odds, wrong, same)
 
 
 def _report(findings: Findings, suspects: Sequence[Suspect]) -> AuditReport:

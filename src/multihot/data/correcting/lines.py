@@ -33,13 +33,13 @@ def write_lines(source: CorrectedFile, target: Path) -> list[str]:
         codec = f"{encoding}-{'be' if mark in _BIG_ENDIAN else 'le'}"
     elif encoding == "utf-8-sig":
         codec = "utf-8"
-    edit = {"jsonl": _edit_json, "fasttext": _edit_fasttext, "libmultilabel": _edit_fasttext}.get(
-        kind.name, _edit_record
-    )
-    starts = [line for _, line, _ in label_rows(source)]
-    wanted = {
-        row: (line, cells) for row, line, cells in label_rows(source) if row in source.changes
-    }
+    edit = _EDITS.get(kind.name, _edit_record)
+    starts: list[int] = []
+    wanted: dict[int, tuple[int, dict[str, Any]]] = {}
+    for number, line, cells in label_rows(source):
+        starts.append(line)
+        if number in source.changes:
+            wanted[number] = line, cells
     with ExitStack() as stack:
         with storage_errors(target):
             output = open_new(target, stack, is_packed=kind.packing == "gzip")
@@ -86,5 +86,12 @@ def _edit_json(source: CorrectedFile, line: str, new: Mapping[str, Any]) -> str:
 
 def _edit_fasttext(source: CorrectedFile, line: str, new: Mapping[str, Any]) -> str:
     [labels] = new.values()
-    is_fasttext = table_format(source.path, source.data).name == "fasttext"
-    return (edited_fasttext if is_fasttext else edited_libmultilabel)(line, labels)
+    return edited_fasttext(line, labels)
+
+
+def _edit_libmultilabel(source: CorrectedFile, line: str, new: Mapping[str, Any]) -> str:
+    [labels] = new.values()
+    return edited_libmultilabel(line, labels)
+
+
+_EDITS = {"jsonl": _edit_json, "fasttext": _edit_fasttext, "libmultilabel": _edit_libmultilabel}

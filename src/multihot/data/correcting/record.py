@@ -15,7 +15,15 @@ from multihot.core.files import write_text
 from multihot.core.text_tables import cut
 from multihot.errors import DataError
 
-__all__ = ["Change", "changes_path", "read_record", "settled_key", "write_record"]
+__all__ = [
+    "Change",
+    "changes_path",
+    "now",
+    "read_record",
+    "settled_key",
+    "text_mark",
+    "write_record",
+]
 
 _KEYS = ("text_sha256", "label", "to")
 
@@ -83,9 +91,9 @@ def text_mark(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def settled_key(text: str, label: str, value: float) -> tuple[str, str, float | None]:
-    """Return what finds a decision about a cell again in `read_record(...)`."""
-    return text_mark(text), label, _plain(value)
+def settled_key(mark: str, label: str, value: float) -> tuple[str, str, float | None]:
+    """Return what finds a decision about a cell of a text with this mark again in `read_record(...)`."""
+    return mark, label, _plain(value)
 
 
 def read_record(path: Path) -> tuple[str, dict[tuple[str, str, float | None], int]]:
