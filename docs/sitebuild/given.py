@@ -16,9 +16,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sitebuild.pages import ROOT
+
 __all__ = ["Given"]
 
-ROOT = Path(__file__).parents[2]
 PARTS = {"train": "train", "dev": "validation", "validation": "validation", "test": "test"}
 FEW = {"few": ("train", 96), "few-dev": ("validation", 48), "few-test": ("test", 48)}
 """Rows for pages that train: an epoch of them takes a second or two."""

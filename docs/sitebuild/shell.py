@@ -16,9 +16,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitebuild.pages import ROOT
+
 __all__ = ["Ran", "Shell", "ShellError", "commands", "free_port", "write_tools"]
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 600
 
 

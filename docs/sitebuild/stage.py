@@ -16,9 +16,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
+from sitebuild.pages import ROOT
+
 __all__ = ["Site", "Staged", "lay_out"]
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "zh")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse, print_json
 from multihot.cli.console import ConsoleListener, report_text, say, say_note, show
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
+
+if TYPE_CHECKING:
+    from multihot.evaluation.audit_report import AuditReport, CorrectionReport
 
 __all__ = ["build_parser", "run"]
 
@@ -32,7 +35,7 @@ is never changed. key=value sets any option of training.
 --json prints one document.
 """
 _FLAGS = ("encoder", "device", "folds")
-_OF_FINDING = ("scores", "most", "table_format", "resume", "recipe", "encoder", "device", "folds")
+_OF_FINDING = ("scores", "most", "table_format", "resume", "recipe", *_FLAGS, "beside")
 _OF_APPLYING = ("accept", "force")
 
 
@@ -81,19 +84,13 @@ def run(arguments: Sequence[str]) -> int:
     assignments += trailing
     if len(paths) != 1:
         raise OptionError(f"Expected one file to audit, not {len(paths)}.")
-    wrong = _OF_FINDING if given.apply is not None else _OF_APPLYING
-    for name in (*wrong, "beside") if given.apply is not None else wrong:
+    is_applied = given.apply is not None
+    for name in _OF_FINDING if is_applied else _OF_APPLYING:
         if getattr(given, name) not in (None, False, []):
             flag = f"--{name.replace('_', '-')}"
-            raise OptionError(
-                f"{flag} is {'not for' if given.apply is not None else 'for'} --apply."
-            )
+            raise OptionError(f"{flag} is {'not for' if is_applied else 'for'} --apply.")
     options = build_options(TrainOptions, _values(given, assignments))
-    return (
-        _apply(given, paths[0], options)
-        if given.apply is not None
-        else _find(given, paths[0], options)
-    )
+    return (_apply if is_applied else _find)(given, paths[0], options)
 
 
 def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, Any]:
@@ -120,12 +117,7 @@ def _find(given: argparse.Namespace, path: str, options: TrainOptions) -> int:
             resume=given.resume,
             listener=listener,
         )
-    for note in report.notes:
-        say_note(note)
-    if given.json:
-        print_json(report.to_json())
-    else:
-        show(report_text(report, all_labels=given.all_labels))
+    _show(report, given)
     say(f"\nThe table is {report.table}. Fill its column 'corrected', then:")
     say(f"  multihot audit {path} --apply {report.table} --output CORRECTED{Path(path).suffix}")
     return 0
@@ -144,11 +136,15 @@ def _apply(given: argparse.Namespace, path: str, options: TrainOptions) -> int:
         accept=given.accept,
         force=given.force,
     )
+    _show(report, given)
+    say(f"The corrected copy is {report.output}, its record {report.record}.")
+    return 0
+
+
+def _show(report: AuditReport | CorrectionReport, given: argparse.Namespace) -> None:
     for note in report.notes:
         say_note(note)
     if given.json:
         print_json(report.to_json())
     else:
         show(report_text(report, all_labels=given.all_labels))
-    say(f"The corrected copy is {report.output}, its record {report.record}.")
-    return 0
