@@ -12,7 +12,7 @@ from multihot.core.block_output import (
     BlockRecord,
     check_beginning,
     partial_path,
-    read_record,
+    read_block_record,
     record_path,
 )
 from multihot.errors import OptionError
@@ -74,7 +74,7 @@ def test_whatever_moment_it_is_killed_at_it_continues_to_the_same_file(tmp_path:
             codes.append(subprocess.run(command, check=False).returncode)
         assert codes[-1] == 0
         assert path.read_text("utf-8") == WHOLE
-        assert read_record(record_path(path)).finished
+        assert read_block_record(record_path(path)).finished
         assert sorted(each.name for each in tmp_path.glob(f"{moment}.csv*")) == [
             f"{moment}.csv",
             f"{moment}.csv.record.json",

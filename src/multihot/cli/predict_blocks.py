@@ -26,7 +26,7 @@ from multihot.core.block_output import (
     BlockOutput,
     BlockRecord,
     check_beginning,
-    read_record,
+    read_block_record,
     record_path,
     refuse_difference,
 )
@@ -109,7 +109,7 @@ def label_in_blocks(
 
 
 def _is_complete(path: Path) -> bool:
-    return read_record(record_path(path)).finished
+    return read_block_record(record_path(path)).finished
 
 
 def _predictor(given: argparse.Namespace, artifact: Artifact) -> Predictor:
@@ -153,7 +153,7 @@ def _refuse_others(output: Path, shard: Shard, made_of: dict[str, Any]) -> None:
     for other, place in shards_beside(output, RECORD_ENDING).items():
         if other != shard:
             path = shard_path(output, other)
-            refuse_difference(path, read_record(place).made_of, made_of)
+            refuse_difference(path, read_block_record(place).made_of, made_of)
 
 
 def _state(path: str) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ __all__ = [
     "check_beginning",
     "forget_blocks",
     "partial_path",
-    "read_record",
+    "read_block_record",
     "record_path",
     "refuse_difference",
 ]
@@ -77,7 +77,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def read_record(path: Path) -> BlockRecord:
+def read_block_record(path: Path) -> BlockRecord:
     """Return the record in a file; raise `OptionError` where it is none."""
     kinds = {
         "made_of": dict,
@@ -125,7 +125,7 @@ def check_beginning(path: Path, flag: str, *, resume: bool, force: bool) -> None
             "if it is complete."
         )
     if os.path.exists(partial) and os.path.exists(record):
-        known = read_record(record)
+        known = read_block_record(record)
         raise OptionError(
             f"{path} is unfinished: {known.done_rows} of {known.num_rows} rows are written. Add --resume "
             "to continue, or --force to begin anew."
@@ -228,7 +228,7 @@ class BlockOutput:
                 self._file.truncate(0)
             self._write_record(self.record)
             return
-        known = read_record(place)
+        known = read_block_record(place)
         refuse_difference(self.path, known.made_of, self.record.made_of)
         # Without blocks, a kill may have come between the output's renaming and the record of that.
         may_be_complete = known.finished or os.fstat(self._file.fileno()).st_size == 0

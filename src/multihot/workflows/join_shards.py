@@ -11,7 +11,7 @@ from pathlib import Path
 from multihot.core.block_output import (
     RECORD_ENDING,
     BlockRecord,
-    read_record,
+    read_block_record,
     refuse_difference,
 )
 from multihot.core.files import atomic_path, sha256_of
@@ -67,7 +67,8 @@ def join_shards(output: Path) -> Joined:
 def _records(output: Path) -> dict[Shard, BlockRecord]:
     """Return the records of all shards in order; raise `OptionError` where one cannot be joined."""
     records = {
-        shard: read_record(place) for shard, place in shards_beside(output, RECORD_ENDING).items()
+        shard: read_block_record(place)
+        for shard, place in shards_beside(output, RECORD_ENDING).items()
     }
     counts = sorted({shard.count for shard in records})
     if not counts:
