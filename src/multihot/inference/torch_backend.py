@@ -164,6 +164,29 @@ class TorchBackend:
         finally:
             self._require_unchanged()
 
+    def logits_of_share(
+        self,
+        tokenized: TokenizedTexts,
+        indices: npt.NDArray[np.int64],
+        *,
+        rank: int,
+        count: int,
+    ) -> FloatArray:
+        """Return the logits of every `count`-th batch, and 0 for the texts of the others.
+
+        The batches are those of `logits`, so the sum over all ranks is what that returns, bit for bit.
+        *Shape:* (N, L).
+        """
+        self._require_unchanged()
+        if len(indices) >= _WORTH_PREPARING:
+            self._prepare()
+        with self._evaluating():
+            found = self._turns.compute(
+                lambda: self._compute(tokenized, indices, slice(rank, None, count))
+            )
+        self._require_unchanged()
+        return found
+
     def integrated_gradients(self) -> IntegratedGradients:
         """Return what weighs the tokens of texts, with a copy of the network as it is now."""
         self._require_unchanged()
@@ -200,12 +223,19 @@ class TorchBackend:
             if 0 < num_tokens <= _CPU_TOKEN_BUDGET // 2:
                 return self._calls(tokenized.selected(indices), num_tokens)
             return self._turns.compute(lambda: self._compute(tokenized, indices))
-        was_training = self.network.training
-        self.network.eval()
-        try:
+        with self._evaluating():
             return self._compute(tokenized, indices)
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.network.training
+        if was_training or not self.frozen:
+            self.network.eval()
+        try:
+            yield
         finally:
-            self.network.train(was_training)
+            if was_training or not self.frozen:
+                self.network.train(was_training)
 
     def _compute_together(self, calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
         texts = calls[0] if len(calls) == 1 else TokenizedTexts.joined(calls)
@@ -222,11 +252,12 @@ class TorchBackend:
         self,
         tokenized: TokenizedTexts,
         indices: npt.NDArray[np.int64],
+        batches: slice = slice(None),
     ) -> FloatArray:
         result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
         budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
         with torch.inference_mode(), self.precision.autocast(self.device):
-            for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
+            for positions in length_sorted_batches(tokenized.spans(indices)[1], budget)[batches]:
                 batch = make_batch(
                     tokenized,
                     indices[positions],
@@ -284,19 +315,30 @@ def _num_passes() -> int:
 
 @contextlib.contextmanager
 def saved_backend(
-    network: nn.Module, space: LabelSpace, scratch: Path, device: torch.device
+    network: nn.Module,
+    space: LabelSpace,
+    scratch: Path,
+    device: torch.device,
+    *,
+    writes: bool = True,
+    wait: Callable[[], None] = lambda: None,
 ) -> Iterator[TorchBackend]:
     """Yield the backend that a model saved from `network` has, in full precision.
 
-    The weights are written to the folder `scratch` and loaded from it, which is deleted afterwards.
+    The weights are written to the folder `scratch` and loaded from it, which is deleted afterwards. Of
+    several processes one writes, and all `wait` until it has.
     """
-    shutil.rmtree(scratch, ignore_errors=True)
+    if writes:
+        shutil.rmtree(scratch, ignore_errors=True)
     try:
-        with storage_errors(scratch):
-            scratch.mkdir(parents=True)
-            save_network(network, scratch)
+        if writes:
+            with storage_errors(scratch):
+                scratch.mkdir(parents=True)
+                save_network(network, scratch)
+        wait()
         loaded = load_network(scratch, str(network.form), space)
         full_precision = choose_precision("fp32", device)
         yield TorchBackend(loaded, len(space), device, full_precision, frozen=True)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if writes:
+            shutil.rmtree(scratch, ignore_errors=True)

@@ -12,6 +12,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
+from multihot.core.text_tables import listed
 from multihot.data.dataset import (
     Labelled,
     Subset,
@@ -45,8 +46,9 @@ from multihot.training.initial_model import (
 from multihot.training.metrics_log import require_trackers
 from multihot.training.model_card import Provenance, model_card
 from multihot.training.multi_seed import train_seeds
+from multihot.training.ranks import ALONE, Ranks, joined
 from multihot.training.run import Setup, Trained, single_run
-from multihot.training.run_directory import RunDirectory, check_output, open_run
+from multihot.training.run_directory import RunDirectory, check_output, open_shared_run
 from multihot.training.validation import ValidationSet
 
 __all__ = ["Run", "fit_network", "prepare", "train", "write"]
@@ -106,10 +108,13 @@ def train(
 
     Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
     cannot continue, `InterruptedRunError` when a signal stopped it. Of several threads that train, one
-    after another does: their results are those of runs alone.
+    after another does: their results are those of runs alone. Of several processes started by torchrun
+    each trains on its share of every step, the first one writes and reports, and all return the report.
     """
     listener = listener or Listener()
-    with only_run(listener):
+    with only_run(listener), joined(options.device) as ranks:
+        if not ranks.is_first:
+            listener = Listener()
         run = prepare(
             training,
             validation,
@@ -118,9 +123,11 @@ def train(
             start_from=start_from,
             resume=resume,
             listener=listener,
+            ranks=ranks,
         )
         trained = fit_network(run)
-        write(run, trained)
+        if ranks.is_first:
+            write(run, trained)
         return replace(trained.report, conclusion=_conclusion(run, trained))
 
 
@@ -133,13 +140,15 @@ def prepare(
     start_from: Path | None,
     resume: bool,
     listener: Listener,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """Check the input, load the network, encode the rows and open the run directory; as `train`."""
     _check_validation(validation, options)
+    _check_ranks(options, ranks)
     check_output(output, resume=resume)
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
-    hardware = choose_hardware(options, output, resume=resume, listener=listener)
+    hardware = choose_hardware(options, output, resume=resume, listener=listener, ranks=ranks)
     model = _initial_model(training, options, start_from)
     check_budget(options, model.max_length)
     train_set, validation_rows = _encoded(training, validation, options, model, listener)
@@ -156,7 +165,9 @@ def prepare(
     if options.folds is not None:  # before the directory is made, since there may be too few rows
         fold_of = cross_validation_folds(train_set, options.folds, options.seed, listener)
     counter = TextFactsCounter(model.tokenizer)
-    validation_set = ValidationSet(validation_rows, backend, options, fold_of, counter=counter)
+    validation_set = ValidationSet(
+        validation_rows, backend, options, fold_of, counter=counter, ranks=ranks
+    )
     facts = {
         **hardware.facts(packed=bool(backend.packed)),
         "training_data": train_set.fingerprint(),
@@ -164,7 +175,7 @@ def prepare(
         "initial_weights": weights_fingerprint(model.network),
         **teachers.facts(),
     }
-    directory, notes = open_run(output, to_plain(options), facts, resume=resume)
+    directory, notes = open_shared_run(output, to_plain(options), facts, ranks, resume=resume)
     for note in notes:
         listener.say(note)
     provenance = Provenance(
@@ -177,7 +188,7 @@ def prepare(
     train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
     peak = options.learning_rate or _default_learning_rate(model.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
-    setup = Setup(backend, options, hardware, peak, head_rate, listener)
+    setup = Setup(backend, options, hardware, peak, head_rate, listener, ranks)
     return Run(
         model, setup, train_set, validation_set, directory, provenance, portable(training.data)
     )
@@ -231,6 +242,21 @@ def _check_validation(validation: Labelled | None, options: TrainOptions) -> Non
         raise OptionError(
             f"folds={options.folds} and validation rows exclude each other: with folds every training "
             "row is scored out of fold. Leave one of them out."
+        )
+
+
+def _check_ranks(options: TrainOptions, ranks: Ranks) -> None:
+    """Raise `OptionError` for what only one process can do."""
+    given = {
+        "folds": options.folds is not None,
+        "seeds": options.seeds > 1,
+        "teacher": bool(options.teacher),
+        "trackers": bool(options.trackers),
+    }
+    if ranks.count > 1 and (names := [name for name, is_given in given.items() if is_given]):
+        raise OptionError(
+            f"{listed(names)}: only one process does this, and this is one of {ranks.count}. Start without "
+            "torchrun, or leave it out."
         )
 
 
