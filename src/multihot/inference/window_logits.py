@@ -14,24 +14,24 @@ from multihot.core.windows import WindowSettings
 from multihot.data.tokens import TokenizedTexts
 from multihot.decision.window_pooling import pool_windows
 
-__all__ = ["Compute", "pooled_logits"]
+__all__ = ["pooled_logits"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-Compute = Callable[[TokenizedTexts, IntArray], FloatArray]
-"""Texts that are read at once, and which of them, to their logits in that order."""
-
 _CELLS_AT_ONCE = 1 << 26  # logits of windows in memory, whatever N is
 
 
 def pooled_logits(
-    compute: Compute,
+    compute: Callable[[TokenizedTexts, IntArray], FloatArray],
     tokenized: TokenizedTexts,
     indices: IntArray,
     settings: WindowSettings | None,
     names: Sequence[str],
 ) -> FloatArray:
-    """Return the logits of the given N texts, some of which have several windows. *Shape:* (N, L)."""
+    """Return the logits of the given N texts, some of which have several windows. *Shape:* (N, L).
+
+    `compute` takes texts that are read at once, and which of them, and returns logits in that order.
+    """
     windows, texts = tokenized.windows, tokenized.by_window()
     assert windows is not None
     assert settings is not None
