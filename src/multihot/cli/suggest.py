@@ -221,10 +221,8 @@ def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
     row_id = _free(data.id_column or "id", names, "id_column")
     text = _free(data.text_column or "text", [*names, row_id], "text_column")
     heads = [row_id, text, *names]
-    for name in ("predicted_labels", "truncated", *(f"score_{name}" for name in names)):
-        while name in heads:
-            name += "_"
-        heads.append(name)
+    for head in ("predicted_labels", "truncated", *(f"score_{name}" for name in names)):
+        heads.append(_untaken(head, heads))
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
@@ -266,10 +264,14 @@ def _refuse_formulas(names: Sequence[str], output: str | None) -> None:
             )
 
 
+def _untaken(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _free(name: str, taken: Sequence[str], option: str) -> str:
-    free = name
-    while free in taken:
-        free += "_"
+    free = _untaken(name, taken)
     if free != name:
         say(
             f"The column is called {free}, as {name} is a label: read it with data.{option}={free}."
