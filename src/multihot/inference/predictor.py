@@ -33,13 +33,14 @@ from multihot.inference.artifact import (
     write_artifact_bytes,
 )
 
-__all__ = ["BACKENDS", "Backend", "Prediction", "Predictor"]
+__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor"]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
 
 T = TypeVar("T")
-_WINDOW_ROWS = 2048  # texts held at once while streaming; sorted by length inside
+WINDOW_ROWS = 2048
+"""Texts held at once while streaming; they are sorted by length inside."""
 
 
 class Backend(Protocol):
@@ -224,7 +225,7 @@ class Predictor:
     ) -> Iterator[tuple[T, Prediction]]:
         """Label any number of (text, companion) pairs in constant memory, in their order."""
         iterator = _checked_pairs(rows)
-        while window := list(islice(iterator, _WINDOW_ROWS)):
+        while window := list(islice(iterator, WINDOW_ROWS)):
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
