@@ -136,8 +136,9 @@ class ValidationSet:
         ranks, tokens = self.ranks, self.data.tokens
         if ranks.count == 1:
             return backend.logits(tokens, indices)
-        own = backend.logits_of_share(tokens, indices, rank=ranks.rank, count=ranks.count)
-        return ranks.sum_array(own)
+        return backend.shared_logits(
+            tokens, indices, rank=ranks.rank, count=ranks.count, summed=ranks.sum_array
+        )
 
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False
