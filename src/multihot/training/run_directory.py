@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ _ENVIRONMENT = (
 PROCESSES = "processes"
 """Fact of a run in several processes: how many."""
 
+_MOST_SECONDS_TO_APPEAR = 60.0
 _MOST_BYTES = 16 << 20  # of a recipe with the texts of many labels
 _MOST_THREADS = 4096
 
@@ -301,11 +303,32 @@ def open_shared_run(
     advice = "Start all processes with the same command, files, weights and versions of packages."
     if ranks.count > 1:
         facts = {**facts, PROCESSES: ranks.count}
-        ranks.require_same({"multihot": version("multihot"), **_flat(options), **facts}, advice)
+        own = {"output": str(output.absolute()), "multihot": version("multihot")}
+        ranks.require_same({**own, **_flat(options), **facts}, advice)
     notes = ranks.from_first(
         lambda: open_run(output, options, facts, resume=resume, is_finished=is_finished)[1]
     )
-    return RunDirectory(output / "run"), notes
+    folder = RunDirectory(output / "run")
+    is_seen = ranks.is_first or _appears(folder.environment)
+    ranks.raise_together(
+        None
+        if is_seen
+        else OptionError(
+            f"Process {ranks.rank} does not see {folder.root}, which process 0 made: put --output on a file "
+            "system that all processes share."
+        )
+    )
+    return folder, notes
+
+
+def _appears(path: Path) -> bool:
+    """Return whether a file of another process is there, or comes: a network takes its time."""
+    until = time.monotonic() + _MOST_SECONDS_TO_APPEAR
+    while not path.is_file():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _compare(

@@ -130,6 +130,7 @@ def train(
         trained = fit_network(run)
         if ranks.is_first:
             write(run, trained)
+        ranks.wait()  # whoever goes on may load the model
         return replace(trained.report, conclusion=_conclusion(run, trained))
 
 
