@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
-from multihot.cli.console import ConsoleListener, be_quiet, report_text, say, say_note
+from multihot.cli.console import ConsoleListener, let_the_first_speak, report_text, say, say_note
 from multihot.core.launch import launched
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import (
@@ -87,8 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
     given = parse(build_parser(), arguments)
-    if launched().rank:
-        be_quiet(True)  # the first process speaks
+    let_the_first_speak()
     paths, assignments = files_and_assignments(given.files_and_options)
     given.unlabelled, trailing = files_and_assignments(given.unlabelled)
     assignments += trailing

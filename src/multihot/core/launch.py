@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from multihot.errors import OptionError
 
-__all__ = ["Launch", "launched", "speaker"]
+__all__ = ["Launch", "launched", "require_alone", "speaker"]
 
 _ADVICE = "Start all processes with torchrun --nproc-per-node N -m multihot ..., or unset {name}."
 
@@ -47,6 +47,18 @@ def launched(environment: Mapping[str, str] | None = None) -> Launch:
                 f"{_ADVICE.format(name='WORLD_SIZE')}"
             )
     return Launch(rank, count, _number(given, "LOCAL_RANK", default=rank))
+
+
+def require_alone(count: int, given: Mapping[str, object]) -> None:
+    """Raise `OptionError` when one of `count` processes was given what only a single one does."""
+    names = [name for name, value in given.items() if value]
+    if count > 1 and names:
+        error = OptionError(
+            f"{', '.join(names)}: only one process does this, and this is one of {count}. Leave it out, or "
+            "start without torchrun."
+        )
+        error.is_shared = True
+        raise error
 
 
 def speaker() -> Launch | None:

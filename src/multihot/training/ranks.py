@@ -39,7 +39,10 @@ from multihot.errors import (
     TrainingError,
 )
 
-__all__ = ["ALONE", "Ranks", "joined"]
+__all__ = ["ALONE", "NOT_SHARED", "Ranks", "joined"]
+
+NOT_SHARED = "One process writes --output, and all read it: put it where all of them see it."
+"""Advice for processes that see other files."""
 
 _ARRIVAL_SECONDS = 300.0  # all processes must have started within
 _LOOK_SECONDS = 0.05
@@ -55,6 +58,7 @@ _OWN = ("device", "threads")
 _meetings = itertools.count(1)
 
 T = TypeVar("T")
+FloatT = TypeVar("FloatT", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Ranks:
                 small, [piece.view_as(each) for piece, each in zip(pieces, small, strict=True)]
             )
 
-    def sum_array(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def sum_array(self, array: npt.NDArray[FloatT]) -> npt.NDArray[FloatT]:
         """Return the sum of an array over the processes; the given one is overwritten."""
         if self.count > 1:
             with self._together():

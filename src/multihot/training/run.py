@@ -27,7 +27,7 @@ from multihot.training.compute import Hardware
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
-from multihot.training.ranks import ALONE, Ranks
+from multihot.training.ranks import ALONE, NOT_SHARED, Ranks
 from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
@@ -248,7 +248,7 @@ def _restored(
         listener.say(note)
     setup.ranks.require_same(
         {"checkpoint": saved and saved.get("step")},
-        "All processes read and one writes the same --output: put it where all of them see it.",
+        NOT_SHARED,
     )
     if saved is None:
         return RunState()

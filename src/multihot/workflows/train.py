@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from multihot.core.launch import require_alone
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
-from multihot.core.text_tables import listed
 from multihot.data.dataset import (
     Labelled,
     Subset,
@@ -147,7 +147,9 @@ def prepare(
 ) -> Run:
     """Check the input, load the network, encode the rows and open the run directory; as `train`."""
     _check_validation(validation, options)
-    _check_ranks(options, ranks)
+    alone = {"folds": options.folds is not None, "seeds": options.seeds > 1}
+    alone |= {"teacher": bool(options.teacher), "trackers": bool(options.trackers)}
+    require_alone(ranks.count, alone)
     check_output(output, resume=resume)
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
@@ -247,21 +249,6 @@ def _check_validation(validation: Labelled | None, options: TrainOptions) -> Non
         raise OptionError(
             f"folds={options.folds} and validation rows exclude each other: with folds every training "
             "row is scored out of fold. Leave one of them out."
-        )
-
-
-def _check_ranks(options: TrainOptions, ranks: Ranks) -> None:
-    """Raise `OptionError` for what only one process can do."""
-    given = {
-        "folds": options.folds is not None,
-        "seeds": options.seeds > 1,
-        "teacher": bool(options.teacher),
-        "trackers": bool(options.trackers),
-    }
-    if ranks.count > 1 and (names := [name for name, is_given in given.items() if is_given]):
-        raise OptionError(
-            f"{listed(names)}: only one process does this, and this is one of {ranks.count}. Start without "
-            "torchrun, or leave it out."
         )
 
 
