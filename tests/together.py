@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import socket
@@ -10,11 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.options import TrainOptions
+from multihot.core.pretrain_options import PretrainOptions
 
-__all__ = ["environment_of", "free_port", "together", "toy_weights", "trained"]
+__all__ = ["environment_of", "free_port", "pretrained", "together", "toy_weights", "trained"]
 
 _WAIT_SECONDS = 120.0
-_PRELOADED = ["multihot.workflows.train", "multihot.training.ranks", "factories", "training.toys"]
+_PRELOADED = [
+    "multihot.workflows.train",
+    "multihot.workflows.pretrain",
+    "multihot.training.ranks",
+    "factories",
+    "training.toys",
+]
 
 
 def free_port() -> int:
@@ -78,22 +86,42 @@ def trained(
     resume: bool = False,
     stop: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Train, and return the report as JSON; `stop` is a step, and the signal that comes before it."""
-    from multihot.training import loop
+    """Train, and return the report; `stop` is a step, and the signal that comes before it."""
     from multihot.workflows.train import train
 
-    if stop is not None:
-        step, number = stop
-        original = loop.Gradients.clear
-        calls = iter(range(1, 10**6))
-
-        def clear(self: loop.Gradients) -> None:
-            if next(calls) == step:
-                os.kill(os.getpid(), number)
-            original(self)
-
-        loop.Gradients.clear = clear  # type: ignore[method-assign] - in a process of its own
+    _stop_before(stop)
     return train(*data, options, output, resume=resume).to_json()
+
+
+def pretrained(
+    corpus: Path,
+    options: PretrainOptions,
+    output: Path,
+    resume: bool = False,
+    stop: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Pretrain, and return the report; `stop` as in `trained`."""
+    from multihot.workflows.pretrain import pretrain
+
+    _stop_before(stop)
+    return pretrain([corpus], output, options, resume=resume).to_json()
+
+
+def _stop_before(stop: tuple[int, int] | None) -> None:
+    """Let a signal come before a step of this process, which is none of the test's."""
+    from multihot.training import loop
+
+    if stop is None:
+        return
+    step, number = stop
+    original, calls = loop.Gradients.clear, itertools.count(1)
+
+    def clear(self: loop.Gradients) -> None:
+        if next(calls) == step:
+            os.kill(os.getpid(), number)
+        original(self)
+
+    loop.Gradients.clear = clear  # type: ignore[method-assign]
 
 
 def toy_weights(sizes: Sequence[Sequence[int]], clip: float = 0.0) -> Any:
