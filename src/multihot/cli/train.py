@@ -40,6 +40,7 @@ _EPILOG = """examples:
   multihot train train.csv --validation dev.csv --teacher runs/large \\
       --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
+  torchrun --nproc-per-node 2 -m multihot train train.csv --validation dev.csv
 
 key=value sets any option of a recipe and overrides flags; flags override the recipe.
 Without --validation, a stratified 10 % of the rows becomes the validation set. Several TRAIN files are

@@ -66,14 +66,12 @@ class Gradients:
         """Sum all gradients over the processes; where none has one, there is none afterwards."""
         if ranks.count == 1:
             return
-        known = torch.tensor([p.grad is not None for p in self._plain], dtype=torch.uint8)
-        ranks.maximum(known)
-        found = [p for p, is_known in zip(self._plain, known.tolist(), strict=True) if is_known]
+        known, rows = self._known_anywhere(ranks)
+        found = [p for p, is_known in zip(self._plain, known, strict=True) if is_known]
         for parameter in found:
             if parameter.grad is None:  # no row of this process's
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad = parameter.grad.contiguous()
-        rows = [_touched_anywhere(table, ranks) for table in self._tables]
         parts = [
             table.weight.new_zeros(len(own), table.embedding_dim)
             if table.weight.grad is None
@@ -84,17 +82,21 @@ class Gradients:
         for table, own, part in zip(self._tables, rows, parts, strict=True):
             table.put_gradient(own, part)
 
+    def _known_anywhere(self, ranks: Ranks) -> tuple[list[int], list[Tensor]]:
+        """Return which parameters have a gradient in any process, and the touched rows of each table."""
+        flags = torch.tensor([p.grad is not None for p in self._plain], dtype=torch.uint8)
+        sizes = [table.num_embeddings for table in self._tables]
+        touched = [torch.zeros(size, dtype=torch.uint8) for size in sizes]
+        for table, is_touched in zip(self._tables, touched, strict=True):
+            if table.weight.grad is not None:
+                is_touched[table.touched()] = 1
+        all_flags = torch.cat([flags, *touched])
+        ranks.maximum(all_flags)
+        flags, *touched = torch.split(all_flags, [len(flags), *sizes])
+        return flags.tolist(), [is_touched.nonzero()[:, 0] for is_touched in touched]
+
     def _dense(self) -> list[Tensor]:
         return [p.grad for p in self._plain if p.grad is not None]
-
-
-def _touched_anywhere(table: TouchedRowsEmbedding, ranks: Ranks) -> Tensor:
-    """Return the rows of a table that any process touched, in order."""
-    is_touched = torch.zeros(table.num_embeddings, dtype=torch.uint8)
-    if table.weight.grad is not None:
-        is_touched[table.touched()] = 1
-    ranks.maximum(is_touched)
-    return is_touched.nonzero()[:, 0]
 
 
 BatchT = TypeVar("BatchT")
@@ -171,8 +173,11 @@ def run(
             batch_loss.backward()  # type: ignore[no-untyped-call]
             total_loss += value
             total_weight += batch_weight.item()
-        ranks.raise_together(failure)
-        total_loss, total_weight = ranks.totals(total_loss, total_weight)
+        total_loss, total_weight, failures = ranks.totals(
+            total_loss, total_weight, failure is not None
+        )
+        if failures:
+            ranks.raise_together(failure)
         rate, norm = learning_rate(step.number), 0.0
         if total_weight > 0:
             gradients.sum_over(ranks)
