@@ -49,6 +49,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _PRELOADED = ["multihot.cli.train", "multihot.workflows.train"]
 _SKIPPED_STEPS = 3
 _PATIENCE = 600.0
+_TORCHRUN_LOOKS = 0.1  # seconds between two looks at its processes
+_SENTENCES = ("lost another process", "could not meet", "topped by SIGTERM")
 
 
 class Enough(Exception):
@@ -279,13 +281,13 @@ def kills(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             started = start(train_command, given.processes, command(output))
             rank = int(generator.integers(given.processes))
             if len(found["kills"]) < given.kills:
-                _kill(started[rank][0], float(generator.uniform(0.0, whole)), found["kills"])
+                _kill(started, rank, float(generator.uniform(0.0, whole)), found["kills"])
             ended = end(started)
             if ended[rank].code == -signal.SIGKILL:
                 others = [each for number, each in enumerate(ended) if number != rank]
                 found["seconds"].append(max(each.seconds for each in others))
                 said = log.read_text("utf-8")
-                is_told = "lost another process" in said or "could not meet" in said
+                is_told = any(words in said for words in _SENTENCES)
                 found["silent"].append(not is_told and any(each.outcome for each in others))
             elif any(each.code or each.outcome for each in ended):
                 raise SystemExit(f"A run failed:\n{log.read_text('utf-8')[-3000:]}")
@@ -302,12 +304,18 @@ def kills(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def _kill(process: Any, seconds: float, killed: list[Any]) -> None:
-    """Kill a process after some seconds, unless it has ended."""
+def _kill(started: list[Any], rank: int, seconds: float, killed: list[Any]) -> None:
+    """Kill a process after some seconds, unless it has ended; ask the others to end, as torchrun does."""
+    process = started[rank][0]
     process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        killed.append(seconds)
+    if not process.is_alive():
+        return
+    process.kill()
+    killed.append(seconds)
+    time.sleep(_TORCHRUN_LOOKS)
+    for other, _ in started:
+        if other is not process and other.is_alive():
+            other.terminate()
 
 
 def _hashes(output: Path) -> dict[str, str]:
