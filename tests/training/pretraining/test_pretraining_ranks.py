@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -42,8 +41,10 @@ def by_two(
     return folder
 
 
-def weights(folder: Path) -> dict[str, Any]:
-    return dict(load_file(folder / "model.safetensors"))
+def weights(folder: Path) -> np.ndarray:
+    """Return all weights of an encoder in one array."""
+    tensors = load_file(folder / "model.safetensors")
+    return np.concatenate([tensors[name].ravel() for name in sorted(tensors)])
 
 
 def test_two_processes_pretrain_the_encoder_of_one(
@@ -52,8 +53,7 @@ def test_two_processes_pretrain_the_encoder_of_one(
     (report,) = together(pretrained, [(corpus, options, tmp_path)])
 
     one, two = weights(tmp_path), weights(by_two)
-    for name, expected in one.items():
-        np.testing.assert_allclose(two[name], expected, rtol=1e-4, atol=2e-6, err_msg=name)
+    assert np.linalg.norm(two - one) < 1e-5 * np.linalg.norm(one)
     assert report["steps"] == 12
     for first, second in zip(log_of(tmp_path), log_of(by_two), strict=True):
         for name in first.keys() - {"seconds"}:
