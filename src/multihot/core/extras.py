@@ -11,6 +11,7 @@ __all__ = [
     "require_network",
     "require_onnxruntime",
     "require_openvino",
+    "require_ray",
     "require_reporting",
     "require_scipy",
     "require_serving",
@@ -36,6 +37,11 @@ def require_onnxruntime(purpose: str) -> None:
 def require_openvino(purpose: str) -> None:
     """Raise `MissingExtraError` unless OpenVINO is installed; `purpose` needs it."""
     _require(("openvino",), "openvino", purpose)
+
+
+def require_ray() -> None:
+    """Raise `MissingExtraError` unless Ray and what Ray Data needs are installed."""
+    _require(("ray", "pyarrow"), "ray", "Prediction on many machines")
 
 
 def require_reporting() -> None:
