@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.extras import require_ray
-from multihot.core.files import sha256_of
 from multihot.core.ray_cluster import ray_errors
 from multihot.core.text_tables import cut
-from multihot.data.columns.text_and_id import find_text_column
-from multihot.errors import ArtifactError, OptionError, TrainingError
-from multihot.inference.artifact import DECISION_FILE, Artifact, load_artifact
-from multihot.inference.predictor import Predictor, labelled
+from multihot.errors import OptionError, TrainingError
+from multihot.inference.artifact import Artifact
+from multihot.inference.model_place import AddedColumns, ModelPlace, model_place
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-__all__ = ["ModelPlace", "RayOptions", "WindowLogits", "predict", "window_logits"]
+__all__ = ["RayOptions", "WindowLogits", "predict", "window_logits"]
 
 _BATCH_ROWS = 512
 
@@ -96,21 +93,21 @@ def predict(
         Ray is not installed, or the model or an option is wrong. In a worker the model is checked again.
     """
     require_ray()
-    artifact = load_artifact(model)
     running = _checked_options(options)
-    if threshold is not None:
-        artifact.decision.with_threshold(threshold)
-    columns = dataset.columns() or []
-    data = artifact.data if text_column is None else replace(artifact.data, text_column=text_column)
-    text = find_text_column(columns, data, "the data set")
+    artifact, added = AddedColumns.for_model(
+        model,
+        dataset.columns() or [],
+        text_column=text_column,
+        threshold=threshold,
+        scores=scores,
+    )
     dataset.context.execution_options.preserve_order = True
-    added = _Added(text, tuple(columns), threshold, scores)
     return dataset.map_batches(
         _RowLabeller,
         batch_size=batch_rows,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        fn_constructor_args=(ModelPlace.of(artifact, running), added),
+        fn_constructor_args=(_place(artifact, running), added),
         **_resources(running),
     )
 
@@ -122,6 +119,12 @@ def _checked_options(options: Mapping[str, Any]) -> RayOptions:
         known = ", ".join(asdict(RayOptions()))
         unknown = next(name for name in options if name not in asdict(RayOptions()))
         raise OptionError(f"{cut(unknown)} is no option; known are {known}.") from None
+
+
+def _place(artifact: Artifact, running: RayOptions) -> ModelPlace:
+    return model_place(
+        artifact, device=running.device, precision=running.precision, backend=running.backend
+    )
 
 
 def _resources(running: RayOptions) -> dict[str, Any]:
@@ -141,86 +144,21 @@ def _resources(running: RayOptions) -> dict[str, Any]:
     return resources | ({"num_gpus": running.num_gpus} if running.num_gpus else {})
 
 
-@dataclass(frozen=True)
-class ModelPlace:
-    """From where a process on any machine loads its model.
-
-    Attributes
-    ----------
-    folder
-        The same path everywhere.
-    digest
-        SHA-256 of the `thresholds.json` that it has to find.
-    running
-        Where the model runs.
-    """
-
-    folder: str
-    digest: str
-    running: RayOptions
-
-    @classmethod
-    def of(cls, artifact: Artifact, running: RayOptions) -> ModelPlace:
-        """Return how to load an artefact in another process."""
-        digest = sha256_of(artifact.folder / DECISION_FILE)
-        return cls(str(artifact.folder.absolute()), digest, running)
-
-    def predictor(self) -> Predictor:
-        """Load the model; raise `ArtifactError` where this machine has another one."""
-        decision = Path(self.folder) / DECISION_FILE
-        if not decision.is_file() or sha256_of(decision) != self.digest:
-            found = "another model" if decision.is_file() else "no model"
-            raise ArtifactError(
-                f"{self.folder} is {found} on {socket.gethostname()} than where the run was started. Put "
-                "the same folder at this path on every machine."
-            )
-        running = self.running
-        return Predictor.load(
-            self.folder,
-            device=running.device,
-            precision=running.precision,
-            backend=running.backend,
-        )
-
-
-@dataclass(frozen=True)
-class _Added:
-    """Which columns are added to rows."""
-
-    text: str
-    columns: tuple[str, ...]
-    threshold: float | None
-    scores: bool
-
-
 class _RowLabeller:
     """An actor that adds columns to batches of rows."""
 
-    def __init__(self, loading: ModelPlace, added: _Added) -> None:
-        self.predictor = loading.predictor()
+    def __init__(self, place: ModelPlace, added: AddedColumns) -> None:
+        self.predictor = place.predictor()
         self.added = added
 
     def __call__(self, batch: Any) -> Any:
         """Return an Arrow table with our columns added."""
         import pyarrow as pa
 
-        texts = ["" if text is None else text for text in batch.column(self.added.text).to_pylist()]
-        logits, truncated = self.predictor.logits(texts)
-        decision = self.predictor.decision
-        answers = labelled(decision, logits, truncated, threshold=self.added.threshold)
-        columns: dict[str, Any] = {
-            "predicted_labels": pa.array([each.labels for each in answers], pa.list_(pa.string())),
-            "truncated": pa.array([each.truncated for each in answers], pa.bool_()),
-        }
-        if decision.empty_set_rule == "abstain":
-            columns["abstained"] = pa.array([each.abstained for each in answers], pa.bool_())
-        if self.added.scores:
-            for name, column in zip(decision.space.names, decision.scores(logits).T, strict=True):
-                columns[f"score_{name}"] = pa.array(column)
-        while not set(self.added.columns).isdisjoint(columns):
-            columns = {f"{name}_": column for name, column in columns.items()}
-        for name, column in columns.items():
-            batch = batch.append_column(name, column)
+        values = self.added.values(self.predictor, batch.column(self.added.text).to_pylist())
+        for number, (name, column) in enumerate(values.items()):
+            kind = None if number else pa.list_(pa.string())  # also where no text has a label
+            batch = batch.append_column(name, pa.array(column, kind))
         return batch
 
 
@@ -265,7 +203,7 @@ def window_logits(
             _WindowLabeller,
             batch_size=1,
             batch_format="pyarrow",
-            fn_constructor_args=(ModelPlace.of(artifact, options),),
+            fn_constructor_args=(_place(artifact, options),),
             **running,
         )
         num_labels = len(artifact.decision.space)
@@ -297,8 +235,8 @@ def _read(read: Callable[[], Iterator[Sequence[str]]], batch: Any) -> Iterator[d
 class _WindowLabeller:
     """An actor that computes windows."""
 
-    def __init__(self, loading: ModelPlace) -> None:
-        self.predictor = loading.predictor()
+    def __init__(self, place: ModelPlace) -> None:
+        self.predictor = place.predictor()
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Return the logits of the windows of an Arrow table."""

@@ -24,8 +24,9 @@ from multihot.core.ray_cluster import ray_cluster
 from multihot.data.text_stream import text_windows
 from multihot.errors import ArtifactError, DataError, OptionError
 from multihot.inference.artifact import load_artifact
+from multihot.inference.model_place import model_place
 from multihot.inference.predictor import Predictor
-from multihot.ray import ModelPlace, RayOptions, predict, window_logits
+from multihot.ray import RayOptions, predict, window_logits
 from multihot.workflows.export import export
 
 pytestmark = [
@@ -155,7 +156,7 @@ def test_rows_of_a_data_set_keep_their_columns_and_order(model: Path) -> None:
 
 def test_another_model_on_a_machine_is_refused_there(model: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model, tmp_path / "model")
-    loading = ModelPlace.of(load_artifact(folder), OPTIONS)
+    loading = model_place(load_artifact(folder), device="auto", precision="fp32", backend="auto")
     content = json.loads((folder / "thresholds.json").read_text("utf-8"))
     content["thresholds"] = dict.fromkeys(LABELS, 0.25)
     (folder / "thresholds.json").write_text(json.dumps(content), "utf-8")

@@ -15,6 +15,7 @@ __all__ = [
     "require_reporting",
     "require_scipy",
     "require_serving",
+    "require_spark",
     "require_training",
 ]
 
@@ -57,6 +58,11 @@ def require_scipy(purpose: str) -> None:
 def require_serving() -> None:
     """Raise `MissingExtraError` unless the packages of the `serve` extra are installed."""
     _require(("fastapi", "uvicorn", "httptools", "prometheus_client"), "serve", "A server")
+
+
+def require_spark() -> None:
+    """Raise `MissingExtraError` unless PySpark, and what it hands tables over with, are installed."""
+    _require(("pyspark", "pandas", "pyarrow"), "spark", "Prediction in Spark")
 
 
 def require_training() -> None:
