@@ -18,6 +18,7 @@ from multihot.cli.arguments import (
     holds_unicode,
     new_parser,
     parse,
+    refuse_file_name,
 )
 from multihot.cli.console import (
     NUM_SAMPLED,
@@ -74,10 +75,6 @@ RAY_ADDRESS. What is written is the same, also when processes are killed.
 _TABLES = (".csv", ".tsv")
 _WORKBOOK = ".xlsx"
 _JSON_LINES = (".jsonl", ".ndjson")
-_FILE_NAME = re.compile(
-    r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|xlsx|xlsm|xls|ods)(\.(gz|zst|zip))?",
-    re.IGNORECASE,
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -215,23 +212,12 @@ def _check(given: argparse.Namespace, literal: Sequence[str]) -> None:
                 f"Give texts or --input, not both; with --input, {cut(text)} is a text."
             )
         if given.input is None and text not in literal:
-            _refuse_file(text)
+            refuse_file_name(
+                text,
+                f"labelled as a text. To label the texts in it: --input {text}; to label these words",
+            )
     with system_errors(f"--output {given.output}"):
         _check_output(given)
-
-
-def _refuse_file(text: str) -> None:
-    """Raise `OptionError` for a text that is the name of a file, or looks like one."""
-    try:
-        is_file = Path(text).is_file() or (os.sep in text and Path(text).is_dir())
-    except (OSError, ValueError):  # such as a text that is too long for a name
-        is_file = False
-    if is_file or _FILE_NAME.fullmatch(text):
-        what = "is the name of a file" if is_file else "looks like the name of a file"
-        raise OptionError(
-            f"{cut(text)} {what}, and would be labelled as a text. To label the texts in it: --input "
-            f"{text}; to label these words, put -- before them."
-        )
 
 
 def _check_output(given: argparse.Namespace) -> None:
