@@ -125,6 +125,9 @@ Predicted = Callable[[Iterator["TextRow"], range], Iterator[Block]]
 def _prediction(given: argparse.Namespace, artifact: Artifact, stream: TextStream) -> Predicted:
     """Return what labels rows; raise where the model cannot."""
     if given.engine is not None:
+        from multihot.core.extras import require_ray
+
+        require_ray()
         artifact.contents().verify()
         return lambda rows, numbers: _by_engine(given, artifact, stream.data, rows, numbers)
     from multihot.inference.predictor import WINDOW_ROWS, Predictor
