@@ -161,7 +161,11 @@ def _by_engine(
     from multihot.ray import RayOptions, window_logits
 
     options = RayOptions(
-        given.actors, device=given.device, precision=given.precision, backend=given.backend
+        given.actors,
+        num_gpus=given.device == "cuda",
+        device=given.device,
+        precision=given.precision,
+        backend=given.backend,
     )
     source = os.path.abspath(given.input) if os.path.exists(given.input) else given.input
     read = partial(text_windows, source, data, numbers, WINDOW_ROWS)
