@@ -30,6 +30,7 @@ from multihot.ray import RayOptions, predict, window_logits
 from multihot.workflows.export import export
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         find_spec("ray") is None or find_spec("psutil") is None, reason="they are not installed"
     ),

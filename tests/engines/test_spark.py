@@ -20,6 +20,7 @@ from multihot.spark import predict
 from multihot.workflows.export import export
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         find_spec("pyspark") is None or shutil.which("java") is None,
         reason="PySpark or Java is not installed",
