@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame as Pandas
     from pyspark.sql import DataFrame
 
-__all__ = ["predict"]
+__all__ = ["label"]
 
 
-def predict(
+def label(
     dataframe: DataFrame,
     model: str | Path,
     *,
@@ -80,13 +80,13 @@ def predict(
 def _labelling(
     place: ModelPlace, added: AddedColumns
 ) -> Callable[[Iterator[Pandas]], Iterator[Pandas]]:
-    def label(frames: Iterator[Pandas]) -> Iterator[Pandas]:
+    def added_to(frames: Iterator[Pandas]) -> Iterator[Pandas]:
         predictor = _predictor(place)
         for frame in frames:
             for begin in range(0, len(frame), WINDOW_ROWS):
                 yield _labelled(predictor, added, frame.iloc[begin : begin + WINDOW_ROWS])
 
-    return label
+    return added_to
 
 
 def _labelled(predictor: Predictor, added: AddedColumns, frame: Pandas) -> Pandas:

@@ -16,7 +16,7 @@ import pytest
 from emotions import LABELS, NAMES, TEXTS
 from multihot.errors import ArtifactError, DataError
 from multihot.inference.predictor import Predictor
-from multihot.spark import predict
+from multihot.spark import label
 from multihot.workflows.export import export
 
 pytestmark = [
@@ -54,7 +54,7 @@ def test_rows_of_a_data_frame_keep_their_columns(spark: Any, model: Path) -> Non
     rows.append((len(TEXTS), None, ""))
     frame = spark.createDataFrame(rows, "id int, text string, truncated string").repartition(3)
 
-    answers = sorted(predict(frame, model).collect(), key=lambda row: row["id"])
+    answers = sorted(label(frame, model).collect(), key=lambda row: row["id"])
 
     assert [answer["id"] for answer in answers] == list(range(len(rows)))
     assert list(answers[0].asDict()) == [
@@ -73,6 +73,6 @@ def test_what_is_wrong_is_said_before_anything_is_computed(
     frame = spark.createDataFrame([("i am happy",)], "text string")
 
     with pytest.raises(DataError, match="Tweet"):
-        predict(frame, model, text_column="Tweet")
+        label(frame, model, text_column="Tweet")
     with pytest.raises(ArtifactError, match="no such folder"):
-        predict(frame, tmp_path / "nowhere")
+        label(frame, tmp_path / "nowhere")
