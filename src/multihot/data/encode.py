@@ -25,7 +25,8 @@ from multihot.core.recipes import to_plain
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry, remove_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
-from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
+from multihot.data.labelled_file import LabelledFile
+from multihot.data.sparse_codes import UNKNOWN, SparseCodes
 from multihot.data.stored_tokens import are_rows, num_ids
 from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
 from multihot.errors import DataError, StorageError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SMALL_FILE_BYTES",
     "CodeArray",
+    "DenseCodes",
     "EncodedRows",
     "LabelTotals",
     "encode_file",
@@ -50,26 +52,32 @@ __all__ = [
     "store_rows",
 ]
 
-CodeArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""*Shape:* (M, L). uint8: 0 = negative, 1 = positive, 2 = unknown. Of soft labels float32: the values
-themselves, NaN = unknown."""
+DenseCodes = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+CodeArray = DenseCodes | SparseCodes
+"""*Shape:* (M, L). uint8: 0 = negative, 1 = positive, 2 = unknown; of many labels in compressed rows. Of
+soft labels float32: the values themselves, NaN = unknown."""
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-_UNKNOWN = 2
+_SPARSE_LABELS = 512  # from so many, hard labels are kept in compressed rows
 _VALUES = np.array([0, 1, np.nan], dtype=np.float32)  # what the codes stand for
 _WINDOW_CELLS = 2**24  # cells in memory at once, whatever N is
 
 
 def label_codes(values: FloatArray) -> npt.NDArray[np.uint8]:
     """Return 0, 1 and NaN as 0, 1 and 2. *Shapes:* (N, L), float32 -> (N, L), uint8."""
-    return np.where(np.isnan(values), _UNKNOWN, values).astype(np.uint8)
+    return np.where(np.isnan(values), UNKNOWN, values).astype(np.uint8)
+
+
+def _hard_codes(values: FloatArray) -> CodeArray:
+    codes = label_codes(values)
+    return codes if codes.shape[1] < _SPARSE_LABELS else SparseCodes.of(codes)
 
 
 def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArray:
     """Return the values of the given rows (default: all), NaN = unknown. *Shape:* (N, L), float32."""
-    chosen = codes if indices is None else codes[indices]
+    chosen = codes[slice(None) if indices is None else indices]
     return np.asarray(chosen, np.float32) if _is_soft(chosen) else _VALUES[chosen]
 
 
@@ -89,6 +97,9 @@ def label_totals(
     codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
 ) -> LabelTotals:
     """Count labels over the given rows in one pass, `window_cells` cells at a time."""
+    if isinstance(codes, SparseCodes):
+        known, positives = codes.counts(indices)
+        return LabelTotals(known, positives, positives.astype(np.float64))
     num_labels = codes.shape[1]
     known, positives = np.zeros((2, num_labels), dtype=np.int64)
     sums = np.zeros(num_labels, dtype=np.float64)
@@ -104,6 +115,8 @@ def has_known_label(
     codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
 ) -> BoolArray:
     """Return which of the given rows have a known cell. *Shape:* (N,)."""
+    if isinstance(codes, SparseCodes):
+        return codes.has_known(indices)
     result = np.empty(len(indices), dtype=np.bool_)
     for start, part in _windows(codes, indices, window_cells):
         result[start : start + len(part)] = _known(part).any(axis=1)
@@ -122,19 +135,19 @@ def positive_cells(
 
 def _windows(
     codes: CodeArray, indices: IntArray, window_cells: int
-) -> Iterator[tuple[int, CodeArray]]:
+) -> Iterator[tuple[int, DenseCodes]]:
     """Yield position and codes of a few rows at a time."""
     num_rows = max(1, window_cells // codes.shape[1])
     for start in range(0, len(indices), num_rows):
         yield start, codes[indices[start : start + num_rows]]
 
 
-def _positive(codes: CodeArray) -> BoolArray:
+def _positive(codes: DenseCodes) -> BoolArray:
     return np.asarray(codes > 0.5 if _is_soft(codes) else codes == 1)
 
 
-def _known(codes: CodeArray) -> BoolArray:
-    return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != _UNKNOWN)
+def _known(codes: DenseCodes) -> BoolArray:
+    return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != UNKNOWN)
 
 
 def _is_soft(codes: CodeArray) -> bool:
@@ -200,7 +213,7 @@ def encode_texts(
     soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
         tokenize(tokenizer, examples.texts, max_length, dtype=dtype),
-        labels.values if soft else label_codes(labels.values),
+        labels.values if soft else _hard_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
         examples.weights,
@@ -222,9 +235,9 @@ def encode_file(
     max_length: int,
     say: Callable[[str], None],
     *,
-    chunk_rows: int = WINDOW_ROWS,
+    chunk_rows: int | None = None,
 ) -> EncodedRows:
-    """Return the rows of a file, which is read `chunk_rows` at a time.
+    """Return the rows of a file, which is read `chunk_rows` at a time (default: as `chunks` does).
 
     The cache is used for files of 16 MB or more: their rows are tokenised once into mapped files,
     which every later run with the same file, reading options, labels, tokenizer and `max_length`
@@ -273,7 +286,7 @@ def load_rows(
     if stored is None:
         return None
     if are_rows(stored[0], num_labels, end):
-        return _rows(stored[0])
+        return _rows(stored[0], num_labels)
     remove_entry(folder, key)  # it would stay in the way of a new one
     return None
 
@@ -284,25 +297,27 @@ def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> Encoded
     There must be at least one chunk. Raises `StorageError` when the entry cannot be written; what
     `chunks` raises passes through. In both cases nothing is left behind.
     """
+    num_labels = None
     with new_entry(folder, key) as writer:
-        for arrays in _arrays(chunks):
+        for num_labels, arrays in _arrays(chunks):  # noqa: B007 - the last one is used
             for name, array in arrays.items():
                 writer.append(name, array)
     assert writer.stored is not None
-    return _rows(writer.stored[0])
+    return _rows(writer.stored[0], num_labels)
 
 
 def hold_rows(chunks: Iterable[EncodedRows]) -> EncodedRows:
     """Join chunks in memory."""
     pieces: dict[str, list[AnyArray]] = {}
-    for arrays in _arrays(chunks):
+    num_labels = None
+    for num_labels, arrays in _arrays(chunks):  # noqa: B007 - the last one is used
         for name, array in arrays.items():
             pieces.setdefault(name, []).append(array)
-    return _rows({name: np.concatenate(parts) for name, parts in pieces.items()})
+    return _rows({name: np.concatenate(parts) for name, parts in pieces.items()}, num_labels)
 
 
-def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
-    """Yield the arrays of each chunk by name, offsets counted on over all chunks."""
+def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[tuple[int, dict[str, AnyArray]]]:
+    """Yield L and the arrays of each chunk by name, offsets counted on over all chunks."""
     num_tokens, is_first = 0, True
     codes_type: np.dtype[Any] | None = None
     for chunk in chunks:
@@ -321,15 +336,23 @@ def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
         for name, kind in _OPTIONAL_TYPES.items():
             if (array := getattr(chunk, name)) is not None:
                 arrays[name] = array.astype(kind, copy=False)
-        yield {**arrays, "ids": tokens.ids, "codes": chunk.codes}
+        codes = chunk.codes
+        stored = codes.arrays() if isinstance(codes, SparseCodes) else {"codes": codes}
+        yield codes.shape[1], {**arrays, "ids": tokens.ids, **stored}
         num_tokens, is_first = int(offsets[-1]), False
 
 
-def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
+def _rows(arrays: dict[str, AnyArray], num_labels: int | None) -> EncodedRows:
+    codes: CodeArray
+    if "codes" in arrays:
+        codes = arrays["codes"]
+    else:
+        assert num_labels is not None
+        codes = SparseCodes.from_arrays(arrays, num_labels)
     tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
     return EncodedRows(
         tokens,
-        arrays["codes"],
+        codes,
         arrays["hashes"],
         arrays["lines"],
         arrays.get("weights"),
