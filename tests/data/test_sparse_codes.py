@@ -9,16 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from multihot.data.array_store import entry_of
-from multihot.data.encode import (
-    EncodedRows,
-    has_known_label,
-    hold_rows,
-    label_totals,
-    label_values,
-    load_rows,
-    positive_cells,
-    store_rows,
-)
+from multihot.data.encode import EncodedRows, hold_rows, load_rows, store_rows
+from multihot.data.label_codes import has_known_label, label_totals, label_values, positive_cells
 from multihot.data.sparse_codes import SparseCodes
 from multihot.data.tokens import TokenizedTexts
 

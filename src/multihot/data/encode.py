@@ -1,7 +1,5 @@
 """Labelled rows to tokens, label codes and hashes: in memory, or in the cache for large files.
 
-Label values take one byte a cell; soft labels, which may be any fraction, take four.
-
 Letters: `M` rows of the arrays, `N` rows that are selected, `L` labels.
 """
 
@@ -22,12 +20,15 @@ import numpy.typing as npt
 from multihot.core.files import digest_64, sha256_of
 from multihot.core.labels import LabelSpace, row_hashes, text_hashes
 from multihot.core.recipes import to_plain
+from multihot.core.windows import WindowSettings
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry, remove_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
+from multihot.data.label_codes import CodeArray, hard_codes
 from multihot.data.labelled_file import LabelledFile
-from multihot.data.sparse_codes import UNKNOWN, SparseCodes
+from multihot.data.sparse_codes import SparseCodes
 from multihot.data.stored_tokens import are_rows, num_ids
+from multihot.data.text_windows import TextWindows
 from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
 from multihot.errors import DataError, StorageError
 
@@ -36,123 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SMALL_FILE_BYTES",
-    "CodeArray",
-    "DenseCodes",
     "EncodedRows",
-    "LabelTotals",
     "encode_file",
     "encode_texts",
-    "has_known_label",
     "hold_rows",
-    "label_codes",
-    "label_totals",
-    "label_values",
     "load_rows",
-    "positive_cells",
     "store_rows",
 ]
-
-DenseCodes = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-CodeArray = DenseCodes | SparseCodes
-"""*Shape:* (M, L). uint8: 0 = negative, 1 = positive, 2 = unknown; of many labels in compressed rows. Of
-soft labels float32: the values themselves, NaN = unknown."""
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-
-_SPARSE_LABELS = 512  # from so many, hard labels are kept in compressed rows
-_VALUES = np.array([0, 1, np.nan], dtype=np.float32)  # what the codes stand for
-_WINDOW_CELLS = 2**24  # cells in memory at once, whatever N is
-
-
-def label_codes(values: FloatArray) -> npt.NDArray[np.uint8]:
-    """Return 0, 1 and NaN as 0, 1 and 2. *Shapes:* (N, L), float32 -> (N, L), uint8."""
-    return np.where(np.isnan(values), UNKNOWN, values).astype(np.uint8)
-
-
-def _hard_codes(values: FloatArray) -> CodeArray:
-    codes = label_codes(values)
-    return codes if codes.shape[1] < _SPARSE_LABELS else SparseCodes.of(codes)
-
-
-def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArray:
-    """Return the values of the given rows (default: all), NaN = unknown. *Shape:* (N, L), float32."""
-    chosen = codes[slice(None) if indices is None else indices]
-    return np.asarray(chosen, np.float32) if _is_soft(chosen) else _VALUES[chosen]
-
-
-@dataclass(frozen=True)
-class LabelTotals:
-    """Counts over the selected rows, one for each of L labels."""
-
-    known: IntArray
-    """Rows in which the label is known."""
-    positives: IntArray
-    """Rows that have the label (above 0.5)."""
-    sums: npt.NDArray[np.float64]
-    """Sums of the known values; equal to `positives` where no value is a fraction."""
-
-
-def label_totals(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> LabelTotals:
-    """Count labels over the given rows in one pass, `window_cells` cells at a time."""
-    if isinstance(codes, SparseCodes):
-        known, positives = codes.counts(indices)
-        return LabelTotals(known, positives, positives.astype(np.float64))
-    num_labels = codes.shape[1]
-    known, positives = np.zeros((2, num_labels), dtype=np.int64)
-    sums = np.zeros(num_labels, dtype=np.float64)
-    for _, part in _windows(codes, indices, window_cells):
-        known += _known(part).sum(axis=0)
-        positives += _positive(part).sum(axis=0)
-        if _is_soft(part):
-            sums += np.nansum(part, axis=0, dtype=np.float64)
-    return LabelTotals(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
-
-
-def has_known_label(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> BoolArray:
-    """Return which of the given rows have a known cell. *Shape:* (N,)."""
-    if isinstance(codes, SparseCodes):
-        return codes.has_known(indices)
-    result = np.empty(len(indices), dtype=np.bool_)
-    for start, part in _windows(codes, indices, window_cells):
-        result[start : start + len(part)] = _known(part).any(axis=1)
-    return result
-
-
-def positive_cells(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> BoolArray:
-    """Return which of the given rows have which label (above 0.5). *Shape:* (N, L)."""
-    result = np.empty((len(indices), codes.shape[1]), dtype=np.bool_)
-    for start, part in _windows(codes, indices, window_cells):
-        result[start : start + len(part)] = _positive(part)
-    return result
-
-
-def _windows(
-    codes: CodeArray, indices: IntArray, window_cells: int
-) -> Iterator[tuple[int, DenseCodes]]:
-    """Yield position and codes of a few rows at a time."""
-    num_rows = max(1, window_cells // codes.shape[1])
-    for start in range(0, len(indices), num_rows):
-        yield start, codes[indices[start : start + num_rows]]
-
-
-def _positive(codes: DenseCodes) -> BoolArray:
-    return np.asarray(codes > 0.5 if _is_soft(codes) else codes == 1)
-
-
-def _known(codes: DenseCodes) -> BoolArray:
-    return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != UNKNOWN)
-
-
-def _is_soft(codes: CodeArray) -> bool:
-    return codes.dtype == np.float32
-
 
 AnyArray = npt.NDArray[Any]
 
@@ -201,19 +92,20 @@ def encode_texts(
     tokenizer: Tokenizer,
     max_length: int,
     *,
+    windows: WindowSettings | None = None,
     dtype: np.dtype[np.unsignedinteger] | None = None,
 ) -> EncodedRows:
     """Match the labels to `space` by name and tokenise the texts, in memory.
 
-    `dtype` is that of the token ids, see `tokenize`.
+    `dtype` is that of the token ids; see `tokenize`, also for `windows`.
     """
     if examples.labels is None:
         raise DataError("has no labels.", path=examples.source)
     labels = examples.labels.aligned_to(space)
     soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
-        tokenize(tokenizer, examples.texts, max_length, dtype=dtype),
-        labels.values if soft else _hard_codes(labels.values),
+        tokenize(tokenizer, examples.texts, max_length, windows=windows, dtype=dtype),
+        labels.values if soft else hard_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
         examples.weights,
@@ -235,6 +127,7 @@ def encode_file(
     max_length: int,
     say: Callable[[str], None],
     *,
+    windows: WindowSettings | None = None,
     chunk_rows: int | None = None,
 ) -> EncodedRows:
     """Return the rows of a file, which is read `chunk_rows` at a time (default: as `chunks` does).
@@ -248,7 +141,7 @@ def encode_file(
     def chunks() -> Iterator[EncodedRows]:
         dtype = id_dtype(tokenizer)  # the same for all parts, which are stored one after the other
         for part in file.chunks(chunk_rows):
-            yield encode_texts(part, space, tokenizer, max_length, dtype=dtype)
+            yield encode_texts(part, space, tokenizer, max_length, windows=windows, dtype=dtype)
 
     paths, folder = [Path(part.source) for part in file.parts or (file,)], cache_folder()
     if (
@@ -258,7 +151,7 @@ def encode_file(
     ):
         return hold_rows(chunks())
     before = [_state(path) for path in paths]
-    key = _key(file, space, tokenizer, max_length)
+    key = _key(file, space, tokenizer, max_length, windows)
     entry = entry_of(folder, key)
     known = load_rows(folder, key, num_labels=len(space), end=num_ids(tokenizer))
     if known is not None:
@@ -336,6 +229,9 @@ def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[tuple[int, dict[str, AnyA
         for name, kind in _OPTIONAL_TYPES.items():
             if (array := getattr(chunk, name)) is not None:
                 arrays[name] = array.astype(kind, copy=False)
+        if tokens.windows is not None:
+            arrays["window_counts"] = tokens.windows.counts
+            arrays["window_lengths"] = np.diff(tokens.windows.starts)
         codes = chunk.codes
         stored = codes.arrays() if isinstance(codes, SparseCodes) else {"codes": codes}
         yield codes.shape[1], {**arrays, "ids": tokens.ids, **stored}
@@ -349,7 +245,11 @@ def _rows(arrays: dict[str, AnyArray], num_labels: int | None) -> EncodedRows:
     else:
         assert num_labels is not None
         codes = SparseCodes.from_arrays(arrays, num_labels)
-    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
+    windows = None
+    if "window_counts" in arrays:
+        ends = (np.cumsum(arrays[name]) for name in ("window_lengths", "window_counts"))
+        windows = TextWindows(*(np.append(0, each) for each in ends))
+    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"], windows)
     return EncodedRows(
         tokens,
         codes,
@@ -361,10 +261,18 @@ def _rows(arrays: dict[str, AnyArray], num_labels: int | None) -> EncodedRows:
     )
 
 
-def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length: int) -> str:
+def _key(
+    file: LabelledFile,
+    space: LabelSpace,
+    tokenizer: Tokenizer,
+    max_length: int,
+    windows: WindowSettings | None,
+) -> str:
     """Return everything that the encoded rows depend on, as one string."""
+    cut = {} if windows is None else {"windows": [windows.overlap, windows.max_windows]}
     return json.dumps(
         {
+            **cut,
             "files": [_facts(part) for part in file.parts or (file,)],
             "labels": space.names,
             "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),

@@ -60,7 +60,7 @@ class Prediction:
     scores: dict[str, float]
     """Probability of every label, in class order."""
     truncated: bool
-    """Whether the text was longer than the model's `max_length` tokens."""
+    """Whether the text was longer than what the model reads of one."""
     abstained: bool = False
     """Whether it has no label and the model's rule for that is `abstain`."""
 
@@ -177,7 +177,10 @@ class Predictor:
 
     def tokenized(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts as the network reads them."""
-        return tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
+        artifact = self.artifact
+        return tokenize(
+            self.tokenizer, as_texts(texts), artifact.max_length, windows=artifact.windows
+        )
 
     def logits_of(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N tokenised texts, *shape* (N, L); raise as `logits` does."""
@@ -297,7 +300,9 @@ def _load_torch_backend(
 
     device = choose_device(device_name)
     space = artifact.decision.space
-    network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
+    network = load_network(
+        contents, artifact.form, space, pooling=artifact.pooling, windows=artifact.windows
+    )
     require_fit(network, stored, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
     return TorchBackend(
