@@ -147,9 +147,7 @@ def prepare(
 ) -> Run:
     """Check the input, load the network, encode the rows and open the run directory; as `train`."""
     _check_validation(validation, options)
-    alone = {"folds": options.folds is not None, "seeds": options.seeds > 1}
-    alone |= {"teacher": bool(options.teacher), "trackers": bool(options.trackers)}
-    require_alone(ranks.count, alone)
+    require_alone(ranks.count, _only_alone(options))
     check_output(output, resume=resume)
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
@@ -250,6 +248,12 @@ def _check_validation(validation: Labelled | None, options: TrainOptions) -> Non
             f"folds={options.folds} and validation rows exclude each other: with folds every training "
             "row is scored out of fold. Leave one of them out."
         )
+
+
+def _only_alone(options: TrainOptions) -> dict[str, object]:
+    """Return what only one process can do, and whether it is asked for."""
+    several = {"folds": options.folds, "seeds": options.seeds > 1}
+    return {**several, "teacher": options.teacher, "trackers": options.trackers}
 
 
 def _initial_model(
