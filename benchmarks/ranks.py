@@ -46,7 +46,19 @@ from kill_and_resume import write_tiny_encoder
 from provenance import append_row, provenance
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ["multihot.cli.train", "multihot.workflows.train"]
+_PRELOADED = [
+    "multihot.cli.train",
+    "multihot.workflows.train",
+    "multihot.workflows.pretrain",
+    "accelerate",
+    "scipy.optimize",
+    "scipy.stats",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+    "transformers.masking_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+]  # what a run imports, once for all processes
 _SKIPPED_STEPS = 3
 _PATIENCE = 600.0
 _TORCHRUN_LOOKS = 0.1  # seconds between two looks at its processes

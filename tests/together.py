@@ -17,12 +17,18 @@ __all__ = ["environment_of", "free_port", "pretrained", "together", "toy_weights
 
 _WAIT_SECONDS = 120.0
 _PRELOADED = [
+    "multihot.cli.train",
     "multihot.workflows.train",
     "multihot.workflows.pretrain",
-    "multihot.training.ranks",
-    "factories",
-    "training.toys",
-]
+    "accelerate",
+    "scipy.optimize",
+    "scipy.stats",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+    "transformers.masking_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+]  # what a run imports, once for all processes
 
 
 def free_port() -> int:
