@@ -349,7 +349,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", default="ranks_202611.csv")
     parser.add_argument("--no-row", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.assignments = [word for word in given.files_and_options if "=" in word]
     paths = [word for word in given.files_and_options if "=" not in word]
     given.train, given.dev = paths or [data / "train.jsonl", data / "validation.jsonl"]
