@@ -281,7 +281,9 @@ def kills(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     def command(output: Path) -> tuple[list[str], str, int]:
         return [*shared, "--output", str(output), *given.assignments], str(log), 1
 
-    end(start(train_command, given.processes, command(folder / "first")))  # and everything is imported
+    end(
+        start(train_command, given.processes, command(folder / "first"))
+    )  # and everything is imported
     began = time.monotonic()
     end(start(train_command, given.processes, command(folder / "peaceful")))
     whole, expected = time.monotonic() - began, _hashes(folder / "peaceful")
