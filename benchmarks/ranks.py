@@ -254,13 +254,11 @@ def rows(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         names = list(map(str, range(num_rows)))
         examples = Examples(texts, labels, names, "x", DataOptions(), (), list(range(num_rows)))
         train_set = encode(examples, space, tokenizer, 64)
-        by_tokens = generator.random() < 0.5
-        options = TrainOptions(
-            epochs=2,
-            batch_size=int(generator.integers(1, 65)),
-            batch_tokens=int(generator.integers(64, 2000)) if by_tokens else None,
-            accumulation_steps=int(generator.integers(1, 5)),
-        )
+        sizes = {"batch_size": int(generator.integers(1, 65))}
+        if generator.random() < 0.5:
+            sizes = {"batch_tokens": int(generator.integers(64, 2000))}
+        parts = int(generator.integers(1, 5))
+        options = TrainOptions(epochs=2, accumulation_steps=parts, **sizes)
         counts = np.zeros((2, num_rows), dtype=np.int64)
         for rank in range(count):
             for step in steps_after(0, train_set, options, 0, ranks=Ranks(rank, count)):
