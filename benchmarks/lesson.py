@@ -43,7 +43,7 @@ def main() -> None:
     """Read the command line, train what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", metavar="TRAIN VALIDATION TEST")
-    parser.add_argument("--keep", type=Path, help="folder of the models; begun ones are resumed")
+    parser.add_argument("--keep", type=Path, help="folder for the models")
     parser.add_argument("--only", nargs="+", choices=list(_SIDES), default=list(_SIDES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -65,8 +65,8 @@ def run_side(
     folder = given.keep / side.replace(" ", "-").replace("'", "")
     command = [sys.executable, "-c", _START, "train", files[0], "--validation", files[1]]
     command += [*options, "--output", str(folder), f"threads={given.threads}", f"seed={given.seed}"]
-    if folder.exists():  # minutes are then those of the rest
-        command.append("--resume")
+    if folder.exists():
+        raise SystemExit(f"{folder} exists: the minutes of its begun run are not known. Delete it.")
     started = time.perf_counter()
     process = subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": str(given.threads)}, stdout=sys.stderr
@@ -112,7 +112,7 @@ def lesson_table() -> list[str]:
         f"|---|{'---|' * (len(_METRICS) + 1)}",
     ]
     for side in _SIDES:
-        row = found.get(side) or _earlier(side)
+        row = found.get(side)
         if row is not None:
             cells = [_cell(row, name) for name in _METRICS]
             minutes = f"{float(row['cpu_minutes']):.0f}"
@@ -121,20 +121,7 @@ def lesson_table() -> list[str]:
 
 
 def _cell(row: dict[str, str], name: str) -> str:
-    if f"{name}_low" not in row:
-        return _short(row[name])
     return f"{_short(row[name])} ({_short(row[f'{name}_low'])} to {_short(row[f'{name}_high'])})"
-
-
-def _earlier(side: str) -> dict[str, str] | None:
-    """Return the row of `benchmarks/quality.py`, which has no intervals, and minutes by the clock."""
-    setting = {"the tutorial's recipe": "tutorial.toml threads=1"}.get(side)
-    with (RESULTS / "quality_202611.csv").open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            if row["setting"] == setting:
-                values = {name: row[f"test_{name}"] for name in _METRICS}
-                return {**values, "cpu_minutes": row["train_minutes"]}
-    return None
 
 
 def _short(value: str) -> str:

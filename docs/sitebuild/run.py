@@ -53,6 +53,8 @@ def run_page(page: Path, folder: Path, given: Given, tools: Path) -> int:
                 example.evaluate()
     finally:
         shell.close()
+    if runner.scripts:
+        raise AssertionError(f"{page}: no command runs {', '.join(sorted(runner.scripts))}")
     return sum(1 for step in steps if step.block is not None)
 
 
@@ -114,6 +116,7 @@ class _Runner:
     def __init__(self, page: Path, folder: Path, shell: Shell, address: str) -> None:
         self.folder = folder
         self.shell = shell
+        self.scripts: set[str] = set()  # written files of Python that no command has named yet
         self._address = address
         self._python = PythonEvaluator()
         self._printed = ""
@@ -125,7 +128,10 @@ class _Runner:
         if name is not None:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(block.source, "utf-8")
+            target.write_text(block.code.replace(ADDRESS, self._address), "utf-8")
+            if block.language == "python":
+                self.scripts.add(name)
+                return None
         if block.language == "python":
             return self._run_python(block, example)
         if block.language == "console":
@@ -157,6 +163,7 @@ class _Runner:
         listed = commands(block.code.replace(ADDRESS, self._address))
         background = "background" in block.settings
         for number, (command, shown) in enumerate(listed):
+            self.scripts -= {script for script in self.scripts if script in command}
             last = number == len(listed) - 1
             ran = self.shell.run(command, background=background and last)
             wanted = int((block.setting("exit") if last else None) or 0)

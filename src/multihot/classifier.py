@@ -37,6 +37,7 @@ from multihot.core.options import (
     PrecisionName,
     SeedsKept,
     TrainOptions,
+    WindowsName,
 )
 from multihot.core.progress import Listener
 from multihot.core.progress_line import listening
@@ -122,6 +123,9 @@ class MultiLabelClassifier:
         warmup_fraction: float = 0.1,
         max_gradient_norm: float = 1.0,
         max_length: int | None = None,
+        windows: WindowsName | None = None,
+        window_overlap: int | None = None,
+        max_windows: int | None = None,
         max_unknown_fraction: float = 0.5,
         pooling: PoolingName = "auto",
         label_descriptions: str | os.PathLike[str] | Mapping[str, str] | None = None,

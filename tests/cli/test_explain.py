@@ -76,6 +76,7 @@ def test_colours_are_for_terminals_that_want_them(
         (["MODEL", "a text", "--label", "joy", "--all-labels"], "not both"),
         (["MODEL", "a text", "--method", "lime"], "method is 'lime'; expected one of"),
         (["MODEL", "a text", "--evidence", "no.csv"], "no.csv: There is no such file"),
+        (["MODEL", "new.csv"], "'new.csv' looks like the name of a file, and would be explained"),
         (["MODEL", "a text", "--top", "0"], "--top 0; expected at least 1."),
     ],
 )
@@ -89,3 +90,15 @@ def test_a_wrong_command_is_explained(
     out, err = capfd.readouterr()
     assert out == ""
     assert words in err
+
+
+def test_a_label_asked_for_twice_is_explained_once_and_a_text_of_blanks_is_remarked(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(tiny_model), "--label", "joy", "--label", "joy", "--", "new.csv", " "]
+
+    assert main(command) == 0
+
+    out, err = capfd.readouterr()
+    assert out.count("joy: ") == 2
+    assert "Text 2 of 2 has no word" in err

@@ -73,6 +73,7 @@ def test_what_is_missing_is_said_before_anything_is_computed(
         ([model, file, "--output", "report.pdf"], ".html or .json"),
         ([model, file, "--output", str(page)], "--force"),
         ([str(tmp_path), file, "--output", new], "no thresholds.json"),
+        ([model, file, "--train", "no.csv", "--output", new], "no.csv: There is no such file"),
     ):
         assert main(["report", *arguments]) == 2
         assert expected in capfd.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 
 from emotions import LABELS, TEXTS, write_jsonl
 from multihot.cli.main import main
+from multihot.core.text_tables import counted
 from multihot.data.labelled_file import read_examples
 
 HOSTILE = ["=1+1 happy", "so\x1b[2J happy", "<script> in love", "afraid\u202e of it"]
@@ -38,8 +39,39 @@ def test_the_written_file_trains_once_it_is_labelled_and_says_nothing_before(
     written = {*TEXTS, *HOSTILE}
     if ending == "xlsx":  # whose XML has no escape character
         written = {text.replace("\x1b", "\ufffd") for text in written}
+    said = capfd.readouterr().err
+    if ending in ("csv", "tsv"):
+        formulas = {text for text in written if text[0] in "=+-@"}
+        written = written - formulas | {f"'{text}" for text in formulas}
+        assert f"{counted(len(formulas), 'row')} would be read as formulas" in said
     assert set(found.texts) == written
-    assert "52 texts to label in" in capfd.readouterr().err
+    assert "52 texts to label in" in said
+
+
+def test_a_label_called_like_a_column_of_the_model_keeps_its_column(
+    texts: str, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("truncated\nscore_truncated\n", "utf-8")
+    output = tmp_path / "label.csv"
+    command = ["suggest", "--labels", str(tmp_path / "names.txt"), texts, "--count", "2"]
+
+    assert main([*command, "--output", str(output)]) == 0
+
+    heads = output.read_text("utf-8").splitlines()[0].split(",")
+    assert heads[2:4] == ["truncated", "score_truncated"]
+    assert len(set(heads)) == len(heads)
+
+
+def test_a_label_that_is_a_formula_is_for_workbooks_and_json(
+    texts: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").write_text("joy\n=1+1\n", "utf-8")
+    command = ["suggest", "--labels", str(tmp_path / "names.txt"), texts, "--count", "2"]
+
+    assert main([*command, "--output", str(tmp_path / "label.csv")]) == 2
+    assert "the label '=1+1' as a formula" in capfd.readouterr().err
+    assert not (tmp_path / "label.csv").exists()
+    assert main([*command, "--output", str(tmp_path / "label.xlsx")]) == 0
 
 
 def test_cells_that_are_filled_are_labels_and_the_others_stay_unknown(

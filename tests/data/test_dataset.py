@@ -223,6 +223,7 @@ def test_what_needs_a_second_look_is_reported(from_file: Subset) -> None:
         "9 training label cells are unknown and masked.",
         "19 validation texts are cut to max_length=16 tokens.",
         "9 validation label cells are unknown and masked.",
+        "To read whole texts, in windows whose logits are pooled: windows=max.",
     ]
 
 

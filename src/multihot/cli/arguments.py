@@ -6,6 +6,7 @@ import argparse
 import codecs
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from multihot.cli.console import StandardOutput, be_quiet, table_width
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, updated
-from multihot.core.text_tables import printable, wrapped
+from multihot.core.text_tables import cut, printable, wrapped
 from multihot.errors import DataError, OptionError, escaped
 
 __all__ = [
@@ -34,7 +35,13 @@ __all__ = [
     "new_parser",
     "parse",
     "print_json",
+    "refuse_file_name",
 ]
+
+_FILE_NAME = re.compile(
+    r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|xlsx|xlsm|xls|ods)(\.(gz|zst|zip))?",
+    re.IGNORECASE,
+)
 
 _OPTIONS: dict[str, type[Any]] = {
     "train": TrainOptions,
@@ -167,6 +174,20 @@ def check_new(path: Path, flag: str, *, force: bool) -> None:
         raise OptionError(f"{flag} {path} is a pipe or a device; name a file.")
     if path.exists() and not force:
         raise OptionError(f"{path} exists. Choose another {flag}, or add --force to replace it.")
+
+
+def refuse_file_name(text: str, use: str) -> None:
+    """Raise `OptionError` for a text that is the name of a file, or looks like one.
+
+    `use` says what would happen to it, and how to have that: `-- ` stands before texts that are meant.
+    """
+    try:
+        is_file = Path(text).is_file() or (os.sep in text and Path(text).is_dir())
+    except (OSError, ValueError):  # such as a text that is too long for a name
+        is_file = False
+    if is_file or _FILE_NAME.fullmatch(text):
+        what = "is the name of a file" if is_file else "looks like the name of a file"
+        raise OptionError(f"{cut(text)} {what}, and would be {use}, put -- before them.")
 
 
 def check_order(model: str, file: str) -> None:

@@ -13,6 +13,7 @@ from multihot.cli.arguments import (
     new_parser,
     parse,
     print_json,
+    refuse_file_name,
 )
 from multihot.cli.console import Painted, TextCounter, say, say_note, show_painted
 from multihot.core.text_tables import counted, cut, printable, shortened
@@ -43,6 +44,7 @@ _AGAINST = ("30;48;5;230", "30;48;5;216", "97;48;5;130")
 _SHARES = (0.15, 0.4, 0.75)
 """Of the largest weight: below the first a word stays plain."""
 _MAX_SHOWN = 160  # characters of a training text
+_MAX_WORD = 40  # characters of a word in the list of weights
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,7 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
     given = parse(build_parser(), arguments)
-    texts, pairs = _texts(given)
+    literal = list(arguments)[list(arguments).index("--") + 1 :] if "--" in arguments else []
+    texts, pairs = _texts(given, literal)
 
     from multihot.inference.explanation import explain
     from multihot.inference.predictor import Predictor
@@ -93,11 +96,17 @@ def run(arguments: Sequence[str]) -> int:
         if evidence is not None:
             show_painted([(line, None) for line in _evidence_lines(evidence[number])])
     _say_of_methods(found)
+    for number, explanation in enumerate(found, 1):
+        if not explanation.words:
+            say(f"Text {number} of {len(found)} has no word, so nothing in it explains its labels.")
     return 0
 
 
-def _texts(given: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Return texts and `data.KEY=VALUE` pairs, which only a file of evidence has."""
+def _texts(given: argparse.Namespace, literal: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return texts and `data.KEY=VALUE` pairs, which only a file of evidence has.
+
+    What stands behind `--` is a text whatever it looks like.
+    """
     texts: list[str] = list(given.texts)
     pairs: list[str] = []
     if given.evidence is not None:
@@ -105,6 +114,9 @@ def _texts(given: argparse.Namespace) -> tuple[list[str], list[str]]:
         texts = [text for text in texts if text not in pairs]
     if not texts:
         raise OptionError("Nothing to explain: give one or more texts.")
+    for text in texts:
+        if text not in literal:
+            refuse_file_name(text, "explained as a text. To explain these words")
     if given.all_labels and given.label:
         raise OptionError("Give --label or --all-labels, not both.")
     if given.top < 1:
@@ -142,7 +154,7 @@ def _painted(explanation: Explanation, top: int) -> Painted:
         )
         for name, sign in (("for", 1), ("against", -1)):
             listed = [
-                f"{printable(word.text)} {value:+.2f}"
+                f"{printable(shortened(word.text, _MAX_WORD))} {value:+.2f}"
                 for value, word in weights
                 if value * sign > 0
             ]

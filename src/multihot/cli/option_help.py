@@ -16,6 +16,7 @@ _OF_TRAINING = (
     "batch_size",
     "learning_rate",
     "max_length",
+    "windows",
     "thresholds",
     "calibration",
     "empty_set_rule",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import heapq
-import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +16,9 @@ from multihot.cli.arguments import (
     check_new,
     data_options,
     holds_unicode,
-    json_text,
     new_parser,
     parse,
+    refuse_file_name,
 )
 from multihot.cli.console import (
     NUM_SAMPLED,
@@ -31,6 +28,8 @@ from multihot.cli.console import (
     say_if_unknown,
     say_note,
 )
+from multihot.cli.predict_blocks import check_blocks, join, label_in_blocks
+from multihot.cli.prediction_lines import text_writer
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
     ENCODINGS,
@@ -42,13 +41,14 @@ from multihot.cli.prediction_tables import (
     table_style,
     workbook_rows,
 )
-from multihot.core.text_tables import counted, cut, printable
+from multihot.core.block_output import check_beginning, forget_blocks
+from multihot.core.text_tables import counted, cut
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
-    from multihot.data.text_stream import TextRow, TextStream
+    from multihot.data.text_stream import TextStream
     from multihot.inference.artifact import Artifact
-    from multihot.inference.predictor import Prediction, Predictor
+    from multihot.inference.predictor import Predictor
 
 __all__ = ["build_parser", "run"]
 
@@ -56,26 +56,30 @@ _EPILOG = """examples:
   multihot predict runs/ec "I'm happy, the bert model is so good"
   multihot predict runs/ec --input new.csv --output labelled.csv
   cat texts.txt | multihot predict runs/ec --input - --json > labelled.jsonl
+  multihot predict runs/ec --input new.csv --output labelled.csv --shard 3/16
+  multihot predict --join labelled.csv
 
 The ending of --output decides its form: .csv, .tsv or .xlsx (every input column kept, ours added; cells
 are quoted where needed, also in .tsv, which data.quoting=true reads) or .jsonl or .ndjson. A .csv has the
 delimiter, the decimal sign and the byte order mark of a .csv input. Standard output is JSON lines with
 --json, else CSV with --input and plain lines for texts on the command line. With --input,
 data.KEY=VALUE changes how the file is read.
+
+--shard 3/16 labels the third of 16 parts of the rows, in labelled-03-of-16.csv; each part may run on
+another machine. What is done survives a kill, and --resume continues behind it, also without --shard.
+When all parts are there, --join labelled.csv checks them and writes labelled.csv.
 """
 _TABLES = (".csv", ".tsv")
 _WORKBOOK = ".xlsx"
 _JSON_LINES = (".jsonl", ".ndjson")
-_FILE_NAME = re.compile(
-    r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|xlsx|xlsm|xls|ods)(\.(gz|zst|zip))?",
-    re.IGNORECASE,
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = new_parser("predict", "Label texts with a trained model.", _EPILOG)
-    parser.add_argument("model", metavar="MODEL", help="folder that 'multihot train' wrote")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="folder that 'multihot train' wrote"
+    )
     parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts to label")
     parser.add_argument("--input", metavar="FILE|-", help="file of texts, or - for standard input")
     parser.add_argument("--output", metavar="FILE", help="write here instead of standard output")
@@ -96,6 +100,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--top", type=int, metavar="K", help="only the K highest scores; not for tables"
     )
+    parser.add_argument("--shard", metavar="K/N", help="label part K of N of the input")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    parser.add_argument("--join", metavar="FILE", help="put the shards of this --output together")
     add_backend_flags(parser)
     parser.add_argument("--json", action="store_true", help="JSON lines")
     return parser
@@ -103,16 +110,34 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with its arguments; return the exit code."""
-    given = parse(build_parser(), arguments)
+    parser = build_parser()
+    given = parse(parser, arguments)
+    if given.join is not None:
+        return _join(given)
+    if given.model is None:
+        parser.error("the following arguments are required: MODEL")
     texts = list(arguments)
     _check(given, texts[texts.index("--") + 1 :] if "--" in texts else ())
 
     from multihot.inference.artifact import read_artifact
-    from multihot.inference.predictor import Predictor
 
     artifact = read_artifact(given.model)  # verified when its network is loaded
     if given.threshold is not None:
         artifact.decision.with_threshold(given.threshold)  # refuses it before anything is written
+    if given.shard is not None or given.resume:
+        return label_in_blocks(
+            given,
+            artifact,
+            lambda: _stream(given, artifact),
+            lambda stream: _style(given, stream, artifact),
+        )
+    return _label_all(given, artifact)
+
+
+def _label_all(given: argparse.Namespace, artifact: Artifact) -> int:
+    """Label all texts in one go; return the exit code."""
+    from multihot.inference.predictor import Predictor
+
     stream = _stream(given, artifact)
     num_shown = len(stream.notes)
     for note in stream.notes:
@@ -142,8 +167,20 @@ def run(arguments: Sequence[str]) -> int:
             f"{num_truncated} of {counted(count, 'text')} were cut to {artifact.max_length} tokens."
         )
     if given.output:
+        forget_blocks(Path(given.output))
         say(f"{counted(count, 'text')} labelled in {given.output}.")
     return 0
+
+
+def _join(given: argparse.Namespace) -> int:
+    """Put shards together; nothing else is given with that."""
+    others = ("model", "input", "output", "shard", "threshold", "top", "decimal", "output_encoding")
+    if any(getattr(given, name) is not None for name in others) or given.resume or given.json:
+        raise OptionError(
+            "--join FILE stands alone, but for --force: it only puts shards together."
+        )
+    with system_errors(f"--join {given.join}"):
+        return join(given)
 
 
 def _check(given: argparse.Namespace, literal: Sequence[str]) -> None:
@@ -167,23 +204,12 @@ def _check(given: argparse.Namespace, literal: Sequence[str]) -> None:
                 f"Give texts or --input, not both; with --input, {cut(text)} is a text."
             )
         if given.input is None and text not in literal:
-            _refuse_file(text)
+            refuse_file_name(
+                text,
+                f"labelled as a text. To label the texts in it: --input {text}; to label these words",
+            )
     with system_errors(f"--output {given.output}"):
         _check_output(given)
-
-
-def _refuse_file(text: str) -> None:
-    """Raise `OptionError` for a text that is the name of a file, or looks like one."""
-    try:
-        is_file = Path(text).is_file() or (os.sep in text and Path(text).is_dir())
-    except (OSError, ValueError):  # such as a text that is too long for a name
-        is_file = False
-    if is_file or _FILE_NAME.fullmatch(text):
-        what = "is the name of a file" if is_file else "looks like the name of a file"
-        raise OptionError(
-            f"{cut(text)} {what}, and would be labelled as a text. To label the texts in it: --input "
-            f"{text}; to label these words, put -- before them."
-        )
 
 
 def _check_output(given: argparse.Namespace) -> None:
@@ -200,6 +226,8 @@ def _check_output(given: argparse.Namespace) -> None:
         )
     if given.output is not None:
         _check_file(given)
+    if given.shard is not None or given.resume:
+        check_blocks(given)
 
 
 def _is_table(given: argparse.Namespace) -> bool:
@@ -227,7 +255,9 @@ def _check_file(given: argparse.Namespace) -> None:
         )
     if given.input is not None and os.path.realpath(output) == os.path.realpath(given.input):
         raise OptionError("--output is the input file; write to another one.")
-    check_new(output, "--output", force=given.force)
+    if given.shard is None and not given.resume:
+        check_new(output, "--output", force=given.force)
+        check_beginning(output, "--output", resume=False, force=given.force)
 
 
 def _stream(given: argparse.Namespace, artifact: Artifact) -> TextStream:
@@ -283,7 +313,13 @@ def _written(
         return
     with _opened(path) as output:
         if style is None:
-            yield _text_writer(given, output, abstains=abstains)
+            yield text_writer(
+                output,
+                as_json=given.json or given.output is not None,
+                is_printed=given.output is None,
+                top=given.top,
+                abstains=abstains,
+            )
             return
         _say_if_narrow(given)
         if path is not None and style.encoding == "utf-8-sig":
@@ -316,52 +352,3 @@ def _say_if_narrow(given: argparse.Namespace) -> None:
             f"Standard output is {sys.stdout.encoding}: characters that it lacks are written as "
             "backslash codes. A file (--output) keeps them."
         )
-
-
-def _text_writer(given: argparse.Namespace, output: TextOutput, *, abstains: bool) -> Write:
-    if given.json or given.output is not None:
-        return lambda row, prediction: _write_json(
-            output,
-            row,
-            _topped(prediction, given.top),
-            is_printed=given.output is None,
-            abstains=abstains,
-        )
-    return lambda row, prediction: _write_plain(output, row, prediction, given.top)
-
-
-def _write_json(
-    output: TextOutput, row: TextRow, prediction: Prediction, *, is_printed: bool, abstains: bool
-) -> None:
-    content: dict[str, object] = {
-        "id": row.id,
-        "text": row.text,
-        "labels": prediction.labels,
-        "scores": {name: round(score, 6) for name, score in prediction.scores.items()},
-        "truncated": prediction.truncated,
-    }
-    if abstains:
-        content["abstained"] = prediction.abstained
-    output.write(
-        json_text(content) if is_printed else json.dumps(content, ensure_ascii=False) + "\n"
-    )
-
-
-def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
-    scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
-    nothing = "abstained" if prediction.abstained else "no label"
-    lines = [row.text, f"  -> {scored or nothing}"]
-    if top is not None:
-        scores = _topped(prediction, top).scores
-        lines.append(
-            "  highest: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
-        )
-    output.write("\n".join(map(printable, lines)) + "\n")
-
-
-def _topped(prediction: Prediction, top: int | None) -> Prediction:
-    """Return a prediction with its highest scores only, the highest first."""
-    if top is None:
-        return prediction
-    scores = heapq.nlargest(top, prediction.scores.items(), key=lambda pair: pair[1])
-    return replace(prediction, scores=dict(scores))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DECIMAL_SIGNS",
     "ENCODINGS",
+    "Cell",
+    "Put",
     "TableStyle",
     "TextOutput",
     "Write",
@@ -44,6 +46,8 @@ _NUM_EXAMINED_ROWS = 200
 _WITH_POINT, _WITH_COMMA = re.compile(r"[+-]?\d+\.\d+"), re.compile(r"[+-]?\d+,\d+")
 
 Cell = str | float | bool
+"""What a table has in a cell."""
+
 Put = Callable[[Sequence[Cell]], None]
 """Writes a row."""
 
@@ -192,18 +196,26 @@ def workbook_rows(path: Path) -> Iterator[Put]:
 
 
 def prediction_writer(
-    put: Put, columns: tuple[str, ...], names: Sequence[str], style: TableStyle, *, abstains: bool
+    put: Put,
+    columns: tuple[str, ...],
+    names: Sequence[str],
+    style: TableStyle,
+    *,
+    abstains: bool,
+    has_header: bool = True,
 ) -> Write:
     """Write every input column, `predicted_labels`, `truncated` and one `score_...` per label.
 
-    Where the model abstains, `abstained` stands between the last two.
+    Where the model abstains, `abstained` stands between the last two. Without `has_header` the rows
+    continue a table.
     """
     flags = ["truncated", "abstained"] if abstains else ["truncated"]
     ours = ["predicted_labels", *flags, *(f"score_{name}" for name in names)]
     taken = set(columns)
     while not taken.isdisjoint(ours):
         ours = [f"{name}_" for name in ours]
-    put([*columns, *ours])
+    if has_header:
+        put([*columns, *ours])
 
     def write(row: TextRow, prediction: Prediction) -> None:
         if len(row.values) > len(columns):

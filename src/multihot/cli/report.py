@@ -131,6 +131,8 @@ def _model_document(
     for name in given.label:
         artifact.decision.space.index(name)  # an unknown one is said before anything is computed
     examples = open_labelled(file, data, space=artifact.decision.space)
+    for other in given.train:  # a file that cannot be read is said before anything is computed
+        open_labelled(other, data, space=artifact.decision.space)
     for note in examples.notes:
         say_note(note)
     predictor = Predictor.from_artifact(
@@ -149,8 +151,10 @@ def _model_document(
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    from multihot.core.files import write_json, write_text
+    from multihot.core.files import storage_errors, write_json, write_text
 
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in _DOCUMENTS:
         write_json(path, document)
         return

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from multihot.cli.arguments import (
     print_json,
 )
 from multihot.cli.console import TextCounter, say, say_note, show
-from multihot.cli.prediction_tables import Put, TableStyle, delimited_rows, workbook_rows
+from multihot.cli.prediction_tables import TableStyle, delimited_rows, workbook_rows
 from multihot.core.text_tables import counted, printable, shortened
+from multihot.data.correcting.table import guarded
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ which say the same. Without a model, texts are compared with the names of the la
 for no labels; --descriptions gives it longer texts.
 --output writes id, text and one empty cell for each label: write 1 or 0 into it; what stays empty is
 unknown, for 'multihot train' too. The model's own answer stands behind, in columns that 'train' passes
-over. .csv, .tsv, .xlsx and .jsonl (labels null). data.KEY=VALUE says how the texts are read.
+over. .csv, .tsv, .xlsx and .jsonl (labels null). In .csv and .tsv, ' stands before what a spreadsheet
+would read as a formula. data.KEY=VALUE says how the texts are read.
 --json prints one document: {"texts", "labels", "rows": [{"id", "line", "text", "predicted_labels",
 "scores", "value", "reasons"}]}.
 """
@@ -147,9 +150,11 @@ def _by_model(
 
     artifact = read_artifact(inputs[0])
     data = data_options(pairs, to_plain(artifact.data))
+    _refuse_formulas(artifact.decision.space.names, given.output)
     labelled = None
     if given.labelled is not None:
-        labelled = open_labelled(given.labelled, artifact.data, space=artifact.decision.space)
+        like = replace(artifact.data, unknown_labels=data.unknown_labels)
+        labelled = open_labelled(given.labelled, like, space=artifact.decision.space)
         _say_notes(labelled)
     stream = stream_texts(inputs[1], data)
     predictor = Predictor.from_artifact(artifact, device=given.device, backend=given.backend)
@@ -180,9 +185,11 @@ def _by_names(
     names = read_label_names(given.labels)
     descriptions = read_descriptions(given.descriptions)
     data = data_options(pairs, {})
+    _refuse_formulas(names, given.output)
     labelled = None
     if given.labelled is not None:
-        labelled = open_labelled(given.labelled, DataOptions(), space=LabelSpace(names))
+        like = DataOptions(unknown_labels=data.unknown_labels)
+        labelled = open_labelled(given.labelled, like, space=LabelSpace(names))
         _say_notes(labelled)
     stream = stream_texts(inputs[0], data)
     found = suggest_by_names(
@@ -213,14 +220,17 @@ def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
     names = list(found.labels)
     row_id = _free(data.id_column or "id", names, "id_column")
     text = _free(data.text_column or "text", [*names, row_id], "text_column")
-    heads = [row_id, text, *names, "predicted_labels", "truncated"]
-    heads += [f"score_{name}" for name in names]
+    heads = [row_id, text, *names]
+    for head in ("predicted_labels", "truncated", *(f"score_{name}" for name in names)):
+        heads.append(_untaken(head, heads))
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
     if ending == _WORKBOOK:
         with workbook_rows(path) as put:
-            _put_rows(found, put, heads)
+            put(heads)
+            for cells in _rows(found, ""):
+                put(cells)
         return
     with atomic_text(path) as output:
         if ending in _JSON_LINES:
@@ -229,24 +239,44 @@ def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
                 output.write(json.dumps(record, ensure_ascii=False) + "\n")
             return
         style = TableStyle("\t" if ending == ".tsv" else ",", ".", "utf-8", None, ())
-        _put_rows(found, delimited_rows(output, style), heads)
+        put = delimited_rows(output, style)
+        put(heads)
+        changed = 0
+        for row_id, text, *others in _rows(found, ""):
+            cells = [guarded(row_id), guarded(text)]
+            changed += cells != [row_id, text]
+            put([*cells, *others])
+    if changed:
+        say(
+            f"{counted(changed, 'row')} would be read as formulas by a spreadsheet: their id or text has ' "
+            "before it now. In .xlsx and .jsonl every cell stays as it was."
+        )
+
+
+def _refuse_formulas(names: Sequence[str], output: str | None) -> None:
+    if output is None or Path(output).suffix.lower() not in _TABLES:
+        return
+    for name in names:
+        if guarded(name) != name:
+            raise OptionError(
+                f"A spreadsheet would read the label {name!r} as a formula, and with another name its "
+                "column would be another label. End --output with .xlsx or .jsonl."
+            )
+
+
+def _untaken(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _free(name: str, taken: Sequence[str], option: str) -> str:
-    free = name
-    while free in taken:
-        free += "_"
+    free = _untaken(name, taken)
     if free != name:
         say(
             f"The column is called {free}, as {name} is a label: read it with data.{option}={free}."
         )
     return free
-
-
-def _put_rows(found: Suggestions, put: Put, heads: Sequence[str]) -> None:
-    put(heads)
-    for cells in _rows(found, ""):
-        put(cells)
 
 
 def _rows(found: Suggestions, empty: str | None) -> list[list[Any]]:

@@ -14,6 +14,7 @@ from typing import Literal
 from multihot.core.data_options import DataOptions
 from multihot.core.goals import GOALS, THRESHOLD_FORMS, parse_goal, parse_thresholds
 from multihot.core.recipes import require
+from multihot.core.windows import WINDOW_POOLINGS
 from multihot.errors import OptionError
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "PrecisionName",
     "SeedsKept",
     "TrainOptions",
+    "WindowsName",
 ]
 
 LossName = Literal["bce", "focal", "asymmetric", "zlpr", "distribution_balanced"]
@@ -39,6 +41,7 @@ CalibrationName = Literal["none", "temperature", "platt", "beta", "isotonic"]
 EmptySetRule = Literal["allow", "at_least_one", "abstain"]
 PoolingName = Literal["auto", "cls", "mean", "attention", "labels"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
+WindowsName = Literal["none", "max", "mean", "log_sum_exp", "attention"]
 ExecutionName = Literal["auto", "packed", "padded"]
 SeedsKept = Literal["best", "average"]
 
@@ -167,6 +170,12 @@ class TrainOptions:
     """Gradient clipping at this global L2 norm; 0 turns it off."""
     max_length: int | None = None
     """Maximum tokens per text, special tokens included; default: 256 or the encoder's limit."""
+    windows: WindowsName | None = None
+    """How texts beyond `max_length` are read: `none` (only their beginning), or in windows of `max_length` tokens whose logits are pooled per label by `max`, `mean`, `log_sum_exp` or `attention` (a weighted mean with one learnt sharpness per label); default: `none`, or as the model that training starts from."""
+    window_overlap: int | None = None
+    """With `windows`: tokens that neighbouring windows share at most; default: 32. Windows end with a sentence where they can."""
+    max_windows: int | None = None
+    """With `windows`: windows read of one text, from its beginning; default: 32. A step holds as many windows in memory at once, or `batch_size` if that is more."""
     max_unknown_fraction: float = 0.5
     """Fraction of the tokens of a file, 0 to 1, that may be unknown to the encoder's vocabulary; beyond, training is refused; 1 never refuses."""
     pooling: PoolingName = "auto"
@@ -226,6 +235,9 @@ class TrainOptions:
         known = ("auto", "packed", "padded")
         require(self.execution in known, "execution", self.execution, f"one of {', '.join(known)}")
         require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
+        names = (None, "none", *WINDOW_POOLINGS)
+        expected = ", ".join(names[1:])
+        require(self.windows in names, "windows", self.windows, f"one of {expected}")
         if self.label_descriptions is not None and self.pooling != "labels":
             raise OptionError("label_descriptions needs pooling=labels.")
         known = ("auto", "fp32", "bf16")
@@ -263,12 +275,19 @@ class TrainOptions:
         """Raise `OptionError` for a number out of range where `None` is allowed, too."""
         few = (self.threads or 1) <= _MAX_THREADS
         require(few, "threads", self.threads, f"at most {_MAX_THREADS}")
+        overlap = self.window_overlap
+        require(overlap is None or overlap >= 0, "window_overlap", overlap, "at least 0")
+        for name in ("window_overlap", "max_windows"):
+            value = getattr(self, name)
+            if value is not None and self.windows == "none":
+                raise OptionError(f"{name}={value} needs windows: set windows=max or another one.")
         for name in (
             "batch_tokens",
             "learning_rate",
             "head_learning_rate",
             "early_stopping_epochs",
             "max_length",
+            "max_windows",
             "threads",
         ):
             value = getattr(self, name)

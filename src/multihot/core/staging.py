@@ -24,6 +24,7 @@ from multihot.errors import OptionError, StorageError
 
 __all__ = [
     "check_new_folder",
+    "lock_descriptor",
     "put_in_place",
     "remove_leftovers",
     "staged_file",
@@ -80,7 +81,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
             stage.mkdir(parents=True)
             if os.name != "nt":  # where an open folder cannot be renamed
                 descriptor = os.open(stage, os.O_RDONLY)
-                _lock(descriptor)
+                lock_descriptor(descriptor)
             yield stage
     except StorageError as error:  # `named` is the name that means something
         raise StorageError(str(error).replace(str(stage), str(named))) from error
@@ -134,7 +135,7 @@ def _remove_if_left(path: Path, process: int, *, is_file: bool) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
-        if not _lock(descriptor):
+        if not lock_descriptor(descriptor):
             return
         if is_file:
             path.unlink()
@@ -161,12 +162,12 @@ def _new_file(path: Path) -> tuple[Path, int | None]:
         if os.name == "nt":  # where an open file cannot be renamed
             os.close(descriptor)
             return temporary, None
-        _lock(descriptor)
+        lock_descriptor(descriptor)
         return temporary, descriptor
     raise AssertionError("unreachable")
 
 
-def _lock(descriptor: int) -> bool:
+def lock_descriptor(descriptor: int) -> bool:
     """Lock an open file or folder until it is closed; return whether nobody else had locked it."""
     try:
         import fcntl

@@ -1,7 +1,8 @@
 """Which rows go together, and their padded or packed arrays.
 
-Letters: `N` rows of the data, `B` rows of a batch, `S` tokens of its longest row, `T` tokens of all
-its rows, `L` labels.
+Letters: `N` rows of the data, `B` rows of a batch, `W` windows of all its rows, which are the rows
+themselves unless long texts are cut into several, `S` tokens of the longest of them, `T` tokens of all
+together, `L` labels.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from multihot.data.tokens import TokenizedTexts
 __all__ = [
     "Batch",
     "EpochBatches",
+    "budget_bounds",
     "epoch_batches",
     "length_sorted_batches",
     "make_batch",
@@ -36,16 +38,19 @@ class Batch:
     rows
         *Shape:* (B,), int64. Their indices in the arrays that they were gathered from.
     input_ids
-        *Shape:* padded (B, S), packed (T,), int64.
+        *Shape:* padded (W, S), packed (T,), int64.
     attention_mask
-        *Shape:* (B, S), int64; 1 = token, 0 = padding. `None` = packed.
+        *Shape:* (W, S), int64; 1 = token, 0 = padding. `None` = packed.
     cu_seq_lens
-        *Shape:* (B + 1,), int64. Packed row `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
+        *Shape:* (W + 1,), int64. Packed window `n` is `input_ids[cu_seq_lens[n]:cu_seq_lens[n + 1]]`.
         `None` = padded.
     labels
         *Shape:* (B, L), float32 between 0 and 1, NaN = unknown; `None` for prediction.
     weights
         *Shape:* (B,), float32. Weight of each row in training; `None` = 1 each.
+    text_of_window
+        *Shape:* (W,), int64. Number in the batch, from 0, of the row that each window is from, ascending;
+        `None` = each row is one window.
     """
 
     rows: IndexArray
@@ -54,6 +59,7 @@ class Batch:
     cu_seq_lens: IndexArray | None = None
     labels: npt.NDArray[np.float32] | None = None
     weights: npt.NDArray[np.float32] | None = None
+    text_of_window: IndexArray | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -64,7 +70,7 @@ class Batch:
 
     @property
     def texts(self) -> list[IndexArray]:
-        """Token ids of each row, without padding."""
+        """Token ids of each window, without padding."""
         if self.attention_mask is None:
             assert self.cu_seq_lens is not None
             return np.split(self.input_ids, self.cu_seq_lens[1:-1])
@@ -140,7 +146,7 @@ def epoch_batches(
     if batch_tokens is None:
         bounds = np.append(np.arange(0, len(order), batch_size), len(order))
     else:
-        bounds = _budget_bounds(lengths[order], batch_tokens)
+        bounds = budget_bounds(lengths[order], batch_tokens)
     turns = generator.permutation(len(bounds) - 1) if length_bucketing else None
     return EpochBatches(order, bounds, turns)
 
@@ -150,8 +156,8 @@ def _rows_within(lengths: IndexArray, batch_tokens: int) -> int:
     return max(1, int(batch_tokens * len(lengths) // max(1, int(lengths.sum()))))
 
 
-def _budget_bounds(lengths: IndexArray, batch_tokens: int) -> IndexArray:
-    """Return where to cut rows that lie in this order; *shape* (batches + 1,)."""
+def budget_bounds(lengths: IndexArray, batch_tokens: int) -> IndexArray:
+    """Return where to cut rows of these lengths, so that as many as fit are together; *shape* (batches + 1,)."""
     ends = np.cumsum(lengths)
     bounds = [0]
     while bounds[-1] < len(ends):
@@ -194,12 +200,18 @@ def make_batch(
 
     `labels` and `weights` are those of the rows already: (B, L) and (B,).
     """
+    text_of_window: IndexArray | None = None
     starts, lengths = tokenized.spans(rows)
+    if tokenized.windows is not None:
+        windows, first = tokenized.windows.of_texts(rows)
+        if len(windows) > len(rows):
+            starts, lengths = tokenized.by_window().spans(windows)
+            text_of_window = np.repeat(np.arange(len(rows)), np.diff(first))
     if packed and bool((lengths > 0).all()):
         input_ids, cu_seq_lens = _packed(tokenized.ids, starts, lengths)
-        return Batch(rows, input_ids, None, cu_seq_lens, labels, weights)
+        return Batch(rows, input_ids, None, cu_seq_lens, labels, weights, text_of_window)
     input_ids, attention_mask = _padded(tokenized.ids, starts, lengths, pad_id)
-    return Batch(rows, input_ids, attention_mask, None, labels, weights)
+    return Batch(rows, input_ids, attention_mask, None, labels, weights, text_of_window)
 
 
 def _padded(

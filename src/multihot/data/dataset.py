@@ -6,7 +6,7 @@ Letters: `M` rows of the origin, `N` rows of a subset, `B` rows of a batch, `L` 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.progress import Listener
 from multihot.core.seeding import named_generator
 from multihot.core.text_tables import counted, listed
+from multihot.core.windows import WindowSettings
 from multihot.data.batches import Batch, make_batch
 from multihot.data.encode import (
     EncodedRows,
@@ -127,8 +128,13 @@ class Subset:
         """Return the tokens of each row. *Shape:* (N,)."""
         return self.tokens.spans(self.indices)[1]
 
+    def window_counts(self) -> IntArray | None:
+        """Return the windows of each text; `None` where texts are read at once. *Shape:* (N,)."""
+        windows = self.tokens.windows
+        return None if windows is None else windows.counts[self.indices]
+
     def num_truncated(self) -> int:
-        """Return how many texts were cut to `max_length`."""
+        """Return how many texts were longer than what is read of them."""
         return int(self.tokens.truncated[self.indices].sum())
 
     def hashes(self) -> npt.NDArray[np.uint64]:
@@ -209,18 +215,19 @@ def encode(
     max_length: int,
     listener: Listener | None = None,
     *,
+    windows: WindowSettings | None = None,
     labels_required: bool = True,
 ) -> Subset:
-    """Match the labels to `space` by name and tokenise the texts to `max_length` tokens.
+    """Match the labels to `space` by name and tokenise the texts to `max_length` tokens or windows of them.
 
     A large file is read in pieces and kept in the cache (see `encode_file`). Raises `DataError` when
     no row has a weight above 0 or, with `labels_required`, a known label.
     """
     if isinstance(labelled, LabelledFile):
         say = (listener or Listener()).say
-        rows = encode_file(labelled, space, tokenizer, max_length, say)
+        rows = encode_file(labelled, space, tokenizer, max_length, say, windows=windows)
     else:
-        rows = encode_texts(labelled, space, tokenizer, max_length)
+        rows = encode_texts(labelled, space, tokenizer, max_length, windows=windows)
     encoded = Subset.whole(EncodedExamples(labelled, space, rows))
     if labels_required and not encoded.has_known_label().any():
         raise DataError("has no row with a known label.", path=labelled.source)
@@ -298,18 +305,17 @@ def describe_rows(
         parts.append((validation_set, "validation"))
     sizes = " and ".join(f"{len(part)} {name}" for part, name in parts)
     listener.say(f"{sizes} rows, {counted(len(train_set.space), 'label')}.")
-    names = f", of which the label names take {label_tokens}" if label_tokens else ""
     totals = [part.label_totals() for part, _ in parts]
     for (part, name), total in zip(parts, totals, strict=True):
-        if cut := part.num_truncated():
-            listener.say(
-                f"{counted(cut, f'{name} text is', f'{name} texts are')} cut to max_length={max_length} tokens{names}."
-            )
+        for note in _notes_on_lengths(part, name, max_length, label_tokens):
+            listener.say(note)
         if num_unknown := len(part) * len(part.space) - int(total.known.sum()):
             what = "filled with teacher scores" if taught and name == "training" else "masked"
             listener.say(
                 f"{counted(num_unknown, f'{name} label cell is', f'{name} label cells are')} unknown and {what}."
             )
+    if any(part.window_counts() is None and part.num_truncated() for part, _ in parts):
+        listener.say("To read whole texts, in windows whose logits are pooled: windows=max.")
     if validation_set is not None and len(validation_set) < _FEW_ROWS:
         listener.say(
             f"Only {len(validation_set)} validation rows, too few: the selected epoch and thresholds "
@@ -318,6 +324,21 @@ def describe_rows(
     without = [train_set.space.names[label] for label in np.flatnonzero(totals[0].positives == 0)]
     if without:
         listener.say(f"No training row has these labels: {listed(without)}.")
+
+
+def _notes_on_lengths(part: Subset, name: str, max_length: int, label_tokens: int) -> Iterator[str]:
+    """Yield how many texts are read in several windows, and how many are cut."""
+    names = f", of which the label names take {label_tokens}" if label_tokens else ""
+    counts, cut = part.window_counts(), part.num_truncated()
+    if counts is not None and (several := int((counts > 1).sum())):
+        yield (
+            f"{counted(several, f'{name} text is', f'{name} texts are')} read in windows of "
+            f"max_length={max_length} tokens{names}: {int(counts[counts > 1].sum())} windows, at most "
+            f"{int(counts.max())} of one text."
+        )
+    if cut:
+        limit = f"max_length={max_length} tokens{names}" if counts is None else "max_windows"
+        yield f"{counted(cut, f'{name} text is', f'{name} texts are')} cut to {limit}."
 
 
 def _file_of(origin: Labelled, index: int) -> str:

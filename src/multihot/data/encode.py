@@ -22,11 +22,13 @@ import numpy.typing as npt
 from multihot.core.files import digest_64, sha256_of
 from multihot.core.labels import LabelSpace, row_hashes, text_hashes
 from multihot.core.recipes import to_plain
+from multihot.core.windows import WindowSettings
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry, remove_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
 from multihot.data.stored_tokens import are_rows, num_ids
+from multihot.data.text_windows import TextWindows
 from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
 from multihot.errors import DataError, StorageError
 
@@ -188,18 +190,19 @@ def encode_texts(
     tokenizer: Tokenizer,
     max_length: int,
     *,
+    windows: WindowSettings | None = None,
     dtype: np.dtype[np.unsignedinteger] | None = None,
 ) -> EncodedRows:
     """Match the labels to `space` by name and tokenise the texts, in memory.
 
-    `dtype` is that of the token ids, see `tokenize`.
+    `dtype` is that of the token ids; see `tokenize`, also for `windows`.
     """
     if examples.labels is None:
         raise DataError("has no labels.", path=examples.source)
     labels = examples.labels.aligned_to(space)
     soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
-        tokenize(tokenizer, examples.texts, max_length, dtype=dtype),
+        tokenize(tokenizer, examples.texts, max_length, windows=windows, dtype=dtype),
         labels.values if soft else label_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
@@ -222,6 +225,7 @@ def encode_file(
     max_length: int,
     say: Callable[[str], None],
     *,
+    windows: WindowSettings | None = None,
     chunk_rows: int = WINDOW_ROWS,
 ) -> EncodedRows:
     """Return the rows of a file, which is read `chunk_rows` at a time.
@@ -235,7 +239,7 @@ def encode_file(
     def chunks() -> Iterator[EncodedRows]:
         dtype = id_dtype(tokenizer)  # the same for all parts, which are stored one after the other
         for part in file.chunks(chunk_rows):
-            yield encode_texts(part, space, tokenizer, max_length, dtype=dtype)
+            yield encode_texts(part, space, tokenizer, max_length, windows=windows, dtype=dtype)
 
     paths, folder = [Path(part.source) for part in file.parts or (file,)], cache_folder()
     if (
@@ -245,7 +249,7 @@ def encode_file(
     ):
         return hold_rows(chunks())
     before = [_state(path) for path in paths]
-    key = _key(file, space, tokenizer, max_length)
+    key = _key(file, space, tokenizer, max_length, windows)
     entry = entry_of(folder, key)
     known = load_rows(folder, key, num_labels=len(space), end=num_ids(tokenizer))
     if known is not None:
@@ -321,12 +325,19 @@ def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
         for name, kind in _OPTIONAL_TYPES.items():
             if (array := getattr(chunk, name)) is not None:
                 arrays[name] = array.astype(kind, copy=False)
+        if tokens.windows is not None:
+            arrays["window_counts"] = tokens.windows.counts
+            arrays["window_lengths"] = np.diff(tokens.windows.starts)
         yield {**arrays, "ids": tokens.ids, "codes": chunk.codes}
         num_tokens, is_first = int(offsets[-1]), False
 
 
 def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
-    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"])
+    windows = None
+    if "window_counts" in arrays:
+        ends = (np.cumsum(arrays[name]) for name in ("window_lengths", "window_counts"))
+        windows = TextWindows(*(np.append(0, each) for each in ends))
+    tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"], windows)
     return EncodedRows(
         tokens,
         arrays["codes"],
@@ -338,10 +349,18 @@ def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
     )
 
 
-def _key(file: LabelledFile, space: LabelSpace, tokenizer: Tokenizer, max_length: int) -> str:
+def _key(
+    file: LabelledFile,
+    space: LabelSpace,
+    tokenizer: Tokenizer,
+    max_length: int,
+    windows: WindowSettings | None,
+) -> str:
     """Return everything that the encoded rows depend on, as one string."""
+    cut = {} if windows is None else {"windows": [windows.overlap, windows.max_windows]}
     return json.dumps(
         {
+            **cut,
             "files": [_facts(part) for part in file.parts or (file,)],
             "labels": space.names,
             "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),

@@ -58,7 +58,27 @@ def are_rows(arrays: Mapping[str, AnyArray], num_labels: int | None, end: int | 
         and are_ids(arrays["ids"], end)
         and len(arrays["offsets"]) == num_rows + 1
         and are_offsets(arrays["offsets"], len(arrays["ids"]), may_be_empty=True)
+        and _are_windows(arrays)
     )
+
+
+def _are_windows(arrays: Mapping[str, AnyArray]) -> bool:
+    """Return whether windows, where there are any, divide every text into parts."""
+    names = ("window_counts", "window_lengths")
+    counts, lengths = (arrays.get(name) for name in names)
+    if counts is None or lengths is None:
+        return counts is None and lengths is None
+    if any(each.dtype.str != "<i8" or each.ndim != 1 for each in (counts, lengths)):
+        return False
+    if len(counts) != len(arrays["offsets"]) - 1 or counts.min(initial=1) < 1:
+        return False
+    # One after the other: sums of huge numbers could come out right.
+    if counts.max(initial=1) > len(lengths) or counts.sum() != len(lengths):
+        return False
+    if lengths.min(initial=0) < 0 or lengths.max(initial=0) > len(arrays["ids"]):
+        return False
+    starts = np.append(0, np.cumsum(lengths))
+    return bool((starts[np.append(0, np.cumsum(counts))] == arrays["offsets"]).all())
 
 
 def _are_codes(codes: AnyArray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import itertools
 import re
@@ -32,7 +33,7 @@ from multihot.data.readers.text_encoding import declared_encoding, stream_lines
 from multihot.data.readers.text_lines import fasttext_row
 from multihot.errors import DataError, OptionError
 
-__all__ = ["TextRow", "TextStream", "stream_texts"]
+__all__ = ["TextRow", "TextStream", "stream_facts", "stream_texts"]
 
 T = TypeVar("T")
 Cells = tuple[int, Any, str | None, dict[str, str]]
@@ -114,6 +115,17 @@ def stream_texts(
     rows = _text_rows(cells, text, source, notes)
     has_mark = table.delimiter is not None and _begins_with_mark(Path(path))
     return TextStream(table.columns, rows, notes, table.delimiter, has_mark, data)
+
+
+def stream_facts(stream: TextStream) -> tuple[int, str]:
+    """Read a stream to its end; return how many rows it has, and a SHA-256 of ids, texts and columns."""
+    digest = hashlib.sha256("\0".join(stream.columns).encode("utf-8", "surrogatepass"))
+    num_rows = 0
+    for row in stream.rows:
+        num_rows += 1
+        content = "\0".join(("", row.id, row.text, *row.values.values()))
+        digest.update(content.encode("utf-8", "surrogatepass"))
+    return num_rows, digest.hexdigest()
 
 
 def _begins_with_mark(path: Path) -> bool:

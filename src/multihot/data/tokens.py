@@ -23,6 +23,8 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from multihot.core.text_tables import cut, listed
+from multihot.core.windows import WindowSettings
+from multihot.data.text_windows import TextCutter, TextWindows
 from multihot.errors import ArtifactError, DataError, EncoderError, OptionError
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import read_folder_file, shown_file
@@ -71,7 +73,9 @@ class TokenizedTexts:
     offsets
         *Shape:* (N + 1,), int64. Text `n` is `ids[offsets[n]:offsets[n + 1]]`.
     truncated
-        *Shape:* (N,), bool. Whether the text was longer than `max_length` tokens.
+        *Shape:* (N,), bool. Whether the text was longer than what is read of it.
+    windows
+        Which part of a text's ids is which of its windows; `None` = a text is read at once.
 
     The arrays may lie in mapped files; nothing here copies all ids.
     """
@@ -79,6 +83,7 @@ class TokenizedTexts:
     ids: npt.NDArray[np.unsignedinteger]
     offsets: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
+    windows: TextWindows | None = None
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -102,16 +107,26 @@ class TokenizedTexts:
             self.ids[start : start + length] for start, length in zip(starts, lengths, strict=True)
         ]
         offsets = np.append(0, np.cumsum(lengths))
-        return TokenizedTexts(np.concatenate(ids), offsets, self.truncated[indices])
+        windows = None if self.windows is None else self.windows.selected(indices)
+        return TokenizedTexts(np.concatenate(ids), offsets, self.truncated[indices], windows)
+
+    def by_window(self) -> TokenizedTexts:
+        """Return every window as a text of its own; no ids are copied."""
+        if self.windows is None:
+            return self
+        whole = np.zeros(len(self.windows.starts) - 1, dtype=np.bool_)
+        return TokenizedTexts(self.ids, self.windows.starts, whole)
 
     @classmethod
     def joined(cls, parts: Sequence[TokenizedTexts]) -> TokenizedTexts:
         """Return the texts of one after those of the other; there is at least one."""
         lengths = np.concatenate([part.lengths for part in parts])
+        windows = [part.windows for part in parts if part.windows is not None]
         return cls(
             np.concatenate([part.ids for part in parts]),
             np.append(0, np.cumsum(lengths)),
             np.concatenate([part.truncated for part in parts]),
+            TextWindows.joined(windows) if windows else None,
         )
 
 
@@ -166,10 +181,11 @@ def tokenize(
     texts: Sequence[str],
     max_length: int,
     *,
+    windows: WindowSettings | None = None,
     chunk_characters: int = _CHUNK_CHARACTERS,
     dtype: np.dtype[np.unsignedinteger] | None = None,
 ) -> TokenizedTexts:
-    """Encode texts with their special tokens, cut to `max_length` tokens.
+    """Encode texts with their special tokens, cut to `max_length` tokens or into windows of them.
 
     A longer text loses tokens from its end; its special tokens stay, as in
     `transformers`' `truncation=True`.
@@ -181,7 +197,10 @@ def tokenize(
     texts
         N strings; empty ones are legal.
     max_length
-        Tokens per text at most, special tokens included.
+        Tokens per text or window at most, special tokens included.
+    windows
+        How longer texts are cut into windows, which all have the special tokens; `None`: only their
+        beginning is kept.
     chunk_characters
         Texts of about so many characters are encoded together, which bounds memory.
     dtype
@@ -190,34 +209,34 @@ def tokenize(
     Raises
     ------
     OptionError
-        `max_length` leaves no room for a text.
+        `max_length` leaves no room for a text, or for more than the overlap of windows.
     DataError
         A text is no proper string.
     EncoderError
         The tokenizer fails on a text.
     """
-    prefix, suffix = special_tokens(tokenizer)
-    room = max_length - len(prefix) - len(suffix)
-    if room < 1:
-        raise OptionError(
-            f"max_length={max_length} leaves no room for text beside "
-            f"{len(prefix) + len(suffix)} special tokens; use a larger one."
-        )
+    cutter = TextCutter(*special_tokens(tokenizer), max_length, windows)
     pieces: list[npt.NDArray[np.unsignedinteger]] = []
     is_small = tokenizer.get_vocab_size(with_added_tokens=True) <= 2**16
     few: np.dtype[np.unsignedinteger] = np.dtype(np.uint16 if is_small else np.uint32)
-    lengths = np.zeros(len(texts) + 1, dtype=np.int64)
+    found: list[tuple[int, int, int]] = []
+    counts = np.ones(len(texts), dtype=np.int64)
     truncated = np.zeros(len(texts), dtype=np.bool_)
     for start, chunk in _chunks(texts, chunk_characters):
         flat: list[int] = []
-        for row, ids in enumerate(_encode(tokenizer, chunk, start), start=start):
-            truncated[row] = len(ids) > max_length
-            kept = prefix + ids[len(prefix) :][:room] + suffix if truncated[row] else ids
-            flat += kept
-            lengths[row + 1] = len(kept)
+        encodings = _encode(tokenizer, chunk, start, with_places=windows is not None)
+        for row, (text, encoding) in enumerate(zip(chunk, encodings, strict=True), start=start):
+            parts, truncated[row] = cutter(text, encoding)
+            counts[row] = len(parts)
+            for ids, begin, end in parts:
+                flat += ids
+                found.append((len(ids), begin, end))
         pieces.append(_as_ids(flat, dtype or few))
     joined = np.concatenate([np.zeros(0, dtype or few), *pieces])
-    return TokenizedTexts(joined, np.cumsum(lengths), truncated)
+    table = np.array(found, dtype=np.int64).reshape(-1, 3)
+    starts, first = np.append(0, np.cumsum(table[:, 0])), np.append(0, np.cumsum(counts))
+    cut_up = None if windows is None else TextWindows(starts, first, table[:, 1:])
+    return TokenizedTexts(joined, starts[first], truncated, cut_up)
 
 
 def _as_ids(ids: list[int], dtype: np.dtype[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
@@ -238,14 +257,18 @@ def _chunks(texts: Sequence[str], chunk_characters: int) -> Iterator[tuple[int, 
             chunk, num_characters = [], 0
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], first_row: int) -> list[list[int]]:
-    """Return the ids of each text; name the row that is not a proper string."""
+def _encode(
+    tokenizer: Tokenizer, texts: list[str], first_row: int, *, with_places: bool
+) -> list[Any]:
+    """Return each text encoded, perhaps with the characters of its tokens; name the row that is no proper string."""
+    encode: Any = tokenizer.encode_batch if with_places else tokenizer.encode_batch_fast
     rows = f"The tokenizer fails on one of the texts {first_row} to {first_row + len(texts) - 1}"
     with library_errors(EncoderError, rows):
         try:
             if not all(isinstance(text, str) for text in texts):  # two would be read as a pair
                 raise TypeError
-            return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+            encoded: list[Any] = encode(texts)
+            return encoded
         except (TypeError, UnicodeEncodeError):
             for row, text in enumerate(texts, start=first_row):
                 _require_string(text, row)

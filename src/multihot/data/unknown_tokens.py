@@ -112,7 +112,8 @@ def texts_with_special_tokens(tokenizer: Tokenizer, tokenized: TokenizedTexts) -
     own = int(np.isin(tokenizer.encode("").ids, special).sum())
     found = np.concatenate([[0], np.cumsum(np.isin(tokenized.ids, special), dtype=np.int64)])
     counts = found[tokenized.offsets[1:]] - found[tokenized.offsets[:-1]]
-    return int((counts > own).sum())
+    num_windows = 1 if tokenized.windows is None else tokenized.windows.counts
+    return int((counts > own * num_windows).sum())
 
 
 def check_unknown_tokens(

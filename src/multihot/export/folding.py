@@ -36,6 +36,12 @@ def fold(network: Any, decision: Decision) -> Decision:
     Raises `OptionError` for decisions that no linear layer makes.
     """
     slope, offset = _line(decision)
+    pooling = getattr(network, "window_pooling", None)
+    if pooling is not None and pooling.settings().pooling not in ("max", "mean"):
+        raise OptionError(
+            f"The model pools windows by {pooling.settings().pooling}, and no line of their logits is the "
+            f"line of what they pool to. {_OURS}"
+        )
     facts, names = decision.fitting_facts, decision.space.names
     with torch.no_grad():
         if isinstance(network, EncoderAndHead) and isinstance(network.head, LabelsInTextHead):

@@ -29,6 +29,7 @@ from multihot.core.options import POOLINGS, DataOptions
 from multihot.core.recipes import build_options, to_plain
 from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import cut, listed
+from multihot.core.windows import WindowSettings
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.tokens import TOKENIZER_CALL_KEYS
 from multihot.decision.decision import Decision
@@ -38,6 +39,7 @@ from multihot.gate.folder_files import MAX_FILE_BYTES, checked_name, file_place,
 from multihot.gate.json_documents import read_json_object
 from multihot.gate.stored_records import record_of
 from multihot.inference.exported import EXPORTED_FILES, Exported
+from multihot.inference.stored_windows import stored_windows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -98,6 +100,8 @@ class Artifact:
     """Of an export, what it was made from."""
     digests: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
     """SHA-256 of every file beside `thresholds.json`, as that says; `None` of a model not yet saved."""
+    windows: WindowSettings | None = None
+    """How longer texts are read; `None`: they are cut."""
     multihot_version: str | None = field(default=None, compare=False)
     """The version that wrote it, as far as that is known."""
 
@@ -229,6 +233,7 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
         "data": to_plain(artifact.data),
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
+        **({} if artifact.windows is None else {"windows": artifact.windows.to_json()}),
         "form": artifact.form,
         **(
             {"transformers": _transformers_note(artifact)}
@@ -324,13 +329,15 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Artifact:
         digests = _checked_digests(folder, content["files"], stored["form"])
         data = _checked_data(stored.pop("data"))
         written_by = content.get("multihot_version")
+        decision = Decision.from_json(content)
         return Artifact(
             folder,
-            Decision.from_json(content),
+            decision,
             data,
             **stored,
             exported=exported,
             digests=digests,
+            windows=stored_windows(content, decision.space, stored["max_length"]),
             multihot_version=written_by[:80] if isinstance(written_by, str) else None,
         )
     except (ArtifactError, OptionError) as error:

@@ -20,6 +20,7 @@ from multihot.core.text_tables import (
     printable,
     shown_labels,
 )
+from multihot.core.windows import WindowSettings
 from multihot.gate.folder_contents import FolderContents
 from multihot.gate.folder_files import file_place
 from multihot.inference.artifact import read_artifact
@@ -60,6 +61,8 @@ class ArtifactSummary:
     """How the training file was read; how the next one is read."""
     files: Mapping[str, int]
     """Sizes in bytes."""
+    windows: WindowSettings | None = None
+    """How longer texts are read; `None`: they are cut."""
     promises: tuple[str, ...] = ()
     """Limits that the thresholds keep, see `Promise`."""
 
@@ -98,6 +101,7 @@ class ArtifactSummary:
             ("encoder", ", ".join(f"{key} {value}" for key, value in self.encoder.items())),
             ("form", f"{self.form}, {self.pooling} pooling"),
             ("max_length", f"{self.max_length} tokens"),
+            *(("windows", _windows_line(each)) for each in (self.windows,) if each is not None),
             ("labels", str(len(self.thresholds))),
             ("goal", self.goal),
             ("thresholds", self.kind),
@@ -159,6 +163,7 @@ def inspect_artifact(folder: str | Path) -> ArtifactSummary:
         pooling=artifact.pooling,
         max_length=artifact.max_length,
         data=artifact.data,
+        windows=artifact.windows,
         promises=tuple(promise.limit for promise in decision.promises),
         files={name: place.stat().st_size for name, place in places.items()},
     )
@@ -168,6 +173,12 @@ def _encoder(contents: FolderContents, name: str) -> dict[str, Any]:
     """Return family and size from the encoder's configuration, as far as it names them."""
     config = contents.json_object(name)
     return {key: config[key] for key in ENCODER_KEYS if isinstance(config.get(key), str | int)}
+
+
+def _windows_line(windows: WindowSettings) -> str:
+    return (
+        f"{windows.pooling} of at most {windows.max_windows}, which share {windows.overlap} tokens"
+    )
 
 
 def _plain(value: object) -> str:

@@ -169,7 +169,9 @@ def explain(
     """
     texts = as_texts(texts)
     method = _chosen_method(predictor, method)
-    columns = None if labels is None else [_column(predictor, name) for name in labels]
+    columns = None
+    if labels is not None:  # each once, in the order given
+        columns = list(dict.fromkeys(_column(predictor, name) for name in labels))
     filler = _filler(predictor) if method == "gradients" else None
     weigh = _Gradients(predictor, filler) if filler is not None else _Occlusion(predictor)
     logits = predictor.logits(texts)[0]

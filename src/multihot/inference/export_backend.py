@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from multihot.core.processors import computing_threads, usable_processors
 from multihot.core.text_tables import cut
+from multihot.core.windows import WindowSettings
 from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokenizer_fit import check_vocabulary, require_room
 from multihot.data.tokens import StoredTokenizer, TokenizedTexts
@@ -27,6 +28,7 @@ from multihot.gate.json_documents import parse_json_object
 from multihot.inference.artifact import Artifact
 from multihot.inference.combining import CombinedCalls
 from multihot.inference.onnx_file import file_metadata
+from multihot.inference.window_logits import pooled_logits
 
 __all__ = [
     "ExportBackend",
@@ -58,8 +60,10 @@ class ExportBackend:
         Loads the network for so many threads.
     require_unchanged
         Called before and after each computation; raises when the weights were changed.
-    num_labels, pad_token_id
-        Of the network.
+    names, pad_token_id
+        Labels and padding of the network.
+    windows
+        How the logits of windows are pooled, where longer texts are read in several.
     """
 
     def __init__(
@@ -67,13 +71,15 @@ class ExportBackend:
         start: Callable[[int], RunNetwork],
         require_unchanged: Callable[[], None],
         *,
-        num_labels: int,
+        names: Sequence[str],
         pad_token_id: int,
+        windows: WindowSettings | None = None,
     ) -> None:
-        self.num_labels = num_labels
+        self.num_labels = len(names)
         self.notes: tuple[str, ...] = ()
         self._load = start
         self._require_unchanged = require_unchanged
+        self._names, self._windows = names, windows
         self._pad_token_id = pad_token_id
         self._is_forked = False
         self._start(computing_threads())
@@ -103,6 +109,9 @@ class ExportBackend:
 
     def logits(self, tokenized: TokenizedTexts, indices: IndexArray | None = None) -> FloatArray:
         """Return the logits of the given N texts (default: all), in their order. *Shape:* (N, L)."""
+        if tokenized.windows is not None:
+            which = np.arange(len(tokenized)) if indices is None else indices
+            return pooled_logits(self.logits, tokenized, which, self._windows, self._names)
         if self._is_forked:
             self._adapt_to_fork()
         self._require_unchanged()

@@ -65,6 +65,7 @@ def file_metadata(artifact: Artifact) -> dict[str, Any]:
         "calibration": None if calibration is None else calibration.to_json(decision.space),
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
+        **({} if artifact.windows is None else {"windows": artifact.windows.to_json()}),
         "export": None if artifact.exported is None else artifact.exported.to_json(),
     }
 

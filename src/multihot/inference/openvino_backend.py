@@ -54,8 +54,9 @@ def load_openvino_backend(
     return ExportBackend(
         lambda num_threads: _runner(model, artifact, num_threads),
         lambda: None,  # OpenVINO has a copy of its own
-        num_labels=len(artifact.decision.space),
+        names=artifact.decision.space.names,
         pad_token_id=artifact.exported.pad_token_id,
+        windows=artifact.windows,
     )
 
 

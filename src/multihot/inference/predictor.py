@@ -33,13 +33,14 @@ from multihot.inference.artifact import (
     write_artifact_bytes,
 )
 
-__all__ = ["BACKENDS", "Backend", "Prediction", "Predictor"]
+__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor"]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
 
 T = TypeVar("T")
-_WINDOW_ROWS = 2048  # texts held at once while streaming; sorted by length inside
+WINDOW_ROWS = 2048
+"""Texts held at once while streaming; they are sorted by length inside."""
 
 
 class Backend(Protocol):
@@ -59,7 +60,7 @@ class Prediction:
     scores: dict[str, float]
     """Probability of every label, in class order."""
     truncated: bool
-    """Whether the text was longer than the model's `max_length` tokens."""
+    """Whether the text was longer than what the model reads of one."""
     abstained: bool = False
     """Whether it has no label and the model's rule for that is `abstain`."""
 
@@ -176,7 +177,10 @@ class Predictor:
 
     def tokenized(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts as the network reads them."""
-        return tokenize(self.tokenizer, as_texts(texts), self.artifact.max_length)
+        artifact = self.artifact
+        return tokenize(
+            self.tokenizer, as_texts(texts), artifact.max_length, windows=artifact.windows
+        )
 
     def logits_of(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N tokenised texts, *shape* (N, L); raise as `logits` does."""
@@ -221,7 +225,7 @@ class Predictor:
     ) -> Iterator[tuple[T, Prediction]]:
         """Label any number of (text, companion) pairs in constant memory, in their order."""
         iterator = _checked_pairs(rows)
-        while window := list(islice(iterator, _WINDOW_ROWS)):
+        while window := list(islice(iterator, WINDOW_ROWS)):
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
@@ -296,7 +300,9 @@ def _load_torch_backend(
 
     device = choose_device(device_name)
     space = artifact.decision.space
-    network = load_network(contents, artifact.form, space, pooling=artifact.pooling)
+    network = load_network(
+        contents, artifact.form, space, pooling=artifact.pooling, windows=artifact.windows
+    )
     require_fit(network, stored, artifact.folder, artifact.max_length)
     precision = choose_precision(precision_name, device)
     return TorchBackend(

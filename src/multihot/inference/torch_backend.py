@@ -27,6 +27,7 @@ from multihot.data.batches import length_sorted_batches, make_batch
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import OptionError
 from multihot.inference.combining import CombinedCalls
+from multihot.inference.window_logits import pooled_logits
 from multihot.models.attribution import IntegratedGradients
 from multihot.models.devices import Precision, choose_precision
 from multihot.models.encoder import pad_id
@@ -156,6 +157,11 @@ class TorchBackend:
         """Return the logits of the given N texts (default: all), in their order. *Shape:* (N, L)."""
         if indices is None:
             indices = np.arange(len(tokenized))
+        if tokenized.windows is not None:
+            pooling: Any = self.network.window_pooling
+            return pooled_logits(
+                self.logits, tokenized, indices, pooling.settings(), pooling.space.names
+            )
         if self._is_forked:
             self._adapt_to_fork()
         self._require_unchanged()
@@ -172,7 +178,17 @@ class TorchBackend:
         return copied
 
     def text_vectors(self, tokenized: TokenizedTexts) -> FloatArray:
-        """Return one vector of each text from the last layer of the encoder. *Shape:* (N, D)."""
+        """Return one vector of each text from the last layer of the encoder. *Shape:* (N, D).
+
+        That of a text in several windows is their mean.
+        """
+        if tokenized.windows is not None:
+            starts, counts = tokenized.windows.first[:-1], tokenized.windows.counts
+            if not len(starts):
+                return np.zeros((0, 0), dtype=np.float32)
+            sums = np.add.reduceat(self.text_vectors(tokenized.by_window()), starts, axis=0)
+            means: FloatArray = (sums / counts[:, None]).astype(np.float32)
+            return means
         self._require_unchanged()
         vectors = self._turns.compute(lambda: self._text_vectors(tokenized))
         self._require_unchanged()
@@ -185,7 +201,7 @@ class TorchBackend:
         with torch.inference_mode(), self.precision.autocast(self.device):
             for rows in length_sorted_batches(tokenized.lengths, budget):
                 batch = make_batch(tokenized, rows, pad_id(network), packed=False)
-                ids, mask = batch_tensors(batch, self.device)
+                ids, mask, _ = batch_tensors(batch, self.device)
                 vectors = network.text_vectors(ids, mask).float().cpu().numpy()
                 if found is None:
                     found = np.zeros((len(tokenized), vectors.shape[1]), dtype=np.float32)
@@ -295,7 +311,8 @@ def saved_backend(
         with storage_errors(scratch):
             scratch.mkdir(parents=True)
             save_network(network, scratch)
-        loaded = load_network(scratch, str(network.form), space)
+        loaded: Any = load_network(scratch, str(network.form), space)
+        loaded.window_pooling = network.window_pooling
         full_precision = choose_precision("fp32", device)
         yield TorchBackend(loaded, len(space), device, full_precision, frozen=True)
     finally:

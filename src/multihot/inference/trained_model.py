@@ -30,7 +30,11 @@ def load_trained_model(artifact: Artifact) -> TrainedModel:
     contents, folder = artifact.contents(), artifact.folder
     with contents.verifying():
         network = load_network(
-            contents, artifact.form, artifact.decision.space, pooling=artifact.pooling
+            contents,
+            artifact.form,
+            artifact.decision.space,
+            pooling=artifact.pooling,
+            windows=artifact.windows,
         )
         stored = stored_tokenizer(contents)
         require_fit(network, stored, folder, artifact.max_length)

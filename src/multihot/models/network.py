@@ -7,7 +7,10 @@
 
 Both take a padded batch, or a packed one once `models.packed.self_test.enable_packed` agreed.
 
-Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `L` labels.
+Where a text is read in several windows, a network also pools their logits: see `models.window_pooling`.
+
+Letters: `B` rows, `S` tokens of the longest, `T` tokens of all together, `L` labels. Of texts in
+several windows, the rows of a batch are the windows, and the logits are those of the texts.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from multihot.models.packed.encoder import encoder_inputs, keep_first_tokens, na
 from multihot.models.packed.layout import Packing, lay_out
 from multihot.models.stored_tensors import tensors_of
 from multihot.models.weights import model_of
+from multihot.models.window_pooling import WindowMap, WindowPooling
 
 __all__ = [
     "HEAD_KEY",
@@ -111,6 +115,7 @@ class SequenceClassification(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.window_pooling: WindowPooling | None = None
         self.config: Any = model.config
         narrow_last_layer(self.transformer)
         self.transformer.register_forward_hook(keep_first_tokens, with_kwargs=True)
@@ -120,7 +125,9 @@ class SequenceClassification(nn.Module):
         """The encoder inside the family's model."""
         return self.model.base_model
 
-    def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, layout: Tensor | Packing, windows: WindowMap | None = None
+    ) -> Tensor:
         """Return logits, (B, L).
 
         Parameters
@@ -129,6 +136,8 @@ class SequenceClassification(nn.Module):
             *Shape:* (B, S), int64, or (T,) when packed.
         layout
             Attention mask, *shape* (B, S), int64, 1 = token; or the packing.
+        windows
+            Which row is a window of which text; `None` = each is a text.
         """
         if isinstance(layout, Packing):
             layout = replace(layout, read=layout.firsts)
@@ -136,7 +145,7 @@ class SequenceClassification(nn.Module):
         else:
             inputs = {"input_ids": input_ids, "attention_mask": layout}
         logits: Tensor = self.model(**inputs).logits
-        return logits
+        return _of_texts(logits, windows, self.window_pooling)
 
     def text_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the vector of each text's first token. *Shapes:* (B, S) each -> (B, D)."""
@@ -155,6 +164,7 @@ class EncoderAndHead(nn.Module):
         self.encoder = encoder
         self.head = head
         self.space = space
+        self.window_pooling: WindowPooling | None = None
         self.config: Any = encoder.config
 
     @property
@@ -172,11 +182,12 @@ class EncoderAndHead(nn.Module):
         """The encoder."""
         return self.encoder
 
-    def forward(self, input_ids: Tensor, layout: Tensor | Packing) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, layout: Tensor | Packing, windows: WindowMap | None = None
+    ) -> Tensor:
         """Return logits, (B, L); see `SequenceClassification.forward`."""
         hidden = self._hidden(input_ids, layout)
-        logits: Tensor = self.head(hidden, layout)
-        return logits
+        return _of_texts(self.head(hidden, layout), windows, self.window_pooling)
 
     def text_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the mean of each text's tokens, without the labels before them.
@@ -213,12 +224,26 @@ class EncoderAndHead(nn.Module):
         return (positions >= self.shortest_text - 1).long() * self._text_type
 
 
-def batch_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor | Packing]:
-    """Return what a network takes: token ids and their layout, on the device."""
+def _of_texts(logits: Tensor, windows: WindowMap | None, pooling: WindowPooling | None) -> Tensor:
+    if windows is None:
+        return logits
+    assert pooling is not None, "texts in windows, and a network that reads each at once"
+    pooled: Tensor = pooling(logits, windows)
+    return pooled
+
+
+def batch_tensors(
+    batch: Batch, device: torch.device
+) -> tuple[Tensor, Tensor | Packing, WindowMap | None]:
+    """Return what a network takes, on the device: token ids, their layout, and windows if any."""
     input_ids = torch.from_numpy(batch.input_ids).to(device)
+    windows = None
+    if batch.text_of_window is not None:
+        text = torch.from_numpy(batch.text_of_window).to(device)
+        windows = WindowMap(text, len(batch.rows))
     if batch.cu_seq_lens is not None:
-        return input_ids, lay_out(batch.cu_seq_lens, device)
-    return input_ids, torch.from_numpy(batch.attention_mask).to(device)
+        return input_ids, lay_out(batch.cu_seq_lens, device), windows
+    return input_ids, torch.from_numpy(batch.attention_mask).to(device), windows
 
 
 def build_network(

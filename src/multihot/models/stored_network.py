@@ -13,6 +13,7 @@ from torch import nn
 
 from multihot.core.labels import LabelSpace
 from multihot.core.text_tables import cut, listed
+from multihot.core.windows import WindowSettings
 from multihot.data.tokenizer_fit import check_vocabulary, require_room
 from multihot.data.tokens import LabelPrompt, StoredTokenizer
 from multihot.errors import ArtifactError
@@ -24,6 +25,7 @@ from multihot.models.encoder import family_config, length_limit
 from multihot.models.network import HEAD_KEY, EncoderAndHead, SequenceClassification, new_head
 from multihot.models.stored_tensors import tensors_of
 from multihot.models.weights import model_of
+from multihot.models.window_pooling import WindowPooling
 
 __all__ = ["load_network", "require_fit"]
 
@@ -49,7 +51,12 @@ _HEAD_WEIGHTS = {  # by pooling; D is the width of the encoder, L the number of 
 
 
 def load_network(
-    source: Path | FolderContents, form: str, space: LabelSpace, *, pooling: str | None = None
+    source: Path | FolderContents,
+    form: str,
+    space: LabelSpace,
+    *,
+    pooling: str | None = None,
+    windows: WindowSettings | None = None,
 ) -> nn.Module:
     """Load what `models.network.save_network` wrote.
 
@@ -63,6 +70,8 @@ def load_network(
         The labels that it must be for.
     pooling
         The pooling that it must have; `None`: any.
+    windows
+        How it reads longer texts in windows; `None`: it does not.
 
     Raises
     ------
@@ -72,12 +81,15 @@ def load_network(
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_MAPPING
 
     contents = source if isinstance(source, FolderContents) else _unverified(source)
+    of_windows = None if windows is None else WindowPooling(windows, space)
     if form == "sequence_classification":
         path = contents.folder / "config.json"
         table = contents.json_object("config.json")
         _require_labels(path, _label_names(path, table), space)
         model = _model(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, contents, "", table)
-        return SequenceClassification(model)
+        network = SequenceClassification(model)
+        network.window_pooling = of_windows
+        return network
     head, content = contents.tensors(_HEAD_FILE)
     path = contents.folder / _HEAD_FILE
     description = _head_description(path, head.metadata)
@@ -94,7 +106,9 @@ def load_network(
     prompt = _prompt(path, description["prompt"], len(space))
     module = new_head(config, space, description["pooling"], prompt)
     module.load_state_dict(tensors_of(head, content))
-    return EncoderAndHead(encoder, module, space)
+    whole = EncoderAndHead(encoder, module, space)
+    whole.window_pooling = of_windows
+    return whole
 
 
 def require_fit(network: Any, stored: StoredTokenizer, folder: Path, max_length: int) -> None:

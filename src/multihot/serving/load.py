@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from multihot.data.tokens import tokenize
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.served_model import Serving
 
@@ -61,7 +60,7 @@ class _Clients:
         """Let text `number` be answered as a request would be, but for HTTP."""
         predictor, result = self._serving.predictor, self.result
         text = self._texts[number % len(self._texts)]
-        tokenized = tokenize(predictor.tokenizer, [text], predictor.artifact.max_length)
+        tokenized = predictor.tokenized([text])
         try:
             computed = await self._engine.computed(
                 tokenized, self._serving.compute, deadline=planned + deadline_seconds

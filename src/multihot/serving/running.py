@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastapi import Request
 
 from multihot.core.text_tables import cut
-from multihot.data.tokens import TokenizedTexts, tokenize
+from multihot.data.tokens import TokenizedTexts
 from multihot.errors import DataError, EncoderError, MultihotError
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
@@ -156,12 +156,11 @@ class Running:
 
     async def _tokenized(self, serving: Serving, texts: Sequence[str]) -> TokenizedTexts:
         predictor = serving.predictor
-        arguments = (predictor.tokenizer, texts, predictor.artifact.max_length)
         try:
             if sum(map(len, texts)) <= _INLINE_CHARACTERS:
-                return tokenize(*arguments)
+                return predictor.tokenized(texts)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._tokenizing, tokenize, *arguments)
+            return await loop.run_in_executor(self._tokenizing, predictor.tokenized, texts)
         except (DataError, EncoderError) as error:
             raise Problem(422, str(error)) from None
 

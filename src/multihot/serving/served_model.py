@@ -192,7 +192,12 @@ def _require_same_model(before: Artifact, after: Artifact) -> None:
         same = before.exported == after.exported
     else:
         same = _network_digests(before) == _network_digests(after)
-    if not same or before.form != after.form or before.max_length != after.max_length:
+    same = same and (before.form, before.max_length, before.windows) == (
+        after.form,
+        after.max_length,
+        after.windows,
+    )
+    if not same:
         raise ArtifactError(
             f"{folder} holds another model now; start the server again to serve it."
         )

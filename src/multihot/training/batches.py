@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from multihot.core.options import TrainOptions
 from multihot.core.text_tables import listed
-from multihot.data.batches import Batch, EpochBatches, epoch_batches
+from multihot.data.batches import Batch, EpochBatches, budget_bounds, epoch_batches
 from multihot.data.dataset import Subset
 from multihot.errors import OptionError
 from multihot.models.network import batch_tensors
@@ -61,11 +63,32 @@ def steps_after(
         batches = _batches(train_set, options, epoch, packed=packed)
         for position in range(max(0, last_step - before), len(batches)):
             rows = batches[position]
-            parts = np.array_split(rows, min(options.accumulation_steps, len(rows)))
+            parts = _micro_batches(rows, train_set, options)
             micro_batches = [train_set.batch(part, pad_id, packed=packed) for part in parts]
             number = before + position + 1
             yield Step(number, epoch, position == len(batches) - 1, micro_batches)
         before += len(batches)
+
+
+def _micro_batches(
+    positions: npt.NDArray[np.int64], train_set: Subset, options: TrainOptions
+) -> list[npt.NDArray[np.int64]]:
+    """Return the rows of a step in parts that are computed one after the other.
+
+    Of texts in windows, a part has as many windows as a batch of short texts would have rows, or one
+    text: that bounds memory, and changes no result.
+    """
+    parts = np.array_split(positions, min(options.accumulation_steps, len(positions)))
+    windows = train_set.take(positions).window_counts()
+    if windows is None:
+        return parts
+    most = max(int(windows.max()), -(-options.batch_size // options.accumulation_steps))
+    before = np.cumsum([0, *map(len, parts)])
+    return [
+        part[start:end]
+        for part, at in zip(parts, before, strict=False)
+        for start, end in pairwise(budget_bounds(windows[at : at + len(part)], most).tolist())
+    ]
 
 
 def _batches(train_set: Subset, options: TrainOptions, epoch: int, *, packed: bool) -> EpochBatches:
@@ -104,11 +127,14 @@ def explain_rows(batch: Batch, network: nn.Module, device: torch.device, train_s
     """Name the rows whose own logits are not finite, or all when no single row is to blame."""
     network.eval()
     texts = [torch.from_numpy(ids).to(device)[None] for ids in batch.texts]
-    # Each row alone and without padding, through which non-finite values would spread.
+    # Each row (or window) alone and without padding, through which non-finite values would spread.
     with torch.inference_mode():
         alone = [network(ids, torch.ones_like(ids)) for ids in texts]
     finite = np.array([bool(torch.isfinite(logits).all()) for logits in alone])
-    rows = batch.rows[~finite] if (~finite).any() else batch.rows
+    broken = np.flatnonzero(~finite)
+    if batch.text_of_window is not None:
+        broken = np.unique(batch.text_of_window[broken])
+    rows = batch.rows[broken] if len(broken) else batch.rows
     named = train_set.dataset.names(rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return listed(named) + more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,16 @@ from torch import nn
 
 from multihot.core.files import read_table
 from multihot.core.labels import LabelSpace
-from multihot.core.options import DEFAULT_MAX_LENGTH
+from multihot.core.options import DEFAULT_MAX_LENGTH, TrainOptions
 from multihot.core.text_tables import cut
+from multihot.core.windows import (
+    DEFAULT_MAX_WINDOWS,
+    DEFAULT_WINDOW_OVERLAP,
+    WindowSettings,
+)
+from multihot.data.text_windows import TextCutter
 from multihot.data.tokenizer_fit import check_vocabulary
-from multihot.data.tokens import LabelPrompt, with_label_prompt
+from multihot.data.tokens import LabelPrompt, special_tokens, with_label_prompt
 from multihot.errors import EncoderError, OptionError
 from multihot.gate.tokenizer_loading import check_saved_tokenizer
 from multihot.inference.artifact import read_artifact
@@ -32,6 +38,7 @@ from multihot.models.encoder import (
     resolve_pooling,
 )
 from multihot.models.network import build_network
+from multihot.models.window_pooling import WindowPooling
 
 __all__ = [
     "InitialModel",
@@ -40,6 +47,7 @@ __all__ = [
     "read_descriptions",
     "require_numbers",
     "weights_fingerprint",
+    "with_windows",
 ]
 
 
@@ -54,7 +62,9 @@ class InitialModel:
     pooling: str
     """`cls`, `mean`, `attention` or `labels`."""
     max_length: int
-    """Tokens per text at most, special tokens included."""
+    """Tokens per text or window at most, special tokens included."""
+    windows: WindowSettings | None = None
+    """How longer texts are read; `None`: they are cut."""
 
     @property
     def num_label_tokens(self) -> int:
@@ -165,7 +175,35 @@ def initialize_from_artifact(folder: Path, *, max_length: int | None) -> Initial
         space=artifact.decision.space,
         pooling=artifact.pooling,
         max_length=max_length or artifact.max_length,
+        windows=artifact.windows,
     )
+
+
+def with_windows(model: InitialModel, options: TrainOptions) -> InitialModel:
+    """Return the model with the way of reading longer texts that options ask for, if they do.
+
+    Raises `OptionError` when the windows overlap entirely, or are described and there are none.
+    """
+    before, space = model.windows, model.space
+    pooling = options.windows or (None if before is None else before.pooling)
+    settings = None
+    if pooling is not None and pooling != "none":
+        usual = before or WindowSettings(pooling, DEFAULT_WINDOW_OVERLAP, DEFAULT_MAX_WINDOWS)
+        overlap, most = options.window_overlap, options.max_windows
+        settings = WindowSettings(
+            pooling,
+            usual.overlap if overlap is None else overlap,
+            usual.max_windows if most is None else most,
+            usual.sharpness if pooling == usual.pooling else None,
+        )
+        TextCutter(*special_tokens(model.tokenizer), model.max_length, settings)
+    else:
+        for name in ("window_overlap", "max_windows"):
+            if (value := getattr(options, name)) is not None:
+                raise OptionError(f"{name}={value} needs windows: set windows=max or another one.")
+    network: Any = model.network
+    network.window_pooling = None if settings is None else WindowPooling(settings, space)
+    return replace(model, windows=settings)
 
 
 def require_numbers(network: nn.Module, source: str | Path) -> None:

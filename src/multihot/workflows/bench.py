@@ -21,7 +21,6 @@ from multihot.core.seeding import named_generator
 from multihot.core.text_tables import counted
 from multihot.data.labelled_file import read_examples
 from multihot.data.text_stream import stream_texts
-from multihot.data.tokens import tokenize
 from multihot.errors import DataError, OptionError
 from multihot.inference.predictor import Predictor
 from multihot.workflows.bench_process import BenchProcess, bench_processes
@@ -105,7 +104,7 @@ def bench(
     say = progress or (lambda message: None)
     folder = str(as_path(model, "model"))
     predictor = Predictor.load(folder, backend=backend)  # what is wrong is said at once
-    lengths = tokenize(predictor.tokenizer, texts, predictor.artifact.max_length)
+    lengths = predictor.tokenized(texts)
     measuring = _Measuring(folder, list(texts), backend, seconds, say)
     measuring.each_number_of_threads()
     measuring.several_workers()

@@ -182,11 +182,7 @@ class _Loaded:
         return [self._texts[(start + n) % len(self._texts)] for n in range(size)]
 
     def _lengths(self) -> list[int]:
-        from multihot.data.tokens import tokenize
-
-        predictor = self._predictor
-        found = tokenize(predictor.tokenizer, self._texts, predictor.artifact.max_length)
-        lengths: list[int] = found.lengths.tolist()
+        lengths: list[int] = self._predictor.tokenized(self._texts).lengths.tolist()
         return lengths
 
 

@@ -23,7 +23,6 @@ from multihot.core.staging import check_new_folder, put_in_place, staged_folder
 from multihot.core.text_tables import counted, cut, listed
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks, read_examples
-from multihot.data.tokens import tokenize
 from multihot.decision.decision import Decision
 from multihot.errors import CheckFailedError, OptionError
 from multihot.evaluation.parity import certify
@@ -237,7 +236,7 @@ def _int8(graph: Any, reference: Predictor, rows: _Rows, pad_token_id: int, limi
     from multihot.export.int8_choice import choose_int8
 
     decision = reference.decision
-    tokenized = tokenize(reference.tokenizer, rows.texts, reference.artifact.max_length)
+    tokenized = reference.tokenized(rows.texts).by_window()  # as the graph reads them
     decided = decision.decide(decision.scores(reference.backend.logits(tokenized)))
 
     def is_near(logits: FloatArray) -> bool:

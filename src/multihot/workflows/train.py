@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -41,6 +42,7 @@ from multihot.training.initial_model import (
     initialize_from_encoder,
     read_descriptions,
     weights_fingerprint,
+    with_windows,
 )
 from multihot.training.metrics_log import require_trackers
 from multihot.training.model_card import Provenance, model_card
@@ -140,7 +142,7 @@ def prepare(
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
     hardware = choose_hardware(options, output, resume=resume, listener=listener)
-    model = _initial_model(training, options, start_from)
+    model = with_windows(_initial_model(training, options, start_from), options)
     check_budget(options, model.max_length)
     train_set, validation_rows = _encoded(training, validation, options, model, listener)
     backend = _backend(model, options, hardware, listener)
@@ -195,6 +197,7 @@ def fit_network(run: Run) -> Trained:
 def write(run: Run, trained: Trained) -> None:
     """Write the model with its card, and delete what only the unfinished run needed."""
     model = run.model
+    pooling: Any = model.network.window_pooling
     artifact = Artifact(
         run.directory.root.parent,
         trained.decision,
@@ -202,6 +205,7 @@ def write(run: Run, trained: Trained) -> None:
         model.max_length,
         model.pooling,
         str(model.network.form),
+        windows=None if pooling is None else pooling.settings(),
     )
     save_artifact(
         artifact,
@@ -260,7 +264,15 @@ def _encoded(
     """Return training and validation rows; with folds the labelled training rows are both."""
 
     def encoded(rows: Labelled, **choices: bool) -> Subset:
-        return encode(rows, model.space, model.tokenizer, model.max_length, listener, **choices)
+        return encode(
+            rows,
+            model.space,
+            model.tokenizer,
+            model.max_length,
+            listener,
+            windows=model.windows,
+            **choices,
+        )
 
     rows = encoded(training, labels_required=not options.teacher)
     own = None if validation is None else encoded(validation)
