@@ -25,6 +25,7 @@ from multihot.training import checkpoint, loop
 from multihot.training.batches import classification_loss, count_steps, explain_rows, steps_after
 from multihot.training.callbacks import Callbacks, RunState, stop_signals
 from multihot.training.compute import Hardware
+from multihot.training.initial_head import initialize_head
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
@@ -62,6 +63,8 @@ class Setup:
     head_learning_rate: float
     """Peak learning rate of the head."""
     listener: Listener
+    new_head: bool = False
+    """Whether the head was never trained."""
 
     @property
     def network(self) -> nn.Module:
@@ -161,6 +164,8 @@ def run_steps(
     totals = train_set.label_totals()
     objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup.listener)
+    if setup.new_head and state.step == 0:
+        initialize_head(setup.backend, train_set, options, total_steps, setup.listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     directory.root.mkdir(parents=True, exist_ok=True)
     trackers = open_trackers(options.trackers, directory.root, name or directory.root.parent.name)

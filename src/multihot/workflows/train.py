@@ -50,6 +50,8 @@ from multihot.training.multi_seed import train_seeds
 from multihot.training.run import Setup, Trained, single_run
 from multihot.training.run_directory import RunDirectory, check_output, open_run
 from multihot.training.validation import ValidationSet
+from multihot.workflows.baseline import require_scikit_learn
+from multihot.workflows.linear_baseline import against_baseline
 
 __all__ = ["Run", "fit_network", "prepare", "train", "write"]
 
@@ -79,6 +81,7 @@ def train(
     *,
     start_from: Path | None = None,
     resume: bool = False,
+    linear_baseline: bool = False,
     listener: Listener | None = None,
 ) -> Report:
     """Train a classifier, fit its decision on validation rows, and write the model to `output`.
@@ -97,6 +100,9 @@ def train(
         A finished model to fine-tune further, with its head, labels and tokenizer.
     resume
         Continue the interrupted run in `output`; the result is that of an uninterrupted run.
+    linear_baseline
+        Train TF-IDF with logistic regression on the same rows as well, and say in the conclusion what it
+        reaches; the model is not changed.
     listener
         Receives messages for people and the progress of every step.
 
@@ -111,6 +117,8 @@ def train(
     after another does: their results are those of runs alone.
     """
     listener = listener or Listener()
+    if linear_baseline:
+        require_scikit_learn()
     with only_run(listener):
         run = prepare(
             training,
@@ -122,8 +130,11 @@ def train(
             listener=listener,
         )
         trained = fit_network(run)
+        lines = [_conclusion(run, trained)]
+        if linear_baseline:
+            lines.append(_compared(run, trained))
         write(run, trained)
-        return replace(trained.report, conclusion=_conclusion(run, trained))
+        return replace(trained.report, conclusion="\n".join(lines))
 
 
 def prepare(
@@ -179,7 +190,8 @@ def prepare(
     train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
     peak = options.learning_rate or _default_learning_rate(model.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
-    setup = Setup(backend, options, hardware, peak, head_rate, listener)
+    new_head = start_from is None and bool(getattr(model.network, "new_head", True))
+    setup = Setup(backend, options, hardware, peak, head_rate, listener, new_head)
     return Run(
         model, setup, train_set, validation_set, directory, provenance, portable(training.data)
     )
@@ -228,6 +240,15 @@ def _conclusion(run: Run, trained: Trained) -> str:
         constant=best_constant_value(trained.decision, truth),
         best_epoch=trained.epoch if selected else None,
     )
+
+
+def _compared(run: Run, trained: Trained) -> str:
+    """Return what the linear baseline reaches on the same rows."""
+    run.setup.listener.say("Training the linear baseline.")
+    rows, folds = run.validation.data, run.setup.options.folds
+    logits = None if folds else run.setup.backend.logits(rows.tokens, rows.indices)
+    goal, value = trained.decision.parsed_goal(), trained.report.goal_value
+    return against_baseline(goal, value, run.train_set, run.validation, logits)
 
 
 def _check_validation(validation: Labelled | None, options: TrainOptions) -> None:
