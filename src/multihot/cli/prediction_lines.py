@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["text_writer"]
 
+_MOST_LABELS = 50  # of a text in a line for people
+
 
 def text_writer(
     output: TextOutput, *, as_json: bool, is_printed: bool, top: int | None, abstains: bool
@@ -51,7 +53,11 @@ def _write_json(
 
 
 def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
-    scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
+    scored = ", ".join(
+        f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels[:_MOST_LABELS]
+    )
+    if (more := len(prediction.labels) - _MOST_LABELS) > 0:
+        scored += f" and {more} more (--json has all)"
     nothing = "abstained" if prediction.abstained else "no label"
     lines = [row.text, f"  -> {scored or nothing}"]
     if top is not None:

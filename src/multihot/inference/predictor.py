@@ -33,7 +33,7 @@ from multihot.inference.artifact import (
     write_artifact_bytes,
 )
 
-__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor"]
+__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor", "labelled"]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
@@ -202,23 +202,8 @@ class Predictor:
 
     def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
         """Label N texts in their order; `threshold` overrides the stored ones for this call."""
-        decision = self.decision
-        if threshold is not None:
-            decision = decision.with_threshold(threshold)
         logits, truncated = self.logits(texts)
-        scores = decision.scores(logits)
-        abstains = decision.empty_set_rule == "abstain"
-        return [
-            Prediction(
-                names,
-                dict(zip(self.space.names, row, strict=True)),
-                bool(cut),
-                abstained=abstains and not names,
-            )
-            for names, row, cut in zip(
-                decision.names(scores), scores.tolist(), truncated, strict=True
-            )
-        ]
+        return labelled(self.decision, logits, truncated, threshold=threshold)
 
     def stream(
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
@@ -229,6 +214,39 @@ class Predictor:
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
+
+
+def labelled(
+    decision: Decision,
+    logits: npt.NDArray[np.float32],
+    truncated: npt.NDArray[np.bool_],
+    *,
+    threshold: float | None = None,
+) -> list[Prediction]:
+    """Return the predictions for N texts.
+
+    Parameters
+    ----------
+    logits
+        *Shape:* (N, L), float32.
+    truncated
+        Which texts were cut. *Shape:* (N,), bool.
+    threshold
+        Instead of the stored ones.
+    """
+    if threshold is not None:
+        decision = decision.with_threshold(threshold)
+    scores = decision.scores(logits)
+    abstains = decision.empty_set_rule == "abstain"
+    return [
+        Prediction(
+            names,
+            dict(zip(decision.space.names, row, strict=True)),
+            bool(cut),
+            abstained=abstains and not names,
+        )
+        for names, row, cut in zip(decision.names(scores), scores.tolist(), truncated, strict=True)
+    ]
 
 
 def _checked_pairs(rows: Any) -> Iterator[Any]:
