@@ -47,7 +47,7 @@ def against_baseline(
         f"the model: {goal.shown(model)}"
     ]
     if model_logits is not None:
-        mixed = validation.metrics((own + model_logits) / 2)[validation.options.goal]
+        mixed = validation.metrics((own + model_logits) * np.float32(0.5))[validation.options.goal]
         if mixed is not None:
             parts.append(f"; the mean of both logits: {goal.shown(mixed)}")
     parts.append(".")
