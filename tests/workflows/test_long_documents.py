@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from factories import Recorder, rows
+from multihot.cli.main import main
 from multihot.core.options import TrainOptions
 from multihot.core.windows import WINDOW_POOLINGS, WindowSettings
 from multihot.data.examples import Examples
 from multihot.errors import ArtifactError, OptionError
 from multihot.inference.artifact import load_artifact, read_artifact
+from multihot.inference.explanation import explain
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
@@ -118,6 +120,71 @@ def test_logits_of_a_text_are_the_pooled_ones_of_its_windows(long_model: Path) -
     expected = [each[: tokenized.windows.counts[0]].max(axis=0), each[-1]]
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     assert truncated.tolist() == [False, False]
+
+
+def test_predictions_say_which_window_spoke_for_each_label(long_model: Path) -> None:
+    predictor = Predictor.load(long_model)
+    text = _longer(VALIDATION).texts[1]
+
+    long, short = predictor.predict([text, "happy"], threshold=1e-6)
+
+    tokenized = predictor.tokenized([text])
+    each = predictor.backend.logits(tokenized.by_window())
+    assert long.windows is not None
+    assert short.windows is not None
+    assert short.windows.spans == [(0, 5)]
+    assert list(long.windows.loudest) == long.labels == list(predictor.space.names)
+    assert list(long.windows.loudest.values()) == each.argmax(axis=0).tolist()
+    (start, end), (last_start, last_end) = long.windows.spans[0], long.windows.spans[-1]
+    assert text[start:end].split()[0] == text.split()[0]
+    assert last_start < end + len(text)
+    assert last_end == len(text)
+
+
+@pytest.mark.parametrize("method", ["gradients", "occlusion"])
+def test_an_explanation_is_about_the_loudest_window_and_its_words_only(
+    long_model: Path, method: str
+) -> None:
+    predictor = Predictor.load(long_model)
+    text = _longer(VALIDATION).texts[1]
+    each = predictor.backend.logits(predictor.tokenized([text]).by_window())
+
+    (found,) = explain(predictor, [text], labels=predictor.space.names, method=method)
+
+    for column, reasons in enumerate(found.labels):
+        assert reasons.window == each[:, column].argmax()
+        assert reasons.logit == pytest.approx(each[:, column].max(), abs=1e-5)
+        start, end = found.windows[reasons.window]
+        outside = [
+            value
+            for word, value in zip(found.words, reasons.values, strict=True)
+            if word.end <= start or word.start >= end
+        ]
+        assert not any(outside)
+        assert any(reasons.values)
+    assert found.to_json()["labels"]["joy"]["window"] == found.labels[0].window
+
+
+def test_the_command_line_says_which_window_spoke(
+    long_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _longer(VALIDATION).texts[1]
+    arguments = [str(long_model), text, "--threshold", "1e-6"]
+
+    assert main(["predict", *arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main(["predict", *arguments]) == 0
+    for_people = capsys.readouterr().out
+    assert main(["explain", str(long_model), text, "--label", "joy"]) == 0
+    explained = capsys.readouterr().out
+
+    number = printed["windows"]["loudest"]["joy"]
+    start, end = printed["windows"]["spans"][number]
+    where = (
+        f"window {number + 1} of {len(printed['windows']['spans'])}, characters {start} to {end}"
+    )
+    assert f"joy: {where}" in for_people
+    assert where in explained
 
 
 def test_training_goes_on_from_a_model_as_that_reads_texts(

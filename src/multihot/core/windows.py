@@ -11,6 +11,8 @@ __all__ = [
     "DEFAULT_WINDOW_OVERLAP",
     "WINDOW_POOLINGS",
     "WindowSettings",
+    "most_read",
+    "reading_sentence",
 ]
 
 WINDOW_POOLINGS = ("max", "mean", "log_sum_exp", "attention")
@@ -40,3 +42,18 @@ class WindowSettings:
         """Return the JSON object."""
         content = asdict(self)
         return {key: value for key, value in content.items() if value is not None}
+
+
+def most_read(max_length: int, windows: WindowSettings | None) -> str:
+    """Return what is read of one text, in words; longer ones are cut to it."""
+    return f"{max_length} tokens" if windows is None else f"{windows.max_windows} windows"
+
+
+def reading_sentence(max_length: int, windows: WindowSettings | None) -> str:
+    """Return how longer texts are read."""
+    if windows is None:
+        return f"Texts are truncated to {max_length} tokens."
+    return (
+        f"Texts beyond {max_length} tokens are read in windows of so many, at most "
+        f"{windows.max_windows}, whose logits are pooled per label ({windows.pooling})."
+    )

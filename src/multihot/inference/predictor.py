@@ -32,8 +32,9 @@ from multihot.inference.artifact import (
     read_artifact,
     write_artifact_bytes,
 )
+from multihot.inference.window_logits import loudest_and_pooled
 
-__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor"]
+__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor", "WindowsRead"]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
@@ -52,6 +53,20 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
+class WindowsRead:
+    """Where the windows of one text are, and which of them spoke for its labels."""
+
+    spans: list[tuple[int, int]]
+    """First and last-plus-one character of each window in the text."""
+    loudest: dict[str, int]
+    """For each label that is given, the window with its highest logit, from 0."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, the keys as in `multihot predict --json`."""
+        return {"spans": [list(span) for span in self.spans], "loudest": self.loudest}
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one text."""
 
@@ -63,6 +78,8 @@ class Prediction:
     """Whether the text was longer than what the model reads of one."""
     abstained: bool = False
     """Whether it has no label and the model's rule for that is `abstain`."""
+    windows: WindowsRead | None = None
+    """The windows that were read, of a model that reads longer texts in several."""
 
 
 class Predictor:
@@ -184,13 +201,57 @@ class Predictor:
 
     def logits_of(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N tokenised texts, *shape* (N, L); raise as `logits` does."""
-        logits = self.backend.logits(tokenized)
+        return self.loudest_and_logits(tokenized)[1]
+
+    def loudest_and_logits(
+        self, tokenized: TokenizedTexts
+    ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.float32]]:
+        """Return which window speaks loudest for each label, and logits; *shapes* (N, L) both.
+
+        `None` for a model that reads each text at once. Raises as `logits` does.
+        """
+        loudest, settings = None, self.artifact.windows
+        if tokenized.windows is None or settings is None:
+            logits = self.backend.logits(tokenized)
+        else:
+            loudest, logits = loudest_and_pooled(
+                self._logits_at_once,
+                tokenized,
+                np.arange(len(tokenized)),
+                settings,
+                self.space.names,
+            )
         if num_broken := int(np.isnan(logits).any(axis=1).sum()):
             raise NonFiniteError(
                 f"{shown_file(self.artifact.folder)}: the model returned NaN for {num_broken} of "
                 f"{len(logits)} texts. Its weights are damaged or its training diverged: train it again."
             )
-        return logits
+        return loudest, logits
+
+    def _logits_at_once(
+        self, texts: TokenizedTexts, indices: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        is_whole = len(indices) == len(texts)
+        return self.backend.logits(texts if is_whole else texts.selected(indices))
+
+    def windows_read(
+        self,
+        tokenized: TokenizedTexts,
+        loudest: npt.NDArray[np.int64] | None,
+        labels: Sequence[Sequence[str]],
+    ) -> list[WindowsRead | None]:
+        """Return the windows of N texts that have these labels; see `loudest_and_logits`."""
+        windows = tokenized.windows
+        if loudest is None or windows is None or windows.characters is None:
+            return [None] * len(labels)
+        spans = [(int(start), int(end)) for start, end in windows.characters]
+        return [
+            WindowsRead(
+                spans[windows.first[row] : windows.first[row + 1]],
+                {name: int(loudest[row, self.space.index(name)]) for name in names},
+            )
+            for row, names in enumerate(labels)
+        ]
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
         """Count the tokens of texts that the model's vocabulary does not have."""
@@ -205,18 +266,22 @@ class Predictor:
         decision = self.decision
         if threshold is not None:
             decision = decision.with_threshold(threshold)
-        logits, truncated = self.logits(texts)
+        tokenized = self.tokenized(texts)
+        loudest, logits = self.loudest_and_logits(tokenized)
         scores = decision.scores(logits)
         abstains = decision.empty_set_rule == "abstain"
+        given = decision.names(scores)
+        read = self.windows_read(tokenized, loudest, given)
         return [
             Prediction(
                 names,
                 dict(zip(self.space.names, row, strict=True)),
                 bool(cut),
                 abstained=abstains and not names,
+                windows=windows,
             )
-            for names, row, cut in zip(
-                decision.names(scores), scores.tolist(), truncated, strict=True
+            for names, row, cut, windows in zip(
+                given, scores.tolist(), tokenized.truncated, read, strict=True
             )
         ]
 
