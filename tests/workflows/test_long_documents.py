@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from factories import Recorder, rows
+from factories import Recorder, Stop, hashes, rows
 from multihot.cli.main import main
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import TrainOptions
 from multihot.core.windows import WINDOW_POOLINGS, WindowSettings
+from multihot.data.dataset import encode
 from multihot.data.examples import Examples
+from multihot.data.tokens import load_tokenizer
 from multihot.errors import ArtifactError, OptionError
 from multihot.inference.artifact import load_artifact, read_artifact
 from multihot.inference.explanation import explain
 from multihot.inference.predictor import Predictor
+from multihot.training.batches import steps_after
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 
@@ -91,6 +95,51 @@ def test_texts_of_one_window_train_to_the_weights_and_scores_of_today(
     )
     assert (tmp_path / "cut" / weights).read_bytes() == (tmp_path / "max" / weights).read_bytes()
     assert cut.logits(TRAIN.texts)[0].tolist() == windowed.logits(TRAIN.texts)[0].tolist()
+
+
+def test_a_run_with_learnt_pooling_goes_on_to_the_same_bytes(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    chosen = replace(options, windows="attention", checkpoint_steps=2, weight_averaging=0.9)
+    rows_of = _longer(TRAIN), _longer(VALIDATION)
+    train(*rows_of, chosen, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(*rows_of, chosen, tmp_path / "stopped", listener=Stop(7))
+
+    train(*rows_of, chosen, tmp_path / "stopped", resume=True)
+
+    assert hashes(tmp_path / "stopped") == hashes(tmp_path / "whole")
+    windows = read_artifact(tmp_path / "whole").windows
+    assert windows is not None
+    assert windows.sharpness is not None
+    assert all(value != 1.0 for value in windows.sharpness.values())
+
+
+def test_a_step_is_computed_in_passes_of_few_windows_and_every_text_once(
+    options: TrainOptions, tiny_encoder: Path
+) -> None:
+    space = LabelSpace(("joy",))
+    counts = [1, 5, 2, 2, 1, 9, 1, 1, 1, 3]
+    texts = [" ".join(["joy"] * (10 * count - 2)) for count in counts]
+    labels = LabelMatrix(space, np.ones((len(counts), 1), np.float32))
+    encoded = encode(
+        replace(rows(len(counts), 0), texts=texts, labels=labels),
+        space,
+        load_tokenizer(tiny_encoder / "tokenizer.json"),
+        12,
+        windows=WindowSettings("max", 0, 20),
+    )
+
+    steps = list(steps_after(0, encoded, replace(options, batch_size=5, epochs=1), 0, packed=True))
+
+    for step in steps:
+        windows = [len(batch.texts) for batch in step.micro_batches]
+        of_step = [counts[row] for batch in step.micro_batches for row in batch.rows.tolist()]
+        assert sum(windows) == sum(of_step)
+        assert max(windows) <= max(5, *of_step)
+    found = [row for step in steps for batch in step.micro_batches for row in batch.rows.tolist()]
+    assert sorted(found) == list(range(len(counts)))
+    assert len(steps) == 2
 
 
 @pytest.mark.slow
