@@ -19,7 +19,7 @@ WINDOW_POOLINGS = ("max", "mean", "log_sum_exp", "attention")
 """How the logits of the windows become those of the text; see `decision.window_pooling`."""
 
 DEFAULT_WINDOW_OVERLAP = 32
-"""Tokens that two neighbours share at most, when `window_overlap` is not set."""
+"""Tokens that two neighbours share at most, when `window_overlap` is not set and windows are no shorter than 256."""
 
 DEFAULT_MAX_WINDOWS = 32
 """Windows of one text, when `max_windows` is not set."""
