@@ -45,7 +45,7 @@ def cars() -> None:
 
 
 def speeches() -> None:
-    """Write speeches.jsonl, three texts in one each, with the labels of all; and the first as long.txt."""
+    """Write speeches.jsonl, three texts in one each, with the labels of all; and the first as long.jsonl."""
     rows = _rows("train", 360)
     with Path("speeches.jsonl").open("w", encoding="utf-8") as file:
         for number in range(0, len(rows), 3):
@@ -55,7 +55,8 @@ def speeches() -> None:
             line = {"id": str(number), "text": text, "labels": labels}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             if not number:
-                Path("long.txt").write_text(text.replace("\n", " ") + "\n", "utf-8")
+                first = json.dumps({"text": text}, ensure_ascii=False)
+                Path("long.jsonl").write_text(first + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def model(
         precision="fp32",
         device="cpu",
         threads=1,
+        thresholds=0.4,
         max_length=16,
         windows=request.param,
         window_overlap=4,
