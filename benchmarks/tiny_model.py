@@ -15,7 +15,7 @@ import numpy as np
 from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 
-__all__ = ["command", "environment", "write_model", "write_rows"]
+__all__ = ["command", "environment", "write_encoder", "write_model", "write_rows"]
 
 _START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 _TRAINING_ROWS = 500
@@ -46,7 +46,7 @@ def write_rows(path: Path, num_rows: int, num_labels: int) -> Path:
     return path
 
 
-def _write_encoder(folder: Path) -> Path:
+def write_encoder(folder: Path, hidden: int = 32) -> Path:
     """Write a random BERT of one layer that knows all words of the demo data and every character."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
@@ -61,10 +61,10 @@ def _write_encoder(folder: Path) -> Path:
     BertTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
+        hidden_size=hidden,
         num_hidden_layers=1,
         num_attention_heads=2,
-        intermediate_size=64,
+        intermediate_size=2 * hidden,
         max_position_embeddings=64,
     )
     torch.manual_seed(0)
@@ -85,7 +85,7 @@ def command(words: Sequence[str]) -> list[str]:
 def write_model(scratch: Path, num_labels: int, form: str = "jsonl") -> Path:
     """Train the tiny model for one epoch, so that the folder has all that a user's has."""
     train = write_rows(scratch / f"train.{form}", _TRAINING_ROWS, num_labels)
-    encoder = _write_encoder(scratch / "encoder")
+    encoder = write_encoder(scratch / "encoder")
     options = ["epochs=1", "device=cpu", "threads=1", "batch_size=50"]
     words = ["train", str(train), "--encoder", str(encoder), "--output", str(scratch / "model")]
     done = subprocess.run(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multihot.core.labels import LabelMatrix, LabelSpace
-from multihot.data.encode import (
+from multihot.data.label_codes import (
     has_known_label,
     label_codes,
     label_totals,

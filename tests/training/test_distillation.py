@@ -20,8 +20,8 @@ from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.data import encode as encoded_files
 from multihot.data.dataset import encode
-from multihot.data.encode import label_totals
 from multihot.data.examples import Examples
+from multihot.data.label_codes import label_totals
 from multihot.data.labelled_file import LabelledFile, open_labelled
 from multihot.data.union import union_of, with_unlabelled
 from multihot.errors import ArtifactError, DataError, OptionError

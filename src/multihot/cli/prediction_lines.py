@@ -14,9 +14,12 @@ from multihot.core.text_tables import printable
 
 if TYPE_CHECKING:
     from multihot.data.text_stream import TextRow
-    from multihot.inference.predictor import Prediction, WindowsRead
+    from multihot.inference.predictor import Prediction
+    from multihot.inference.window_logits import WindowsRead
 
 __all__ = ["text_writer"]
+
+_MOST_LABELS = 50  # of a text in a line for people
 
 
 def text_writer(
@@ -54,7 +57,11 @@ def _write_json(
 
 
 def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: int | None) -> None:
-    scored = ", ".join(f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels)
+    scored = ", ".join(
+        f"{name} ({prediction.scores[name]:.2f})" for name in prediction.labels[:_MOST_LABELS]
+    )
+    if (more := len(prediction.labels) - _MOST_LABELS) > 0:
+        scored += f" and {more} more (--json has all)"
     nothing = "abstained" if prediction.abstained else "no label"
     lines = [row.text, f"  -> {scored or nothing}"]
     if prediction.windows is not None and len(prediction.windows.spans) > 1:

@@ -20,17 +20,15 @@ from multihot.core.seeding import named_generator
 from multihot.core.text_tables import counted, listed
 from multihot.core.windows import WindowSettings
 from multihot.data.batches import Batch, make_batch
-from multihot.data.encode import (
-    EncodedRows,
+from multihot.data.encode import EncodedRows, encode_file, encode_texts
+from multihot.data.examples import Examples
+from multihot.data.label_codes import (
     LabelTotals,
-    encode_file,
-    encode_texts,
     has_known_label,
     label_totals,
     label_values,
     positive_cells,
 )
-from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.stratify import split_positives, split_units, units_of
 from multihot.data.tokens import TokenizedTexts
@@ -191,7 +189,9 @@ class Subset:
         arrays: list[npt.NDArray[Any]] = [rows.hashes]
         if rows.weights is not None:
             arrays.append(rows.weights)
-        if rows.codes.dtype == np.float32:  # hashes tell whether a text has a label, no fraction
+        if (
+            isinstance(rows.codes, np.ndarray) and rows.codes.dtype == np.float32
+        ):  # hashes tell whether a text has a label, no fraction
             arrays.append(rows.codes)
         for array in arrays:
             for start in range(0, len(self), _HASHES_AT_ONCE):

@@ -1,7 +1,5 @@
 """Labelled rows to tokens, label codes and hashes: in memory, or in the cache for large files.
 
-Label values take one byte a cell; soft labels, which may be any fraction, take four.
-
 Letters: `M` rows of the arrays, `N` rows that are selected, `L` labels.
 """
 
@@ -26,7 +24,9 @@ from multihot.core.windows import WindowSettings
 from multihot.data.array_store import cache_folder, entry_of, new_entry, open_entry, remove_entry
 from multihot.data.columns.label_plan import KNOWN_LABELS
 from multihot.data.examples import Examples
-from multihot.data.labelled_file import WINDOW_ROWS, LabelledFile
+from multihot.data.label_codes import CodeArray, hard_codes
+from multihot.data.labelled_file import LabelledFile
+from multihot.data.sparse_codes import SparseCodes
 from multihot.data.stored_tokens import are_rows, num_ids
 from multihot.data.text_windows import TextWindows
 from multihot.data.tokens import TokenizedTexts, id_dtype, tokenize
@@ -37,111 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SMALL_FILE_BYTES",
-    "CodeArray",
     "EncodedRows",
-    "LabelTotals",
     "encode_file",
     "encode_texts",
-    "has_known_label",
     "hold_rows",
-    "label_codes",
-    "label_totals",
-    "label_values",
     "load_rows",
-    "positive_cells",
     "store_rows",
 ]
-
-CodeArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""*Shape:* (M, L). uint8: 0 = negative, 1 = positive, 2 = unknown. Of soft labels float32: the values
-themselves, NaN = unknown."""
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-
-_UNKNOWN = 2
-_VALUES = np.array([0, 1, np.nan], dtype=np.float32)  # what the codes stand for
-_WINDOW_CELLS = 2**24  # cells in memory at once, whatever N is
-
-
-def label_codes(values: FloatArray) -> npt.NDArray[np.uint8]:
-    """Return 0, 1 and NaN as 0, 1 and 2. *Shapes:* (N, L), float32 -> (N, L), uint8."""
-    return np.where(np.isnan(values), _UNKNOWN, values).astype(np.uint8)
-
-
-def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArray:
-    """Return the values of the given rows (default: all), NaN = unknown. *Shape:* (N, L), float32."""
-    chosen = codes if indices is None else codes[indices]
-    return np.asarray(chosen, np.float32) if _is_soft(chosen) else _VALUES[chosen]
-
-
-@dataclass(frozen=True)
-class LabelTotals:
-    """Counts over the selected rows, one for each of L labels."""
-
-    known: IntArray
-    """Rows in which the label is known."""
-    positives: IntArray
-    """Rows that have the label (above 0.5)."""
-    sums: npt.NDArray[np.float64]
-    """Sums of the known values; equal to `positives` where no value is a fraction."""
-
-
-def label_totals(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> LabelTotals:
-    """Count labels over the given rows in one pass, `window_cells` cells at a time."""
-    num_labels = codes.shape[1]
-    known, positives = np.zeros((2, num_labels), dtype=np.int64)
-    sums = np.zeros(num_labels, dtype=np.float64)
-    for _, part in _windows(codes, indices, window_cells):
-        known += _known(part).sum(axis=0)
-        positives += _positive(part).sum(axis=0)
-        if _is_soft(part):
-            sums += np.nansum(part, axis=0, dtype=np.float64)
-    return LabelTotals(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
-
-
-def has_known_label(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> BoolArray:
-    """Return which of the given rows have a known cell. *Shape:* (N,)."""
-    result = np.empty(len(indices), dtype=np.bool_)
-    for start, part in _windows(codes, indices, window_cells):
-        result[start : start + len(part)] = _known(part).any(axis=1)
-    return result
-
-
-def positive_cells(
-    codes: CodeArray, indices: IntArray, *, window_cells: int = _WINDOW_CELLS
-) -> BoolArray:
-    """Return which of the given rows have which label (above 0.5). *Shape:* (N, L)."""
-    result = np.empty((len(indices), codes.shape[1]), dtype=np.bool_)
-    for start, part in _windows(codes, indices, window_cells):
-        result[start : start + len(part)] = _positive(part)
-    return result
-
-
-def _windows(
-    codes: CodeArray, indices: IntArray, window_cells: int
-) -> Iterator[tuple[int, CodeArray]]:
-    """Yield position and codes of a few rows at a time."""
-    num_rows = max(1, window_cells // codes.shape[1])
-    for start in range(0, len(indices), num_rows):
-        yield start, codes[indices[start : start + num_rows]]
-
-
-def _positive(codes: CodeArray) -> BoolArray:
-    return np.asarray(codes > 0.5 if _is_soft(codes) else codes == 1)
-
-
-def _known(codes: CodeArray) -> BoolArray:
-    return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != _UNKNOWN)
-
-
-def _is_soft(codes: CodeArray) -> bool:
-    return codes.dtype == np.float32
-
 
 AnyArray = npt.NDArray[Any]
 
@@ -203,7 +105,7 @@ def encode_texts(
     soft = examples.data.soft_labels or labels.is_soft
     return EncodedRows(
         tokenize(tokenizer, examples.texts, max_length, windows=windows, dtype=dtype),
-        labels.values if soft else label_codes(labels.values),
+        labels.values if soft else hard_codes(labels.values),
         row_hashes(examples.texts, labels),
         np.array(examples.lines, dtype=np.int64),
         examples.weights,
@@ -226,9 +128,9 @@ def encode_file(
     say: Callable[[str], None],
     *,
     windows: WindowSettings | None = None,
-    chunk_rows: int = WINDOW_ROWS,
+    chunk_rows: int | None = None,
 ) -> EncodedRows:
-    """Return the rows of a file, which is read `chunk_rows` at a time.
+    """Return the rows of a file, which is read `chunk_rows` at a time (default: as `chunks` does).
 
     The cache is used for files of 16 MB or more: their rows are tokenised once into mapped files,
     which every later run with the same file, reading options, labels, tokenizer and `max_length`
@@ -277,7 +179,7 @@ def load_rows(
     if stored is None:
         return None
     if are_rows(stored[0], num_labels, end):
-        return _rows(stored[0])
+        return _rows(stored[0], num_labels)
     remove_entry(folder, key)  # it would stay in the way of a new one
     return None
 
@@ -288,25 +190,27 @@ def store_rows(folder: Path, key: str, chunks: Iterable[EncodedRows]) -> Encoded
     There must be at least one chunk. Raises `StorageError` when the entry cannot be written; what
     `chunks` raises passes through. In both cases nothing is left behind.
     """
+    num_labels = None
     with new_entry(folder, key) as writer:
-        for arrays in _arrays(chunks):
+        for num_labels, arrays in _arrays(chunks):  # noqa: B007 - the last one is used
             for name, array in arrays.items():
                 writer.append(name, array)
     assert writer.stored is not None
-    return _rows(writer.stored[0])
+    return _rows(writer.stored[0], num_labels)
 
 
 def hold_rows(chunks: Iterable[EncodedRows]) -> EncodedRows:
     """Join chunks in memory."""
     pieces: dict[str, list[AnyArray]] = {}
-    for arrays in _arrays(chunks):
+    num_labels = None
+    for num_labels, arrays in _arrays(chunks):  # noqa: B007 - the last one is used
         for name, array in arrays.items():
             pieces.setdefault(name, []).append(array)
-    return _rows({name: np.concatenate(parts) for name, parts in pieces.items()})
+    return _rows({name: np.concatenate(parts) for name, parts in pieces.items()}, num_labels)
 
 
-def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
-    """Yield the arrays of each chunk by name, offsets counted on over all chunks."""
+def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[tuple[int, dict[str, AnyArray]]]:
+    """Yield L and the arrays of each chunk by name, offsets counted on over all chunks."""
     num_tokens, is_first = 0, True
     codes_type: np.dtype[Any] | None = None
     for chunk in chunks:
@@ -328,11 +232,19 @@ def _arrays(chunks: Iterable[EncodedRows]) -> Iterator[dict[str, AnyArray]]:
         if tokens.windows is not None:
             arrays["window_counts"] = tokens.windows.counts
             arrays["window_lengths"] = np.diff(tokens.windows.starts)
-        yield {**arrays, "ids": tokens.ids, "codes": chunk.codes}
+        codes = chunk.codes
+        stored = codes.arrays() if isinstance(codes, SparseCodes) else {"codes": codes}
+        yield codes.shape[1], {**arrays, "ids": tokens.ids, **stored}
         num_tokens, is_first = int(offsets[-1]), False
 
 
-def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
+def _rows(arrays: dict[str, AnyArray], num_labels: int | None) -> EncodedRows:
+    codes: CodeArray
+    if "codes" in arrays:
+        codes = arrays["codes"]
+    else:
+        assert num_labels is not None
+        codes = SparseCodes.from_arrays(arrays, num_labels)
     windows = None
     if "window_counts" in arrays:
         ends = (np.cumsum(arrays[name]) for name in ("window_lengths", "window_counts"))
@@ -340,7 +252,7 @@ def _rows(arrays: dict[str, AnyArray]) -> EncodedRows:
     tokens = TokenizedTexts(arrays["ids"], arrays["offsets"], arrays["truncated"], windows)
     return EncodedRows(
         tokens,
-        arrays["codes"],
+        codes,
         arrays["hashes"],
         arrays["lines"],
         arrays.get("weights"),

@@ -15,6 +15,12 @@ AnyArray = npt.NDArray[Any]
 
 _FIXED = {"truncated": "|b1", "hashes": "<u8", "lines": "<i8"}
 _OPTIONAL = {"weights": "<f4", "groups": "<u8", "texts": "<u8"}
+_SPARSE = {
+    "code_common": "|u1",
+    "code_lengths": "<i8",
+    "code_columns": "<i4",
+    "code_cells": "|u1",
+}
 _LARGEST_CODE = 2
 _WINDOW = 1 << 20  # numbers that are looked at at once
 
@@ -42,23 +48,51 @@ def are_offsets(array: AnyArray, end: int, *, may_be_empty: bool) -> bool:
 
 def are_rows(arrays: Mapping[str, AnyArray], num_labels: int | None, end: int | None) -> bool:
     """Return whether arrays hold encoded rows of so many labels, with token ids below `end`."""
-    if not {"ids", "offsets", "codes", *_FIXED} <= set(arrays):
+    if not {"ids", "offsets", *_FIXED} <= set(arrays):
         return False
-    codes, num_rows = arrays["codes"], len(arrays["hashes"])
+    num_rows = len(arrays["hashes"])
     kinds = {**_FIXED, **{name: kind for name, kind in _OPTIONAL.items() if name in arrays}}
     return (
         all(
             arrays[name].dtype.str == kind and arrays[name].shape == (num_rows,)
             for name, kind in kinds.items()
         )
-        and codes.ndim == 2
-        and len(codes) == num_rows
-        and num_labels in (None, codes.shape[1])
-        and _are_codes(codes)
+        and (
+            _are_dense(arrays["codes"], num_rows, num_labels)
+            if "codes" in arrays
+            else _are_sparse(arrays, num_rows, num_labels)
+        )
         and are_ids(arrays["ids"], end)
         and len(arrays["offsets"]) == num_rows + 1
         and are_offsets(arrays["offsets"], len(arrays["ids"]), may_be_empty=True)
         and _are_windows(arrays)
+    )
+
+
+def _are_dense(codes: AnyArray, num_rows: int, num_labels: int | None) -> bool:
+    return (
+        codes.ndim == 2
+        and len(codes) == num_rows
+        and num_labels in (None, codes.shape[1])
+        and _are_codes(codes)
+    )
+
+
+def _are_sparse(arrays: Mapping[str, AnyArray], num_rows: int, num_labels: int | None) -> bool:
+    """Return whether arrays hold `SparseCodes` of so many labels, which they do not say themselves."""
+    if num_labels is None or not set(_SPARSE) <= set(arrays):
+        return False
+    kinds = all(arrays[name].dtype.str == kind for name, kind in _SPARSE.items())
+    if not kinds or any(arrays[name].ndim != 1 for name in _SPARSE):
+        return False
+    common, lengths, columns, cells = (arrays[name] for name in _SPARSE)
+    return (
+        len(common) == len(lengths) == num_rows
+        and not ((lengths < 0) | (lengths > num_labels)).any()
+        and len(columns) == len(cells) == int(lengths.sum())
+        and bool(np.isin(common, (0, _LARGEST_CODE)).all())
+        and not ((columns < 0) | (columns >= num_labels)).any()
+        and not (cells > _LARGEST_CODE).any()
     )
 
 

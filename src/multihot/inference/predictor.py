@@ -6,7 +6,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -32,9 +32,16 @@ from multihot.inference.artifact import (
     read_artifact,
     write_artifact_bytes,
 )
-from multihot.inference.window_logits import loudest_and_pooled
+from multihot.inference.window_logits import WindowsRead, loudest_and_pooled
 
-__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor", "WindowsRead"]
+__all__ = [
+    "BACKENDS",
+    "WINDOW_ROWS",
+    "Backend",
+    "Prediction",
+    "Predictor",
+    "labelled",
+]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
@@ -50,20 +57,6 @@ class Backend(Protocol):
     def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
         ...
-
-
-@dataclass(frozen=True)
-class WindowsRead:
-    """Where the windows of one text are, and which of them spoke for its labels."""
-
-    spans: list[tuple[int, int]]
-    """First and last-plus-one character of each window in the text."""
-    loudest: dict[str, int]
-    """For each label that is given, the window with its highest logit, from 0."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, the keys as in `multihot predict --json`."""
-        return {"spans": [list(span) for span in self.spans], "loudest": self.loudest}
 
 
 @dataclass(frozen=True)
@@ -263,27 +256,13 @@ class Predictor:
 
     def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
         """Label N texts in their order; `threshold` overrides the stored ones for this call."""
-        decision = self.decision
-        if threshold is not None:
-            decision = decision.with_threshold(threshold)
         tokenized = self.tokenized(texts)
         loudest, logits = self.loudest_and_logits(tokenized)
-        scores = decision.scores(logits)
-        abstains = decision.empty_set_rule == "abstain"
-        given = decision.names(scores)
-        read = self.windows_read(tokenized, loudest, given)
-        return [
-            Prediction(
-                names,
-                dict(zip(self.space.names, row, strict=True)),
-                bool(cut),
-                abstained=abstains and not names,
-                windows=windows,
-            )
-            for names, row, cut, windows in zip(
-                given, scores.tolist(), tokenized.truncated, read, strict=True
-            )
-        ]
+        answers = labelled(self.decision, logits, tokenized.truncated, threshold=threshold)
+        if loudest is None:
+            return answers
+        read = self.windows_read(tokenized, loudest, [answer.labels for answer in answers])
+        return [replace(answer, windows=each) for answer, each in zip(answers, read, strict=True)]
 
     def stream(
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
@@ -294,6 +273,39 @@ class Predictor:
             predictions = self.predict([text for text, _ in window], threshold=threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
+
+
+def labelled(
+    decision: Decision,
+    logits: npt.NDArray[np.float32],
+    truncated: npt.NDArray[np.bool_],
+    *,
+    threshold: float | None = None,
+) -> list[Prediction]:
+    """Return the predictions for N texts.
+
+    Parameters
+    ----------
+    logits
+        *Shape:* (N, L), float32.
+    truncated
+        Which texts were cut. *Shape:* (N,), bool.
+    threshold
+        Instead of the stored ones.
+    """
+    if threshold is not None:
+        decision = decision.with_threshold(threshold)
+    scores = decision.scores(logits)
+    abstains = decision.empty_set_rule == "abstain"
+    return [
+        Prediction(
+            names,
+            dict(zip(decision.space.names, row, strict=True)),
+            bool(cut),
+            abstained=abstains and not names,
+        )
+        for names, row, cut in zip(decision.names(scores), scores.tolist(), truncated, strict=True)
+    ]
 
 
 def _checked_pairs(rows: Any) -> Iterator[Any]:

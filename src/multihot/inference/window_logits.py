@@ -6,6 +6,8 @@ Letters: `N` texts, `W` windows of all texts together, `L` labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,25 @@ from multihot.core.windows import WindowSettings
 from multihot.data.tokens import TokenizedTexts
 from multihot.decision.window_pooling import loudest_windows, pool_windows
 
-__all__ = ["loudest_and_pooled", "pooled_logits"]
+__all__ = ["WindowsRead", "loudest_and_pooled", "pooled_logits"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 _CELLS_AT_ONCE = 1 << 26  # logits of windows in memory, whatever N is
+
+
+@dataclass(frozen=True)
+class WindowsRead:
+    """Where the windows of one text are, and which of them spoke for its labels."""
+
+    spans: list[tuple[int, int]]
+    """First and last-plus-one character of each window in the text."""
+    loudest: dict[str, int]
+    """For each label that is given, the window with its highest logit, from 0."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, the keys as in `multihot predict --json`."""
+        return {"spans": [list(span) for span in self.spans], "loudest": self.loudest}
 
 
 def pooled_logits(

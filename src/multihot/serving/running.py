@@ -16,7 +16,7 @@ from fastapi import Request
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import DataError, EncoderError, MultihotError
-from multihot.inference.predictor import WindowsRead
+from multihot.inference.window_logits import WindowsRead
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters

@@ -34,7 +34,7 @@ from multihot.data.array_store import (
     open_entry,
 )
 from multihot.data.dataset import EncodedExamples, Subset
-from multihot.data.encode import label_values
+from multihot.data.label_codes import label_values
 from multihot.data.labelled_file import WINDOW_ROWS, labelled_chunks
 from multihot.errors import ArtifactError, DataError, OptionError, StorageError
 from multihot.gate.folder_files import MAX_FILE_BYTES, read_folder_file

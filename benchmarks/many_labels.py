@@ -1,0 +1,144 @@
+"""What many labels cost: training memory, time of a step, evaluate and decide.
+
+    python benchmarks/many_labels.py --rows 100000 --labels 10000 --dev-rows 10000
+
+A BERT of one layer (384 wide) is trained for one epoch in a process of its own, first with 100 labels
+and then with all, on the same texts. Training memory is the peak that the second has beyond the first,
+less what its larger head needs itself (weights, gradients and two moments, fp32). The time of a step is
+compared with the product of the head alone: its forward and backward pass on as many rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance import append_row, provenance
+from tiny_model import command, environment, write_encoder, write_rows
+
+FEW, HIDDEN, BATCH_SIZE, MAX_LENGTH = 100, 384, 64, 64
+_STATES = 4  # weights, gradients, and two moments of Adam
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process cost."""
+
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def main() -> None:
+    """Read the command line, measure, print, and add a row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--labels", type=int, default=10_000)
+    parser.add_argument("--dev-rows", type=int, default=10_000)
+    given = parser.parse_args()
+    born = provenance()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        encoder = write_encoder(scratch / "encoder", HIDDEN)
+        costs, steps = {}, {}
+        for labels in (FEW, given.labels):
+            folder = scratch / str(labels)
+            folder.mkdir()
+            costs[labels] = _train(folder, encoder, given.rows, labels)
+            steps[labels] = _seconds_of_step(folder, given.rows)
+            print(
+                f"{labels} labels: {costs[labels]}, {steps[labels] * 1e3:.1f} ms a step", flush=True
+            )
+        folder = scratch / str(given.labels)
+        dev = str(write_rows(folder / "more.jsonl", given.dev_rows, given.labels))
+        others = {}
+        for verb in ("evaluate", "decide"):
+            others[verb] = _run([verb, str(folder / "model"), dev])
+            print(f"{verb}: {others[verb]}", flush=True)
+    head = (given.labels - FEW) * (HIDDEN + 1) * 4 * _STATES
+    extra = costs[given.labels].peak_bytes - costs[FEW].peak_bytes - head
+    product = _seconds_of_product(given.labels) - _seconds_of_product(FEW)
+    row = {
+        "rows": given.rows,
+        "labels": given.labels,
+        "training_memory_mb": f"{extra / 1e6:.0f}",
+        "step_ms": f"{steps[given.labels] * 1e3:.1f}",
+        "step_ms_of_100_labels": f"{steps[FEW] * 1e3:.1f}",
+        "head_product_ms": f"{product * 1e3:.1f}",
+        "step_over_head_product": f"{(steps[given.labels] - steps[FEW]) / product:.2f}",
+        "dev_rows": given.dev_rows,
+        **{f"{verb}_cpu_seconds": f"{cost.cpu_seconds:.0f}" for verb, cost in others.items()},
+        **{f"{verb}_peak_mb": f"{cost.peak_bytes / 1e6:.0f}" for verb, cost in others.items()},
+    }
+    print(json.dumps(row, indent=2))
+    append_row("many_labels_202611.csv", {**row, **born})
+
+
+def _train(folder: Path, encoder: Path, rows: int, labels: int) -> Cost:
+    train = write_rows(folder / "train.jsonl", rows, labels)
+    # Few validation rows: these are about training. Their labels are those of the training file.
+    dev = write_rows(folder / "dev.jsonl", 500, labels)
+    words = ["train", str(train), "--validation", str(dev), "--encoder", str(encoder)]
+    options = [f"batch_size={BATCH_SIZE}", "epochs=1", "device=cpu", "threads=1"]
+    options += [f"max_length={MAX_LENGTH}", "precision=fp32"]
+    return _run([*words, "--output", str(folder / "model"), *options])
+
+
+def _run(words: list[str]) -> Cost:
+    process = subprocess.Popen(
+        command(words),
+        env=environment() | {"MULTIHOT_CACHE": "off"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(said.decode()[-2000:])
+    scale = 1 if sys.platform == "darwin" else 1024
+    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * scale)
+
+
+def _seconds_of_step(folder: Path, rows: int) -> float:
+    """Return the median time of a step."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    tokenizer.enable_truncation(MAX_LENGTH)
+    with (folder / "train.jsonl").open(encoding="utf-8") as handle:
+        texts = [json.loads(line)["text"] for line in handle]
+    tokens = sum(len(each) for each in tokenizer.encode_batch(texts))
+    with (folder / "model" / "run" / "metrics.jsonl").open(encoding="utf-8") as handle:
+        found = [json.loads(line) for line in handle]
+    speeds = [each["tokens_per_second"] for each in found if "tokens_per_second" in each]
+    return tokens / (rows / BATCH_SIZE) / statistics.median(speeds)
+
+
+def _seconds_of_product(labels: int) -> float:
+    """Return the fastest forward and backward pass of a head."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    inputs = torch.randn(BATCH_SIZE, HIDDEN, requires_grad=True)
+    head = torch.nn.Linear(HIDDEN, labels)
+    gradient = torch.randn(BATCH_SIZE, labels)
+    seconds = []
+    for _ in range(50):
+        head.zero_grad()
+        started = time.process_time()
+        head(inputs).backward(gradient)
+        seconds.append(time.process_time() - started)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()
