@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.resources import files as package_files
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -72,6 +74,8 @@ def test_a_model_says_how_it_reads_long_texts_and_does_so_when_loaded(
     loaded = Predictor.load(output)
     again = evaluate(loaded, _longer(VALIDATION))
 
+    schema = json.loads((package_files("multihot") / "schemas/thresholds.schema.json").read_text())
+    jsonschema.validate(json.loads((output / "thresholds.json").read_text()), schema)
     windows = load_artifact(output).windows
     assert windows is not None
     assert (windows.pooling, windows.overlap, windows.max_windows) == (pooling, 4, 5)
