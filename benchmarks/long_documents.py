@@ -1,6 +1,6 @@
 """What reading whole documents is worth: windows against cutting at the limit, on the same rows.
 
-    python benchmarks/long_documents.py BOOKS --work DIR [--train 300] [--test 250] [--pooling max]
+    python benchmarks/long_documents.py BOOKS --work DIR [--layers 2] [--pooling max]
 
 The documents are real: passages of whole paragraphs of 2,000 to 8,000 tokens (by default towards the
 lower end), one after the other, from books printed before 1929. Their labels are facts about the
@@ -10,12 +10,11 @@ So the figures tell what a model gains that has to find something anywhere in a 
 nothing about labels that the beginning gives away. Books of the training, validation and test
 documents are different ones.
 
-The starter encoder is trained on the beginnings of the documents, cut at its limit of 512 tokens. From
-there each model learns from the first `--further` documents for one more epoch, and they differ in how
-they read: `none` cuts at the limit again, the others read windows of `--max-length`. Each row has the
-metrics on the test documents, and the difference from `none`, with the 95 % interval of the paired
-bootstrap and the p-value of the permutation test, as `multihot compare` has them. A finished model is
-not trained again, an interrupted one is gone on with.
+All models have the starter encoder, or its first `--layers`, and the same options; they differ in how
+they read: `none` cuts at the encoder's limit of 512 tokens, the others read windows of `--max-length`.
+Each row has the metrics on the test documents, and the difference from `none`, with the 95 % interval
+of the paired bootstrap and the p-value of the permutation test, as `multihot compare` has them. A
+finished model is not trained again, an interrupted one is gone on with.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ import argparse
 import gzip
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from multihot.core.recipes import build_options
 from multihot.data.examples import Examples
 from multihot.inference.artifact import is_artifact
 from multihot.inference.predictor import Predictor
+from multihot.models.encoder import load_encoder_tokenizer, locate_encoder
 from multihot.workflows.compare import compare
 from multihot.workflows.train import train
 from provenance import append_row, provenance
@@ -75,47 +75,52 @@ def main() -> None:
     parser.add_argument("books", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pooling", nargs="+", default=["max"])
-    parser.add_argument("--train", type=int, default=300)
-    parser.add_argument("--validation", type=int, default=80)
-    parser.add_argument("--test", type=int, default=250)
-    parser.add_argument("--further", type=int, default=300, help="training documents of the end")
+    parser.add_argument("--train", type=int, default=240)
+    parser.add_argument("--validation", type=int, default=60)
+    parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--most", type=int, default=2600, help="tokens of a document")
     parser.add_argument("--max-length", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=6, help="of the starter's six")
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     documents = iter(_documents(given.books, given.most))
     sizes = {part: getattr(given, part) for part in ("train", "validation", "test")}
     parts = {part: _examples(part, documents, number) for part, number in sizes.items()}
-    common = {"batch_size": 8, "seed": given.seed, "goal": "micro_f1"}
-    both = parts["train"], parts["validation"]
-    begun = given.work / f"none-{LIMIT}-e{given.epochs}-s{given.seed}"
-    beginning = {**common, "max_length": LIMIT, "epochs": given.epochs}
-    print("beginnings:", _train(begun, beginning, *both), "s", flush=True)
+    encoder = _encoder(given.work / f"starter-{given.layers}", given.layers)
     models = {}
-    further = _first(parts["train"], given.further)
     for windows in ("none", *given.pooling):
         length = LIMIT if windows == "none" else given.max_length
-        folder = given.work / f"{windows}-{length}-further{given.further}-s{given.seed}"
-        options = {**common, "windows": windows, "max_length": length, "epochs": 1}
-        seconds = _train(folder, options, further, parts["validation"], begun)
+        folder = given.work / f"{windows}-{length}-l{given.layers}-e{given.epochs}-s{given.seed}"
+        options = {
+            "encoder": encoder,
+            "windows": windows,
+            "max_length": length,
+            "epochs": given.epochs,
+            "batch_size": 4,
+            "learning_rate": 3e-4,
+            "seed": given.seed,
+            "goal": "micro_f1",
+        }
+        seconds = _train(folder, options, parts["train"], parts["validation"])
         models[windows] = Predictor.load(folder)
         row = _figures(windows, models, parts["test"])
-        facts = {**sizes, "further": given.further, "max_length": length, "seed": given.seed}
+        facts = {**sizes, "layers": given.layers, "max_length": length, "seed": given.seed}
         append_row(FILE, {**row, **facts, "cpu_seconds": seconds, **provenance()})
         print(row, flush=True)
 
 
-def _first(examples: Examples, number: int) -> Examples:
-    assert examples.labels is not None
-    values = examples.labels.values[:number]
-    return replace(
-        examples,
-        texts=examples.texts[:number],
-        labels=LabelMatrix(examples.labels.space, values),
-        ids=examples.ids[:number],
-        lines=examples.lines[:number],
-    )
+def _encoder(folder: Path, layers: int) -> str:
+    """Return the starter encoder, or a folder with its first layers."""
+    if layers == 6:
+        return "starter"
+    source = locate_encoder("starter").folder
+    if not folder.exists():
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.bin", "onnx", "openvino"))
+        config = json.loads((source / "config.json").read_text("utf-8"))
+        (folder / "config.json").chmod(0o644)
+        (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+    return str(folder)
 
 
 def _documents(path: Path, most: int) -> Iterator[tuple[str, str]]:
@@ -140,8 +145,6 @@ def _documents(path: Path, most: int) -> Iterator[tuple[str, str]]:
 
 
 def _starter_tokenizer() -> Tokenizer:
-    from multihot.models.encoder import load_encoder_tokenizer, locate_encoder
-
     return load_encoder_tokenizer(locate_encoder("starter").folder)[0]
 
 
@@ -186,7 +189,6 @@ def _train(
     values: dict[str, Any],
     training: Examples,
     validation: Examples,
-    start_from: Path | None = None,
 ) -> float:
     """Train unless it was done; return the seconds of processor time."""
     stopwatch = folder / "seconds.json"
@@ -198,7 +200,6 @@ def _train(
         validation,
         build_options(TrainOptions, values),
         folder,
-        start_from=start_from,
         resume=folder.exists(),
         listener=_Printing(),
     )

@@ -193,11 +193,8 @@ def explain(
         wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
         words = words_of(text)
         parts = _tokens_of(predictor, text, words)
-        spoke = (
-            dict.fromkeys(wanted)
-            if loudest is None
-            else dict(zip(wanted, loudest[row, wanted].tolist(), strict=True))
-        )
+        numbers = [None] * len(wanted) if loudest is None else loudest[row, wanted].tolist()
+        spoke = dict(zip(wanted, numbers, strict=True))
         weighed = _weighed(weigh, parts, spoke)
         reasons = [
             LabelReasons(
