@@ -9,7 +9,7 @@
 # Until the plugin follows: put what must stay together into one module (--dist loadfile, loadscope) or into
 # one test.
 #
-# Seen: "pytest 8.4.2: 1 process, names end in @one" and "pytest 9.2.0: 2 processes, names end in ]".
+# Seen: "pytest 8.4.2: 1 process(es), names end in @one" and "pytest 9.2.0: 2 process(es), names end in ]".
 set -eu
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
