@@ -4,6 +4,7 @@
 #   make quick   all but the slow tests       make bench   speed, memory, quality in ten minutes
 #   make docs    the site; every block runs   make container  the files for containers
 #   make clean   remove .venv and caches      make test-browser  our pages in Chromium
+#   make test-spark  labelling in Spark (installs PySpark; needs Java)
 
 PYTHON ?= python3
 CONSTRAINTS ?= --constraint constraints.txt
@@ -13,7 +14,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick test-narrow test-browser check docs bench container clean .venv-rivals
+.PHONY: help setup demo test quick test-narrow test-browser test-spark check docs bench container clean .venv-rivals
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -55,6 +56,12 @@ test-browser: $(STAMP)
 	  echo "Installing Chromium with apt-get (about 300 MB, once) ..." >&2; \
 	  $$(test "$$(id -u)" = 0 || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq chromium'; }
 	$(BIN)/python -m pytest tests/browser
+
+# PySpark is 450 MB, so only this installs it. Java: apt-get install openjdk-17-jre-headless.
+test-spark: $(STAMP)
+	@command -v java >/dev/null || { echo "Spark needs Java, and there is none." >&2; exit 1; }
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS) --editable '.[spark]'
+	$(BIN)/python -m pytest tests/engines/test_spark.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

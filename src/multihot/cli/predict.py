@@ -43,6 +43,7 @@ from multihot.cli.prediction_tables import (
 )
 from multihot.core.block_output import check_beginning, forget_blocks
 from multihot.core.text_tables import counted, cut
+from multihot.core.windows import most_read
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ data.KEY=VALUE changes how the file is read.
 --shard 3/16 labels the third of 16 parts of the rows, in labelled-03-of-16.csv; each part may run on
 another machine. What is done survives a kill, and --resume continues behind it, also without --shard.
 When all parts are there, --join labelled.csv checks them and writes labelled.csv.
+
+--engine ray loads the model in several processes: on this machine, or on those of the Ray cluster of
+RAY_ADDRESS. What is written is the same, also when processes are killed.
 """
 _TABLES = (".csv", ".tsv")
 _WORKBOOK = ".xlsx"
@@ -103,6 +107,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--shard", metavar="K/N", help="label part K of N of the input")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--join", metavar="FILE", help="put the shards of this --output together")
+    parser.add_argument("--engine", choices=("ray",), help="label in several processes (Ray Data)")
+    parser.add_argument(
+        "--actors", type=int, metavar="N", help="of --engine (default: one for each processor)"
+    )
     add_backend_flags(parser)
     parser.add_argument("--json", action="store_true", help="JSON lines")
     return parser
@@ -124,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
     artifact = read_artifact(given.model)  # verified when its network is loaded
     if given.threshold is not None:
         artifact.decision.with_threshold(given.threshold)  # refuses it before anything is written
-    if given.shard is not None or given.resume:
+    if _is_in_blocks(given):
         return label_in_blocks(
             given,
             artifact,
@@ -164,7 +172,7 @@ def _label_all(given: argparse.Namespace, artifact: Artifact) -> int:
         say("The input holds no text.")
     if num_truncated:
         say(
-            f"{num_truncated} of {counted(count, 'text')} were cut to {artifact.max_length} tokens."
+            f"{num_truncated} of {counted(count, 'text')} were cut to {most_read(artifact.max_length, artifact.windows)}."
         )
     if given.output:
         forget_blocks(Path(given.output))
@@ -174,7 +182,8 @@ def _label_all(given: argparse.Namespace, artifact: Artifact) -> int:
 
 def _join(given: argparse.Namespace) -> int:
     """Put shards together; nothing else is given with that."""
-    others = ("model", "input", "output", "shard", "threshold", "top", "decimal", "output_encoding")
+    others = ["model", "input", "output", "shard", "threshold", "top", "decimal"]
+    others += ["output_encoding", "engine", "actors"]
     if any(getattr(given, name) is not None for name in others) or given.resume or given.json:
         raise OptionError(
             "--join FILE stands alone, but for --force: it only puts shards together."
@@ -226,8 +235,16 @@ def _check_output(given: argparse.Namespace) -> None:
         )
     if given.output is not None:
         _check_file(given)
-    if given.shard is not None or given.resume:
+    if given.actors is not None and given.engine is None:
+        raise OptionError("--actors is about --engine ray, which is not given.")
+    if given.actors is not None and given.actors < 1:
+        raise OptionError(f"--actors {given.actors}; expected at least 1.")
+    if _is_in_blocks(given):
         check_blocks(given)
+
+
+def _is_in_blocks(given: argparse.Namespace) -> bool:
+    return given.shard is not None or given.resume or given.engine is not None
 
 
 def _is_table(given: argparse.Namespace) -> bool:
@@ -255,7 +272,7 @@ def _check_file(given: argparse.Namespace) -> None:
         )
     if given.input is not None and os.path.realpath(output) == os.path.realpath(given.input):
         raise OptionError("--output is the input file; write to another one.")
-    if given.shard is None and not given.resume:
+    if not _is_in_blocks(given):
         check_new(output, "--output", force=given.force)
         check_beginning(output, "--output", resume=False, force=given.force)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +35,14 @@ from multihot.core.block_output import (
 )
 from multihot.core.shards import Shard, parse_shard, shard_path, shards_beside
 from multihot.core.text_tables import counted
+from multihot.core.windows import most_read
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    from multihot.core.options import DataOptions
     from multihot.data.text_stream import TextRow, TextStream
     from multihot.inference.artifact import Artifact
-    from multihot.inference.predictor import Prediction, Predictor
+    from multihot.inference.predictor import Prediction
 
 __all__ = ["check_blocks", "join", "label_in_blocks"]
 
@@ -46,7 +51,8 @@ Styled = Callable[["TextStream"], tuple["TextStream", TableStyle | None]]
 
 def check_blocks(given: argparse.Namespace) -> None:
     """Raise `OptionError` for `--shard` and `--resume` that cannot be, before anything is read."""
-    flag = "--resume" if given.shard is None else "--shard"
+    flags = {"--shard": given.shard, "--resume": given.resume, "--engine": given.engine}
+    flag = next(name for name, value in flags.items() if value)
     path = output_path(given)
     if given.input is None or path is None:
         raise OptionError(f"{flag} needs --input FILE and --output FILE.")
@@ -91,7 +97,7 @@ def label_in_blocks(
     if shard is not None and not given.force:
         _refuse_others(Path(given.output), shard, made_of)
     is_complete = given.resume and record_path(path).exists() and _is_complete(path)
-    predictor = None if is_complete or not rows else _predictor(given, artifact)
+    predicted = None if is_complete or not rows else _prediction(given, artifact, stream)
     with BlockOutput(path, fresh, resume=given.resume) as output:
         if output.record.finished:
             say(f"{path} is complete; nothing was left to do.")
@@ -99,7 +105,7 @@ def label_in_blocks(
         if output.record.done_rows:
             say(f"{output.record.done_rows} of {len(rows)} texts are done; going on behind them.")
         write = _writer(given, output, stream.columns, style, artifact)
-        _fill(given, output, write, predictor, stream.rows)
+        _fill(given, output, write, predicted, stream.rows)
         if _state(given.input) != state:
             raise DataError("The file was changed while it was read.", path=given.input)
         is_book = path.suffix.lower() == ".xlsx"
@@ -112,12 +118,70 @@ def _is_complete(path: Path) -> bool:
     return read_block_record(record_path(path)).finished
 
 
-def _predictor(given: argparse.Namespace, artifact: Artifact) -> Predictor:
-    from multihot.inference.predictor import Predictor
+Block = list[tuple["TextRow", "Prediction"]]
+Predicted = Callable[[Iterator["TextRow"], range], Iterator[Block]]
+"""Labels rows, of which the second argument has the numbers."""
 
-    return Predictor.from_artifact(
+
+def _prediction(given: argparse.Namespace, artifact: Artifact, stream: TextStream) -> Predicted:
+    """Return what labels rows; raise where the model cannot."""
+    if given.engine is not None:
+        from multihot.core.extras import require_ray
+
+        require_ray()
+        artifact.contents().verify()
+        return lambda rows, numbers: _by_engine(given, artifact, stream.data, rows, numbers)
+    from multihot.inference.predictor import WINDOW_ROWS, Predictor
+
+    predictor = Predictor.from_artifact(
         artifact, device=given.device, precision=given.precision, backend=given.backend
     )
+
+    def label(rows: Iterator[TextRow], numbers: range) -> Iterator[Block]:
+        first_texts: list[str] = []
+        while window := list(itertools.islice(rows, WINDOW_ROWS)):
+            first_texts += [row.text for row in window][: NUM_SAMPLED - len(first_texts)]
+            pairs = ((row.text, row) for row in window)
+            yield list(predictor.stream(pairs, threshold=given.threshold))
+        say_if_unknown(predictor, first_texts)
+
+    return label
+
+
+def _by_engine(
+    given: argparse.Namespace,
+    artifact: Artifact,
+    data: DataOptions,
+    rows: Iterator[TextRow],
+    numbers: range,
+) -> Iterator[Block]:
+    """Label rows in several processes."""
+    from multihot.core.ray_cluster import ray_cluster
+    from multihot.data.text_stream import text_windows
+    from multihot.inference.predictor import WINDOW_ROWS, labelled
+    from multihot.ray import RayOptions, window_logits
+
+    options = RayOptions(
+        given.actors,
+        num_gpus=given.device == "cuda",
+        device=given.device,
+        precision=given.precision,
+        backend=given.backend,
+    )
+    source = os.path.abspath(given.input) if os.path.exists(given.input) else given.input
+    read = partial(text_windows, source, data, numbers, WINDOW_ROWS)
+    # Ray tells standard output that a worker died, which is for data.
+    with contextlib.redirect_stdout(io.StringIO()) as told, ray_cluster(given.actors):
+        for answer in window_logits(read, artifact, options):
+            window = list(itertools.islice(rows, WINDOW_ROWS))
+            predictions = labelled(
+                artifact.decision, answer.logits, answer.truncated, threshold=given.threshold
+            )
+            if len(window) != len(predictions):
+                raise DataError("The file was changed while it was read.", path=given.input)
+            yield list(zip(window, predictions, strict=True))
+        if "worker died" in told.getvalue():
+            say("Workers died. The texts that they had were computed again.")
 
 
 def _made_of(
@@ -168,21 +232,19 @@ def _fill(
     given: argparse.Namespace,
     output: BlockOutput,
     write: Write,
-    predictor: Predictor | None,
+    predicted: Predicted | None,
     all_rows: Iterator[TextRow],
 ) -> None:
     """Write every block that is missing."""
     record = output.record
     begin, end = record.first_row + record.done_rows, record.first_row + record.num_rows
     rows = itertools.islice(all_rows, begin, end)
-    counter, first_texts = TextCounter(record.num_rows - record.done_rows), list[str]()
-    num_written = 0
+    counter, num_written = TextCounter(record.num_rows - record.done_rows), 0
+    blocks = predicted(rows, range(begin, end)) if predicted and begin < end else iter(())
     try:
-        for block in _predicted(given, predictor, rows):
+        for block in blocks:
             for row, prediction in block:
                 write(row, prediction)
-            if len(first_texts) < NUM_SAMPLED:
-                first_texts += [row.text for row, _ in block][: NUM_SAMPLED - len(first_texts)]
             output.commit(
                 len(block), num_truncated=sum(prediction.truncated for _, prediction in block)
             )
@@ -196,21 +258,9 @@ def _fill(
         done = output.record.done_rows
         stop.add_note(f"{done} of {record.num_rows} texts are kept, and --resume continues")
         raise
-    if predictor is not None:
-        say_if_unknown(predictor, first_texts)
-
-
-Block = list[tuple["TextRow", "Prediction"]]
-
-
-def _predicted(
-    given: argparse.Namespace, predictor: Predictor | None, rows: Iterator[TextRow]
-) -> Iterator[Block]:
-    from multihot.inference.predictor import WINDOW_ROWS
-
-    while predictor is not None and (window := list(itertools.islice(rows, WINDOW_ROWS))):
-        pairs = ((row.text, row) for row in window)
-        yield list(predictor.stream(pairs, threshold=given.threshold))
+    finally:
+        if isinstance(blocks, Generator):
+            blocks.close()  # so that processes of an engine end now
 
 
 def _writer(
@@ -255,7 +305,7 @@ def _say_end(path: Path, record: BlockRecord, artifact: Artifact, shard: Shard |
     if record.num_truncated:
         say(
             f"{record.num_truncated} of {counted(record.num_rows, 'text')} were cut to "
-            f"{artifact.max_length} tokens."
+            f"{most_read(artifact.max_length, artifact.windows)}."
         )
     where = "" if shard is None else f", shard {shard}"
     if shard is not None and record.num_rows:

@@ -11,9 +11,11 @@ __all__ = [
     "require_network",
     "require_onnxruntime",
     "require_openvino",
+    "require_ray",
     "require_reporting",
     "require_scipy",
     "require_serving",
+    "require_spark",
     "require_training",
 ]
 
@@ -38,6 +40,11 @@ def require_openvino(purpose: str) -> None:
     _require(("openvino",), "openvino", purpose)
 
 
+def require_ray() -> None:
+    """Raise `MissingExtraError` unless Ray and what Ray Data needs are installed."""
+    _require(("ray", "pyarrow"), "ray", "Prediction on many machines")
+
+
 def require_reporting() -> None:
     """Raise `MissingExtraError` unless what fills the templates of a report is installed."""
     _require(("jinja2",), "report", "A report")
@@ -51,6 +58,11 @@ def require_scipy(purpose: str) -> None:
 def require_serving() -> None:
     """Raise `MissingExtraError` unless the packages of the `serve` extra are installed."""
     _require(("fastapi", "uvicorn", "httptools", "prometheus_client"), "serve", "A server")
+
+
+def require_spark() -> None:
+    """Raise `MissingExtraError` unless PySpark, and what it hands tables over with, are installed."""
+    _require(("pyspark", "pandas", "pyarrow"), "spark", "Prediction in Spark")
 
 
 def require_training() -> None:

@@ -65,10 +65,11 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path, *, is_output: bool = True) -> Iterator[Path]:
     """Yield an empty new folder beside `path`; what is left there at the end is removed.
 
-    Where `path` is a link, it is beside what that leads to.
+    Where `path` is a link, it is beside what that leads to. With `is_output` the exception of a signal
+    says whether `path` was written.
     """
     named, path = path, _followed(path)
     if not path.name:
@@ -77,7 +78,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
     stage = path.with_name(f".{_short_name(path)}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = None
     try:
-        with told_when_stopped(path):
+        with told_when_stopped(path) if is_output else contextlib.nullcontext():
             stage.mkdir(parents=True)
             if os.name != "nt":  # where an open folder cannot be renamed
                 descriptor = os.open(stage, os.O_RDONLY)

@@ -33,7 +33,7 @@ from multihot.data.readers.text_encoding import declared_encoding, stream_lines
 from multihot.data.readers.text_lines import fasttext_row
 from multihot.errors import DataError, OptionError
 
-__all__ = ["TextRow", "TextStream", "stream_facts", "stream_texts"]
+__all__ = ["TextRow", "TextStream", "stream_facts", "stream_texts", "text_windows"]
 
 T = TypeVar("T")
 Cells = tuple[int, Any, str | None, dict[str, str]]
@@ -126,6 +126,15 @@ def stream_facts(stream: TextStream) -> tuple[int, str]:
         content = "\0".join(("", row.id, row.text, *row.values.values()))
         digest.update(content.encode("utf-8", "surrogatepass"))
     return num_rows, digest.hexdigest()
+
+
+def text_windows(
+    path: str, data: DataOptions, numbers: range, window_rows: int
+) -> Iterator[list[str]]:
+    """Yield the texts of the rows of these numbers, counted from 0, so many at a time."""
+    rows = itertools.islice(stream_texts(path, data).rows, numbers.start, numbers.stop)
+    while window := list(itertools.islice(rows, window_rows)):
+        yield [row.text for row in window]
 
 
 def _begins_with_mark(path: Path) -> bool:
