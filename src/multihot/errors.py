@@ -74,6 +74,8 @@ class MultihotError(Exception):
     """Base of all errors raised by multihot."""
 
     exit_code = 1
+    is_shared = False
+    """Whether all processes of a run raise it, so that the first one alone says it."""
 
     def __init__(self, *values: object) -> None:
         super().__init__(*(_shown(each) if isinstance(each, str) else each for each in values))

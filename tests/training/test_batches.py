@@ -10,12 +10,14 @@ import torch
 
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
+from multihot.data.batches import share_of
 from multihot.data.dataset import Subset, encode
 from multihot.data.examples import Examples
 from multihot.data.tokens import load_tokenizer
 from multihot.errors import OptionError
 from multihot.models.network import build_network
 from multihot.training.batches import check_budget, count_steps, explain_rows, steps_after
+from multihot.training.ranks import Ranks
 
 SPACE = LabelSpace(("joy", "fear"))
 CPU = torch.device("cpu")
@@ -138,3 +140,36 @@ def test_only_rows_with_a_fault_of_their_own_are_named(
 
     assert explain_rows(batch, network, CPU, train_set) == "id-4 (line 6)"
     assert "id-0 (line 2), id-1" in explain_rows(short, network, CPU, train_set)
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("batching", [{"batch_size": 4}, {"batch_size": 1}, {"batch_tokens": 16}])
+def test_any_number_of_processes_sees_every_row_once_an_epoch(
+    train_set: Subset, num_ranks: int, batching: dict[str, int]
+) -> None:
+    options = TrainOptions(epochs=2, accumulation_steps=3, **batching)  # type: ignore[arg-type]
+    alone = list(steps_after(0, train_set, options, pad_id=0))
+    shares = [
+        list(steps_after(0, train_set, options, pad_id=0, ranks=Ranks(rank, num_ranks)))
+        for rank in range(num_ranks)
+    ]
+
+    seen: dict[int, list[int]] = {1: [], 2: []}
+    for step, *own in zip(alone, *shares, strict=True):
+        parts = [[row for b in each.micro_batches for row in b.rows] for each in own]
+        together = sorted(row for part in parts for row in part)
+        assert together == sorted(row for batch in step.micro_batches for row in batch.rows)
+        assert {each.num_tokens for each in own} == {step.num_tokens}
+        assert {(each.number, each.last_of_epoch) for each in own} == {
+            (step.number, step.last_of_epoch)
+        }
+        seen[step.epoch] += together
+    assert sorted(seen[1]) == sorted(seen[2]) == list(range(11))
+
+
+def test_the_shares_of_a_step_have_about_as_many_tokens() -> None:
+    lengths = np.random.default_rng(0).integers(5, 500, 64)
+    tokens = [int(lengths[share_of(lengths, rank, 8)].sum()) for rank in range(8)]
+
+    assert max(tokens) - min(tokens) < 0.02 * np.mean(tokens)
+    assert sum(tokens) == lengths.sum()

@@ -537,13 +537,14 @@ def test_a_damaged_row_stops_the_run_with_its_name_and_line(
         train(examples, VALIDATION, replace(options, encoder=str(folder)), tmp_path / "model")
 
 
-def test_several_processes_are_refused(
+def test_a_process_that_is_not_told_which_of_several_it_is_trains_nothing(
     options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
 
-    with pytest.raises(OptionError, match="Distributed training is not supported yet"):
-        train(TRAIN, VALIDATION, options, tmp_path)
+    with pytest.raises(OptionError, match="RANK is not set; expected a whole number"):
+        train(TRAIN, VALIDATION, options, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from multihot.core.launch import Launch, launched
 from multihot.core.progress import Listener, StepProgress
 from multihot.core.text_tables import DEFAULT_WIDTH, printable, shortened, wrapped
 from multihot.errors import StorageError
@@ -33,6 +34,7 @@ __all__ = [
     "TextCounter",
     "be_quiet",
     "discard",
+    "let_the_first_speak",
     "report_text",
     "say",
     "say_error",
@@ -63,6 +65,15 @@ def be_quiet(quiet: bool) -> None:
     """Say nothing from now on, or say everything again; errors are always said."""
     global _quiet  # noqa: PLW0603 - one command runs in a process, and its flag holds for all of it
     _quiet = quiet
+
+
+def let_the_first_speak() -> Launch:
+    """Let all but the first of several processes say and print nothing but errors of their own."""
+    launch = launched()
+    if launch.rank:
+        be_quiet(True)
+        discard(sys.stdout)
+    return launch
 
 
 def say(message: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from multihot.cli.console import StandardOutput, discard, say_error
 from multihot.cli.stopping import end_on_signals, stop_behind, stop_message
+from multihot.core.launch import speaker
 from multihot.errors import MultihotError, StorageError, shown_path
 
 __all__ = ["COMMANDS", "main"]
@@ -168,7 +169,11 @@ def _run_and_say(command: str, arguments: Sequence[str]) -> int:
         raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is unexpected is said as such
         message, code = _message(error)
-    say_error(f"multihot {command}: {message}")
+        process, is_shared = speaker(), getattr(error, "is_shared", False)
+    if process is not None and process.rank and is_shared:
+        return code  # the first process says it
+    which = f" (process {process.rank} of {process.count})" if process and not is_shared else ""
+    say_error(f"multihot {command}{which}: {message}")
     return code
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import new_parser, parse, print_json
-from multihot.cli.console import ConsoleListener, say, say_note, show
+from multihot.cli.console import ConsoleListener, let_the_first_speak, say, say_note, show
+from multihot.core.launch import Launch, require_alone
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, read_recipe, updated
 from multihot.errors import OptionError
@@ -68,6 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
     given = parse(build_parser(), arguments)
+    launch = let_the_first_speak()
+    require_alone(launch.count, {"--probe": given.probe})
     # A file may be called a=b.txt, so an existing path is a file.
     arguments = given.files_and_options
     files = [name for name in arguments if "=" not in name or Path(name).exists()]
@@ -87,11 +90,10 @@ def run(arguments: Sequence[str]) -> int:
     task = _read_task(given.probe, options.probe.data) if given.probe else None
     with ConsoleListener() as listener:
         from multihot.training.pretraining.report import is_pretrained, read_report
-        from multihot.training.run_directory import RunDirectory
         from multihot.workflows.pretrain import pretrain, probe_starts
 
         if given.resume and is_pretrained(output):
-            RunDirectory(output / "run").clear()  # it may have been killed when all was done
+            _clear(output, launch)
             say(f"{output} is already finished.")
             report = read_report(output)
         elif not files:
@@ -117,6 +119,14 @@ def run(arguments: Sequence[str]) -> int:
     say(f'  multihot fill-mask {output} "Paris is the [MASK] of France"')
     say(f"  multihot train TRAIN_FILE --encoder {output}")
     return 0
+
+
+def _clear(output: Path, launch: Launch) -> None:
+    """Remove what only an unfinished run needs: it may have been killed when all was done."""
+    from multihot.training.run_directory import RunDirectory
+
+    if launch.rank == 0:
+        RunDirectory(output / "run").clear()
 
 
 def _values(given: argparse.Namespace, pairs: Sequence[str]) -> dict[str, Any]:

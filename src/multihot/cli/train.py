@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import files_and_assignments, new_parser, parse
-from multihot.cli.console import ConsoleListener, report_text, say, say_note
+from multihot.cli.console import ConsoleListener, let_the_first_speak, report_text, say, say_note
+from multihot.core.launch import launched
 from multihot.core.options import TrainOptions
 from multihot.core.recipes import (
     build_options,
@@ -40,6 +41,7 @@ _EPILOG = """examples:
   multihot train train.csv --validation dev.csv --teacher runs/large \\
       --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
+  torchrun --nproc-per-node 2 -m multihot train train.csv --validation dev.csv
 
 key=value sets any option of a recipe and overrides flags; flags override the recipe.
 Without --validation, a stratified 10 % of the rows becomes the validation set. Several TRAIN files are
@@ -92,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return the exit code."""
     given = parse(build_parser(), arguments)
+    let_the_first_speak()
     paths, assignments = files_and_assignments(given.files_and_options)
     given.unlabelled, trailing = files_and_assignments(given.unlabelled)
     assignments += trailing
@@ -157,7 +160,8 @@ def _leave_finished(output: Path, options: TrainOptions, named: dict[str, Any]) 
     from multihot.training.run_directory import RunDirectory, require_same_options
 
     require_same_options(output, to_plain(options), named)
-    RunDirectory(output / "run").clear()  # it may have been killed when all was done
+    if launched().rank == 0:
+        RunDirectory(output / "run").clear()  # it may have been killed when all was done
     say(f"{output} is already finished; nothing to resume, and no file was read.")
 
 

@@ -181,7 +181,7 @@ class TrainOptions:
     windows: WindowsName | None = None
     """How texts beyond `max_length` are read: `none` (only their beginning), or in windows of `max_length` tokens whose logits are pooled per label by `max`, `mean`, `log_sum_exp` or `attention` (a weighted mean with one learnt sharpness per label); default: `none`, or as the model that training starts from."""
     window_overlap: int | None = None
-    """With `windows`: tokens that neighbouring windows share at most; default: 32. Windows end with a sentence where they can."""
+    """With `windows`: tokens that neighbouring windows share at most; default: 32, or an eighth of `max_length` where that is less. Windows end with a sentence where they can."""
     max_windows: int | None = None
     """With `windows`: windows read of one text, from its beginning; default: 32. A step holds as many windows in memory at once, or `batch_size` if that is more."""
     max_unknown_fraction: float = 0.5

@@ -7,6 +7,7 @@ together, `L` labels.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ __all__ = [
     "epoch_batches",
     "length_sorted_batches",
     "make_batch",
+    "share_of",
 ]
 
 IndexArray = npt.NDArray[np.int64]
@@ -166,6 +168,24 @@ def budget_bounds(lengths: IndexArray, batch_tokens: int) -> IndexArray:
         fitting = int(np.searchsorted(ends, before + batch_tokens, side="right"))
         bounds.append(max(start + 1, fitting))
     return np.array(bounds, dtype=np.int64)
+
+
+def share_of(lengths: IndexArray, rank: int, count: int) -> IndexArray:
+    """Return the positions of the rows that one of several processes takes, in their order.
+
+    The longest row goes first, each to the process with the fewest tokens so far (Graham 1969): every
+    row to exactly one. With fewer rows than processes some take none.
+    """
+    if count == 1:
+        return np.arange(len(lengths))
+    loads = [(0, number) for number in range(count)]
+    taken = []
+    for position in np.argsort(-lengths, kind="stable"):
+        load, number = heapq.heappop(loads)
+        heapq.heappush(loads, (load + int(lengths[position]), number))
+        if number == rank:
+            taken.append(position)
+    return np.sort(np.array(taken, dtype=np.int64))
 
 
 def length_sorted_batches(

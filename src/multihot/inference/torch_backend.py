@@ -158,10 +158,7 @@ class TorchBackend:
         if indices is None:
             indices = np.arange(len(tokenized))
         if tokenized.windows is not None:
-            pooling: Any = self.network.window_pooling
-            return pooled_logits(
-                self.logits, tokenized, indices, pooling.settings(), pooling.space.names
-            )
+            return self._pooled(self.logits, tokenized, indices)
         if self._is_forked:
             self._adapt_to_fork()
         self._require_unchanged()
@@ -169,6 +166,44 @@ class TorchBackend:
             return self._logits(tokenized, indices)
         finally:
             self._require_unchanged()
+
+    def shared_logits(
+        self,
+        tokenized: TokenizedTexts,
+        indices: npt.NDArray[np.int64],
+        *,
+        rank: int,
+        count: int,
+        summed: Callable[[FloatArray], FloatArray],
+    ) -> FloatArray:
+        """Return what `logits` does, bit for bit, together with `count - 1` other processes.
+
+        Each computes every `count`-th batch; `summed` adds up the arrays of all. *Shape:* (N, L).
+        """
+        if tokenized.windows is not None:
+
+            def compute(texts: TokenizedTexts, places: npt.NDArray[np.int64]) -> FloatArray:
+                return self.shared_logits(texts, places, rank=rank, count=count, summed=summed)
+
+            return self._pooled(compute, tokenized, indices)
+        self._require_unchanged()
+        if len(indices) >= _WORTH_PREPARING:
+            self._prepare()
+        with self._evaluating():
+            found = self._turns.compute(
+                lambda: self._compute(tokenized, indices, slice(rank, None, count))
+            )
+        self._require_unchanged()
+        return summed(found)
+
+    def _pooled(
+        self,
+        compute: Callable[[TokenizedTexts, npt.NDArray[np.int64]], FloatArray],
+        tokenized: TokenizedTexts,
+        indices: npt.NDArray[np.int64],
+    ) -> FloatArray:
+        pooling: Any = self.network.window_pooling
+        return pooled_logits(compute, tokenized, indices, pooling.settings(), pooling.space.names)
 
     def integrated_gradients(self) -> IntegratedGradients:
         """Return what weighs the tokens of texts, with a copy of the network as it is now."""
@@ -216,12 +251,19 @@ class TorchBackend:
             if 0 < num_tokens <= _CPU_TOKEN_BUDGET // 2:
                 return self._calls(tokenized.selected(indices), num_tokens)
             return self._turns.compute(lambda: self._compute(tokenized, indices))
-        was_training = self.network.training
-        self.network.eval()
-        try:
+        with self._evaluating():
             return self._compute(tokenized, indices)
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.network.training
+        if was_training or not self.frozen:
+            self.network.eval()
+        try:
+            yield
         finally:
-            self.network.train(was_training)
+            if was_training or not self.frozen:
+                self.network.train(was_training)
 
     def _compute_together(self, calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
         texts = calls[0] if len(calls) == 1 else TokenizedTexts.joined(calls)
@@ -238,11 +280,12 @@ class TorchBackend:
         self,
         tokenized: TokenizedTexts,
         indices: npt.NDArray[np.int64],
+        batches: slice = slice(None),
     ) -> FloatArray:
         result = np.zeros((len(indices), self.num_labels), dtype=np.float32)
         budget = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _TOKEN_BUDGET
         with torch.inference_mode(), self.precision.autocast(self.device):
-            for positions in length_sorted_batches(tokenized.spans(indices)[1], budget):
+            for positions in length_sorted_batches(tokenized.spans(indices)[1], budget)[batches]:
                 batch = make_batch(
                     tokenized,
                     indices[positions],
@@ -300,20 +343,31 @@ def _num_passes() -> int:
 
 @contextlib.contextmanager
 def saved_backend(
-    network: nn.Module, space: LabelSpace, scratch: Path, device: torch.device
+    network: nn.Module,
+    space: LabelSpace,
+    scratch: Path,
+    device: torch.device,
+    *,
+    writes: bool = True,
+    wait: Callable[[], None] = lambda: None,
 ) -> Iterator[TorchBackend]:
     """Yield the backend that a model saved from `network` has, in full precision.
 
-    The weights are written to the folder `scratch` and loaded from it, which is deleted afterwards.
+    The weights are written to the folder `scratch` and loaded from it, which is deleted afterwards. Of
+    several processes one writes, and all `wait` until it has.
     """
-    shutil.rmtree(scratch, ignore_errors=True)
+    if writes:
+        shutil.rmtree(scratch, ignore_errors=True)
     try:
-        with storage_errors(scratch):
-            scratch.mkdir(parents=True)
-            save_network(network, scratch)
+        if writes:
+            with storage_errors(scratch):
+                scratch.mkdir(parents=True)
+                save_network(network, scratch)
+        wait()
         loaded: Any = load_network(scratch, str(network.form), space)
         loaded.window_pooling = network.window_pooling
         full_precision = choose_precision("fp32", device)
         yield TorchBackend(loaded, len(space), device, full_precision, frozen=True)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if writes:
+            shutil.rmtree(scratch, ignore_errors=True)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from multihot.core.options import TrainOptions
 from multihot.core.text_tables import listed
-from multihot.data.batches import Batch, EpochBatches, budget_bounds, epoch_batches
+from multihot.data.batches import Batch, EpochBatches, budget_bounds, epoch_batches, share_of
 from multihot.data.dataset import Subset
 from multihot.errors import OptionError
 from multihot.models.network import batch_tensors
 from multihot.training.loop import Step
 from multihot.training.objective import Objective
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = ["check_budget", "classification_loss", "count_steps", "explain_rows", "steps_after"]
 
@@ -56,17 +57,23 @@ def steps_after(
     pad_id: int,
     *,
     packed: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Step[Batch]]:
-    """Yield every step after `last_step`; a pure function of the arguments."""
-    before = 0
+    """Yield every step after `last_step`; a pure function of the arguments.
+
+    Of several processes each gets a share of the rows of every step, about equally many tokens.
+    """
+    before, lengths = 0, train_set.lengths()
     for epoch in range(1, options.epochs + 1):
         batches = _batches(train_set, options, epoch, packed=packed)
         for position in range(max(0, last_step - before), len(batches)):
             rows = batches[position]
-            parts = _micro_batches(rows, train_set, options)
+            num_tokens = int(lengths[rows].sum()) if ranks.count > 1 else None
+            rows = rows[share_of(lengths[rows], ranks.rank, ranks.count)]
+            parts = _micro_batches(rows, train_set, options) if len(rows) else []
             micro_batches = [train_set.batch(part, pad_id, packed=packed) for part in parts]
             number = before + position + 1
-            yield Step(number, epoch, position == len(batches) - 1, micro_batches)
+            yield Step(number, epoch, position == len(batches) - 1, micro_batches, num_tokens)
         before += len(batches)
 
 

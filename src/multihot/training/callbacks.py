@@ -19,12 +19,28 @@ from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener, StepProgress
 from multihot.errors import InterruptedRunError
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
-from multihot.training.loop import StepResult
+from multihot.training.loop import Step, StepResult
 from multihot.training.metrics_log import MetricsLog, Throughput
+from multihot.training.ranks import ALONE, Ranks
 
-__all__ = ["Callbacks", "ProgressReporter", "RunState", "Stoppable", "interruption", "stop_signals"]
+__all__ = [
+    "Callbacks",
+    "ProgressReporter",
+    "RunState",
+    "Stoppable",
+    "interruption",
+    "stop_signals",
+    "tokens_of",
+]
 
 _LOG_EVERY_STEPS = 10
+
+
+def tokens_of(step: Step[Any]) -> int:
+    """Return the tokens of a step in all processes, without padding."""
+    if step.num_tokens is not None:
+        return step.num_tokens
+    return sum(batch.num_tokens for batch in step.micro_batches)
 
 
 class ProgressReporter:
@@ -50,7 +66,7 @@ class ProgressReporter:
     ) -> None:
         """Report a step; `more` returns further entries of its line in the log."""
         step = result.step
-        self.throughput.add(sum(batch.num_tokens for batch in step.micro_batches))
+        self.throughput.add(tokens_of(step))
         update = StepProgress(
             step.number,
             self.throughput.total_steps,
@@ -83,10 +99,12 @@ class Stoppable(Protocol):
 
 def interruption(stop_signal: int, step: int) -> InterruptedRunError:
     """Return the error that ends a run right after its checkpoint was written."""
-    return InterruptedRunError(
+    error = InterruptedRunError(
         f"Stopped by {signal.Signals(stop_signal).name} after step {step}; a checkpoint was written. "
         "Run the same command with --resume to continue."
     )
+    error.is_shared = True
+    return error
 
 
 @contextlib.contextmanager
@@ -150,7 +168,9 @@ class Callbacks:
         log: MetricsLog,
         listener: Listener,
         state: RunState,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.checkpoints = checkpoints
         self.network = network
         self.optimizer = optimizer
@@ -208,15 +228,18 @@ class Callbacks:
         return state.stopped_early
 
     def save_when_due(self, result: StepResult[Any]) -> None:
-        """Save every `checkpoint_steps` steps, and when a signal requested a stop."""
-        if self.stop_signal is not None:
+        """Save every `checkpoint_steps` steps, and when a signal requested a stop in any process."""
+        if stop_signal := self.ranks.greatest(self.stop_signal or 0):
             if not result.step.last_of_epoch:  # else `end_epoch` has just saved
                 self._save()
-            raise interruption(self.stop_signal, self.state.step)
+            self.ranks.wait()  # a process that ends may end the others
+            raise interruption(stop_signal, self.state.step)
         if self.state.step % self.options.checkpoint_steps == 0 and not result.step.last_of_epoch:
             self._save()
 
     def _save(self) -> None:
+        if not self.ranks.is_first:
+            return
         save_checkpoint(
             self.checkpoints, self.state.step, self.network, self.optimizer, asdict(self.state)
         )

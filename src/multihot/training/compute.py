@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from multihot.core.launch import launched
 from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
@@ -24,6 +24,7 @@ from multihot.models.devices import (
     set_threads,
 )
 from multihot.models.packed.self_test import enable_packed
+from multihot.training.ranks import ALONE, Ranks
 from multihot.training.run_directory import saved_threads
 
 __all__ = ["Hardware", "choose_execution", "choose_hardware", "only_run"]
@@ -67,25 +68,31 @@ class Hardware:
 
 
 def choose_hardware(
-    options: TrainOptions | PretrainOptions, output: Path, *, resume: bool, listener: Listener
+    options: TrainOptions | PretrainOptions,
+    output: Path,
+    *,
+    resume: bool,
+    listener: Listener,
+    ranks: Ranks = ALONE,
 ) -> Hardware:
     """Return the requested device and precision, and set the process up for them.
 
     A resumed run in `output` takes the number of threads of the interrupted one.
 
-    Raises `OptionError` in a distributed launch, where every process would train the same model.
+    Raises `OptionError` in a launch of several processes that does not train with all of them, where
+    every process would train the same model.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise OptionError(
-            "Distributed training is not supported yet; start one process, without "
-            "'accelerate launch' or torchrun."
-        )
+    if launched().count != ranks.count:
+        raise OptionError("This trains in one process; start it without torchrun.")
     device = choose_device(options.device)
+    if ranks.count > 1 and device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())
     precision = choose_precision(options.precision, device)
     # The number of threads affects the last bits.
     num_threads = set_threads((saved_threads(output) if resume else None) or options.threads)
+    processes = f"{ranks.count} processes, each on " if ranks.count > 1 else ""
     listener.say(
-        f"Using {device} with {num_threads} threads in {precision.name} ({precision.reason})."
+        f"Using {processes}{device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )
     return Hardware(device, precision)
 

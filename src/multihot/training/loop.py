@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from multihot.errors import NonFiniteError
 from multihot.models.cpu.embedding import TouchedRowsEmbedding
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = ["Gradients", "Step", "StepResult", "run"]
 
@@ -61,6 +62,39 @@ class Gradients:
                 scaled = table.weight.grad.index_select(0, rows).mul_(factor)
                 table.weight.grad.index_copy_(0, rows, scaled)
 
+    def sum_over(self, ranks: Ranks) -> None:
+        """Sum all gradients over the processes; where none has one, there is none afterwards."""
+        if ranks.count == 1:
+            return
+        known, rows = self._known_anywhere(ranks)
+        found = [p for p, is_known in zip(self._plain, known, strict=True) if is_known]
+        for parameter in found:
+            if parameter.grad is None:  # no row of this process's
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad = parameter.grad.contiguous()
+        parts = [
+            table.weight.new_zeros(len(own), table.embedding_dim)
+            if table.weight.grad is None
+            else table.weight.grad.index_select(0, own)
+            for table, own in zip(self._tables, rows, strict=True)
+        ]
+        ranks.sum([*self._dense(), *parts])
+        for table, own, part in zip(self._tables, rows, parts, strict=True):
+            table.put_gradient(own, part)
+
+    def _known_anywhere(self, ranks: Ranks) -> tuple[list[int], list[Tensor]]:
+        """Return which parameters have a gradient in any process, and the touched rows of each table."""
+        flags = torch.tensor([p.grad is not None for p in self._plain], dtype=torch.uint8)
+        sizes = [table.num_embeddings for table in self._tables]
+        touched = [torch.zeros(size, dtype=torch.uint8) for size in sizes]
+        for table, is_touched in zip(self._tables, touched, strict=True):
+            if table.weight.grad is not None:
+                is_touched[table.touched()] = 1
+        all_flags = torch.cat([flags, *touched])
+        ranks.maximum(all_flags)
+        flags, *touched = torch.split(all_flags, [len(flags), *sizes])
+        return flags.tolist(), [is_touched.nonzero()[:, 0] for is_touched in touched]
+
     def _dense(self) -> list[Tensor]:
         return [p.grad for p in self._plain if p.grad is not None]
 
@@ -78,6 +112,9 @@ class Step(Generic[BatchT]):
     """1-based epoch."""
     last_of_epoch: bool
     micro_batches: Sequence[BatchT]
+    """Those of this process; none when it has no row of the step."""
+    num_tokens: int | None = None
+    """Of all processes; `None` = those of the micro-batches."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +143,7 @@ def run(
     max_gradient_norm: float,
     explain: Callable[[BatchT], str],
     after_step: Sequence[Callable[[StepResult[BatchT]], bool | None]],
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train until the steps end or a callable after a step returns True.
 
@@ -113,6 +151,9 @@ def run(
     step, so splitting a step into micro-batches does not change it. Everything random in a step
     is drawn from `seed_of(step number)`, so a resumed run repeats it. A non-finite loss or gradient
     raises `NonFiniteError` before the update, with `explain(batch)` naming the rows.
+
+    Of several processes (`ranks`) each has its own micro-batches of every step, and all take the same
+    step: sums, weights and gradients are those of all of them.
     """
     gradients = Gradients(network)
     for step in steps:
@@ -120,23 +161,32 @@ def run(
         torch.manual_seed(seed_of(step.number))
         gradients.clear()
         total_loss = total_weight = 0.0
+        failure: NonFiniteError | None = None
         for batch in step.micro_batches:
             # forward
             with autocast():
                 batch_loss, batch_weight = loss(network, batch)
             if not math.isfinite(value := batch_loss.item()):
-                raise NonFiniteError(_stopped(step, f"the loss is {value}", [explain(batch)]))
+                failure = NonFiniteError(_stopped(step, f"the loss is {value}", [explain(batch)]))
+                break
             # backward
             batch_loss.backward()  # type: ignore[no-untyped-call]
             total_loss += value
             total_weight += batch_weight.item()
+        total_loss, total_weight, failures = ranks.totals(
+            total_loss, total_weight, failure is not None
+        )
+        if failures:
+            ranks.raise_together(failure)
         rate, norm = learning_rate(step.number), 0.0
         if total_weight > 0:
+            gradients.sum_over(ranks)
             # clip: one pass divides by the weight and scales the norm down to the maximum
             norm = gradients.norm().item() / total_weight
             if not math.isfinite(norm):
                 rows = [explain(batch) for batch in step.micro_batches]
-                raise NonFiniteError(_stopped(step, f"the gradient norm is {norm}", rows))
+                cause = f"the gradient norm is {norm}"
+                ranks.raise_together(NonFiniteError(_stopped(step, cause, rows)))
             clip = min(1.0, max_gradient_norm / (norm + 1e-6)) if max_gradient_norm > 0 else 1.0
             gradients.scale(clip / total_weight)
             # schedule, step

@@ -20,15 +20,17 @@ _MOST_BYTES = 1 << 30
 
 
 class MetricsLog:
-    """Append-only `metrics.jsonl`: one JSON object a line, flushed at once.
+    """Append-only `metrics.jsonl`: one JSON object a line, flushed at once; without a path nothing.
 
     On resume, lines written after the checkpoint are removed, so that no step occurs twice; so are
     lines that are none of a log. Raises `TrainingError` for what is no regular file.
     """
 
-    def __init__(self, path: Path, *, last_step: int, trackers: Any | None = None) -> None:
+    def __init__(self, path: Path | None, *, last_step: int, trackers: Any | None = None) -> None:
         self.path = path
         self.trackers = trackers
+        if path is None:
+            return
         kept = []
         if os.path.lexists(path):
             content = read_folder_file(
@@ -40,6 +42,8 @@ class MetricsLog:
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append one entry; it must have a `step`. Non-finite numbers become null."""
+        if self.path is None:
+            return
         clean = {key: _finite(value) for key, value in entry.items()}
         with storage_errors(self.path), self.path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(clean, allow_nan=False) + "\n")

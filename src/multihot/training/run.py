@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
-from multihot.core.seeding import named_seed
 from multihot.data.dataset import Subset
 from multihot.decision.decision import Decision
 from multihot.errors import TrainingError
@@ -29,6 +28,7 @@ from multihot.training.initial_head import initialize_head
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
+from multihot.training.ranks import ALONE, NOT_SHARED, Ranks
 from multihot.training.run_directory import RunDirectory
 from multihot.training.validation import ValidationSet
 
@@ -63,6 +63,8 @@ class Setup:
     head_learning_rate: float
     """Peak learning rate of the head."""
     listener: Listener
+    ranks: Ranks = ALONE
+    """The processes that train together."""
     new_head: bool = False
     """Whether the head was never trained."""
 
@@ -156,19 +158,26 @@ def run_steps(
     name
         Of the run, for trackers; default: that of the model's folder.
     """
-    network, options, hardware = setup.network, setup.options, setup.hardware
+    network, options, hardware, ranks = (
+        setup.network,
+        setup.options,
+        setup.hardware,
+        setup.ranks,
+    )
     device, packed, padding = hardware.device, bool(setup.backend.packed), pad_id(network)
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
     optimizer = _optimizer(setup)
     totals = train_set.label_totals()
     objective = build_objective(options.objective, totals.sums, totals.known, device)
-    state = _restored(directory, network, optimizer, total_steps, setup.listener)
+    state = _restored(directory, network, optimizer, total_steps, setup)
     if setup.new_head and state.step == 0:
         initialize_head(setup.backend, train_set, options, total_steps, setup.listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
-    directory.root.mkdir(parents=True, exist_ok=True)
+    if ranks.is_first:
+        directory.root.mkdir(parents=True, exist_ok=True)
     trackers = open_trackers(options.trackers, directory.root, name or directory.root.parent.name)
+    metrics_path = directory.metrics if ranks.is_first else None
     callbacks = Callbacks(
         directory.checkpoints,
         network,
@@ -176,11 +185,12 @@ def run_steps(
         options,
         evaluate=lambda: _evaluate(evaluate, average),
         total_steps=total_steps,
-        log=MetricsLog(directory.metrics, last_step=state.step, trackers=trackers),
+        log=MetricsLog(metrics_path, last_step=state.step, trackers=trackers),
         listener=setup.listener,
         state=state,
+        ranks=ranks,
     )
-    steps = steps_after(state.step, train_set, options, padding, packed=packed)
+    steps = steps_after(state.step, train_set, options, padding, packed=packed, ranks=ranks)
     with stop_signals(callbacks), contextlib.closing(callbacks.log):
         loop.run(
             network,
@@ -190,7 +200,7 @@ def run_steps(
             learning_rate=lambda step: (
                 setup.learning_rate * linear_schedule(step - 1, total_steps, warmup_steps)
             ),
-            seed_of=lambda step: named_seed(options.seed, "dropout", step),
+            seed_of=lambda step: ranks.seed(options.seed, "dropout", step),
             autocast=hardware.autocast,
             max_gradient_norm=options.max_gradient_norm,
             explain=lambda batch: explain_rows(batch, network, device, train_set),
@@ -198,6 +208,7 @@ def run_steps(
                 *([average.update] if options.weight_averaging else []),
                 *callbacks.after_step(),
             ],
+            ranks=ranks,
         )
     network.zero_grad(set_to_none=True)  # the memory is needed for the validation rows
     return state
@@ -205,6 +216,7 @@ def run_steps(
 
 def load_best_epoch(setup: Setup, state: RunState, directory: RunDirectory) -> None:
     """Put the weights of the best epoch into the network: the averaged ones, if they were kept."""
+    setup.ranks.wait()  # until it is written
     best = checkpoint.checkpoint_folder(directory.checkpoints, state.best_step)
     checkpoint.load_checkpoint_weights(best, setup.network)
     if setup.options.weight_averaging:
@@ -232,12 +244,17 @@ def _restored(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     total_steps: int,
-    listener: Listener,
+    setup: Setup,
 ) -> RunState:
     """Restore the newest complete checkpoint, if there is one."""
+    listener = setup.listener
     saved, notes = checkpoint.restore(directory.checkpoints, network, optimizer)
     for note in notes:
         listener.say(note)
+    setup.ranks.require_same(
+        {"checkpoint": saved and saved.get("step")},
+        NOT_SHARED,
+    )
     if saved is None:
         return RunState()
     state = record_of(RunState, saved, directory.checkpoints, TrainingError)

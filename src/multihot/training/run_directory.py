@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,14 @@ from multihot.errors import OptionError
 from multihot.gate.folder_files import read_folder_file, shown_file
 from multihot.gate.json_documents import read_json_object
 from multihot.inference.artifact import is_artifact
+from multihot.training.ranks import Ranks
 
 __all__ = [
+    "PROCESSES",
     "RunDirectory",
     "check_output",
     "open_run",
+    "open_shared_run",
     "require_same_options",
     "saved_threads",
     "stored_options",
@@ -58,6 +63,10 @@ _ENVIRONMENT = (
 )
 
 
+PROCESSES = "processes"
+"""Fact of a run in several processes: how many."""
+
+_MOST_SECONDS_TO_APPEAR = 60.0
 _MOST_BYTES = 16 << 20  # of a recipe with the texts of many labels
 _MOST_THREADS = 4096
 
@@ -277,10 +286,62 @@ def open_run(
     return folder, (["Nothing to resume: starting from the beginning."] if resume else [])
 
 
+def open_shared_run(
+    output: Path,
+    options: Mapping[str, Any],
+    facts: Mapping[str, str | int],
+    ranks: Ranks,
+    *,
+    resume: bool,
+    is_finished: Callable[[Path], bool] = is_artifact,
+) -> tuple[RunDirectory, list[str]]:
+    """Let the first of several processes open the run, as `open_run` does, once all agree on it.
+
+    Raises `OptionError`, in all of them and before anything is written, when one has other options, data,
+    weights or versions.
+    """
+    advice = "Start all processes with the same command, files, weights and versions of packages."
+    if ranks.count > 1:
+        facts = {**facts, PROCESSES: ranks.count}
+        own = {"output": str(output.absolute()), "multihot": version("multihot")}
+        ranks.require_same({**own, **_flat(options), **facts}, advice)
+    notes = ranks.from_first(
+        lambda: open_run(output, options, facts, resume=resume, is_finished=is_finished)[1]
+    )
+    folder = RunDirectory(output / "run")
+    is_seen = ranks.is_first or _appears(folder.environment)
+    ranks.raise_together(
+        None
+        if is_seen
+        else OptionError(
+            f"Process {ranks.rank} does not see {folder.root}, which process 0 made: put --output on a file "
+            "system that all processes share."
+        )
+    )
+    return folder, notes
+
+
+def _appears(path: Path) -> bool:
+    """Return whether a file of another process is there, or comes: a network takes its time."""
+    until = time.monotonic() + _MOST_SECONDS_TO_APPEAR
+    while not path.is_file():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def _compare(
     folder: RunDirectory, options: Mapping[str, Any], facts: Mapping[str, str | int]
 ) -> list[str]:
     old_options, old_facts = _read(folder)
+    before, now = old_facts.get(PROCESSES, 1), facts.get(PROCESSES, 1)
+    if before != now:
+        one = "one process, without torchrun" if before == 1 else f"{cut(before)} processes"
+        raise OptionError(
+            f"The interrupted run in {folder.root.parent} has processes={cut(before)}, this one {now}; its "
+            f"steps are exact with the same number only. Resume with {one}, or choose another --output."
+        )
     changed = sorted(
         key for key in {*old_options, *options} if old_options.get(key) != options.get(key)
     )

@@ -26,6 +26,7 @@ from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, saved_backend
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = ["ValidationSet"]
 
@@ -50,6 +51,8 @@ class ValidationSet:
     """Rows that are scored and evaluated at a time, as in `evaluate`."""
     counter: TextFactsCounter | None = None
     """Measures the texts, for the facts that are stored with the decision."""
+    ranks: Ranks = ALONE
+    """Several processes score these rows together, and the first one computes their metrics."""
 
     def __post_init__(self) -> None:
         # Fail now, not after the first epoch.
@@ -79,7 +82,8 @@ class ValidationSet:
 
         Or those of given logits, (N, L).
         """
-        return self._decide(self._logits() if logits is None else logits)[2]
+        found = self._logits() if logits is None else logits
+        return self.ranks.from_first(lambda: self._decide(found)[2])
 
     def decide(
         self, logits: npt.NDArray[np.float32] | None = None, *, final: bool = False
@@ -98,10 +102,17 @@ class ValidationSet:
         windows of texts as in `evaluate`. A network in training uses other kernels and other batches,
         which differ in the last bits, and so would the metrics of the run and of its saved model.
         """
-        backend, data = self.backend, self.data
-        with saved_backend(backend.network, data.space, scratch, backend.device) as saved:
+        backend, data, ranks = self.backend, self.data, self.ranks
+        with saved_backend(
+            backend.network,
+            data.space,
+            scratch,
+            backend.device,
+            writes=ranks.is_first,
+            wait=ranks.wait,
+        ) as saved:
             parts = [
-                saved.logits(data.tokens, data.indices[start : start + self.window_rows])
+                self._scored(saved, data.indices[start : start + self.window_rows])
                 for start in range(0, len(data), self.window_rows)
             ]
         return np.concatenate(parts)
@@ -116,7 +127,18 @@ class ValidationSet:
         return facts
 
     def _logits(self) -> npt.NDArray[np.float32]:
-        return self.backend.logits(self.data.tokens, self.data.indices)
+        return self._scored(self.backend, self.data.indices)
+
+    def _scored(
+        self, backend: TorchBackend, indices: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of rows, to which each process contributes its batches."""
+        ranks, tokens = self.ranks, self.data.tokens
+        if ranks.count == 1:
+            return backend.logits(tokens, indices)
+        return backend.shared_logits(
+            tokens, indices, rank=ranks.rank, count=ranks.count, summed=ranks.sum_array
+        )
 
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False

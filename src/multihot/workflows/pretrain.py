@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import tempfile
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from multihot.core.launch import require_alone
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
@@ -54,10 +56,11 @@ from multihot.training.pretraining.report import (
     write_report,
 )
 from multihot.training.pretraining.run import matmul_utilisation, run_pretraining_steps
+from multihot.training.ranks import Ranks, joined
 from multihot.training.run_directory import (
     RunDirectory,
     check_output,
-    open_run,
+    open_shared_run,
     stored_options,
 )
 from multihot.workflows.probe import STARTER, ProbeStart, has_starter
@@ -103,21 +106,27 @@ def pretrain(
     cannot continue, `InterruptedRunError` when a signal stopped it.
     """
     output, listener = Path(output), listener or Listener()
+    options = options or PretrainOptions()
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_run(listener))
+        ranks = stack.enter_context(joined(options.device))
         run = _prepare(
             corpus,
             output,
-            options or PretrainOptions(),
+            options,
             stack,
             resume=resume,
-            listener=listener,
+            listener=listener if ranks.is_first else Listener(),
             clock=clock,
+            ranks=ranks,
         )
         state = run_pretraining_steps(run)
+        ranks.wait()  # until its log is written
         baselines = measure_baselines(run.evaluator.examples, run.holdout_source, run.source)
         report = _report(run, state, baselines)
-    _write(run, report, output)
+        if ranks.is_first:
+            _write(run, report, output)
+        ranks.wait()  # whoever goes on may load the encoder
     return report
 
 
@@ -130,6 +139,7 @@ def _prepare(
     resume: bool,
     listener: Listener,
     clock: Callable[[], float],
+    ranks: Ranks,
 ) -> PretrainingRun:
     """Check the input, tokenise the corpus, make the model, and open the run directory.
 
@@ -138,7 +148,8 @@ def _prepare(
     check_output(output, resume=resume, is_finished=is_pretrained)
     check_initial_options(options)
     require_trackers(options.trackers)
-    hardware = choose_hardware(options, output, resume=resume, listener=listener)
+    require_alone(ranks.count, {"trackers": options.trackers})
+    hardware = choose_hardware(options, output, resume=resume, listener=listener, ranks=ranks)
     texts = read_corpus(corpus)
     for note in texts.notes:
         listener.say(note)
@@ -157,12 +168,16 @@ def _prepare(
         "initial_weights": weights_fingerprint(network),
     }
     plain = to_plain(replace(options, probe=type(options.probe)()))
-    directory, notes = open_run(output, plain, facts, resume=resume, is_finished=is_pretrained)
+    if ranks.count > 1:
+        facts["tokenizer"] = hashlib.sha256(tokenizer.tokenizer.to_str().encode()).hexdigest()
+    directory, notes = open_shared_run(
+        output, plain, facts, ranks, resume=resume, is_finished=is_pretrained
+    )
     for note in notes:
         listener.say(note)
-    if tokenizer.is_new:
+    if tokenizer.is_new and ranks.is_first:
         tokenizer.keep(directory.tokenizer)
-    evaluator = HoldoutEvaluator(holdout, hardware, packed, pad_id(network), options.seed)
+    evaluator = HoldoutEvaluator(holdout, hardware, packed, pad_id(network), options.seed, ranks)
     return PretrainingRun(
         network,
         initial,
@@ -176,6 +191,7 @@ def _prepare(
         directory,
         listener,
         clock,
+        ranks,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from multihot.core.launch import require_alone
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
@@ -47,8 +48,9 @@ from multihot.training.initial_model import (
 from multihot.training.metrics_log import require_trackers
 from multihot.training.model_card import Provenance, model_card
 from multihot.training.multi_seed import train_seeds
+from multihot.training.ranks import ALONE, Ranks, joined
 from multihot.training.run import Setup, Trained, single_run
-from multihot.training.run_directory import RunDirectory, check_output, open_run
+from multihot.training.run_directory import RunDirectory, check_output, open_shared_run
 from multihot.training.validation import ValidationSet
 from multihot.workflows.baseline import require_scikit_learn
 from multihot.workflows.linear_baseline import against_baseline
@@ -114,12 +116,15 @@ def train(
 
     Raises `DataError`, `OptionError`, `EncoderError` for invalid input, `TrainingError` when the run
     cannot continue, `InterruptedRunError` when a signal stopped it. Of several threads that train, one
-    after another does: their results are those of runs alone.
+    after another does: their results are those of runs alone. Of several processes started by torchrun
+    each trains on its share of every step, the first one writes and reports, and all return the report.
     """
     listener = listener or Listener()
     if linear_baseline:
         require_scikit_learn()
-    with only_run(listener):
+    with only_run(listener), joined(options.device) as ranks:
+        if not ranks.is_first:
+            listener = Listener()
         run = prepare(
             training,
             validation,
@@ -128,12 +133,15 @@ def train(
             start_from=start_from,
             resume=resume,
             listener=listener,
+            ranks=ranks,
         )
         trained = fit_network(run)
         lines = [_conclusion(run, trained)]
         if linear_baseline:
             lines.append(_compared(run, trained))
-        write(run, trained)
+        if ranks.is_first:
+            write(run, trained)
+        ranks.wait()  # whoever goes on may load the model
         return replace(trained.report, conclusion="\n".join(lines))
 
 
@@ -146,13 +154,15 @@ def prepare(
     start_from: Path | None,
     resume: bool,
     listener: Listener,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """Check the input, load the network, encode the rows and open the run directory; as `train`."""
     _check_validation(validation, options)
+    require_alone(ranks.count, _only_alone(options))
     check_output(output, resume=resume)
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
-    hardware = choose_hardware(options, output, resume=resume, listener=listener)
+    hardware = choose_hardware(options, output, resume=resume, listener=listener, ranks=ranks)
     model = with_windows(_initial_model(training, options, start_from), options)
     check_budget(options, model.max_length)
     train_set, validation_rows = _encoded(training, validation, options, model, listener)
@@ -169,7 +179,9 @@ def prepare(
     if options.folds is not None:  # before the directory is made, since there may be too few rows
         fold_of = cross_validation_folds(train_set, options.folds, options.seed, listener)
     counter = TextFactsCounter(model.tokenizer)
-    validation_set = ValidationSet(validation_rows, backend, options, fold_of, counter=counter)
+    validation_set = ValidationSet(
+        validation_rows, backend, options, fold_of, counter=counter, ranks=ranks
+    )
     facts = {
         **hardware.facts(packed=bool(backend.packed)),
         "training_data": train_set.fingerprint(),
@@ -177,7 +189,7 @@ def prepare(
         "initial_weights": weights_fingerprint(model.network),
         **teachers.facts(),
     }
-    directory, notes = open_run(output, to_plain(options), facts, resume=resume)
+    directory, notes = open_shared_run(output, to_plain(options), facts, ranks, resume=resume)
     for note in notes:
         listener.say(note)
     provenance = Provenance(
@@ -191,7 +203,7 @@ def prepare(
     peak = options.learning_rate or _default_learning_rate(model.network, listener)
     head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
     new_head = start_from is None and bool(getattr(model.network, "new_head", True))
-    setup = Setup(backend, options, hardware, peak, head_rate, listener, new_head)
+    setup = Setup(backend, options, hardware, peak, head_rate, listener, ranks, new_head)
     return Run(
         model, setup, train_set, validation_set, directory, provenance, portable(training.data)
     )
@@ -257,6 +269,12 @@ def _check_validation(validation: Labelled | None, options: TrainOptions) -> Non
             f"folds={options.folds} and validation rows exclude each other: with folds every training "
             "row is scored out of fold. Leave one of them out."
         )
+
+
+def _only_alone(options: TrainOptions) -> dict[str, object]:
+    """Return what only one process can do, and whether it is asked for."""
+    several = {"folds": options.folds, "seeds": options.seeds > 1}
+    return {**several, "teacher": options.teacher, "trackers": options.trackers}
 
 
 def _initial_model(

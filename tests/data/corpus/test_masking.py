@@ -236,3 +236,24 @@ def test_a_tokenizer_without_a_mask_token_is_refused() -> None:
 
     with pytest.raises(OptionError, match=r"\[MASK\]"):
         mask_vocabulary(tokenizer)
+
+
+def test_examples_that_are_taken_keep_their_masks() -> None:
+    batch, _ = _batch(token_corpus(1, documents=5, sentences=8))
+    chosen = np.array([7, 2, 0, 9])
+    taken = batch.take(chosen)
+
+    assert taken.rows.tolist() == batch.rows[chosen].tolist()
+    assert taken.is_random.tolist() == batch.is_random[chosen].tolist()
+    for position, number in enumerate(chosen):
+        parts = [
+            slice(*each.cu_seq_lens[at : at + 2])
+            for each, at in ((taken, position), (batch, int(number)))
+        ]
+        assert taken.input_ids[parts[0]].tolist() == batch.input_ids[parts[1]].tolist()
+        assert taken.token_type_ids[parts[0]].tolist() == batch.token_type_ids[parts[1]].tolist()
+        assert _restored(taken)[parts[0]].tolist() == _restored(batch)[parts[1]].tolist()
+    assert (np.diff(taken.masked_positions) > 0).all()
+    everything = batch.take(np.arange(len(batch.rows)))
+    assert everything.masked_positions.tolist() == batch.masked_positions.tolist()
+    assert len(batch.take(chosen[:0]).input_ids) == 0

@@ -93,6 +93,26 @@ class MaskedBatch:
         """T."""
         return len(self.input_ids)
 
+    def take(self, positions: IntArray) -> MaskedBatch:
+        """Return some of the examples, in this order. *Shape:* (some of B,)."""
+        starts, lengths = self.cu_seq_lens[positions], np.diff(self.cu_seq_lens)[positions]
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        tokens = np.arange(int(lengths.sum())) + np.repeat(starts - begins, lengths)
+        first, last = np.searchsorted(self.masked_positions, [starts, starts + lengths])
+        counts = last - first
+        before = np.cumsum(counts) - counts
+        masked = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+        return MaskedBatch(
+            self.rows[positions],
+            self.input_ids[tokens],
+            np.concatenate([[0], ends]),
+            self.token_type_ids[tokens],
+            self.masked_positions[masked] + np.repeat(begins - starts, counts),
+            self.masked_labels[masked],
+            self.is_random[positions],
+        )
+
 
 def mask_vocabulary(tokenizer: Tokenizer) -> MaskVocabulary:
     """Read the special tokens and the word pieces of a tokenizer (BERT's or RoBERTa's names).

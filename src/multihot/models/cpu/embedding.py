@@ -62,6 +62,13 @@ class TouchedRowsEmbedding(nn.Embedding):
                 self.weight.grad.index_fill_(0, rows, 0)
         self._touched.clear()
 
+    def put_gradient(self, rows: Tensor, gradient: Tensor) -> None:
+        """Replace the gradient of some rows, among them all that are touched. *Shapes:* (N,), (N, D)."""
+        if self.weight.grad is None:
+            self.weight.grad = torch.zeros_like(self.weight)
+        self.weight.grad.index_copy_(0, rows, gradient)
+        self._touched = [rows]
+
     def touched(self) -> Tensor:
         """Return the rows whose gradient may differ from zero, each once, in order. int64."""
         if not self._touched:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from multihot.core.seeding import named_generator
+from multihot.data.batches import share_of
 from multihot.data.corpus.masking import MaskedBatch, MaskVocabulary, mask_batch
 from multihot.data.corpus.pairs import Pairs, make_pairs
 from multihot.data.corpus.tokenize import CorpusTokens
@@ -25,6 +26,7 @@ from multihot.models.packed.layout import Packing, lay_out
 from multihot.models.pretraining.loss import step_loss
 from multihot.models.pretraining.network import pretraining_loss
 from multihot.training.loop import Step
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = [
     "BatchTensors",
@@ -115,7 +117,7 @@ class ExampleSource:
         )
 
     def steps_after(
-        self, last_step: int, *, epoch: int = 1, epoch_began: int = 0
+        self, last_step: int, *, epoch: int = 1, epoch_began: int = 0, ranks: Ranks = ALONE
     ) -> Iterator[Step[PretrainingBatch]]:
         """Yield every step after `last_step`, without end; the caller stops.
 
@@ -125,6 +127,8 @@ class ExampleSource:
             Steps that are done.
         epoch, epoch_began
             The epoch of `last_step` and the number of steps before it; makes resuming quick.
+        ranks
+            Each of several processes gets a share of the examples of every step.
         """
         while True:
             pairs = self.pairs(epoch)
@@ -132,7 +136,10 @@ class ExampleSource:
             for position in range(max(0, last_step - epoch_began), len(batches)):
                 number = epoch_began + position + 1
                 is_last = position == len(batches) - 1
-                yield Step(number, epoch, is_last, self.step(pairs, batches[position], number))
+                rows = batches[position]
+                parts = self.step(pairs, rows, number)
+                num_tokens = sum(part.num_tokens for part in parts)
+                yield Step(number, epoch, is_last, _shares(parts, ranks), num_tokens)
             epoch, epoch_began = epoch + 1, epoch_began + len(batches)
 
     def step(
@@ -144,6 +151,18 @@ class ExampleSource:
         masked = [self.mask(pairs, part, generator) for part in parts]
         num_masked = sum(len(batch.masked_labels) for batch in masked)
         return [PretrainingBatch(batch, num_masked, len(rows)) for batch in masked]
+
+
+def _shares(parts: list[PretrainingBatch], ranks: Ranks) -> list[PretrainingBatch]:
+    """Return what one of several processes takes of the micro-batches of a step, masks included."""
+    if ranks.count == 1:
+        return parts
+    found = []
+    for part in parts:
+        own = share_of(np.diff(part.masked.cu_seq_lens), ranks.rank, ranks.count)
+        if len(own):
+            found.append(replace(part, masked=part.masked.take(own)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -200,7 +219,10 @@ def masked_batch_tensors(
 class MlmNspLoss:
     """The loss of a micro-batch, mean MLM plus mean NSP; keeps the mean of each for the log."""
 
-    def __init__(self, device: torch.device, *, packed: bool, pad_id: int) -> None:
+    def __init__(
+        self, device: torch.device, *, packed: bool, pad_id: int, ranks: Ranks = ALONE
+    ) -> None:
+        self._ranks = ranks
         self._device = device
         self._packed = packed
         self._pad_id = pad_id
@@ -227,10 +249,13 @@ class MlmNspLoss:
         )
 
     def take_means(self) -> dict[str, float]:
-        """Return the mean of each loss since the last call, and reset them."""
-        means = {
-            name: total.item() / max(1, weight) for name, (total, weight) in self._sums.items()
-        }
+        """Return the mean of each loss since the last call, over all processes, and reset them."""
+        means = {}
+        names = sorted({name for each in self._ranks.gathered(list(self._sums)) for name in each})
+        for name in names if self._ranks.count > 1 else self._sums:
+            total, weight = self._sums.get(name, (torch.zeros(()), 0))
+            summed, weights = self._ranks.totals(total.item(), weight)
+            means[name] = summed / max(1, weights)
         self._sums.clear()
         return means
 

@@ -11,7 +11,7 @@ import torch
 
 from multihot.core.text_tables import format_percent
 from multihot.evaluation.bootstrap import Estimate
-from multihot.training.callbacks import ProgressReporter, interruption
+from multihot.training.callbacks import ProgressReporter, interruption, tokens_of
 from multihot.training.checkpoint import keep_checkpoints, save_checkpoint
 from multihot.training.loop import StepResult
 from multihot.training.metrics_log import MetricsLog, open_trackers
@@ -71,7 +71,8 @@ class PretrainingCallbacks:
         trackers = open_trackers(run.options.trackers, root, root.parent.name)
         # What was logged before the first checkpoint, step 0 included, is logged again.
         last_step = state.step or -1
-        self.log = MetricsLog(run.directory.metrics, last_step=last_step, trackers=trackers)
+        path = run.directory.metrics if run.ranks.is_first else None
+        self.log = MetricsLog(path, last_step=last_step, trackers=trackers)
         epochs = max(1, math.ceil(schedule.total_steps / run.source.num_steps()))
         self.progress = ProgressReporter(
             schedule.last_step, epochs, self.log, run.listener, run.clock
@@ -96,7 +97,7 @@ class PretrainingCallbacks:
         state.step = step.number
         if step.epoch != state.epoch:
             state.epoch, state.epoch_began = step.epoch, step.number - 1
-        state.tokens += sum(batch.num_tokens for batch in step.micro_batches)
+        state.tokens += tokens_of(step)
         state.step_seconds += self.run.clock() - self._step_began
         self.budget.check(step.number)
         self.progress.throughput.total_steps = self.budget.schedule.last_step
@@ -114,12 +115,13 @@ class PretrainingCallbacks:
     def save_when_due(self, result: StepResult[Any]) -> bool:
         """Save every so many steps, at the end and when a stop was requested; return True at the end."""
         at_the_end = self.state.step >= self.budget.schedule.last_step
-        stopping = self.stop_signal is not None
-        if at_the_end or stopping or self.state.step % self.run.options.checkpoint_steps == 0:
+        stop_signal = self.run.ranks.greatest(self.stop_signal or 0)
+        if at_the_end or stop_signal or self.state.step % self.run.options.checkpoint_steps == 0:
             self.state.seconds = self.budget.seconds_used
             self._save()
-        if self.stop_signal is not None:
-            raise interruption(self.stop_signal, self.state.step)
+        if stop_signal:
+            self.run.ranks.wait()  # a process that ends may end the others
+            raise interruption(stop_signal, self.state.step)
         self._step_began = self.run.clock()
         return at_the_end
 
@@ -141,9 +143,12 @@ class PretrainingCallbacks:
 
     def _save_snapshot(self) -> None:
         state = self.state
-        self.run.save_snapshot(step=state.step, tokens=state.tokens, seconds=state.seconds)
+        if self.run.ranks.is_first:
+            self.run.save_snapshot(step=state.step, tokens=state.tokens, seconds=state.seconds)
 
     def _save(self) -> None:
+        if not self.run.ranks.is_first:
+            return
         root, state = self.run.directory.checkpoints, self.state
         folder = save_checkpoint(root, state.step, self.run.network, self.optimizer, asdict(state))
         self.run.save(folder)  # so that the checkpoint is an encoder, too

@@ -30,6 +30,7 @@ from multihot.errors import DataError
 from multihot.evaluation.bootstrap import Estimate, bootstrapped
 from multihot.training.compute import Hardware
 from multihot.training.pretraining.batches import ExampleSource, masked_batch_tensors
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = [
     "HoldoutEvaluator",
@@ -127,20 +128,25 @@ class HoldoutEvaluator:
     packed: bool
     pad_id: int
     seed: int
+    ranks: Ranks = ALONE
+    """Several processes score the examples together."""
 
     def __call__(self, network: nn.Module) -> dict[str, Estimate]:
         """Return loss, perplexity and accuracies of the network in its present state, each with an interval."""
-        sums, weights = np.zeros((2, len(self.examples.rows), len(_COLUMNS)))
+        found = np.zeros((2, len(self.examples.rows), len(_COLUMNS)))
+        sums, weights = found
         was_training, start = network.training, 0
         network.eval()
         try:
             with torch.inference_mode(), self.hardware.autocast():
-                for batch in self.examples.batches:
+                for number, batch in enumerate(self.examples.batches):
                     rows = slice(start, start + len(batch.rows))
-                    sums[rows], weights[rows] = self._score(network, batch)
+                    if number % self.ranks.count == self.ranks.rank:
+                        sums[rows], weights[rows] = self._score(network, batch)
                     start += len(batch.rows)
         finally:
             network.train(was_training)
+        sums, weights = self.ranks.sum_array(found)
         return estimates(sums, weights, self.examples.units, self.seed)
 
     def _score(self, network: nn.Module, batch: MaskedBatch) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from multihot.training.compute import Hardware
 from multihot.training.pretraining.batches import ExampleSource, MlmNspLoss
 from multihot.training.pretraining.evaluation import HoldoutEvaluator
 from multihot.training.pretraining.initial_model import InitialNetwork, InitialTokenizer
+from multihot.training.ranks import ALONE, Ranks
 from multihot.training.run_directory import RunDirectory
 
 __all__ = ["SNAPSHOT_FILE", "PretrainingRun"]
@@ -44,10 +45,17 @@ class PretrainingRun:
     directory: RunDirectory
     listener: Listener
     clock: Callable[[], float]
+    ranks: Ranks = ALONE
+    """The processes that train together."""
 
     def loss(self) -> MlmNspLoss:
         """Return the loss of a micro-batch."""
-        return MlmNspLoss(self.hardware.device, packed=self.packed, pad_id=pad_id(self.network))
+        return MlmNspLoss(
+            self.hardware.device,
+            packed=self.packed,
+            pad_id=pad_id(self.network),
+            ranks=self.ranks,
+        )
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the format of transformers."""

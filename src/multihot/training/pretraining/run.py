@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import torch
 
-from multihot.core.seeding import named_seed
 from multihot.errors import OptionError, TrainingError
 from multihot.gate.stored_records import record_of
 from multihot.training import checkpoint, loop
@@ -36,6 +35,7 @@ from multihot.training.pretraining.schedule import (
     read_schedule,
     write_schedule,
 )
+from multihot.training.ranks import NOT_SHARED
 
 __all__ = ["matmul_utilisation", "run_pretraining_steps"]
 
@@ -69,6 +69,7 @@ def run_pretraining_steps(run: PretrainingRun) -> PretrainState:
         seconds_at_the_end=state.evaluation_seconds,
         listener=run.listener,
         clock=run.clock,
+        ranks=run.ranks,
     )
     callbacks = PretrainingCallbacks(run, optimizer, budget, loss.take_means, state)
     steps = _steps_after(run, state)
@@ -85,11 +86,12 @@ def run_pretraining_steps(run: PretrainingRun) -> PretrainState:
             learning_rate=lambda step: (
                 peaks[step > schedule.head_steps] * budget.schedule.rate(step)
             ),
-            seed_of=lambda step: named_seed(options.seed, "dropout", step),
+            seed_of=lambda step: run.ranks.seed(options.seed, "dropout", step),
             autocast=run.hardware.autocast,
             max_gradient_norm=options.max_gradient_norm,
             explain=explain_batch,
             after_step=[*callbacks.after_step(), lambda result: result.step.number >= until],
+            ranks=run.ranks,
         )
 
     with stop_signals(callbacks), contextlib.closing(callbacks.log):
@@ -105,6 +107,7 @@ def _restored(run: PretrainingRun, optimizer: torch.optim.Optimizer) -> Pretrain
     saved, notes = checkpoint.restore(run.directory.checkpoints, run.network, optimizer)
     for note in notes:
         run.listener.say(note)
+    run.ranks.require_same({"checkpoint": saved and saved.get("step")}, NOT_SHARED)
     if saved is None:
         return None
     return record_of(PretrainState, saved, run.directory.checkpoints, TrainingError)
@@ -124,7 +127,9 @@ def _only_new_heads(initial: InitialNetwork) -> Iterator[None]:
 
 
 def _steps_after(run: PretrainingRun, state: PretrainState) -> Iterator[Step[PretrainingBatch]]:
-    steps = run.source.steps_after(state.step, epoch=state.epoch, epoch_began=state.epoch_began)
+    steps = run.source.steps_after(
+        state.step, epoch=state.epoch, epoch_began=state.epoch_began, ranks=run.ranks
+    )
     # While a GPU computes, the CPU is free to prepare batches.
     return steps if run.hardware.device.type == "cpu" else prefetched(steps)
 
@@ -140,7 +145,8 @@ def _schedule(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) 
         )
     if schedule is None:
         schedule = _plan(run, loss, evaluation_seconds)
-        write_schedule(path, schedule)
+        if run.ranks.is_first:
+            write_schedule(path, schedule)
         loss.take_means()  # of the steps that calibrated the plan
     return schedule
 
@@ -153,14 +159,18 @@ def _plan(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) -> S
     budget, began = 3600 * options.hours, run.clock()
     pace = measure_step_seconds(
         run.network,
-        run.source.steps_after(0),
+        run.source.steps_after(0, ranks=run.ranks),
         loss,
         autocast=run.hardware.autocast,
         at_most=min(_LONGEST_CALIBRATION, _CALIBRATION_FRACTION * budget),
         clock=run.clock,
+        ranks=run.ranks,
     )
+    used = run.clock() - began
+    # Clocks differ, and the plan must not.
+    pace, evaluation_seconds, used = run.ranks.from_first(lambda: [pace, evaluation_seconds, used])
     schedule = plan_steps(
-        budget - evaluation_seconds - (run.clock() - began),
+        budget - evaluation_seconds - used,
         seconds_per_step=pace,
         seconds_per_evaluation=evaluation_seconds,
         evaluation_steps=options.evaluation_steps,

@@ -30,6 +30,7 @@ from multihot.gate.json_documents import read_json_object
 from multihot.gate.stored_records import record_of
 from multihot.training import loop
 from multihot.training.optimizer import linear_schedule
+from multihot.training.ranks import ALONE, Ranks
 
 __all__ = [
     "Decay",
@@ -177,7 +178,9 @@ class TimeBudget:
         seconds_at_the_end: float,
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
         self.schedule = schedule
         self._path = path
         self._seconds = seconds
@@ -200,26 +203,36 @@ class TimeBudget:
         if self._seconds is None or self._steps % _CHECK_EVERY_STEPS:
             return
         self._marks.append(self._clock())
-        # A decision about a later step was made before an interruption and takes effect first.
-        waiting = any(decay.from_step >= step for decay in self.schedule.decays)
+        # Of several processes the first one's clock counts.
+        decided = self._ranks.from_first(lambda: self._shortening(step))
+        if decided is None:
+            return
+        affordable, left = decided
         steps_left = self.schedule.last_step - step
-        if waiting or steps_left <= 0 or self._steps < _FIRST_CHECK:
-            return
-        left = self._seconds - self._at_the_end - self.seconds_used
-        pace = self._pace()
-        if steps_left * pace <= max(0.0, left) * _TOLERANCE:
-            return
-        affordable = max(int(left / pace), round(_SHORTEST_DECAY * step), 1)
-        if affordable >= steps_left:
-            return
         schedule = self.schedule.shortened(step, step + affordable)
-        write_schedule(self._path, schedule)
+        if self._ranks.is_first:
+            write_schedule(self._path, schedule)
         self.schedule = schedule
         self._listener.say(
             f"The time budget is too short: {steps_left} steps remain, and the "
             f"{max(0.0, left) / 60:.1f} minutes left are enough for {affordable}. The learning rate "
             f"decays faster and the run ends after step {schedule.last_step}."
         )
+
+    def _shortening(self, step: int) -> tuple[int, float] | None:
+        """Return how many steps can still be taken, and in how many seconds, when those are too few."""
+        assert self._seconds is not None
+        # A decision about a later step was made before an interruption and takes effect first.
+        waiting = any(decay.from_step >= step for decay in self.schedule.decays)
+        steps_left = self.schedule.last_step - step
+        if waiting or steps_left <= 0 or self._steps < _FIRST_CHECK:
+            return None
+        left = self._seconds - self._at_the_end - self.seconds_used
+        pace = self._pace()
+        if steps_left * pace <= max(0.0, left) * _TOLERANCE:
+            return None
+        affordable = max(int(left / pace), round(_SHORTEST_DECAY * step), 1)
+        return None if affordable >= steps_left else (affordable, left)
 
     def _pace(self) -> float:
         """Return the seconds per step, evaluations included, over the later half of the steps."""
@@ -240,6 +253,7 @@ def measure_step_seconds(
     autocast: Callable[[], contextlib.AbstractContextManager[object]],
     at_most: float,
     clock: Callable[[], float] = time.monotonic,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Return the mean seconds of a training step, over at least eight steps (step-time calibration).
 
@@ -248,7 +262,7 @@ def measure_step_seconds(
 
     Parameters
     ----------
-    network, steps, loss, autocast
+    network, steps, loss, autocast, ranks
         As for `loop.run`.
     at_most
         Seconds after which no further step is taken, once eight are done.
@@ -260,7 +274,8 @@ def measure_step_seconds(
     def enough(result: loop.StepResult[Any]) -> bool:
         moments.append(clock())
         num_steps = len(moments) - _WARM_UP_STEPS
-        return num_steps >= _FEWEST_STEPS and moments[-1] - moments[0] >= at_most
+        is_enough = num_steps >= _FEWEST_STEPS and moments[-1] - moments[0] >= at_most
+        return bool(ranks.greatest(is_enough))
 
     loop.run(
         network,
@@ -273,6 +288,7 @@ def measure_step_seconds(
         max_gradient_norm=0.0,
         explain=lambda batch: "of the step-time calibration",
         after_step=[enough],
+        ranks=ranks,
     )
     network.zero_grad(set_to_none=True)
     first = moments[_WARM_UP_STEPS - 1]
