@@ -148,8 +148,7 @@ def run(arguments: Sequence[str]) -> int:
         )
     report = report_text(result, all_labels=given.all_labels)
     say(f"\n{_evaluated_rows(options)}:\n{report}\n")
-    say(f"The model is in {output}. Next:")
-    say(f"  multihot evaluate {output} TEST_FILE")
+    say(f"The model is in {output}. Next:\n  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
     say(f"\n{result.conclusion}")
     return 0

@@ -158,12 +158,8 @@ def run_steps(
     name
         Of the run, for trackers; default: that of the model's folder.
     """
-    network, options, hardware, ranks = (
-        setup.network,
-        setup.options,
-        setup.hardware,
-        setup.ranks,
-    )
+    network, options = setup.network, setup.options
+    hardware, ranks = setup.hardware, setup.ranks
     device, packed, padding = hardware.device, bool(setup.backend.packed), pad_id(network)
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)

@@ -200,8 +200,7 @@ def prepare(
     )
     scorer = Scorer(str(hardware.device), hardware.precision.name, listener.say)
     train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
-    peak = options.learning_rate or _default_learning_rate(model.network, listener)
-    head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
+    peak, head_rate = _rates(options, model.network, listener, new=start_from is None)
     new_head = start_from is None and bool(getattr(model.network, "new_head", True))
     setup = Setup(backend, options, hardware, peak, head_rate, listener, ranks, new_head)
     return Run(
@@ -349,6 +348,14 @@ def _run_strategy(
     if options.folds is not None:
         return cross_validate
     return train_seeds if options.seeds > 1 else single_run
+
+
+def _rates(
+    options: TrainOptions, network: nn.Module, listener: Listener, *, new: bool
+) -> tuple[float, float]:
+    """Return the peak rates of encoder and head, the given ones or the defaults."""
+    peak = options.learning_rate or _default_learning_rate(network, listener)
+    return peak, options.head_learning_rate or _default_head_rate(peak, new=new)
 
 
 def _default_head_rate(peak: float, *, new: bool) -> float:
