@@ -5,6 +5,8 @@ Letters: `N` validation rows, `L` labels.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +14,10 @@ from multihot.core.goals import Goal
 from multihot.data.dataset import Subset
 from multihot.data.examples import Examples
 from multihot.errors import DataError
-from multihot.training.validation import ValidationSet
 from multihot.workflows.baseline import train_baseline
+
+if TYPE_CHECKING:
+    from multihot.training.validation import ValidationSet
 
 __all__ = ["against_baseline", "baseline_logits", "subset_examples"]
 
