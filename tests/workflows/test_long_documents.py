@@ -23,6 +23,7 @@ from multihot.errors import ArtifactError, OptionError
 from multihot.inference.artifact import load_artifact, read_artifact
 from multihot.inference.explanation import explain
 from multihot.inference.predictor import Predictor
+from multihot.inference.torch_backend import TorchBackend
 from multihot.training.batches import steps_after
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
@@ -192,6 +193,18 @@ def test_predictions_say_which_window_spoke_for_each_label(long_model: Path) -> 
     assert text[start:end].split()[0] == text.split()[0]
     assert last_start < end + len(text)
     assert last_end == len(text)
+
+
+def test_the_vector_of_a_text_is_the_mean_of_those_of_its_windows(long_model: Path) -> None:
+    predictor = Predictor.load(long_model)
+    backend = predictor.backend
+    assert isinstance(backend, TorchBackend)
+    tokenized = predictor.tokenized([_longer(VALIDATION).texts[1], "happy"])
+    each = backend.text_vectors(tokenized.by_window())
+
+    found = backend.text_vectors(tokenized)
+
+    np.testing.assert_allclose(found, [each[:-1].mean(axis=0), each[-1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["gradients", "occlusion"])
