@@ -72,6 +72,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest tests/contracts/test_changelog.py
 
 # The site in .site/html, its links, every block of every page, and the notebooks; works offline.
+# The walk takes longest, so it begins first.
 DOCS := .venv/.docs-installed
 
 $(DOCS): $(STAMP)
@@ -81,7 +82,8 @@ $(DOCS): $(STAMP)
 docs: $(DOCS)
 	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
 	$(BIN)/python -m pytest tests/docs -p no:randomly
-	$(BIN)/python -m pytest tests/pages -p no:randomly --numprocesses logical --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest tests/pages/test_walk.py tests/pages/test_every_block.py -p no:randomly \
+	  --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed

@@ -115,7 +115,8 @@ def lesson_table() -> list[str]:
         row = found.get(side)
         if row is not None:
             cells = [_cell(row, name) for name in _METRICS]
-            minutes = f"{float(row['cpu_minutes']):.0f}"
+            # Of a run that was resumed, only the rest was timed: its share of the steps.
+            minutes = f"{float(row['cpu_minutes']) / float(row['timed_share'] or 1):.0f}"
             lines.append(f"| {' | '.join((side, *cells, minutes))} |")
     return lines
 

@@ -4,9 +4,11 @@
 
 Texts of a labelled file are repeated under ids of their own. Every run is one command in a process of
 its own, starting included; plain `predict` has as many threads as Ray has actors of one thread. The
-rounds alternate plain and Ray; `overhead` is the median of their ratios. In the last run a process that
+rounds alternate plain and Ray; `overhead` is the median of their ratios, `cpu_overhead` that of processor
+seconds of all processes, which other work on the machine disturbs less. In the last run a process that
 has the model gets a SIGKILL each time another part of the file is done. Exit code 0 if no id is lost or
-doubled and the files are equal to the last byte, else 1. One row goes into `results/`.
+doubled, the file with kills equals that without to the last byte, and no label differs from those of plain
+`predict`, else 1. (Scores of several threads may differ in the last digit.) One row goes into `results/`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -32,6 +36,7 @@ from provenance import append_row, provenance
 from texts import read_rows
 
 _LOOK_SECONDS = 0.02
+_SAMPLE_SECONDS = 0.5
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,8 +62,16 @@ def _write_texts(given: argparse.Namespace, path: Path) -> Path:
     return path
 
 
-def _run(given: argparse.Namespace, source: Path, output: Path, *, kills: int = 0) -> float:
-    """Run the command; return its seconds."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def _run(given: argparse.Namespace, source: Path, output: Path, *, kills: int = 0) -> Cost:
+    """Run the command; return what it took."""
     command = [sys.executable, "-m", "multihot", "predict", given.model, "--input", str(source)]
     command += ["--output", str(output), "--quiet", "data.text_column=text", "data.id_column=id"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(given.actors)}
@@ -67,11 +80,29 @@ def _run(given: argparse.Namespace, source: Path, output: Path, *, kills: int = 
         del environment["OMP_NUM_THREADS"]  # Ray gives each of its actors one thread
     began = time.monotonic()
     process = subprocess.Popen(command, env=environment)
+    used: dict[int, float] = {}
+    sampler = threading.Thread(target=_sample, args=(process, used))
+    sampler.start()
     if kills:
         _kill(process, given, record_path(output))
-    if process.wait():
+    failed = process.wait()
+    seconds = time.monotonic() - began
+    sampler.join()
+    if failed:
         raise SystemExit(f"{' '.join(command)} failed.")
-    return time.monotonic() - began
+    return Cost(seconds, sum(used.values()))
+
+
+def _sample(process: subprocess.Popen[bytes], used: dict[int, float]) -> None:
+    """Note the processor seconds of a process and of all below it, while it runs."""
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(process.pid)
+            for each in (root, *root.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    times = each.cpu_times()
+                    used[each.pid] = times.user + times.system
+        time.sleep(_SAMPLE_SECONDS)
 
 
 def _kill(process: subprocess.Popen[bytes], given: argparse.Namespace, record: Path) -> None:
@@ -109,6 +140,13 @@ def _ids(path: Path) -> Counter[str]:
         return Counter(json.loads(line)["id"] for line in lines)
 
 
+def _other_labels(one: Path, other: Path) -> int:
+    """Return how many lines of two files have other labels."""
+    with one.open(encoding="utf-8") as these, other.open(encoding="utf-8") as those:
+        pairs = zip(map(json.loads, these), map(json.loads, those), strict=True)
+        return sum(a["labels"] != b["labels"] or a["id"] != b["id"] for a, b in pairs)
+
+
 def main() -> int:
     """Run the benchmark."""
     given = _arguments()
@@ -116,20 +154,23 @@ def main() -> int:
         folder = Path(name)
         source = _write_texts(given, folder / "texts.jsonl")
         plain, ray, killed = (folder / f"{each}.jsonl" for each in ("plain", "ray", "ray-killed"))
-        seconds: dict[str, list[float]] = {"plain": [], "ray": []}
+        costs: dict[str, list[Cost]] = {"plain": [], "ray": []}
         for _ in range(given.rounds):
             for output in (plain, ray):
                 for path in (output, record_path(output)):
                     path.unlink(missing_ok=True)
-                seconds[output.stem].append(_run(given, source, output))
-                print(f"{output.stem}: {seconds[output.stem][-1]:.1f} s", flush=True)
+                costs[output.stem].append(_run(given, source, output))
+                print(output.stem, costs[output.stem][-1], flush=True)
         with_kills = _run(given, source, killed, kills=given.kills)
-        print(f"with {given.kills} kills: {with_kills:.1f} s", flush=True)
+        print(f"with {given.kills} kills", with_kills, flush=True)
         ids = _ids(killed)
         lost = given.texts - len(ids)
         doubled = sum(count - 1 for count in ids.values())
-        equal = plain.read_bytes() == ray.read_bytes() == killed.read_bytes()
-    ratios = [ray / plain for ray, plain in zip(seconds["ray"], seconds["plain"], strict=True)]
+        equal = ray.read_bytes() == killed.read_bytes()
+        other_labels = _other_labels(plain, ray) if equal else given.texts
+        equal_to_plain = plain.read_bytes() == ray.read_bytes()
+    pairs = list(zip(costs["plain"], costs["ray"], strict=True))
+    plain_costs = costs["plain"]
     row = {
         "model": Path(given.model).name,
         "texts": given.texts,
@@ -137,17 +178,29 @@ def main() -> int:
         "kills": given.kills,
         "lost": lost,
         "doubled": doubled,
-        "equal_bytes": equal,
-        "plain_seconds": round(statistics.median(seconds["plain"]), 1),
-        "ray_seconds": round(statistics.median(seconds["ray"]), 1),
-        "ray_killed_seconds": round(with_kills, 1),
-        "overhead": round(statistics.median(ratios) - 1, 3),
-        "overhead_killed": round(with_kills / statistics.median(seconds["plain"]) - 1, 3),
+        "killed_equal_bytes": equal,
+        "other_labels_than_plain": other_labels,
+        "plain_equal_bytes": equal_to_plain,
+        "plain_seconds": round(statistics.median(each.seconds for each in plain_costs), 1),
+        "ray_seconds": round(statistics.median(each.seconds for each in costs["ray"]), 1),
+        "ray_killed_seconds": round(with_kills.seconds, 1),
+        "overhead": round(statistics.median(b.seconds / a.seconds for a, b in pairs) - 1, 3),
+        "overhead_killed": round(
+            with_kills.seconds / statistics.median(each.seconds for each in plain_costs) - 1, 3
+        ),
+        "cpu_overhead": round(
+            statistics.median(b.cpu_seconds / a.cpu_seconds for a, b in pairs) - 1, 3
+        ),
+        "cpu_overhead_killed": round(
+            with_kills.cpu_seconds / statistics.median(each.cpu_seconds for each in plain_costs)
+            - 1,
+            3,
+        ),
     }
     print(json.dumps(row, indent=2))
     if not given.no_row:
         append_row(given.results, {**row, **provenance()})
-    return 0 if equal and not lost and not doubled else 1
+    return 0 if equal and not (lost or doubled or other_labels) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small files in the form of data sets that cannot be bundled: python stand_ins.py goemotions | cars."""
+"""Small files in the form of data sets that cannot be bundled: python stand_ins.py goemotions | cars | speeches."""
 
 from __future__ import annotations
 
@@ -44,5 +44,20 @@ def cars() -> None:
                 writer.writerow([number, plain, subject, 0, ""])
 
 
+def speeches() -> None:
+    """Write speeches.jsonl, three texts in one each, with the labels of all; and the first as long.jsonl."""
+    rows = _rows("train", 360)
+    with Path("speeches.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(0, len(rows), 3):
+            some = rows[number : number + 3]
+            text = " ".join(text for _, text, _ in some)
+            labels = sorted({name for _, _, names in some for name in names})
+            line = {"id": str(number), "text": text, "labels": labels}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            if not number:
+                first = json.dumps({"text": text}, ensure_ascii=False)
+                Path("long.jsonl").write_text(first + "\n", "utf-8")
+
+
 if __name__ == "__main__":
-    {"goemotions": goemotions, "cars": cars}[sys.argv[1]]()
+    {"goemotions": goemotions, "cars": cars, "speeches": speeches}[sys.argv[1]]()

@@ -36,7 +36,8 @@ class RayOptions:
         How many processes load the model; `None`: one for each processor of the cluster, or for each of
         its GPUs where `num_gpus` is given.
     num_cpus, num_gpus
-        What one of them has.
+        What one of them has. Ray counts a processor less for all of them together where they have all,
+        so that it can read meanwhile.
     device, precision, backend
         As in `Predictor.load`.
     """
@@ -108,7 +109,7 @@ def predict(
         batch_format="pyarrow",
         zero_copy_batch=True,
         fn_constructor_args=(_place(artifact, running), added),
-        **_resources(running),
+        **_resources(running, others=1.0),
     )
 
 
@@ -127,19 +128,24 @@ def _place(artifact: Artifact, running: RayOptions) -> ModelPlace:
     )
 
 
-def _resources(running: RayOptions) -> dict[str, Any]:
+def _resources(running: RayOptions, *, others: float = 0.0) -> dict[str, Any]:
+    """Return what actors ask for; `others` processors stay for what else computes the data set.
+
+    Where actors have all of them, the task that reads waits for one for ever, and they for it.
+    """
     import ray
     from ray.data import ActorPoolStrategy
 
-    actors = running.actors
+    has, actors = ray.cluster_resources(), running.actors
+    processors = has.get("CPU", 1.0)
     if actors is None:
-        has = ray.cluster_resources()
         kind, needed = ("GPU", running.num_gpus) if running.num_gpus else ("CPU", running.num_cpus)
-        actors = max(1, int(has.get(kind, 1) // (needed or 1)))
+        actors = max(1, int(has.get(kind, 1.0) // (needed or 1)))
+    asked = min(running.num_cpus, max(0.0, processors - others) / actors)
     resources: dict[str, Any] = {
         # A second batch waits at each actor, so that none is idle between two.
         "compute": ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
-        "num_cpus": running.num_cpus,
+        "num_cpus": int(asked * 1000) / 1000,  # Ray takes four decimals
     }
     return resources | ({"num_gpus": running.num_gpus} if running.num_gpus else {})
 

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from multihot.data.array_store import entry_of
 from multihot.data.encode import EncodedRows, hold_rows, load_rows, store_rows
+from multihot.data.text_windows import TextWindows
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import DataError, StorageError
 
@@ -171,6 +173,48 @@ def test_arrays_that_do_not_fit_together_are_no_entry_whatever_vouches_for_them(
     found = load_rows(tmp_path, KEY, num_labels=2, end=50)
     assert found is not None
     assert contents(found) == contents(hold_rows(chunks()))
+
+
+def _in_windows() -> Iterator[EncodedRows]:
+    """Yield the chunks, every text of two tokens or more in two windows."""
+    for each in chunks():
+        tokens = each.tokens
+        cuts = [[length - 1, 1] if length > 1 else [length] for length in tokens.lengths.tolist()]
+        starts = np.cumsum([0, *(size for sizes in cuts for size in sizes)])
+        windows = TextWindows(starts, np.cumsum([0, *map(len, cuts)]))
+        yield replace(each, tokens=replace(tokens, windows=windows))
+
+
+def test_windows_are_stored_with_the_tokens(tmp_path: Path) -> None:
+    found = store_rows(tmp_path, KEY, _in_windows()).tokens.windows
+    held = hold_rows(_in_windows()).tokens.windows
+
+    for windows in (found, held):
+        assert windows is not None
+        assert windows.starts.tolist() == [0, 1, 2, 3, 3, 5, 6, 7]
+        assert windows.first.tolist() == [0, 2, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("window_counts", np.array([1, 1, 1, 2, 1])),
+        ("window_counts", np.array([2, 1, 0, 3, 1])),
+        ("window_counts", np.array([2, 1, 2, 1, 1])),
+        ("window_counts", np.array([2, 1, 1, 2])),
+        ("window_counts", np.array([2.0, 1, 1, 2, 1])),
+        ("window_lengths", np.array([1, 1, 1, 0, 2, 1, 2])),
+        ("window_lengths", np.array([1, 1, 1, -1, 3, 1, 1])),
+        ("window_lengths", np.array([[1], [1], [1], [0], [2], [1], [1]])),
+    ],
+)
+def test_windows_that_do_not_divide_the_texts_are_no_entry(
+    tmp_path: Path, name: str, array: np.ndarray
+) -> None:
+    store_rows(tmp_path, KEY, _in_windows())
+    _changed(entry_of(tmp_path, KEY), name, array)
+
+    assert load_rows(tmp_path, KEY, num_labels=2, end=50) is None
 
 
 @pytest.mark.parametrize(

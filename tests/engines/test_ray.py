@@ -141,7 +141,9 @@ def test_rows_of_a_data_set_keep_their_columns_and_order(model: Path) -> None:
     ]
     rows.append({"id": len(TEXTS), "text": None, "truncated": ""})
 
-    answers = predict(from_items(rows), model, actors=1, batch_rows=5).take_all()
+    answers = predict(
+        from_items(rows).map(lambda row: row), model, actors=2, batch_rows=5
+    ).take_all()
 
     assert [answer["id"] for answer in answers] == list(range(len(rows)))
     assert list(answers[0]) == [

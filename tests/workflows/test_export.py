@@ -169,3 +169,19 @@ def test_calibrations_that_are_no_lines_are_not_folded(cls_model: Path, tmp_path
         fold(source.network, replace(source.artifact.decision, calibration=beta))
     with pytest.raises(OptionError, match="at_least_one"):
         fold(source.network, replace(source.artifact.decision, empty_set_rule="at_least_one"))
+
+
+def test_int8_is_made_from_texts_that_are_as_long_as_the_encoder_is_wide(
+    cls_model: Path, tmp_path: Path
+) -> None:
+    artifact = read_artifact(cls_model)
+    lines = [
+        json.dumps({"text": " ".join([word] * 14), "labels": names})  # and two special tokens
+        for word, names in (("happy", ["joy"]), ("love", ["love"]), ("afraid", ["fear"])) * 4
+    ]
+    (tmp_path / "long.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    examples = open_labelled(tmp_path / "long.jsonl", artifact.data, space=artifact.decision.space)
+
+    export(cls_model, tmp_path / "out", to="onnx-int8", examples=examples, max_flips=1.0)
+
+    assert read_artifact(tmp_path / "out").form == "onnx"

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.resources import files as package_files
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
-from factories import Recorder, rows
+from factories import Recorder, Stop, hashes, rows
+from multihot.cli.main import main
+from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import TrainOptions
 from multihot.core.windows import WINDOW_POOLINGS, WindowSettings
+from multihot.data.dataset import encode
 from multihot.data.examples import Examples
+from multihot.data.tokens import load_tokenizer
 from multihot.errors import ArtifactError, OptionError
 from multihot.inference.artifact import load_artifact, read_artifact
+from multihot.inference.explanation import explain
 from multihot.inference.predictor import Predictor
+from multihot.inference.torch_backend import TorchBackend
+from multihot.training.batches import steps_after
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
 
@@ -66,6 +75,8 @@ def test_a_model_says_how_it_reads_long_texts_and_does_so_when_loaded(
     loaded = Predictor.load(output)
     again = evaluate(loaded, _longer(VALIDATION))
 
+    schema = json.loads((package_files("multihot") / "schemas/thresholds.schema.json").read_text())
+    jsonschema.validate(json.loads((output / "thresholds.json").read_text()), schema)
     windows = load_artifact(output).windows
     assert windows is not None
     assert (windows.pooling, windows.overlap, windows.max_windows) == (pooling, 4, 5)
@@ -89,6 +100,51 @@ def test_texts_of_one_window_train_to_the_weights_and_scores_of_today(
     )
     assert (tmp_path / "cut" / weights).read_bytes() == (tmp_path / "max" / weights).read_bytes()
     assert cut.logits(TRAIN.texts)[0].tolist() == windowed.logits(TRAIN.texts)[0].tolist()
+
+
+def test_a_run_with_learnt_pooling_goes_on_to_the_same_bytes(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    chosen = replace(options, windows="attention", checkpoint_steps=2, weight_averaging=0.9)
+    rows_of = _longer(TRAIN), _longer(VALIDATION)
+    train(*rows_of, chosen, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(*rows_of, chosen, tmp_path / "stopped", listener=Stop(7))
+
+    train(*rows_of, chosen, tmp_path / "stopped", resume=True)
+
+    assert hashes(tmp_path / "stopped") == hashes(tmp_path / "whole")
+    windows = read_artifact(tmp_path / "whole").windows
+    assert windows is not None
+    assert windows.sharpness is not None
+    assert all(value != 1.0 for value in windows.sharpness.values())
+
+
+def test_a_step_is_computed_in_passes_of_few_windows_and_every_text_once(
+    options: TrainOptions, tiny_encoder: Path
+) -> None:
+    space = LabelSpace(("joy",))
+    counts = [1, 5, 2, 2, 1, 9, 1, 1, 1, 3]
+    texts = [" ".join(["joy"] * (10 * count - 2)) for count in counts]
+    labels = LabelMatrix(space, np.ones((len(counts), 1), np.float32))
+    encoded = encode(
+        replace(rows(len(counts), 0), texts=texts, labels=labels),
+        space,
+        load_tokenizer(tiny_encoder / "tokenizer.json"),
+        12,
+        windows=WindowSettings("max", 0, 20),
+    )
+
+    steps = list(steps_after(0, encoded, replace(options, batch_size=5, epochs=1), 0, packed=True))
+
+    for step in steps:
+        windows = [len(batch.texts) for batch in step.micro_batches]
+        of_step = [counts[row] for batch in step.micro_batches for row in batch.rows.tolist()]
+        assert sum(windows) == sum(of_step)
+        assert max(windows) <= max(5, *of_step)
+    found = [row for step in steps for batch in step.micro_batches for row in batch.rows.tolist()]
+    assert sorted(found) == list(range(len(counts)))
+    assert len(steps) == 2
 
 
 @pytest.mark.slow
@@ -118,6 +174,83 @@ def test_logits_of_a_text_are_the_pooled_ones_of_its_windows(long_model: Path) -
     expected = [each[: tokenized.windows.counts[0]].max(axis=0), each[-1]]
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     assert truncated.tolist() == [False, False]
+
+
+def test_predictions_say_which_window_spoke_for_each_label(long_model: Path) -> None:
+    predictor = Predictor.load(long_model)
+    text = _longer(VALIDATION).texts[1]
+
+    long, short = predictor.predict([text, "happy"], threshold=1e-6)
+
+    tokenized = predictor.tokenized([text])
+    each = predictor.backend.logits(tokenized.by_window())
+    assert long.windows is not None
+    assert short.windows is not None
+    assert short.windows.spans == [(0, 5)]
+    assert list(long.windows.loudest) == long.labels == list(predictor.space.names)
+    assert list(long.windows.loudest.values()) == each.argmax(axis=0).tolist()
+    (start, end), (last_start, last_end) = long.windows.spans[0], long.windows.spans[-1]
+    assert text[start:end].split()[0] == text.split()[0]
+    assert last_start < end + len(text)
+    assert last_end == len(text)
+
+
+def test_the_vector_of_a_text_is_the_mean_of_those_of_its_windows(long_model: Path) -> None:
+    predictor = Predictor.load(long_model)
+    backend = predictor.backend
+    assert isinstance(backend, TorchBackend)
+    tokenized = predictor.tokenized([_longer(VALIDATION).texts[1], "happy"])
+    each = backend.text_vectors(tokenized.by_window())
+
+    found = backend.text_vectors(tokenized)
+
+    np.testing.assert_allclose(found, [each[:-1].mean(axis=0), each[-1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gradients", "occlusion"])
+def test_an_explanation_is_about_the_loudest_window_and_its_words_only(
+    long_model: Path, method: str
+) -> None:
+    predictor = Predictor.load(long_model)
+    text = _longer(VALIDATION).texts[1]
+    each = predictor.backend.logits(predictor.tokenized([text]).by_window())
+
+    (found,) = explain(predictor, [text], labels=predictor.space.names, method=method)
+
+    for column, reasons in enumerate(found.labels):
+        assert reasons.window == each[:, column].argmax()
+        assert reasons.logit == pytest.approx(each[:, column].max(), abs=1e-5)
+        start, end = found.windows[reasons.window]
+        outside = [
+            value
+            for word, value in zip(found.words, reasons.values, strict=True)
+            if word.end <= start or word.start >= end
+        ]
+        assert not any(outside)
+        assert any(reasons.values)
+    assert found.to_json()["labels"]["joy"]["window"] == found.labels[0].window
+
+
+def test_the_command_line_says_which_window_spoke(
+    long_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _longer(VALIDATION).texts[1]
+    arguments = [str(long_model), text, "--threshold", "1e-6"]
+
+    assert main(["predict", *arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main(["predict", *arguments]) == 0
+    for_people = capsys.readouterr().out
+    assert main(["explain", str(long_model), text, "--label", "joy"]) == 0
+    explained = capsys.readouterr().out
+
+    number = printed["windows"]["loudest"]["joy"]
+    start, end = printed["windows"]["spans"][number]
+    where = (
+        f"window {number + 1} of {len(printed['windows']['spans'])}, characters {start} to {end}"
+    )
+    assert f"joy: {where}" in for_people
+    assert where in explained
 
 
 def test_training_goes_on_from_a_model_as_that_reads_texts(

@@ -146,7 +146,11 @@ def _painted(explanation: Explanation, top: int) -> Painted:
         limit = "by rank" if reasons.threshold is None else f"threshold {reasons.threshold:.2f}"
         state = "given" if reasons.given else "not given"
         parts.append(
-            (f"{printable(reasons.label)}: {state} (score {reasons.score:.2f}, {limit})\n  ", None)
+            (
+                f"{printable(reasons.label)}: {state} (score {reasons.score:.2f}, {limit})"
+                f"{_window_line(explanation, reasons)}\n  ",
+                None,
+            )
         )
         parts += _painted_text(explanation, reasons)
         weights = sorted(
@@ -166,19 +170,36 @@ def _painted(explanation: Explanation, top: int) -> Painted:
     return parts
 
 
+def _window_line(explanation: Explanation, reasons: LabelReasons) -> str:
+    """Return which window of a text in several a label is explained by."""
+    if reasons.window is None or len(explanation.windows) == 1:
+        return ""
+    start, end = explanation.windows[reasons.window]
+    number, total = reasons.window + 1, len(explanation.windows)
+    return f", window {number} of {total}, characters {start} to {end}"
+
+
 def _painted_text(
     explanation: Explanation, reasons: LabelReasons
 ) -> Iterator[tuple[str, str | None]]:
     largest = max(map(abs, reasons.values), default=0.0)
-    place = 0
     words = explanation.words[: explanation.num_read]
+    place, end = 0, len(explanation.text)
+    if reasons.window is not None:
+        place, end = explanation.windows[reasons.window]
+    if place > 0:
+        yield "... ", None
     for word, value in zip(words, reasons.values, strict=False):
+        if word.end <= place:
+            continue
+        if word.start >= end:
+            break
         yield printable(explanation.text[place : word.start]), None
         strength = sum(abs(value) >= share * largest for share in _SHARES) if largest else 0
         palette = _FOR if value > 0 else _AGAINST
         yield printable(word.text), palette[strength - 1] if strength else None
         place = word.end
-    if explanation.num_read < len(explanation.words):
+    if explanation.num_read < len(explanation.words) or end < len(explanation.text.rstrip()):
         yield " ...", None
 
 

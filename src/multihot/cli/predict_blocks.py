@@ -35,6 +35,7 @@ from multihot.core.block_output import (
 )
 from multihot.core.shards import Shard, parse_shard, shard_path, shards_beside
 from multihot.core.text_tables import counted
+from multihot.core.windows import most_read
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def _say_end(path: Path, record: BlockRecord, artifact: Artifact, shard: Shard |
     if record.num_truncated:
         say(
             f"{record.num_truncated} of {counted(record.num_rows, 'text')} were cut to "
-            f"{artifact.max_length} tokens."
+            f"{most_read(artifact.max_length, artifact.windows)}."
         )
     where = "" if shard is None else f", shard {shard}"
     if shard is not None and record.num_rows:

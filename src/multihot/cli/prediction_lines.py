@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from multihot.core.text_tables import printable
 if TYPE_CHECKING:
     from multihot.data.text_stream import TextRow
     from multihot.inference.predictor import Prediction
+    from multihot.inference.window_logits import WindowsRead
 
 __all__ = ["text_writer"]
 
@@ -47,6 +49,8 @@ def _write_json(
     }
     if abstains:
         content["abstained"] = prediction.abstained
+    if prediction.windows is not None:
+        content["windows"] = prediction.windows.to_json()
     output.write(
         json_text(content) if is_printed else json.dumps(content, ensure_ascii=False) + "\n"
     )
@@ -60,12 +64,21 @@ def _write_plain(output: TextOutput, row: TextRow, prediction: Prediction, top: 
         scored += f" and {more} more (--json has all)"
     nothing = "abstained" if prediction.abstained else "no label"
     lines = [row.text, f"  -> {scored or nothing}"]
+    if prediction.windows is not None and len(prediction.windows.spans) > 1:
+        lines += [f"     {line}" for line in _window_lines(prediction.windows)]
     if top is not None:
         scores = _topped(prediction, top).scores
         lines.append(
             "  highest: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
         )
     output.write("\n".join(map(printable, lines)) + "\n")
+
+
+def _window_lines(windows: WindowsRead) -> Iterator[str]:
+    """Yield for each label which window of its text speaks for it."""
+    for name, number in windows.loudest.items():
+        start, end = windows.spans[number]
+        yield f"{name}: window {number + 1} of {len(windows.spans)}, characters {start} to {end}"
 
 
 def _topped(prediction: Prediction, top: int | None) -> Prediction:

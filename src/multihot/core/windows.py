@@ -11,13 +11,15 @@ __all__ = [
     "DEFAULT_WINDOW_OVERLAP",
     "WINDOW_POOLINGS",
     "WindowSettings",
+    "most_read",
+    "reading_sentence",
 ]
 
 WINDOW_POOLINGS = ("max", "mean", "log_sum_exp", "attention")
 """How the logits of the windows become those of the text; see `decision.window_pooling`."""
 
 DEFAULT_WINDOW_OVERLAP = 32
-"""Tokens that two neighbours share at most, when `window_overlap` is not set."""
+"""Tokens that two neighbours share at most, when `window_overlap` is not set and windows are no shorter than 256."""
 
 DEFAULT_MAX_WINDOWS = 32
 """Windows of one text, when `max_windows` is not set."""
@@ -40,3 +42,18 @@ class WindowSettings:
         """Return the JSON object."""
         content = asdict(self)
         return {key: value for key, value in content.items() if value is not None}
+
+
+def most_read(max_length: int, windows: WindowSettings | None) -> str:
+    """Return what is read of one text, in words; longer ones are cut to it."""
+    return f"{max_length} tokens" if windows is None else f"{windows.max_windows} windows"
+
+
+def reading_sentence(max_length: int, windows: WindowSettings | None) -> str:
+    """Return how longer texts are read."""
+    if windows is None:
+        return f"Texts are truncated to {max_length} tokens."
+    return (
+        f"Texts beyond {max_length} tokens are read in windows of so many, at most "
+        f"{windows.max_windows}, whose logits are pooled per label ({windows.pooling})."
+    )

@@ -155,11 +155,27 @@ class TextCutter:
         content = ids[len(self._prefix) : len(ids) - len(self._suffix)]
         if self._settings is None:
             return [(self._prefix + content[: self._room] + self._suffix, 0, len(text))], True
-        places = encoding.offsets[len(self._prefix) : len(ids) - len(self._suffix)]
-        sentences = sentence_tokens(text, [begin for begin, _ in places])
-        bounds, is_cut = window_bounds(len(content), self._room, self._settings, sentences)
+        places = self._places(encoding)
+        bounds, is_cut = self.bounds(text, encoding)
         windows = [
             (self._prefix + content[a:b] + self._suffix, places[a][0], places[b - 1][1])
             for a, b in bounds
         ]
         return windows, is_cut
+
+    def bounds(self, text: str, encoding: Any) -> tuple[list[tuple[int, int]], bool]:
+        """Return first and last-plus-one token of each window, and whether something is left out.
+
+        Tokens are counted behind the special ones that stand before the text.
+        """
+        num_tokens = len(encoding.ids) - len(self._prefix) - len(self._suffix)
+        if num_tokens <= self._room:
+            return [(0, num_tokens)], False
+        if self._settings is None:
+            return [(0, self._room)], True
+        sentences = sentence_tokens(text, [begin for begin, _ in self._places(encoding)])
+        return window_bounds(num_tokens, self._room, self._settings, sentences)
+
+    def _places(self, encoding: Any) -> list[tuple[int, int]]:
+        places: list[tuple[int, int]] = encoding.offsets
+        return places[len(self._prefix) : len(places) - len(self._suffix)]

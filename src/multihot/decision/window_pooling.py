@@ -76,6 +76,9 @@ def loudest_windows(logits: FloatArray, first: IntArray) -> IntArray:
 
     The first of equal ones. *Shapes:* (W, L) and (N + 1,) -> (N, L).
     """
+    counts = np.diff(first)
+    if not len(counts) or int(counts.max()) == 1:
+        return np.zeros((len(counts), logits.shape[1]), dtype=np.int64)
     parts = (logits[start:end] for start, end in pairwise(first.tolist()))
     chosen = [part.argmax(axis=0) for part in parts]
     return np.array(chosen, dtype=np.int64).reshape(len(first) - 1, logits.shape[1])

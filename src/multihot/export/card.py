@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multihot.core.text_tables import listed
+from multihot.core.windows import reading_sentence
 from multihot.inference.artifact import Artifact
 from multihot.inference.card_promises import promises_section
 
@@ -37,7 +38,7 @@ tags:
 
 # Multi-label text classifier, exported
 
-{_FORMS[to]} Texts are truncated to {artifact.max_length} tokens.
+{_FORMS[to]} {reading_sentence(artifact.max_length, artifact.windows)}
 
 {_FOLDED if folded else _PLAIN}
 

@@ -71,7 +71,8 @@ def measure_layer_inputs(model: onnx.ModelProto, texts: Iterable[PaddedTexts]) -
     for ids, mask in texts:
         found = session.run(names, {"input_ids": ids, "attention_mask": mask})
         for name, values in zip(names, found, strict=True):
-            tokens = values[mask > 0] if values.shape[:2] == mask.shape else _rows(values)
+            of_tokens = values.ndim == 3 and values.shape[:2] == mask.shape
+            tokens = values[mask > 0] if of_tokens else _rows(values)
             biggest, products = np.abs(tokens).max(axis=0), tokens.T @ tokens
             if name in largest:
                 np.maximum(largest[name], biggest, out=largest[name])

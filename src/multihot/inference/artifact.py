@@ -246,14 +246,19 @@ def _contents(artifact: Artifact, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 def _transformers_note(artifact: Artifact) -> dict[str, Any]:
     """Return what transformers alone can load of a model, and what it cannot."""
+    windows = [] if artifact.windows is None else ["thresholds.json: windows of longer texts"]
     if artifact.form == "sequence_classification":
-        return {"auto_class": "AutoModelForSequenceClassification", "folder": ".", "missing": []}
+        return {
+            "auto_class": "AutoModelForSequenceClassification",
+            "folder": ".",
+            "missing": windows,
+        }
     head = f"head.safetensors: {artifact.pooling} pooling and the classifier"
     prompt = ["tokenizer.json: the label names before each text, which AutoTokenizer leaves out"]
     return {
         "auto_class": "AutoModel",
         "folder": "encoder",
-        "missing": [head, *(prompt if artifact.pooling == "labels" else [])],
+        "missing": [head, *(prompt if artifact.pooling == "labels" else []), *windows],
     }
 
 

@@ -7,12 +7,14 @@ Two methods, one result:
 * `occlusion`: how far the logit falls when a word is left out. Needs predictions only, so it works
   for exports too; words that say the same share nothing, so these values add up to no logit.
 
-Letters: `W` words, `S` tokens of a text.
+Of a text in several windows, each label is explained by the window with its highest logit.
+
+Letters: `W` words, `S` tokens of a text or of the window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from multihot.core.numeric import logit
 from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
 from multihot.data.readers.table import nearest
+from multihot.data.text_windows import TextCutter
 from multihot.data.tokens import TokenizedTexts, special_tokens
 from multihot.data.words import Word, shares_of_words, words_of
 from multihot.errors import EncoderError, LabelError, OptionError
@@ -54,7 +57,8 @@ class LabelReasons:
     given: bool
     """Whether the model gives the label."""
     logit: float
-    """Of the network, before calibration; the words speak for and against this number."""
+    """Of the network, before calibration; the words speak for and against this number. Of a text in
+    several windows it is that of one of them."""
     baseline_logit: float
     """The logit of the text without its words: every token masked, or left out."""
     values: tuple[float, ...]
@@ -63,6 +67,8 @@ class LabelReasons:
     """What tokens added that belong to no word, such as white space."""
     steps: int | None
     """Points of the line in `gradients`; `None` for `occlusion`."""
+    window: int | None = None
+    """Which window of the text this is about, from 0; `None` for a model that reads each text at once."""
 
     @property
     def total(self) -> float:
@@ -96,6 +102,8 @@ class Explanation:
     baseline: str
     """What stands in the place of each token in the baseline; empty: nothing."""
     labels: tuple[LabelReasons, ...]
+    windows: tuple[tuple[int, int], ...] = ()
+    """First and last-plus-one character of each window that was read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, the keys as in `multihot explain --json`."""
@@ -107,6 +115,7 @@ class Explanation:
             "baseline": self.baseline,
             "words": [[word.text, word.start, word.end] for word in self.words],
             "labels": {reasons.label: _plain(reasons) for reasons in self.labels},
+            **({"windows": [list(span) for span in self.windows]} if self.windows else {}),
         }
 
 
@@ -123,20 +132,19 @@ def _plain(reasons: LabelReasons) -> dict[str, Any]:
         "error": round(reasons.error, 6),
         "complete": reasons.complete,
         "steps": reasons.steps,
+        **({} if reasons.window is None else {"window": reasons.window}),
     }
 
 
 @dataclass(frozen=True)
 class _Tokens:
-    """One text as the model reads it."""
+    """One text, or a window of it, as the model reads it."""
 
     ids: npt.NDArray[np.int64]
     inner: slice
     """The tokens of the text itself, between special ones."""
     shares: FloatArray
     """*Shape:* (S, W). How much of each token belongs to each word."""
-    num_words: int
-    truncated: bool
 
 
 def explain(
@@ -174,7 +182,9 @@ def explain(
         columns = list(dict.fromkeys(_column(predictor, name) for name in labels))
     filler = _filler(predictor) if method == "gradients" else None
     weigh = _Gradients(predictor, filler) if filler is not None else _Occlusion(predictor)
-    logits = predictor.logits(texts)[0]
+    tokenized = predictor.tokenized(texts)
+    loudest, logits = predictor.loudest_and_logits(tokenized)
+    read = predictor.windows_read(tokenized, loudest, [()] * len(texts))
     scores = predictor.decision.scores(logits)
     decided = predictor.decision.decide(scores)
     thresholds = list(predictor.decision.thresholds_by_name().values())
@@ -182,26 +192,53 @@ def explain(
     for row, text in enumerate(texts):
         wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
         words = words_of(text)
-        tokens = _tokens_of(predictor, text, words)
-        weights = weigh(tokens, wanted)
-        reasons = tuple(
+        parts = _tokens_of(predictor, text, words)
+        numbers = [None] * len(wanted) if loudest is None else loudest[row, wanted].tolist()
+        spoke = dict(zip(wanted, numbers, strict=True))
+        weighed = _weighed(weigh, parts, spoke)
+        reasons = [
             LabelReasons(
                 label=predictor.space.names[column],
                 score=float(scores[row, column]),
                 threshold=thresholds[column],
                 given=bool(decided[row, column]),
-                logit=float(weights.logits[number]),
-                baseline_logit=float(weights.baseline_logits[number]),
-                values=tuple(weights.values[number].tolist()),
-                rest=float(weights.rest[number]),
+                logit=float(weights.logits[place]),
+                baseline_logit=float(weights.baseline_logits[place]),
+                values=tuple(weights.values[place].tolist()),
+                rest=float(weights.rest[place]),
                 steps=weights.steps,
+                window=spoke[column],
             )
-            for number, column in enumerate(wanted)
-        )
-        baseline = "" if filler is None else filler[1]
+            for column in wanted
+            for weights, place in (weighed[column],)
+        ]
+        windows, truncated = read[row], bool(tokenized.truncated[row])
         found.append(
-            Explanation(text, words, tokens.num_words, tokens.truncated, method, baseline, reasons)
+            Explanation(
+                text,
+                words,
+                _num_read(parts, words, truncated=truncated),
+                truncated,
+                method,
+                "" if filler is None else filler[1],
+                tuple(reasons),
+                () if windows is None else tuple(windows.spans),
+            )
         )
+    return found
+
+
+def _weighed(
+    weigh: Callable[[_Tokens, Sequence[int]], _Weights],
+    parts: Sequence[_Tokens],
+    spoke: Mapping[int, int | None],
+) -> dict[int, tuple[_Weights, int]]:
+    """Return for each column what the words of its window weigh, and where in those weights it is."""
+    found: dict[int, tuple[_Weights, int]] = {}
+    for part in sorted({number or 0 for number in spoke.values()}):
+        columns = [column for column, number in spoke.items() if (number or 0) == part]
+        weights = weigh(parts[part], columns)
+        found |= {column: (weights, place) for place, column in enumerate(columns)}
     return found
 
 
@@ -244,24 +281,33 @@ def _filler(predictor: Predictor) -> tuple[int, str]:
     return 0, predictor.tokenizer.id_to_token(0) or ""
 
 
-def _tokens_of(predictor: Predictor, text: str, words: Sequence[Word]) -> _Tokens:
-    """Tokenise one text as `data.tokens.tokenize` does, and keep the places of its tokens."""
+def _tokens_of(predictor: Predictor, text: str, words: Sequence[Word]) -> list[_Tokens]:
+    """Tokenise one text as `data.tokens.tokenize` does, and keep the places of its tokens.
+
+    Returns its windows, or the one part that is read.
+    """
     with library_errors(EncoderError, "The tokenizer fails on the text"):
         encoding = predictor.tokenizer.encode(text)
-    before, after = (len(ids) for ids in special_tokens(predictor.tokenizer))
-    most = predictor.artifact.max_length
-    ids, offsets = list(encoding.ids), list(encoding.offsets)
-    truncated = len(ids) > most
-    if truncated:
-        end = len(ids) - after
-        kept = [*range(most - after), *range(end, len(ids))]
-        ids, offsets = [ids[place] for place in kept], [offsets[place] for place in kept]
-    shares = shares_of_words(words, offsets)
-    inner = slice(before, len(ids) - after)
-    shares[: inner.start] = shares[inner.stop :] = 0
-    read = np.flatnonzero(shares.any(axis=0))
-    num_words = int(read[-1]) + 1 if truncated and len(read) else len(words)
-    return _Tokens(np.array(ids, dtype=np.int64), inner, shares, num_words, truncated)
+    prefix, suffix = special_tokens(predictor.tokenizer)
+    artifact = predictor.artifact
+    cutter = TextCutter(prefix, suffix, artifact.max_length, artifact.windows)
+    all_ids, all_offsets = list(encoding.ids), list(encoding.offsets)
+    before, end = len(prefix), len(all_ids) - len(suffix)
+    found = []
+    for first, last in cutter.bounds(text, encoding)[0]:
+        kept = [*range(before), *range(before + first, before + last), *range(end, len(all_ids))]
+        ids, offsets = [all_ids[place] for place in kept], [all_offsets[place] for place in kept]
+        shares = shares_of_words(words, offsets)
+        inner = slice(before, len(ids) - len(suffix))
+        shares[: inner.start] = shares[inner.stop :] = 0
+        found.append(_Tokens(np.array(ids, dtype=np.int64), inner, shares))
+    return found
+
+
+def _num_read(parts: Sequence[_Tokens], words: Sequence[Word], *, truncated: bool) -> int:
+    """Return how many words were read, the last of them perhaps in part."""
+    read = np.flatnonzero(parts[-1].shares.any(axis=0))
+    return int(read[-1]) + 1 if truncated and len(read) else len(words)
 
 
 @dataclass(frozen=True)

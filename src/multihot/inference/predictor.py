@@ -6,7 +6,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -32,8 +32,16 @@ from multihot.inference.artifact import (
     read_artifact,
     write_artifact_bytes,
 )
+from multihot.inference.window_logits import WindowsRead, loudest_and_pooled
 
-__all__ = ["BACKENDS", "WINDOW_ROWS", "Backend", "Prediction", "Predictor", "labelled"]
+__all__ = [
+    "BACKENDS",
+    "WINDOW_ROWS",
+    "Backend",
+    "Prediction",
+    "Predictor",
+    "labelled",
+]
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What computes logits: torch from a model as it was trained, the others from an export."""
@@ -63,6 +71,8 @@ class Prediction:
     """Whether the text was longer than what the model reads of one."""
     abstained: bool = False
     """Whether it has no label and the model's rule for that is `abstain`."""
+    windows: WindowsRead | None = None
+    """The windows that were read, of a model that reads longer texts in several."""
 
 
 class Predictor:
@@ -184,13 +194,57 @@ class Predictor:
 
     def logits_of(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N tokenised texts, *shape* (N, L); raise as `logits` does."""
-        logits = self.backend.logits(tokenized)
+        return self.loudest_and_logits(tokenized)[1]
+
+    def loudest_and_logits(
+        self, tokenized: TokenizedTexts
+    ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.float32]]:
+        """Return which window speaks loudest for each label, and logits; *shapes* (N, L) both.
+
+        `None` for a model that reads each text at once. Raises as `logits` does.
+        """
+        loudest, settings = None, self.artifact.windows
+        if tokenized.windows is None or settings is None:
+            logits = self.backend.logits(tokenized)
+        else:
+            loudest, logits = loudest_and_pooled(
+                self._logits_at_once,
+                tokenized,
+                np.arange(len(tokenized)),
+                settings,
+                self.space.names,
+            )
         if num_broken := int(np.isnan(logits).any(axis=1).sum()):
             raise NonFiniteError(
                 f"{shown_file(self.artifact.folder)}: the model returned NaN for {num_broken} of "
                 f"{len(logits)} texts. Its weights are damaged or its training diverged: train it again."
             )
-        return logits
+        return loudest, logits
+
+    def _logits_at_once(
+        self, texts: TokenizedTexts, indices: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        is_whole = len(indices) == len(texts)
+        return self.backend.logits(texts if is_whole else texts.selected(indices))
+
+    def windows_read(
+        self,
+        tokenized: TokenizedTexts,
+        loudest: npt.NDArray[np.int64] | None,
+        labels: Sequence[Sequence[str]],
+    ) -> list[WindowsRead | None]:
+        """Return the windows of N texts that have these labels; see `loudest_and_logits`."""
+        windows = tokenized.windows
+        if loudest is None or windows is None or windows.characters is None:
+            return [None] * len(labels)
+        spans = [(int(start), int(end)) for start, end in windows.characters]
+        return [
+            WindowsRead(
+                spans[windows.first[row] : windows.first[row + 1]],
+                {name: int(loudest[row, self.space.index(name)]) for name in names},
+            )
+            for row, names in enumerate(labels)
+        ]
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
         """Count the tokens of texts that the model's vocabulary does not have."""
@@ -202,8 +256,13 @@ class Predictor:
 
     def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
         """Label N texts in their order; `threshold` overrides the stored ones for this call."""
-        logits, truncated = self.logits(texts)
-        return labelled(self.decision, logits, truncated, threshold=threshold)
+        tokenized = self.tokenized(texts)
+        loudest, logits = self.loudest_and_logits(tokenized)
+        answers = labelled(self.decision, logits, tokenized.truncated, threshold=threshold)
+        if loudest is None:
+            return answers
+        read = self.windows_read(tokenized, loudest, [answer.labels for answer in answers])
+        return [replace(answer, windows=each) for answer, each in zip(answers, read, strict=True)]
 
     def stream(
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None

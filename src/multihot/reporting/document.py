@@ -120,6 +120,7 @@ def _model(artifact: Artifact) -> dict[str, Any]:
         "form": artifact.form,
         "pooling": artifact.pooling,
         "max_length": artifact.max_length,
+        "windows": None if artifact.windows is None else artifact.windows.to_json(),
         "written_by": artifact.multihot_version,
         "labels": len(decision.space),
         "goal": decision.goal,

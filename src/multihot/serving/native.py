@@ -90,11 +90,13 @@ def _result(answer: Answer, row: int, parts: set[Part], top_k: int | None) -> di
         result["scores"] = best(answer.by_name(row), top_k)
     if "logits" in parts:
         result["logits"] = dict(zip(answer.names, answer.logits[row], strict=True))
+    windows = answer.windows[row]
     return {
         **result,
         "num_tokens": answer.num_tokens[row],
         "truncated": answer.truncated[row],
         "abstained": answer.abstained(row),
+        **({} if windows is None else {"windows": windows.to_json()}),
     }
 
 
@@ -150,6 +152,7 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "empty_set_rule": decision.empty_set_rule,
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
+        **({} if artifact.windows is None else {"windows": artifact.windows.to_json()}),
         "form": artifact.form,
         "precision": "fp32" if exported is None else exported.precision,
         "folded": exported is not None and exported.folded,

@@ -16,6 +16,7 @@ from fastapi import Request
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import DataError, EncoderError, MultihotError
+from multihot.inference.window_logits import WindowsRead
 from multihot.serving.engine import DeadlinePassedError, Engine, OverloadedError
 from multihot.serving.log import log_line
 from multihot.serving.metrics import Counters
@@ -44,6 +45,8 @@ class Answer(NamedTuple):
     """*Shape:* (N, L)."""
     num_tokens: list[int]
     truncated: list[bool]
+    windows: list[WindowsRead | None]
+    """What was read of each text, by a model that reads longer ones in windows."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,7 +137,8 @@ class Running:
         computing = self.engine.computed(
             tokenized, serving.compute, deadline=request.scope["multihot.deadline"]
         )
-        logits, scores, decided = np.moveaxis(await _while_connected(request, computing), 1, 0)
+        found = np.moveaxis(await _while_connected(request, computing), 1, 0)
+        logits, scores, decided, loudest = found
         labels = decision.names(scores) if thresholds else decision.names_of(decided)
         truncated = tokenized.truncated.tolist()
         self.metrics.count_answer(
@@ -152,6 +156,7 @@ class Running:
             logits.tolist(),
             tokenized.lengths.tolist(),
             truncated,
+            serving.predictor.windows_read(tokenized, loudest.astype(np.int64), labels),
         )
 
     async def _tokenized(self, serving: Serving, texts: Sequence[str]) -> TokenizedTexts:

@@ -160,14 +160,15 @@ def with_thresholds(decision: Decision, changes: Mapping[str, float]) -> Decisio
 
 
 def _computed(predictor: Predictor, texts: TokenizedTexts) -> FloatArray:
-    """Return logits, scores and whether a label is given, of N texts: *shape* (N, 3, L).
+    """Return logits, scores, whether a label is given and its loudest window: *shape* (N, 4, L).
 
     Scores and labels are those of the stored decision; one computation for all requests of a pass.
     """
-    logits = predictor.backend.logits(texts)
+    loudest, logits = predictor.loudest_and_logits(texts)
     scores = predictor.decision.scores(logits)
     decided = predictor.decision.decide(scores)
-    return np.stack([logits, scores, decided.astype(np.float32)], axis=1)
+    window = np.zeros_like(logits) if loudest is None else loudest.astype(np.float32)
+    return np.stack([logits, scores, decided.astype(np.float32), window], axis=1)
 
 
 def _status(folder: Path) -> tuple[int, int, int, int] | None:

@@ -188,7 +188,8 @@ def with_windows(model: InitialModel, options: TrainOptions) -> InitialModel:
     pooling = options.windows or (None if before is None else before.pooling)
     settings = None
     if pooling is not None and pooling != "none":
-        usual = before or WindowSettings(pooling, DEFAULT_WINDOW_OVERLAP, DEFAULT_MAX_WINDOWS)
+        least = min(DEFAULT_WINDOW_OVERLAP, model.max_length // 8)
+        usual = before or WindowSettings(pooling, least, DEFAULT_MAX_WINDOWS)
         overlap, most = options.window_overlap, options.max_windows
         settings = WindowSettings(
             pooling,

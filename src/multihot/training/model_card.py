@@ -9,6 +9,7 @@ from functools import partial
 from multihot.core.goals import frequency_fraction
 from multihot.core.options import TrainOptions
 from multihot.core.text_tables import format_number, printable
+from multihot.core.windows import reading_sentence
 from multihot.decision.decision import Decision
 from multihot.inference.artifact import Artifact
 from multihot.training.run import SHOWN_METRICS, SeedRuns, Trained
@@ -70,7 +71,7 @@ tags:
 # Multi-label text classifier
 
 {origin}, {", ".join(facts)}.
-Texts are truncated to {artifact.max_length} tokens. {_FORMS[artifact.form]}
+{reading_sentence(artifact.max_length, artifact.windows)} {_FORMS[artifact.form]}
 
 The decision is {_rule(artifact.decision, _rows(trained))}. It is stored in `thresholds.json`, which is authoritative: `multihot decide` refits it without updating this page.
 

@@ -66,7 +66,8 @@ def _text_remarks(file: FileInspection, name: str) -> Iterator[str]:
         yield (
             f"{name}: {_texts(file.tokens.truncated, 'is', 'are')} longer than max_length="
             f"{file.tokens.max_length} tokens and will be truncated: "
-            f"{format_percent(file.tokens.truncated_characters_share)} of the characters are not read."
+            f"{format_percent(file.tokens.truncated_characters_share)} of the characters are not read; "
+            "training with windows=max reads all."
         )
     if (file_tokens := file.tokens) is not None:
         num_tokens = round(file_tokens.unknown / (file_tokens.unknown_share or 1))
