@@ -46,7 +46,19 @@ from kill_and_resume import write_tiny_encoder
 from provenance import append_row, provenance
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ["multihot.cli.train", "multihot.workflows.train"]
+_PRELOADED = [
+    "multihot.cli.train",
+    "multihot.workflows.train",
+    "multihot.workflows.pretrain",
+    "accelerate",
+    "scipy.optimize",
+    "scipy.stats",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+    "transformers.masking_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+]  # what a run imports, once for all processes
 _SKIPPED_STEPS = 3
 _PATIENCE = 600.0
 _TORCHRUN_LOOKS = 0.1  # seconds between two looks at its processes
@@ -242,13 +254,11 @@ def rows(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         names = list(map(str, range(num_rows)))
         examples = Examples(texts, labels, names, "x", DataOptions(), (), list(range(num_rows)))
         train_set = encode(examples, space, tokenizer, 64)
-        by_tokens = generator.random() < 0.5
-        options = TrainOptions(
-            epochs=2,
-            batch_size=int(generator.integers(1, 65)),
-            batch_tokens=int(generator.integers(64, 2000)) if by_tokens else None,
-            accumulation_steps=int(generator.integers(1, 5)),
-        )
+        sizes = {"batch_size": int(generator.integers(1, 65))}
+        if generator.random() < 0.5:
+            sizes = {"batch_tokens": int(generator.integers(64, 2000))}
+        parts = int(generator.integers(1, 5))
+        options = TrainOptions(epochs=2, accumulation_steps=parts, **sizes)
         counts = np.zeros((2, num_rows), dtype=np.int64)
         for rank in range(count):
             for step in steps_after(0, train_set, options, 0, ranks=Ranks(rank, count)):
@@ -269,6 +279,9 @@ def kills(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     def command(output: Path) -> tuple[list[str], str, int]:
         return [*shared, "--output", str(output), *given.assignments], str(log), 1
 
+    end(
+        start(train_command, given.processes, command(folder / "first"))
+    )  # and everything is imported
     began = time.monotonic()
     end(start(train_command, given.processes, command(folder / "peaceful")))
     whole, expected = time.monotonic() - began, _hashes(folder / "peaceful")
@@ -337,7 +350,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", default="ranks_202611.csv")
     parser.add_argument("--no-row", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.assignments = [word for word in given.files_and_options if "=" in word]
     paths = [word for word in given.files_and_options if "=" not in word]
     given.train, given.dev = paths or [data / "train.jsonl", data / "validation.jsonl"]

@@ -17,12 +17,18 @@ __all__ = ["environment_of", "free_port", "pretrained", "together", "toy_weights
 
 _WAIT_SECONDS = 120.0
 _PRELOADED = [
+    "multihot.cli.train",
     "multihot.workflows.train",
     "multihot.workflows.pretrain",
-    "multihot.training.ranks",
-    "factories",
-    "training.toys",
-]
+    "accelerate",
+    "scipy.optimize",
+    "scipy.stats",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+    "transformers.masking_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+]  # what a run imports, once for all processes
 
 
 def free_port() -> int:
@@ -124,10 +130,12 @@ def _stop_before(stop: tuple[int, int] | None) -> None:
     loop.Gradients.clear = clear  # type: ignore[method-assign]
 
 
-def toy_weights(sizes: Sequence[Sequence[int]], clip: float = 0.0) -> Any:
-    """Train a toy on the same steps in however many processes; return its weights.
+def toy_weights(
+    sizes: Sequence[Sequence[int]], clip: float = 0.0, bad_step: int | None = None
+) -> Any:
+    """Train a toy on the same steps in however many processes; return its weights and losses.
 
-    `sizes` are the rows of this process in each step; of the next process those that follow.
+    `sizes` are the rows of each process in each step. The last row of `bad_step` is infinite.
     """
     import torch
     from torch import nn
@@ -155,6 +163,8 @@ def toy_weights(sizes: Sequence[Sequence[int]], clip: float = 0.0) -> Any:
         steps = []
         for number, by_rank in enumerate(sizes, start=1):
             rows = toy_rows(sum(by_rank), unknown=0.4, seed=number)
+            if number == bad_step:
+                rows[0][-1] = torch.inf
             bounds = [sum(by_rank[:n]) for n in range(len(by_rank) + 1)]
             own = range(len(by_rank)) if ranks.count == 1 else [ranks.rank]
             micro = [

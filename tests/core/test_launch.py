@@ -24,12 +24,16 @@ def test_torchrun_says_which_process_this_is() -> None:
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"WORLD_SIZE": "2", **MEETING}, "RANK is not set; expected a whole number of at least 0"),
+        ({"WORLD_SIZE": "2", **MEETING}, "RANK is not set; expected a whole number from 0"),
         ({"RANK": "1"}, "RANK=1 with no WORLD_SIZE; expected 0 to 0"),
         ({"RANK": "2", "WORLD_SIZE": "2", **MEETING}, "RANK=2 with WORLD_SIZE=2; expected 0 to 1"),
         ({"RANK": "-1", "WORLD_SIZE": "2", **MEETING}, "RANK='-1'; expected a whole number"),
-        ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE='0'; expected a whole number of at least 1"),
+        ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE='0'; expected a whole number from 1"),
         ({"RANK": "0", "WORLD_SIZE": "two"}, "WORLD_SIZE='two'; expected a whole number"),
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", **MEETING, "MASTER_PORT": "here"},
+            "MASTER_PORT='here'; expected a whole number from 1 to 65535",
+        ),
         ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2, but MASTER_ADDR is not set"),
     ],
 )

@@ -104,3 +104,23 @@ def test_ranking_precision_by_hand() -> None:
     scores = np.array([[0.9, 0.8, 0.7], [0.1, 0.2, 0.3], [0, 0, 0], [0.1, 0.2, 0.9]], np.float32)
 
     assert ranking_precisions(truth, scores) == pytest.approx([(1 + 2 / 3) / 2, 1, 1])
+
+
+@pytest.mark.parametrize("decimals", [1, 7])
+def test_of_many_labels_the_few_true_ones_find_their_rank(decimals: int) -> None:
+    generator = np.random.default_rng(decimals)
+    truth = (generator.random((40, 600)) < 0.01).astype(np.float32)
+    truth[generator.random(truth.shape) < 0.05] = np.nan
+    scores = generator.random(truth.shape).round(decimals).astype(np.float32)
+    many = np.concatenate([np.ones((40, 20), np.float32), truth], axis=1)
+    low = np.concatenate([np.zeros((40, 20), np.float32) - 1, scores], axis=1)
+
+    found = ranking_precisions(truth, scores)
+
+    # Twenty true labels below all others make the other way of counting: they only add their own terms.
+    num_true, known = (truth == 1).sum(axis=1), (~np.isnan(truth)).sum(axis=1)
+    added = np.array(
+        [(count + 20) / (all_ + 20) * 20 for count, all_ in zip(num_true, known, strict=True)]
+    )
+    expected = (ranking_precisions(many, low) * (num_true + 20) - added) / np.maximum(num_true, 1)
+    np.testing.assert_allclose(found, np.where(num_true > 0, expected, 1.0), rtol=1e-12)

@@ -95,6 +95,26 @@ def test_a_shift_of_a_label_is_seen_and_its_size_estimated() -> None:
     assert any("Changed: 'joy'" in remark for remark in report.remarks())
 
 
+def test_sentences_are_about_the_greatest_changes_where_many_labels_changed() -> None:
+    report = compared(fitted(), (0.15, 0.2, 0.001))
+    names = [f"label-{number}" for number in range(100)]
+    many = replace(
+        report,
+        labels={
+            name: replace(report.labels["joy"], counted=0.15 + 0.001 * number)
+            for number, name in enumerate(names)
+        },
+        p_values=dict.fromkeys(names, 0.0),
+    )
+
+    said = [remark for remark in many.remarks() if remark.startswith("Changed: 'label")]
+    assert 0 < len(said) < len(many.changed_labels)
+    assert any("label-0'" in remark for remark in said)
+    assert any(
+        f"{len(many.changed_labels) - len(said)} labels more" in each for each in many.remarks()
+    )
+
+
 def test_small_changes_are_no_reason_even_if_certain() -> None:
     decision = fitted(20_000)
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from factories import hashes, log_of, rows
+from factories import hashes, log_of, rows, write_csv
 from multihot.core.options import TrainOptions
-from multihot.errors import InterruptedRunError, OptionError, TrainingError
-from together import together, toy_weights, trained
+from multihot.errors import InterruptedRunError, NonFiniteError, OptionError, TrainingError
+from multihot.training.ranks import joined
+from together import environment_of, free_port, together, toy_weights, trained
 
 DATA = rows(37, 0), rows(20, 1)
 SIZES = {  # rows of each process in each step
@@ -66,6 +70,62 @@ def test_processes_take_the_step_that_one_takes_of_all_their_rows(count: int) ->
             np.testing.assert_allclose(weights[name], expected, rtol=2e-6, atol=2e-7, err_msg=name)
             assert weights[name].tobytes() == found[0][0][name].tobytes(), name
         assert (weights["unused"] == 1).all()  # without a gradient anywhere it does not decay
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_stops_all_processes_and_names_the_rows_of_one() -> None:
+    errors = together(toy_weights, [([(3, 5), (8, 1)], 0.0, 2)] * 2)
+
+    for error in errors:
+        assert isinstance(error, NonFiniteError)
+        assert "Stopped at step 2" in str(error)
+        assert "of process 1" in str(error)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_ends_the_wait_for_a_process_that_never_comes(
+    monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    for name, value in environment_of(rank, 2, free_port()).items():
+        monkeypatch.setenv(name, value)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt), joined("cpu"):
+            pytest.fail("there is nobody to meet")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_processes_of_which_one_speaks(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    for name, examples in zip(("train.csv", "dev.csv"), DATA, strict=True):
+        write_csv(tmp_path / name, examples)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--master-addr", "127.0.0.1", "--master-port", str(free_port())),
+            *("-m", "multihot", "train", "train.csv", "--validation", "dev.csv"),
+            *("--encoder", options.encoder, "--output", "model", "epochs=1", "precision=fp32"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("Using 2 processes, each on cpu with 1 threads in fp32") == 1
+    assert done.stderr.count("Epoch 1 of 1") == 1
+    assert (tmp_path / "model" / "thresholds.json").is_file()
 
 
 @pytest.mark.slow

@@ -575,7 +575,9 @@ def test_lost_weights_of_the_best_epoch_are_never_written(
             if message.startswith("Epoch 3"):
                 self.progress(None)  # type: ignore[arg-type]
 
-    still = replace(options, learning_rate=1e-12)  # the first epoch stays the best
+    still = replace(
+        options, learning_rate=1e-12, initial_head="random"
+    )  # the first epoch stays best
     with pytest.raises(TrainingError, match="step-000005 is damaged or missing"):
         train(TRAIN, VALIDATION, still, tmp_path, listener=LastStep())
 

@@ -97,8 +97,11 @@ def label_in_blocks(
     if shard is not None and not given.force:
         _refuse_others(Path(given.output), shard, made_of)
     is_complete = given.resume and record_path(path).exists() and _is_complete(path)
-    predicted = None if is_complete or not rows else _prediction(given, artifact, stream)
-    with BlockOutput(path, fresh, resume=given.resume) as output:
+    with contextlib.ExitStack() as stack:
+        predicted = None
+        if rows and not is_complete:
+            predicted = _prediction(given, artifact, stream, stack)
+        output = stack.enter_context(BlockOutput(path, fresh, resume=given.resume))
         if output.record.finished:
             say(f"{path} is complete; nothing was left to do.")
             return 0
@@ -123,13 +126,21 @@ Predicted = Callable[[Iterator["TextRow"], range], Iterator[Block]]
 """Labels rows, of which the second argument has the numbers."""
 
 
-def _prediction(given: argparse.Namespace, artifact: Artifact, stream: TextStream) -> Predicted:
-    """Return what labels rows; raise where the model cannot."""
+def _prediction(
+    given: argparse.Namespace,
+    artifact: Artifact,
+    stream: TextStream,
+    stack: contextlib.ExitStack,
+) -> Predicted:
+    """Return what labels rows; raise where the model cannot. An engine runs until `stack` is left."""
     if given.engine is not None:
-        from multihot.core.extras import require_ray
+        from multihot.core.ray_cluster import ray_cluster
 
-        require_ray()
         artifact.contents().verify()
+        # Ray tells standard output that a worker died, which is for data.
+        told = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.callback(_say_if_died, told)
+        stack.enter_context(ray_cluster(given.actors))
         return lambda rows, numbers: _by_engine(given, artifact, stream.data, rows, numbers)
     from multihot.inference.predictor import WINDOW_ROWS, Predictor
 
@@ -156,7 +167,6 @@ def _by_engine(
     numbers: range,
 ) -> Iterator[Block]:
     """Label rows in several processes."""
-    from multihot.core.ray_cluster import ray_cluster
     from multihot.data.text_stream import text_windows
     from multihot.inference.predictor import WINDOW_ROWS, labelled
     from multihot.ray import RayOptions, window_logits
@@ -170,18 +180,19 @@ def _by_engine(
     )
     source = os.path.abspath(given.input) if os.path.exists(given.input) else given.input
     read = partial(text_windows, source, data, numbers, WINDOW_ROWS)
-    # Ray tells standard output that a worker died, which is for data.
-    with contextlib.redirect_stdout(io.StringIO()) as told, ray_cluster(given.actors):
-        for answer in window_logits(read, artifact, options):
-            window = list(itertools.islice(rows, WINDOW_ROWS))
-            predictions = labelled(
-                artifact.decision, answer.logits, answer.truncated, threshold=given.threshold
-            )
-            if len(window) != len(predictions):
-                raise DataError("The file was changed while it was read.", path=given.input)
-            yield list(zip(window, predictions, strict=True))
-        if "worker died" in told.getvalue():
-            say("Workers died. The texts that they had were computed again.")
+    for answer in window_logits(read, artifact, options):
+        window = list(itertools.islice(rows, WINDOW_ROWS))
+        predictions = labelled(
+            artifact.decision, answer.logits, answer.truncated, threshold=given.threshold
+        )
+        if len(window) != len(predictions):
+            raise DataError("The file was changed while it was read.", path=given.input)
+        yield list(zip(window, predictions, strict=True))
+
+
+def _say_if_died(told: io.StringIO) -> None:
+    if "worker died" in told.getvalue():
+        say("Workers died. The texts that they had were computed again.")
 
 
 def _made_of(

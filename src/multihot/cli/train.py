@@ -37,6 +37,7 @@ _EPILOG = """examples:
       data.text_column=message
   multihot train tweets.csv reviews.jsonl --validation dev.csv
   multihot train few.csv --folds 5
+  multihot train tagged.csv --linear-baseline
   multihot train train.csv --validation dev.csv --teacher runs/large \\
       --unlabelled texts.csv
   multihot train train.csv --validation dev.csv --seeds 3 seeds_keep=average
@@ -78,6 +79,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="DIR", help="model folder (default: runs/NAME)")
     parser.add_argument(
         "--resume", action="store_true", help="resume the interrupted run in --output"
+    )
+    parser.add_argument(
+        "--linear-baseline",
+        action="store_true",
+        help="also train TF-IDF + logistic regression, and compare",
     )
     parser.add_argument("--all-labels", action="store_true", help="all labels in the report")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
@@ -137,12 +143,12 @@ def run(arguments: Sequence[str]) -> int:
             output,
             start_from=Path(given.start_from) if given.start_from else None,
             resume=given.resume,
+            linear_baseline=given.linear_baseline,
             listener=listener,
         )
     report = report_text(result, all_labels=given.all_labels)
     say(f"\n{_evaluated_rows(options)}:\n{report}\n")
-    say(f"The model is in {output}. Next:")
-    say(f"  multihot evaluate {output} TEST_FILE")
+    say(f"The model is in {output}. Next:\n  multihot evaluate {output} TEST_FILE")
     say(f'  multihot predict {output} "a text"')
     say(f"\n{result.conclusion}")
     return 0

@@ -46,6 +46,7 @@ def launched(environment: Mapping[str, str] | None = None) -> Launch:
                 f"WORLD_SIZE={count}, but {name} is not set, so the processes cannot meet. "
                 f"{_ADVICE.format(name='WORLD_SIZE')}"
             )
+    _number(given, "MASTER_PORT", default=None, least=1, most=65535)
     return Launch(rank, count, _number(given, "LOCAL_RANK", default=rank))
 
 
@@ -79,6 +80,6 @@ def _number(
     if not (text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most):
         shown = f"{name}={text!r}" if text else f"{name} is not set"
         raise OptionError(
-            f"{shown}; expected a whole number of at least {least}. {_ADVICE.format(name=name)}"
+            f"{shown}; expected a whole number from {least} to {most}. {_ADVICE.format(name=name)}"
         )
     return int(text)

@@ -152,6 +152,11 @@ class Subset:
         """Count the known cells and the positives of each label."""
         return label_totals(self.dataset.rows.codes, self.indices)
 
+    def weights(self) -> npt.NDArray[np.float32] | None:
+        """Return the weight of each row in training, (N,); `None` = 1 each."""
+        weights = self.dataset.rows.weights
+        return None if weights is None else weights[self.indices]
+
     def has_known_label(self) -> npt.NDArray[np.bool_]:
         """Return which rows have a known label. *Shape:* (N,)."""
         return has_known_label(self.dataset.rows.codes, self.indices)

@@ -39,7 +39,7 @@ WINDOW_ROWS = 1024
 """Rows that are read, sorted by length and scored together."""
 
 _JOINED_CELLS = 1 << 20  # of rows that are joined to others at once
-_WINDOW_CELLS = 1 << 24  # label values of these rows; with very many labels they are fewer rows
+_WINDOW_CELLS = 1 << 22  # label values of these rows; with very many labels they are fewer rows
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LabelledFile:
     def chunks(self, chunk_rows: int | None = None) -> Iterator[Examples]:
         """Yield all rows in order, `chunk_rows` at a time (the last chunk may be smaller).
 
-        By default they are `WINDOW_ROWS`, and fewer with more than 16,384 labels.
+        By default they are `WINDOW_ROWS`, and fewer with more than 4,096 labels.
 
         Every call reads the file again from its beginning. The chunks together are what
         `read_examples` returns; their own notes are empty.
@@ -138,7 +138,7 @@ def read_examples(
 
 
 def window_rows(num_labels: int) -> int:
-    """Return how many rows are read at once, so that their label values take at most 64 MB."""
+    """Return how many rows are read at once, so that their label values take at most 16 MB."""
     return max(1, min(WINDOW_ROWS, _WINDOW_CELLS // num_labels))
 
 

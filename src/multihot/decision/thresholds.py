@@ -18,6 +18,7 @@ from multihot.decision.column_sweep import (
     best_alone,
     first_improvement,
 )
+from multihot.decision.leading_cells import threshold_of_leading_cells
 from multihot.decision.micro_f1_ascent import ascend_micro_f1
 from multihot.decision.objective import as_goal, check_scores, goal_value
 from multihot.decision.scored_cells import CoupledLabels, ScoredCells
@@ -31,6 +32,7 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _FIRST_BLOCK = 4  # columns that are tried at once at first
+_VERY_MANY_CELLS = 1 << 20
 
 MAX_ROUNDS = 20
 """Rounds of coordinate ascent; in practice it stops after three to six."""
@@ -68,6 +70,10 @@ def global_threshold(cells: ScoredCells, goal: Goal) -> float:
     """Do the same for cells and a goal that passed the checks."""
     if not (cells.truth == 1).any():
         return 0.5
+    if goal.name == "micro_f1" and cells.scores.size >= _VERY_MANY_CELLS:
+        found = threshold_of_leading_cells(cells.scores, cells.truth, goal)
+        if found is not None:
+            return found
     points = cells.points(goal)
     positives = _sum_by_group(points.group, points.positive)
     nothing = np.zeros_like(positives)

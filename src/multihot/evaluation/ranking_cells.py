@@ -159,6 +159,8 @@ def ranking_precisions(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.
     """
     used = ~np.isnan(truth).all(axis=1)
     truth, scores = truth[used], scores[used]
+    if truth.shape[1] >= _MANY_LABELS and np.count_nonzero(truth == 1) <= _FEW_TRUE * len(truth):
+        return _precisions_of_few(truth, scores)
     # Unknown cells sort last in each row, where they are counted by no cell before them.
     order = np.lexsort((-scores, np.isnan(truth)), axis=1)
     truth, scores = np.take_along_axis(truth, order, 1), np.take_along_axis(scores, order, 1)
@@ -175,6 +177,21 @@ def ranking_precisions(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.
     return np.where(num_true > 0, precisions, 1.0)
 
 
+def _precisions_of_few(truth: FloatArray, scores: FloatArray) -> npt.NDArray[np.float64]:
+    """Do the same where a text has a few of many labels: only these look for their rank."""
+    precisions = np.ones(len(truth))
+    for row, (own, given) in enumerate(zip(truth, scores, strict=True)):
+        true = np.sort(given[own == 1])[::-1]
+        if not len(true):
+            continue
+        known = np.where(np.isnan(own), np.float32(-1), given)
+        place = np.array([np.count_nonzero(known >= score) for score in true])
+        true_above = np.searchsorted(-true, -true, side="right")
+        precisions[row] = (true_above / place).sum() / len(true)
+    return precisions
+
+
+_MANY_LABELS, _FEW_TRUE = 512, 16
 _NUM_OCTAVES = 16  # halvings of 1/2 that are distinguished at either end
 _LOWEST_BITS = int(np.float32(2.0 ** -(1 + _NUM_OCTAVES)).view(np.uint32))
 _MAX_COUNTS = 1 << 20  # bins of all labels together: 16 MB of counts

@@ -40,6 +40,7 @@ MATERIAL = 1.2
 """The factor by which a fraction must have grown or shrunk."""
 _FEWEST = 5  # texts and rows together that have what is counted; with fewer nothing is tested
 _FEWEST_TEXTS = 50  # with fewer, a mean of texts is not near enough to normal for the tests
+_MOST_SENTENCES = 20  # about changed labels
 _FEWEST_EXPECTED = 10  # in a cell of a two-by-two table; with fewer its test is the exact one
 _RANK_SHIFT = 0.05  # of the probability that one text is longer than one row
 
@@ -154,12 +155,19 @@ class TrafficReport:
     def remarks(self) -> list[str]:
         """Return what follows from it, in sentences."""
         found = []
-        for name in self.changed_labels:
+        changed = self.changed_labels
+        if len(changed) > _MOST_SENTENCES:  # the greatest changes
+            changed.sort(
+                key=lambda name: -abs(self.labels[name].counted - self.labels[name].fitted)
+            )
+        for name in changed[:_MOST_SENTENCES]:
             each = self.labels[name]
             found.append(
                 f"Changed: {cut(name)} from {each.fitted:.3f} to about {each.counted:.3f} of the texts (p = "
                 f"{_p(self.p_values[name])})."
             )
+        if (more := len(changed) - _MOST_SENTENCES) > 0:
+            found.append(f"Changed, too: {counted(more, 'label')} more; --json names all.")
         for name, measure in self.measures.items():
             if measure.changed:
                 found.append(

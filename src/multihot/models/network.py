@@ -112,9 +112,10 @@ class SequenceClassification(nn.Module):
     form = "sequence_classification"
     shortest_text = 1
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, new_head: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.new_head = new_head
         self.window_pooling: WindowPooling | None = None
         self.config: Any = model.config
         narrow_last_layer(self.transformer)
@@ -278,7 +279,7 @@ def build_network(
         model: Any = _from_pretrained(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, folder, config)
         if has_head and not same_labels:
             _renew_head(model)
-        return SequenceClassification(model)
+        return SequenceClassification(model, new_head=not (has_head and same_labels))
     encoder = _from_pretrained(MODEL_MAPPING, folder, config)
     return EncoderAndHead(encoder, new_head(config, space, pooling, prompt), space)
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +26,8 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from multihot.core.launch import Launch, launched
 from multihot.core.seeding import named_seed
@@ -46,6 +48,7 @@ NOT_SHARED = "One process writes --output, and all read it: put it where all of 
 
 _ARRIVAL_SECONDS = 300.0  # all processes must have started within
 _LOOK_SECONDS = 0.05
+_CONNECTING = timedelta(minutes=1)
 _SILENCE = timedelta(minutes=30)  # the longest work that one process does while the others wait
 _LARGE = 1 << 16  # numbers; smaller tensors are sent together
 _KINDS = {
@@ -260,24 +263,29 @@ def _backend(device: str, launch: Launch) -> str:
 
 
 def _meet(launch: Launch, backend: str) -> None:
-    """Wait until all processes have come, so that who never comes is named, then connect them."""
+    """Wait until all processes have come, so that who never comes is named, then connect them.
+
+    Nothing here waits inside a library but for moments: signals get through.
+    """
+    until, missing = time.monotonic() + _ARRIVAL_SECONDS, list(range(launch.count))
     try:
-        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=_ARRIVAL_SECONDS)))
-        store = PrefixStore(f"multihot/{next(_meetings)}", store)  # a launch may train often
+        store = _store(launch, until)
         store.set(str(launch.rank), "here")
-        missing = list(range(launch.count))
-        until = time.monotonic() + _ARRIVAL_SECONDS
-        # A blocking wait would hold back signals.
         while missing := [n for n in missing if not store.check([str(n)])]:
             if time.monotonic() > until:
                 break
             time.sleep(_LOOK_SECONDS)
         else:
             dist.init_process_group(
-                backend, store=store, rank=launch.rank, world_size=launch.count, timeout=_SILENCE
+                backend,
+                store=store,
+                rank=launch.rank,
+                world_size=launch.count,
+                timeout=_CONNECTING,
             )
+            _set_pg_timeout(_SILENCE)
             return
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, OSError) as error:
         raise OptionError(
             f"Process {launch.rank} of {launch.count} could not meet the others at MASTER_ADDR and "
             f"MASTER_PORT: {cut(str(error).partition(chr(10))[0])}. Start all processes with torchrun."
@@ -287,3 +295,29 @@ def _meet(launch: Launch, backend: str) -> None:
         f"{counted(len(missing), 'process', 'processes')} of {launch.count} did not come within "
         f"{_ARRIVAL_SECONDS / 60:.0f} minutes: {numbers}. Start all with torchrun, or check what they said."
     )
+
+
+def _store(launch: Launch, until: float) -> Store:
+    """Return the store at `MASTER_ADDR`, which torchrun holds, else the first process."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    is_host = launch.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    while not is_host:
+        try:
+            socket.create_connection((address, port), _CONNECTING.total_seconds()).close()
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_LOOK_SECONDS)
+    store = TCPStore(
+        address,
+        port,
+        launch.count,
+        is_host,
+        timeout=_CONNECTING,
+        wait_for_workers=False,
+        multi_tenant=True,
+    )
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    # A launch may train often, and be started again.
+    return PrefixStore(f"multihot/{attempt}/{next(_meetings)}", store)

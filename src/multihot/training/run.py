@@ -24,6 +24,7 @@ from multihot.training import checkpoint, loop
 from multihot.training.batches import classification_loss, count_steps, explain_rows, steps_after
 from multihot.training.callbacks import Callbacks, RunState, stop_signals
 from multihot.training.compute import Hardware
+from multihot.training.initial_head import initialize_head
 from multihot.training.metrics_log import MetricsLog, open_trackers
 from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
@@ -64,6 +65,8 @@ class Setup:
     listener: Listener
     ranks: Ranks = ALONE
     """The processes that train together."""
+    new_head: bool = False
+    """Whether the head was never trained."""
 
     @property
     def network(self) -> nn.Module:
@@ -155,12 +158,8 @@ def run_steps(
     name
         Of the run, for trackers; default: that of the model's folder.
     """
-    network, options, hardware, ranks = (
-        setup.network,
-        setup.options,
-        setup.hardware,
-        setup.ranks,
-    )
+    network, options = setup.network, setup.options
+    hardware, ranks = setup.hardware, setup.ranks
     device, packed, padding = hardware.device, bool(setup.backend.packed), pad_id(network)
     total_steps = count_steps(train_set, options, packed=packed)
     warmup_steps = round(options.warmup_fraction * total_steps)
@@ -168,6 +167,8 @@ def run_steps(
     totals = train_set.label_totals()
     objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup)
+    if setup.new_head and state.step == 0:
+        initialize_head(setup.backend, train_set, options, total_steps, setup.listener)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     if ranks.is_first:
         directory.root.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from multihot.errors import DataError, MissingExtraError
 from multihot.evaluation.evaluator import report
 from multihot.evaluation.report import Report
 
-__all__ = ["Baseline", "baseline_report", "train_baseline"]
+__all__ = ["Baseline", "baseline_report", "require_scikit_learn", "train_baseline"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -103,6 +103,14 @@ def baseline_report(
     return report(decision, baseline.logits(test.texts), test)
 
 
+def require_scikit_learn() -> None:
+    """Raise `MissingExtraError` when the baseline cannot be trained."""
+    try:
+        import sklearn.feature_extraction.text  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("scikit-learn", "train", "The TF-IDF baseline") from None
+
+
 def _labels(examples: Examples) -> LabelMatrix:
     if examples.labels is None:
         raise DataError("There are no labels in this file.", path=examples.source)
@@ -118,10 +126,9 @@ def _constant(values: npt.NDArray[np.floating], num_rows: int) -> float:
 
 def _fit_vectorizers(training: Examples) -> tuple[tuple[Any, ...], Any]:
     """Return the vectorisers that found an n-gram, and the features of the texts, (N, V) sparse."""
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "train", "The TF-IDF baseline") from None
+    require_scikit_learn()
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     common = {"sublinear_tf": True, "dtype": np.float32}
     words = TfidfVectorizer(ngram_range=(1, 2), **common)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **common)

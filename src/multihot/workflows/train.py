@@ -52,6 +52,8 @@ from multihot.training.ranks import ALONE, Ranks, joined
 from multihot.training.run import Setup, Trained, single_run
 from multihot.training.run_directory import RunDirectory, check_output, open_shared_run
 from multihot.training.validation import ValidationSet
+from multihot.workflows.baseline import require_scikit_learn
+from multihot.workflows.linear_baseline import against_baseline
 
 __all__ = ["Run", "fit_network", "prepare", "train", "write"]
 
@@ -81,6 +83,7 @@ def train(
     *,
     start_from: Path | None = None,
     resume: bool = False,
+    linear_baseline: bool = False,
     listener: Listener | None = None,
 ) -> Report:
     """Train a classifier, fit its decision on validation rows, and write the model to `output`.
@@ -99,6 +102,9 @@ def train(
         A finished model to fine-tune further, with its head, labels and tokenizer.
     resume
         Continue the interrupted run in `output`; the result is that of an uninterrupted run.
+    linear_baseline
+        Train TF-IDF with logistic regression on the same rows as well, and say in the conclusion what it
+        reaches; the model is not changed.
     listener
         Receives messages for people and the progress of every step.
 
@@ -114,6 +120,8 @@ def train(
     each trains on its share of every step, the first one writes and reports, and all return the report.
     """
     listener = listener or Listener()
+    if linear_baseline:
+        require_scikit_learn()
     with only_run(listener), joined(options.device) as ranks:
         if not ranks.is_first:
             listener = Listener()
@@ -128,10 +136,13 @@ def train(
             ranks=ranks,
         )
         trained = fit_network(run)
+        lines = [_conclusion(run, trained)]
+        if linear_baseline:
+            lines.append(_compared(run, trained))
         if ranks.is_first:
             write(run, trained)
         ranks.wait()  # whoever goes on may load the model
-        return replace(trained.report, conclusion=_conclusion(run, trained))
+        return replace(trained.report, conclusion="\n".join(lines))
 
 
 def prepare(
@@ -189,9 +200,9 @@ def prepare(
     )
     scorer = Scorer(str(hardware.device), hardware.precision.name, listener.say)
     train_set = teachers.distil(train_set, options.teacher_weight, directory.targets, scorer)
-    peak = options.learning_rate or _default_learning_rate(model.network, listener)
-    head_rate = options.head_learning_rate or _default_head_rate(peak, new=start_from is None)
-    setup = Setup(backend, options, hardware, peak, head_rate, listener, ranks)
+    peak, head_rate = _rates(options, model.network, listener, new=start_from is None)
+    new_head = start_from is None and bool(getattr(model.network, "new_head", True))
+    setup = Setup(backend, options, hardware, peak, head_rate, listener, ranks, new_head)
     return Run(
         model, setup, train_set, validation_set, directory, provenance, portable(training.data)
     )
@@ -240,6 +251,15 @@ def _conclusion(run: Run, trained: Trained) -> str:
         constant=best_constant_value(trained.decision, truth),
         best_epoch=trained.epoch if selected else None,
     )
+
+
+def _compared(run: Run, trained: Trained) -> str:
+    """Return what the linear baseline reaches on the same rows."""
+    run.setup.listener.say("Training the linear baseline.")
+    rows, folds = run.validation.data, run.setup.options.folds
+    logits = None if folds else run.setup.backend.logits(rows.tokens, rows.indices)
+    goal, value = trained.decision.parsed_goal(), trained.report.goal_value
+    return against_baseline(goal, value, run.train_set, run.validation, logits)
 
 
 def _check_validation(validation: Labelled | None, options: TrainOptions) -> None:
@@ -328,6 +348,14 @@ def _run_strategy(
     if options.folds is not None:
         return cross_validate
     return train_seeds if options.seeds > 1 else single_run
+
+
+def _rates(
+    options: TrainOptions, network: nn.Module, listener: Listener, *, new: bool
+) -> tuple[float, float]:
+    """Return the peak rates of encoder and head, the given ones or the defaults."""
+    peak = options.learning_rate or _default_learning_rate(network, listener)
+    return peak, options.head_learning_rate or _default_head_rate(peak, new=new)
 
 
 def _default_head_rate(peak: float, *, new: bool) -> float:

@@ -1,0 +1,146 @@
+"""Runs that are short for their labels: the head is fitted first, and beside them stands a linear model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from factories import Recorder, Stop, rows
+from multihot.core.bundled import demo_data
+from multihot.core.files import sha256_of
+from multihot.core.options import TrainOptions
+from multihot.data.labelled_file import read_examples
+from multihot.errors import OptionError
+from multihot.inference.predictor import Predictor
+from multihot.workflows.baseline import baseline_report
+from multihot.workflows.evaluate import evaluate
+from multihot.workflows.train import train
+
+pytestmark = pytest.mark.slow
+
+TRAIN, VALIDATION = rows(200, 2), rows(40, 1)
+
+
+@pytest.fixture
+def options(tiny_encoder: Path) -> TrainOptions:
+    return TrainOptions(
+        encoder=str(tiny_encoder),
+        epochs=2,
+        batch_size=8,
+        learning_rate=1e-6,  # what the model knows, its head knew before
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        checkpoint_steps=3,
+    )
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+def test_a_fitted_head_knows_what_a_random_one_has_yet_to_learn(
+    options: TrainOptions, tmp_path: Path, pooling: str
+) -> None:
+    wanted, ears = replace(options, pooling=pooling, head_learning_rate=1e-6), Recorder()
+
+    fitted = train(TRAIN, VALIDATION, wanted, tmp_path / "fitted", listener=ears)
+    own = replace(wanted, initial_head="random")
+    random = train(TRAIN, VALIDATION, own, tmp_path / "random")
+
+    assert any("initial_head=fitted" in said for said in ears.sentences)
+    for name, sign in (("lrap", 1), ("log_loss", -1)):
+        before, after = random.metrics[name], fitted.metrics[name]
+        assert before is not None
+        assert after is not None
+        assert sign * after > sign * before
+
+
+def test_a_run_that_is_interrupted_after_the_fit_ends_with_the_same_bytes(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    train(TRAIN, VALIDATION, options, tmp_path / "whole")
+    for last in (1, 31):  # before the first checkpoint, and after one
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                TRAIN, VALIDATION, options, tmp_path / "cut", resume=last > 1, listener=Stop(last)
+            )
+
+    train(TRAIN, VALIDATION, options, tmp_path / "cut", resume=True)
+
+    for name in ("encoder/model.safetensors", "head.safetensors"):
+        if (tmp_path / "whole" / name).exists():
+            assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "cut" / name)
+
+
+def test_a_trained_head_is_not_fitted_again(options: TrainOptions, tmp_path: Path) -> None:
+    train(TRAIN, VALIDATION, options, tmp_path / "first")
+    ears = Recorder()
+
+    train(
+        TRAIN, VALIDATION, options, tmp_path / "next", start_from=tmp_path / "first", listener=ears
+    )
+
+    assert not any("initial_head" in said for said in ears.sentences)
+
+
+def test_one_scorer_for_all_labels_stays_as_it_is(options: TrainOptions, tmp_path: Path) -> None:
+    ears = Recorder()
+
+    train(TRAIN, VALIDATION, replace(options, pooling="labels"), tmp_path, listener=ears)
+
+    assert not any("initial_head" in said for said in ears.sentences)
+
+
+def test_the_frequencies_are_where_a_head_of_prevalence_starts(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    wanted = replace(options, initial_head="prevalence", head_learning_rate=1e-6, epochs=1)
+
+    train(TRAIN, VALIDATION, wanted, tmp_path)
+
+    scores = Predictor.load(tmp_path).scores(VALIDATION.texts)
+    assert TRAIN.labels is not None
+    np.testing.assert_allclose(scores.mean(axis=0), TRAIN.labels.values.mean(axis=0), atol=0.05)
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_the_linear_baseline_is_said_beside_the_model(
+    options: TrainOptions, tmp_path: Path, folds: int | None
+) -> None:
+    wanted = replace(options, initial_head="random", folds=folds, epochs=1)
+    validation = None if folds else VALIDATION
+
+    report = train(TRAIN, validation, wanted, tmp_path, linear_baseline=True)
+
+    line = report.conclusion.splitlines()[-1]
+    assert line.startswith("Linear baseline (TF-IDF and logistic regression, on the same rows)")
+    assert "Warning: the linear baseline is better" in line  # an untrained encoder
+    assert ("mean of both" in line) == (folds is None)
+
+
+def test_an_unknown_start_is_refused() -> None:
+    with pytest.raises(OptionError, match="initial_head"):
+        TrainOptions(initial_head="zero")  # type: ignore[arg-type]
+
+
+def test_few_texts_with_the_starter_do_not_lose_to_the_linear_baseline(tmp_path: Path) -> None:
+    paths = demo_data()
+    training = read_examples(paths["train"]).take(range(200))
+    assert training.labels is not None
+    validation, test = (
+        read_examples(paths[part], training.data, space=training.labels.space)
+        for part in ("validation", "test")
+    )
+
+    train(training, validation, TrainOptions(device="cpu"), tmp_path)
+
+    ours = evaluate(Predictor.load(tmp_path), test).metrics
+    linear = baseline_report(
+        training, validation, test, goal="micro_f1", thresholds="global"
+    ).metrics
+    for name in ("micro_f1", "macro_f1"):
+        value, floor = ours[name], linear[name]
+        assert value is not None
+        assert floor is not None
+        assert value > floor
