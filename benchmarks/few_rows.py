@@ -61,7 +61,8 @@ def main() -> None:
                 _write(cut, given.write / f"{name}-{seed}")
                 continue
             for setting in given.settings:
-                _measure(cut, setting, given.options, seed, given.pairs)
+                row = _measured(cut, setting, given.options, seed, given.pairs)
+                append_row(RESULTS, {**row, **_birth(given.folder)})
 
 
 def _write(cut: Cut, folder: Path) -> list[Path]:
@@ -69,7 +70,10 @@ def _write(cut: Cut, folder: Path) -> list[Path]:
     return [write_table(getattr(cut, part), folder / f"{part}.jsonl") for part in PARTS]
 
 
-def _measure(cut: Cut, setting: str, options: list[str], seed: int, pairs: int) -> None:
+def _measured(
+    cut: Cut, setting: str, options: list[str], seed: int, pairs: int
+) -> dict[str, object]:
+    """Train one setting, print its figures and return them."""
     parts = [_examples(cut, part) for part in PARTS]
     start = time.process_time()
     if setting == "linear":
@@ -96,9 +100,15 @@ def _measure(cut: Cut, setting: str, options: list[str], seed: int, pairs: int) 
     }
     for goal in ("micro_f1", "macro_f1"):
         row |= _scored(parts, logits, goal)
-    append_row(RESULTS, {**row, **provenance()})
     shown = " ".join(f"{key}={value}" for key, value in row.items() if key not in ("data",))
     print(f"{cut.name}: {shown}", flush=True)
+    return row
+
+
+def _birth(folder: Path) -> dict[str, str]:
+    """Return the provenance of a row, without the folder that the data happen to lie in."""
+    found = provenance()
+    return {**found, "command": found["command"].replace(str(folder), "DATA_FOLDER")}
 
 
 def _ours(parts: list[Examples], options: TrainOptions) -> list[Logits]:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # accelerate 1.15.0.
 #
-# `accelerate launch --cpu --num_processes 2 script.py` starts one process, without a word, although its
+# `accelerate launch --cpu --num_processes 2 script.py` starts one process, and says nothing of it, although its
 # help says of --num_processes "the total number of processes to be launched in parallel". WORLD_SIZE is not
 # set, and Accelerator().num_processes is 1: a script that shares out its rows by these numbers trains on
 # all of them once, in one process. torchrun with the same script starts two.

@@ -98,6 +98,15 @@ def test_sentences_begin_behind_their_marks(text: str, beginnings: list[str]) ->
     assert [words[number] for number in sentence_tokens(text, starts)] == beginnings
 
 
+@pytest.mark.parametrize("repeated", [".", " ", "\n"])
+def test_a_long_run_of_one_character_is_looked_at_once(repeated: str) -> None:
+    text = "a" + repeated * 2_000_000 + "b"
+    expected = [1] if repeated == "\n" else []
+
+    # Looking again from each of its characters would take an hour.
+    assert sentence_tokens(text, [0, len(text) - 1]) == expected
+
+
 def test_every_window_has_the_special_tokens_and_says_where_it_is_in_its_text() -> None:
     texts = ["", "w3 w4", " ".join(f"w{n}" for n in range(10, 30))]
 

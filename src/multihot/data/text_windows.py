@@ -24,10 +24,11 @@ __all__ = ["TextCutter", "TextWindows", "sentence_tokens", "window_bounds"]
 
 IntArray = npt.NDArray[np.int64]
 
+# Only where matches end counts. None is tried from inside a run, so that the time is linear.
 _SENTENCE_END = re.compile(
-    r"""[.!?…]+["'“”‘’»«)\]]*\s+"""  # with white space behind it
+    r"""(?<![.!?…])[.!?…]+["'“”‘’»«)\]]*\s+"""  # with white space behind it
     r"""|[。！？；]+["'”’」』）]*\s*"""
-    r"""|\s*\n\s*"""
+    r"""|\n\s*"""
 )
 
 
