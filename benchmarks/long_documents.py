@@ -1,20 +1,25 @@
 """What reading whole documents is worth: windows against cutting at the limit, on the same rows.
 
-    python benchmarks/long_documents.py BOOKS --work DIR [--layers 2] [--pooling max]
+    python benchmarks/long_documents.py BOOKS.jsonl.gz --work DIR [--layers 2] [--pooling max]
+    python benchmarks/long_documents.py GOEMOTIONS --work DIR --start MODEL --max-length 64
 
-The documents are real: passages of whole paragraphs of 2,000 to 8,000 tokens (by default towards the
-lower end), one after the other, from books printed before 1929. Their labels are facts about the
-passage that a program finds: a passage has the label of a theme where some stretch of 100 words
-mentions the theme's words at least twice. Most such stretches are behind the first 512 tokens.
-So the figures tell what a model gains that has to find something anywhere in a document; they say
-nothing about labels that the beginning gives away. Books of the training, validation and test
-documents are different ones.
+**Books.** Real documents: passages of whole paragraphs of 2,000 tokens and more, one after the other,
+from books printed before 1929. Their labels are facts about the passage that a program finds: a passage
+has the label of a theme where some stretch of 100 words mentions the theme's words at least twice. Most
+such stretches are behind the first 512 tokens. Books of the parts are different ones.
 
-All models have the starter encoder, or its first `--layers`, and the same options; they differ in how
-they read: `none` cuts at the encoder's limit of 512 tokens, the others read windows of `--max-length`.
-Each row has the metrics on the test documents, and the difference from `none`, with the 95 % interval
-of the paired bootstrap and the p-value of the permutation test, as `multihot compare` has them. A
-finished model is not trained again, an interrupted one is gone on with.
+**GoEmotions.** Composed documents: comments one below the other, in random order, until there are
+2,000 tokens; four of them were labelled with emotions, the others as neutral. A document has the labels
+of the four. Training documents are made of training comments, and so on.
+
+In both, something must be found anywhere in a document. They say nothing about labels that the
+beginning gives away.
+
+All models have the same encoder (the starter, its first `--layers`, or that of `--start`) and the same
+options; they differ in how they read: `none` cuts at the encoder's limit of 512 tokens, the others read
+windows of `--max-length`. Each row has the metrics on the test documents, and the difference from
+`none`, with the 95 % interval of the paired bootstrap and the p-value of the permutation test, as
+`multihot compare` has them. A finished model is not trained again, an interrupted one is gone on with.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import build_options
+from multihot.core.seeding import named_generator
 from multihot.data.examples import Examples
 from multihot.inference.artifact import is_artifact
 from multihot.inference.predictor import Predictor
@@ -72,7 +78,7 @@ THEMES = {
 def main() -> None:
     """Make the documents, train what is missing, and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("books", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pooling", nargs="+", default=["max"])
     parser.add_argument("--train", type=int, default=240)
@@ -82,11 +88,18 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6, help="of the starter's six")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument(
+        "--start", type=Path, help="model to start from, with the labels of GoEmotions"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    documents = iter(_documents(given.books, given.most))
     sizes = {part: getattr(given, part) for part in ("train", "validation", "test")}
-    parts = {part: _examples(part, documents, number) for part, number in sizes.items()}
+    if given.data.is_dir():
+        parts = {part: _composed(given.data, part, number) for part, number in sizes.items()}
+    else:
+        documents = iter(_documents(given.data, given.most))
+        parts = {part: _examples(part, documents, number) for part, number in sizes.items()}
     encoder = _encoder(given.work / f"starter-{given.layers}", given.layers)
     models = {}
     for windows in ("none", *given.pooling):
@@ -98,14 +111,22 @@ def main() -> None:
             "max_length": length,
             "epochs": given.epochs,
             "batch_size": 4,
-            "learning_rate": 3e-4,
+            "learning_rate": given.rate,
             "seed": given.seed,
             "goal": "micro_f1",
         }
-        seconds = _train(folder, options, parts["train"], parts["validation"])
+        if windows != "none":
+            options["max_windows"] = 64
+        seconds = _train(folder, options, parts["train"], parts["validation"], given.start)
         models[windows] = Predictor.load(folder)
         row = _figures(windows, models, parts["test"])
-        facts = {**sizes, "layers": given.layers, "max_length": length, "seed": given.seed}
+        facts = {
+            "documents": "composed of GoEmotions" if given.data.is_dir() else "books",
+            **sizes,
+            "layers": given.layers,
+            "max_length": length,
+            "seed": given.seed,
+        }
         append_row(FILE, {**row, **facts, "cpu_seconds": seconds, **provenance()})
         print(row, flush=True)
 
@@ -173,6 +194,43 @@ def _examples(part: str, documents: Iterator[tuple[str, str]], number: int) -> E
     )
 
 
+def _composed(folder: Path, part: str, number: int) -> Examples:
+    """Make documents of comments; the label `neutral` is unknown in all."""
+    names = (folder / "labels.txt").read_text("utf-8").split()
+    file = {"validation": "dev"}.get(part, part)
+    rows = [line.split("\t") for line in (folder / f"{file}.tsv").read_text("utf-8").splitlines()]
+    neutral = names.index("neutral")
+    others = [text for text, labels, _ in rows if labels == str(neutral)]
+    emotional = [
+        (text, [int(each) for each in labels.split(",")])
+        for text, labels, _ in rows
+        if str(neutral) not in labels.split(",")
+    ]
+    generator = named_generator(0, part)
+    lengths = _starter_tokenizer().encode_batch(others, add_special_tokens=False)
+    tokens = np.array([len(each.ids) for each in lengths])
+    chosen = generator.permutation(len(emotional))[: 4 * number].reshape(number, 4)
+    texts, truth = [], np.zeros((number, len(names)), dtype=np.float32)
+    for row, four in enumerate(chosen):
+        some = generator.permutation(len(others))
+        filling = some[: int(np.searchsorted(np.cumsum(tokens[some]), LEAST))]
+        comments = [others[each] for each in filling] + [emotional[each][0] for each in four]
+        texts.append("\n".join(comments[each] for each in generator.permutation(len(comments))))
+        for each in four:
+            truth[row, emotional[each][1]] = 1
+    truth[:, neutral] = np.nan
+    print(part, number, "documents; labels of each:", round(float(np.nansum(truth)) / number, 2))
+    return Examples(
+        texts=texts,
+        labels=LabelMatrix(LabelSpace(tuple(names)), truth),
+        ids=[f"{part}-{row}" for row in range(number)],
+        source=f"{part}.jsonl",
+        data=DataOptions(text_column="text", encoding="utf-8"),
+        notes=(),
+        lines=list(range(1, number + 1)),
+    )
+
+
 def _themes(text: str) -> list[bool]:
     """Return which themes some stretch of the text mentions often enough."""
     words = re.findall(r"[a-z]+", text.lower())
@@ -189,6 +247,7 @@ def _train(
     values: dict[str, Any],
     training: Examples,
     validation: Examples,
+    start: Path | None,
 ) -> float:
     """Train unless it was done; return the seconds of processor time."""
     stopwatch = folder / "seconds.json"
@@ -200,6 +259,7 @@ def _train(
         validation,
         build_options(TrainOptions, values),
         folder,
+        start_from=start,
         resume=folder.exists(),
         listener=_Printing(),
     )
