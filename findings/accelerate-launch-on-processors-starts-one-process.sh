@@ -11,7 +11,7 @@ set -eu
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 python3 -m venv "$scratch/venv"
-"$scratch/venv/bin/pip" install --quiet --disable-pip-version-check accelerate==1.15.0
+"$scratch/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 accelerate==1.15.0
 cat > "$scratch/script.py" <<'PYTHON'
 import os
 import sys

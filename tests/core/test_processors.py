@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,21 @@ def test_a_container_may_use_as_many_processors_as_its_limit_says(
 
     rounded_up = without if limit is None else min(without, -int(-limit // 1))
     assert processors.usable_processors() == rounded_up
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded", "expected"),
+    [({}, False, "1000"), ({"OMP_WAIT_POLICY": "active"}, False, None), ({}, True, None)],
+)
+def test_threads_sleep_soon_unless_somebody_chose_or_torch_is_there(
+    given: dict[str, str],
+    loaded: bool,
+    expected: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(given))
+    monkeypatch.setattr(sys, "modules", {"torch": object()} if loaded else {})
+
+    processors.sleep_while_waiting()
+
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

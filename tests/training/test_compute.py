@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 from models.packable import make_network
+from multihot.core.options import TrainOptions
 from multihot.core.progress import Listener
 from multihot.errors import OptionError
 from multihot.models.devices import choose_precision
 from multihot.models.packed.encoder import ATTENTION
+from multihot.training import compute
 from multihot.training.compute import Hardware, choose_execution
 
 
@@ -69,3 +72,21 @@ def test_packing_what_cannot_be_packed_is_an_error(tmp_path: Path) -> None:
         OptionError, match=r"execution='packed' is not possible: MPNetModel .* Use execution=auto\."
     ):
         choose(network, "packed")
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "warned"), [(1.2, 2, True), (0.2, 2, False), (9.0, 1, False)]
+)
+def test_programs_beside_a_run_of_several_threads_are_remarked(
+    load: float, threads: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(compute, "usable_processors", lambda: 2)
+    notes = Notes()
+
+    with compute.only_run(notes):
+        compute.choose_hardware(
+            TrainOptions(device="cpu", threads=threads), tmp_path, resume=False, listener=notes
+        )
+
+    assert any("threads=1 may well be faster" in line for line in notes.said) is warned

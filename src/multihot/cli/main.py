@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from multihot.cli.console import StandardOutput, discard, say_error
 from multihot.cli.stopping import end_on_signals, stop_behind, stop_message
 from multihot.core.launch import speaker
+from multihot.core.processors import sleep_while_waiting
 from multihot.errors import MultihotError, StorageError, shown_path
 
 __all__ = ["COMMANDS", "main"]
@@ -93,6 +94,8 @@ _REPORT = "Run again with MULTIHOT_TRACEBACK=1 to see the traceback, and please 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; no exception but `SystemExit` leaves it."""
     _prepare_streams()
+    if arguments is None:
+        sleep_while_waiting()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
-__all__ = ["computing_threads", "passes_at_once", "usable_processors"]
+__all__ = [
+    "busy_elsewhere",
+    "computing_threads",
+    "passes_at_once",
+    "sleep_while_waiting",
+    "usable_processors",
+]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -31,6 +38,26 @@ def computing_threads() -> int:
 def passes_at_once(num_processes: int = 1) -> int:
     """Return how many passes of `computing_threads` each of so many equal processes computes at once."""
     return max(1, usable_processors() // (computing_threads() * num_processes))
+
+
+_WAIT_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+_SPINS = "1000"  # some microseconds
+
+
+def sleep_while_waiting() -> None:
+    """Let threads of torch that wait for each other fall asleep soon, unless the user set how they wait.
+
+    They spin otherwise, for as long as the other takes: where another program has its processor, that is
+    a whole turn of the scheduler, in which the waiting one keeps it from going on here. libgomp reads the
+    setting when torch is loaded, so this does nothing afterwards.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in _WAIT_SETTINGS):
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+
+
+def busy_elsewhere() -> int:
+    """Return how many processors other programs kept busy in the last minute; 0 where nobody counts."""
+    return round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
 
 
 def _limit(folder: Path) -> float | None:

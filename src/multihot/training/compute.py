@@ -13,6 +13,7 @@ import torch
 from multihot.core.launch import launched
 from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
+from multihot.core.processors import busy_elsewhere, usable_processors
 from multihot.core.progress import Listener
 from multihot.core.turns import OneAtATime
 from multihot.errors import OptionError
@@ -94,6 +95,12 @@ def choose_hardware(
     listener.say(
         f"Using {processes}{device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )
+    busy = busy_elsewhere()
+    if device.type == "cpu" and num_threads > 1 and num_threads + busy > usable_processors():
+        listener.say(
+            f"Other programs keep about {min(busy, usable_processors())} of {usable_processors()} processors "
+            "busy; as long as they do, threads=1 may well be faster, as threads wait for each other."
+        )
     return Hardware(device, precision)
 
 
