@@ -42,15 +42,20 @@ def test_a_head_is_fitted_where_the_median_label_would_be_updated_rarely(
 ) -> None:
     known = np.full(3, 20_000)
 
-    found = choose_initial_head(np.array(positives), known, epochs=epochs, num_steps=num_steps)
+    found = choose_initial_head(
+        np.array(positives), known, num_rows=20_000, epochs=epochs, num_steps=num_steps
+    )
 
     assert found == chosen
 
 
-def test_with_too_many_cells_to_fit_the_head_starts_at_the_frequencies() -> None:
-    positives, known = np.full(1000, 3), np.full(1000, 40_000)
+@pytest.mark.parametrize("num_known", [40_000, 100])
+def test_with_too_many_cells_to_fit_the_head_starts_at_the_frequencies(num_known: int) -> None:
+    positives, known = np.full(1000, 3), np.full(1000, num_known)
 
-    assert choose_initial_head(positives, known, epochs=5, num_steps=9000) == "prevalence"
+    found = choose_initial_head(positives, known, num_rows=40_000, epochs=5, num_steps=9000)
+
+    assert found == "prevalence"
 
 
 def test_the_fitted_layer_is_the_one_of_scikit_learn() -> None:

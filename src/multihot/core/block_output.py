@@ -100,7 +100,7 @@ def read_block_record(path: Path) -> BlockRecord:
         return BlockRecord(**required_values(content, kinds))
     except (OSError, ValueError) as error:
         raise OptionError(
-            f"{path} is no record of an output: {error} Remove it, or add --force to begin anew."
+            f"{path} is no record of an output: {str(error).rstrip('.')}. Write its file again with --force."
         ) from None
 
 

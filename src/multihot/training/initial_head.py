@@ -35,7 +35,12 @@ _MIN_SCALE = 0.02  # of the root mean square of the vectors; smaller differences
 
 
 def choose_initial_head(
-    positives: npt.NDArray[Any], known: npt.NDArray[Any], *, epochs: int, num_steps: int
+    positives: npt.NDArray[Any],
+    known: npt.NDArray[Any],
+    *,
+    num_rows: int,
+    epochs: int,
+    num_steps: int,
 ) -> InitialHeadName:
     """Return how the head of a run should start.
 
@@ -53,7 +58,8 @@ def choose_initial_head(
     updates = np.minimum(rarer * epochs, num_steps)
     if not len(updates) or np.median(updates) >= _ENOUGH_UPDATES:
         return "random"
-    return "fitted" if float(known.sum()) <= _MOST_CELLS else "prevalence"
+    # Unknown cells are computed and held like known ones.
+    return "fitted" if num_rows * len(known) <= _MOST_CELLS else "prevalence"
 
 
 def initialize_head(
@@ -69,7 +75,11 @@ def initialize_head(
     """
     totals = train_set.label_totals()
     chosen = options.initial_head or choose_initial_head(
-        totals.sums, totals.known, epochs=options.epochs, num_steps=num_steps
+        totals.sums,
+        totals.known,
+        num_rows=len(train_set),
+        epochs=options.epochs,
+        num_steps=num_steps,
     )
     place = None if chosen == "random" else _output_layer(backend.network, len(train_set.space))
     if place is None:
