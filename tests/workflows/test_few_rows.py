@@ -15,6 +15,7 @@ from multihot.core.options import TrainOptions
 from multihot.data.labelled_file import read_examples
 from multihot.errors import OptionError
 from multihot.inference.predictor import Predictor
+from multihot.workflows import baseline
 from multihot.workflows.baseline import baseline_report
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
@@ -117,6 +118,18 @@ def test_the_linear_baseline_is_said_beside_the_model(
     assert line.startswith("Linear baseline (TF-IDF and logistic regression, on the same rows)")
     assert "Warning: the linear baseline is better" in line  # an untrained encoder
     assert ("mean of both" in line) == (folds is None)
+
+
+def test_a_linear_baseline_that_is_too_large_costs_no_model(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baseline, "_MOST_WEIGHTS", 10)
+
+    report = train(TRAIN, VALIDATION, replace(options, epochs=1), tmp_path, linear_baseline=True)
+
+    assert "The linear baseline could not be trained" in report.conclusion
+    assert "n-grams and" in report.conclusion
+    assert (tmp_path / "thresholds.json").is_file()
 
 
 def test_an_unknown_start_is_refused() -> None:

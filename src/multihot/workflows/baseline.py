@@ -25,6 +25,7 @@ __all__ = ["Baseline", "baseline_report", "require_scikit_learn", "train_baselin
 FloatArray = npt.NDArray[np.float32]
 
 _INVERSE_REGULARISATION = 4.0  # scikit-learn's C
+_MOST_WEIGHTS = 1 << 30  # 4 GB
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,20 @@ def train_baseline(training: Examples, seed: int) -> Baseline:
     Raises
     ------
     DataError
-        There are no labels or no words.
+        There are no labels or no words, or too many of both.
     MissingExtraError
         scikit-learn is not installed.
     """
     labels = _labels(training)
     vectorizers, features = _fit_vectorizers(training)
-    weights = np.zeros((features.shape[1], len(labels.space)), dtype=np.float32)
+    shape = features.shape[1], len(labels.space)
+    if math.prod(shape) > _MOST_WEIGHTS:
+        raise DataError(
+            f"It would have {math.prod(shape):,} weights, of {shape[0]:,} n-grams and {shape[1]:,} labels; "
+            f"at most {_MOST_WEIGHTS:,} are held.",
+            path=training.source,
+        )
+    weights = np.zeros(shape, dtype=np.float32)
     biases = np.zeros(len(labels.space), dtype=np.float32)
     for column, truth in enumerate(labels.hard().values.T):
         known = np.flatnonzero(~np.isnan(truth))

@@ -25,7 +25,7 @@ from multihot.data.dataset import (
 from multihot.data.examples import portable
 from multihot.data.text_facts import TextFactsCounter
 from multihot.data.unknown_tokens import check_unknown_tokens
-from multihot.errors import OptionError
+from multihot.errors import MultihotError, OptionError
 from multihot.evaluation.report import Report
 from multihot.inference.artifact import Artifact, save_artifact
 from multihot.inference.torch_backend import TorchBackend
@@ -138,7 +138,7 @@ def train(
         trained = fit_network(run)
         lines = [_conclusion(run, trained)]
         if linear_baseline:
-            lines.append(_compared(run, trained))
+            lines.append(_compared(run, trained, ranks))
         if ranks.is_first:
             write(run, trained)
         ranks.wait()  # whoever goes on may load the model
@@ -253,13 +253,21 @@ def _conclusion(run: Run, trained: Trained) -> str:
     )
 
 
-def _compared(run: Run, trained: Trained) -> str:
-    """Return what the linear baseline reaches on the same rows."""
-    run.setup.listener.say("Training the linear baseline.")
-    rows, folds = run.validation.data, run.setup.options.folds
-    logits = None if folds else run.setup.backend.logits(rows.tokens, rows.indices)
-    goal, value = trained.decision.parsed_goal(), trained.report.goal_value
-    return against_baseline(goal, value, run.train_set, run.validation, logits)
+def _compared(run: Run, trained: Trained, ranks: Ranks) -> str:
+    """Return what the linear baseline reaches on the same rows, or why it reaches nothing."""
+    validation = replace(run.validation, ranks=ALONE)
+
+    def compared() -> str:
+        run.setup.listener.say("Training the linear baseline.")
+        rows, folds = validation.data, run.setup.options.folds
+        logits = None if folds else run.setup.backend.logits(rows.tokens, rows.indices)
+        goal, value = trained.decision.parsed_goal(), trained.report.goal_value
+        try:
+            return against_baseline(goal, value, run.train_set, validation, logits)
+        except (MultihotError, MemoryError) as error:  # the model is trained, and not yet written
+            return f"The linear baseline could not be trained: {error or 'there is too little memory.'}"
+
+    return ranks.from_first(compared)
 
 
 def _check_validation(validation: Labelled | None, options: TrainOptions) -> None:
