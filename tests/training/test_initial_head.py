@@ -49,11 +49,16 @@ def test_a_head_is_fitted_where_the_median_label_would_be_updated_rarely(
     assert found == chosen
 
 
-@pytest.mark.parametrize("num_known", [40_000, 100])
-def test_with_too_many_cells_to_fit_the_head_starts_at_the_frequencies(num_known: int) -> None:
-    positives, known = np.full(1000, 3), np.full(1000, num_known)
+@pytest.mark.parametrize(
+    ("num_known", "num_labels", "num_rows"),
+    [(40_000, 1000, 40_000), (100, 1000, 40_000), (300_000, 10, 300_000)],
+)
+def test_with_too_much_to_fit_the_head_starts_at_the_frequencies(
+    num_known: int, num_labels: int, num_rows: int
+) -> None:
+    positives, known = np.full(num_labels, 3), np.full(num_labels, num_known)
 
-    found = choose_initial_head(positives, known, num_rows=40_000, epochs=5, num_steps=9000)
+    found = choose_initial_head(positives, known, num_rows=num_rows, epochs=5, num_steps=9000)
 
     assert found == "prevalence"
 

@@ -27,6 +27,7 @@ __all__ = ["choose_initial_head", "fit_output_layer", "initialize_head"]
 
 _ENOUGH_UPDATES = 400
 _MOST_CELLS = 1 << 25
+_MOST_ROWS = 1 << 18  # whose vectors are held
 _CELLS_AT_ONCE = 1 << 22
 _SPREAD = 2.0  # standard deviation of a logit around its label's log odds, as assumed beforehand
 _ITERATIONS = 100
@@ -46,8 +47,8 @@ def choose_initial_head(
 
     A label's row of the head leaves its start in the steps whose texts have the label, or lack it if
     fewer do: at most `epochs` times their number, and at most all steps. Where that is 400 or more for
-    the median label, `random` is enough. Else `fitted`, or `prevalence` where rows times labels are too
-    many to fit in seconds.
+    the median label, `random` is enough. Else `fitted`, or `prevalence` where rows, or rows times labels,
+    are too many to fit in seconds.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def choose_initial_head(
     if not len(updates) or np.median(updates) >= _ENOUGH_UPDATES:
         return "random"
     # Unknown cells are computed and held like known ones.
-    return "fitted" if num_rows * len(known) <= _MOST_CELLS else "prevalence"
+    is_small = num_rows * len(known) <= _MOST_CELLS and num_rows <= _MOST_ROWS
+    return "fitted" if is_small else "prevalence"
 
 
 def initialize_head(
