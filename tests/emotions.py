@@ -34,6 +34,7 @@ QUICK = {
     "device": "cpu",
     "threads": 1,
     "seed": 2,
+    "initial_head": "random",
 }
 """Options with which every sentence is learnt, in a second or two."""
 

@@ -92,7 +92,7 @@ def test_a_threshold_out_of_range_is_refused(predictor: Predictor, threshold: fl
 
 def test_a_stream_equals_all_at_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = predictor.predict(TEXTS)
-    monkeypatch.setattr(module, "_WINDOW_ROWS", 5)
+    monkeypatch.setattr(module, "WINDOW_ROWS", 5)
 
     streamed = list(predictor.stream((text, number) for number, text in enumerate(TEXTS)))
 
@@ -105,7 +105,7 @@ def test_a_stream_equals_all_at_once(predictor: Predictor, monkeypatch: pytest.M
 def test_a_stream_reads_no_further_than_its_window(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_WINDOW_ROWS", 3)
+    monkeypatch.setattr(module, "WINDOW_ROWS", 3)
     read: list[int] = []
     endless = (read.append(number) or ("happy", number) for number in range(10**9))
 

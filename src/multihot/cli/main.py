@@ -109,6 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StorageError as error:
         say_error(f"multihot: {error}")
         return 1
+    if arguments is None and speaker() is not None:
+        # Of several processes: what torch tears down at exit can end a process that had succeeded.
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 
