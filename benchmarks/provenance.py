@@ -29,9 +29,10 @@ def provenance() -> dict[str, str]:
 
 
 def _without_folder(word: str) -> str:
-    """Name data files without the folder they happen to lie in."""
-    outside = Path(word).is_file() and not Path(word).resolve().is_relative_to(RESULTS.parent)
-    return Path(word).name if outside else word
+    """Name files and folders, also those of NAME=PATH, without the folder they happen to lie in."""
+    before, sign, place = word.rpartition("=")
+    outside = Path(place).exists() and not Path(place).resolve().is_relative_to(RESULTS.parent)
+    return f"{before}{sign}{Path(place).name}" if outside else word
 
 
 def hardware() -> str:
