@@ -36,17 +36,25 @@ def test_a_container_may_use_as_many_processors_as_its_limit_says(
 
 
 @pytest.mark.parametrize(
-    ("given", "loaded", "expected"),
-    [({}, False, "1000"), ({"OMP_WAIT_POLICY": "active"}, False, None), ({}, True, None)],
+    ("given", "loaded", "load", "expected"),
+    [
+        ({}, False, 1.1, "1000"),
+        ({}, False, 0.1, None),
+        ({"OMP_WAIT_POLICY": "active"}, False, 1.1, None),
+        ({}, True, 1.1, None),
+    ],
 )
-def test_threads_sleep_soon_unless_somebody_chose_or_torch_is_there(
+def test_threads_sleep_soon_beside_busy_programs_unless_somebody_chose_or_torch_is_there(
     given: dict[str, str],
     loaded: bool,
+    load: float,
     expected: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "environ", dict(given))
     monkeypatch.setattr(sys, "modules", {"torch": object()} if loaded else {})
+
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
 
     processors.sleep_while_waiting()
 

@@ -45,13 +45,15 @@ _SPINS = "1000"  # some microseconds
 
 
 def sleep_while_waiting() -> None:
-    """Let threads of torch that wait for each other fall asleep soon, unless the user set how they wait.
+    """Let threads of torch that wait for each other fall asleep soon where other programs are busy.
 
     They spin otherwise, for as long as the other takes: where another program has its processor, that is
-    a whole turn of the scheduler, in which the waiting one keeps it from going on here. libgomp reads the
-    setting when torch is loaded, so this does nothing afterwards.
+    a whole turn of the scheduler, in which the waiting one keeps it from going on here. Alone, spinning is
+    faster (`benchmarks/waiting.py`). Nothing is done where the user set how threads wait, or where torch is
+    loaded, which is when libgomp reads it.
     """
-    if "torch" not in sys.modules and not any(name in os.environ for name in _WAIT_SETTINGS):
+    is_set = any(name in os.environ for name in _WAIT_SETTINGS)
+    if "torch" not in sys.modules and not is_set and busy_elsewhere():
         os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 
