@@ -25,6 +25,7 @@ from multihot.data.examples import Examples
 from multihot.data.label_codes import (
     LabelTotals,
     has_known_label,
+    is_soft,
     label_totals,
     label_values,
     positive_cells,
@@ -194,9 +195,7 @@ class Subset:
         arrays: list[npt.NDArray[Any]] = [rows.hashes]
         if rows.weights is not None:
             arrays.append(rows.weights)
-        if (
-            isinstance(rows.codes, np.ndarray) and rows.codes.dtype == np.float32
-        ):  # hashes tell whether a text has a label, no fraction
+        if is_soft(rows.codes):  # hashes tell whether a text has a label, no fraction
             arrays.append(rows.codes)
         for array in arrays:
             for start in range(0, len(self), _HASHES_AT_ONCE):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ __all__ = [
     "LabelTotals",
     "hard_codes",
     "has_known_label",
+    "is_soft",
     "label_codes",
     "label_totals",
     "label_values",
@@ -55,7 +57,7 @@ def hard_codes(values: FloatArray) -> CodeArray:
 def label_values(codes: CodeArray, indices: IntArray | None = None) -> FloatArray:
     """Return the values of the given rows (default: all), NaN = unknown. *Shape:* (N, L), float32."""
     chosen = codes[slice(None) if indices is None else indices]
-    return np.asarray(chosen, np.float32) if _is_soft(chosen) else _VALUES[chosen]
+    return np.asarray(chosen, np.float32) if is_soft(chosen) else _VALUES[chosen]
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ def label_totals(
     for _, part in _windows(codes, indices, window_cells):
         known += _known(part).sum(axis=0)
         positives += _positive(part).sum(axis=0)
-        if _is_soft(part):
+        if is_soft(part):
             sums += np.nansum(part, axis=0, dtype=np.float64)
-    return LabelTotals(known, positives, sums if _is_soft(codes) else positives.astype(np.float64))
+    return LabelTotals(known, positives, sums if is_soft(codes) else positives.astype(np.float64))
 
 
 def has_known_label(
@@ -120,12 +122,13 @@ def _windows(
 
 
 def _positive(codes: DenseCodes) -> BoolArray:
-    return np.asarray(codes > 0.5 if _is_soft(codes) else codes == 1)
+    return np.asarray(codes > 0.5 if is_soft(codes) else codes == 1)
 
 
 def _known(codes: DenseCodes) -> BoolArray:
-    return np.asarray(~np.isnan(codes) if _is_soft(codes) else codes != UNKNOWN)
+    return np.asarray(~np.isnan(codes) if is_soft(codes) else codes != UNKNOWN)
 
 
-def _is_soft(codes: CodeArray) -> bool:
+def is_soft(codes: CodeArray) -> TypeGuard[FloatArray]:
+    """Return whether these are values of soft labels, which may be any fraction."""
     return codes.dtype == np.float32

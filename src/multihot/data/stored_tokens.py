@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from multihot.data.sparse_codes import UNKNOWN
+
 __all__ = ["are_ids", "are_offsets", "are_rows", "num_ids"]
 
 AnyArray = npt.NDArray[Any]
@@ -21,7 +23,6 @@ _SPARSE = {
     "code_columns": "<i4",
     "code_cells": "|u1",
 }
-_LARGEST_CODE = 2
 _WINDOW = 1 << 20  # numbers that are looked at at once
 
 
@@ -90,9 +91,9 @@ def _are_sparse(arrays: Mapping[str, AnyArray], num_rows: int, num_labels: int |
         len(common) == len(lengths) == num_rows
         and not ((lengths < 0) | (lengths > num_labels)).any()
         and len(columns) == len(cells) == int(lengths.sum())
-        and bool(np.isin(common, (0, _LARGEST_CODE)).all())
+        and bool(np.isin(common, (0, UNKNOWN)).all())
         and not ((columns < 0) | (columns >= num_labels)).any()
-        and not (cells > _LARGEST_CODE).any()
+        and not (cells > UNKNOWN).any()
     )
 
 
@@ -119,7 +120,7 @@ def _are_codes(codes: AnyArray) -> bool:
     if not codes.size:
         return codes.dtype.str in ("|u1", "<f4")
     if codes.dtype.str == "|u1":
-        return int(codes.max()) <= _LARGEST_CODE
+        return int(codes.max()) <= UNKNOWN
     # Soft labels; these ignore NaN, which is an unknown one.
     least, most = np.fmin.reduce(codes, axis=None), np.fmax.reduce(codes, axis=None)
     return codes.dtype.str == "<f4" and not least < 0 and not most > 1
