@@ -46,7 +46,7 @@ from kill_and_resume import write_tiny_encoder
 from provenance import append_row, provenance
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = [
+PRELOADED = [
     "multihot.cli.train",
     "multihot.workflows.train",
     "multihot.workflows.pretrain",
@@ -360,7 +360,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark."""
     given = _arguments()
-    _CONTEXT.set_forkserver_preload(_PRELOADED)
+    _CONTEXT.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as scratch:
         work = {"speed": speed, "weights": weights, "rows": rows, "kills": kills}[given.what]
         found = work(given, Path(scratch))

@@ -12,23 +12,11 @@ from typing import Any
 
 from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
+from ranks import PRELOADED
 
 __all__ = ["environment_of", "free_port", "pretrained", "together", "toy_weights", "trained"]
 
 _WAIT_SECONDS = 120.0
-_PRELOADED = [
-    "multihot.cli.train",
-    "multihot.workflows.train",
-    "multihot.workflows.pretrain",
-    "accelerate",
-    "scipy.optimize",
-    "scipy.stats",
-    "torch._dynamo",
-    "torch.distributed.tensor",
-    "transformers.masking_utils",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.bert.modeling_bert",
-]  # what a run imports, once for all processes
 
 
 def free_port() -> int:
@@ -51,7 +39,7 @@ def together(work: Callable[..., Any], arguments: Sequence[Sequence[Any]]) -> li
     done nothing else.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     count, port, started = len(arguments), free_port(), []
     for rank, given in enumerate(arguments):
         receiver, sender = context.Pipe(duplex=False)
