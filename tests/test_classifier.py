@@ -68,7 +68,7 @@ def quick(tiny_encoder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def fitted(tiny_encoder: Path) -> MultiLabelClassifier:
-    classifier = MultiLabelClassifier(tiny_encoder, initial_head="random", **QUICK)  # type: ignore[arg-type]
+    classifier = MultiLabelClassifier(tiny_encoder, **QUICK)  # type: ignore[arg-type]
     return classifier.fit(TEXTS, NAMES, validation=(TEXTS[:24], NAMES[:24]))
 
 
