@@ -19,12 +19,17 @@ Cell = str | Callable[[Row], str]
 
 def main() -> None:
     """Write the page."""
+    (RESULTS / "tables.md").write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """Return the page."""
     parts = [_INTRODUCTION]
     for path in sorted(RESULTS.glob("*.csv")):
         with path.open(newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
         parts.append(section(path.name, rows))
-    (RESULTS / "tables.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
 def section(name: str, rows: list[dict[str, str]]) -> str:
