@@ -83,7 +83,7 @@ def test_json_is_a_line_per_text_with_all_scores_in_class_order(
     assert (first["id"], first["text"], first["labels"]) == ("1", TEXTS[0], NAMES[0])
     assert list(first["scores"]) == list(LABELS)
     assert (first["truncated"], second["truncated"]) == (False, True)
-    assert err == "1 of 2 texts were cut to 64 tokens.\n"
+    assert err == "Cut to the first 64 tokens: 1 of 2 texts.\n"
 
 
 def test_csv_keeps_every_column_and_adds_ours(

@@ -167,7 +167,7 @@ def test_another_model_on_a_machine_is_refused_there(model: Path, tmp_path: Path
     with pytest.raises(ArtifactError, match="another model on"):
         loading.predictor()
     shutil.rmtree(folder)
-    with pytest.raises(ArtifactError, match="no model on"):
+    with pytest.raises(ArtifactError, match=r"is no model\. Put the same"):
         loading.predictor()
 
 

@@ -145,3 +145,15 @@ def test_several_seeds_have_a_table_of_their_own(
     rows = [["7", "2", "0.5000"], ["8", "3", "0.7500"], ["mean", "", "0.6250"]]
     assert [row for row in table_rows(text) if row in rows] == rows
     assert (["**averaged weights**", "", "0.8000"] in table_rows(text)) == (average is not None)
+
+
+def test_of_very_many_labels_the_card_lists_those_with_the_most_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("multihot.training.model_card._MOST_LABELS", 2)
+
+    text = card()
+
+    assert "joy" in text
+    assert "| never |" not in text
+    assert "These are the 2 of 3 labels with the most rows" in text

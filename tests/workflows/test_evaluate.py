@@ -268,7 +268,7 @@ def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
     found = evaluate(predictor, examples(["love " * 100, "love"], matrix([["love"], ["love"]])))
 
     assert found.rows_truncated == 1
-    assert "1 text was truncated to the model's max_length." in found.remarks()
+    assert "1 text is longer than the model reads, and cut." in found.remarks()
 
 
 def test_json_has_exactly_the_promised_shape(predictor: Predictor) -> None:

@@ -43,7 +43,7 @@ from multihot.cli.prediction_tables import (
 )
 from multihot.core.block_output import check_beginning, forget_blocks
 from multihot.core.text_tables import counted, cut
-from multihot.core.windows import most_read
+from multihot.core.windows import cut_sentence
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -171,9 +171,7 @@ def _label_all(given: argparse.Namespace, artifact: Artifact) -> int:
     if not count:
         say("The input holds no text.")
     if num_truncated:
-        say(
-            f"{num_truncated} of {counted(count, 'text')} were cut to {most_read(artifact.max_length, artifact.windows)}."
-        )
+        say(cut_sentence(num_truncated, count, artifact.max_length, artifact.windows))
     if given.output:
         forget_blocks(Path(given.output))
         say(f"{counted(count, 'text')} labelled in {given.output}.")

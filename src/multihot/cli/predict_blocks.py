@@ -35,7 +35,7 @@ from multihot.core.block_output import (
 )
 from multihot.core.shards import Shard, parse_shard, shard_path, shards_beside
 from multihot.core.text_tables import counted
-from multihot.core.windows import most_read
+from multihot.core.windows import cut_sentence
 from multihot.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -314,10 +314,8 @@ def _write_workbook(blocks: Path, path: Path) -> None:
 
 def _say_end(path: Path, record: BlockRecord, artifact: Artifact, shard: Shard | None) -> None:
     if record.num_truncated:
-        say(
-            f"{record.num_truncated} of {counted(record.num_rows, 'text')} were cut to "
-            f"{most_read(artifact.max_length, artifact.windows)}."
-        )
+        count, rows = record.num_truncated, record.num_rows
+        say(cut_sentence(count, rows, artifact.max_length, artifact.windows))
     where = "" if shard is None else f", shard {shard}"
     if shard is not None and record.num_rows:
         first, last = record.first_row + 1, record.first_row + record.num_rows

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from multihot.core.text_tables import counted
+
 __all__ = [
     "DEFAULT_MAX_WINDOWS",
     "DEFAULT_WINDOW_OVERLAP",
@@ -47,6 +49,14 @@ class WindowSettings:
 def most_read(max_length: int, windows: WindowSettings | None) -> str:
     """Return what is read of one text, in words; longer ones are cut to it."""
     return f"{max_length} tokens" if windows is None else f"{windows.max_windows} windows"
+
+
+def cut_sentence(
+    num_truncated: int, num_texts: int, max_length: int, windows: WindowSettings | None
+) -> str:
+    """Return how many texts were longer than what is read of one."""
+    read = most_read(max_length, windows)
+    return f"Cut to the first {read}: {num_truncated} of {counted(num_texts, 'text')}."
 
 
 def reading_sentence(max_length: int, windows: WindowSettings | None) -> str:

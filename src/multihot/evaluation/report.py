@@ -180,8 +180,8 @@ class Report:
                 f"{'was' if self.rows_without_known_labels == 1 else 'were'} excluded."
             )
         if self.rows_truncated:
-            cut = "text was" if self.rows_truncated == 1 else "texts were"
-            remarks.append(f"{self.rows_truncated} {cut} truncated to the model's max_length.")
+            cut = "text is" if self.rows_truncated == 1 else "texts are"
+            remarks.append(f"{self.rows_truncated} {cut} longer than the model reads, and cut.")
         if self.errors:
             bounds = ", ".join(f"{name} {bound:.1g}" for name, bound in self.errors.items())
             remarks.append(

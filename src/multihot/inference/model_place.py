@@ -42,10 +42,12 @@ class ModelPlace:
         """Load the model; raise `ArtifactError` where this machine has another one."""
         decision = Path(self.folder) / DECISION_FILE
         if not decision.is_file() or sha256_of(decision) != self.digest:
-            found = "another model" if decision.is_file() else "no model"
+            found = (
+                "another model than where the run was started" if decision.is_file() else "no model"
+            )
             raise ArtifactError(
-                f"{self.folder} is {found} on {socket.gethostname()} than where the run was started. Put "
-                "the same folder at this path on every machine."
+                f"On {socket.gethostname()}, {self.folder} is {found}. Put the same folder at this path on "
+                "every machine."
             )
         return Predictor.load(
             self.folder, device=self.device, precision=self.precision, backend=self.backend

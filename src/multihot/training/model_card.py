@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
+from heapq import nlargest
 
 from multihot.core.goals import frequency_fraction
 from multihot.core.options import TrainOptions
@@ -16,6 +17,7 @@ from multihot.training.run import SHOWN_METRICS, SeedRuns, Trained
 
 __all__ = ["Provenance", "model_card"]
 
+_MOST_LABELS = 500
 _number = partial(format_number, missing="undefined")
 
 _FORMS = {
@@ -56,10 +58,12 @@ def model_card(
     metrics = "\n".join(
         f"| {name} | {_number(report.metrics.get(name))} |" for name in SHOWN_METRICS
     )
+    shown = set(nlargest(_MOST_LABELS, report.labels, lambda name: report.labels[name].support))
     labels = "\n".join(
         f"| {_cell(name)} | {row.support} | {_number(row.precision)} | {_number(row.recall)} | "
         f"{_number(row.f1)} | {_number(row.threshold)} |"
         for name, row in report.labels.items()
+        if name in shown
     )
     return f"""---
 library_name: multihot
@@ -86,13 +90,23 @@ The decision is {_rule(artifact.decision, _rows(trained))}. It is stored in `thr
 | label | support | precision | recall | f1 | threshold |
 |---|---|---|---|---|---|
 {labels}
-{"" if trained.seeds is None else _seeds_section(trained.seeds)}
+{_others(len(report.labels))}{"" if trained.seeds is None else _seeds_section(trained.seeds)}
 ## Use
 
 ```
 multihot predict {printable(artifact.folder.name)} "a text"
 ```
 """
+
+
+def _others(num_labels: int) -> str:
+    """Return what the table of labels leaves out."""
+    if num_labels <= _MOST_LABELS:
+        return ""
+    return (
+        f"\nThese are the {_MOST_LABELS} of {num_labels} labels with the most rows; "
+        "`multihot evaluate --all-labels` shows all.\n"
+    )
 
 
 def _weights(trained: Trained, options: TrainOptions) -> str:
