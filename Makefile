@@ -81,9 +81,8 @@ $(DOCS): $(STAMP)
 
 docs: $(DOCS)
 	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
-	$(BIN)/python -m pytest tests/docs -p no:randomly
-	$(BIN)/python -m pytest tests/pages/test_walk.py tests/pages/test_every_block.py -p no:randomly \
-	  --numprocesses logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests/pages/test_walk.py tests/docs tests/pages/test_every_block.py \
+	  -p no:randomly --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitebuild.pages import ROOT
+from sitebuild.warm import warm_socket
 
 __all__ = ["Ran", "Shell", "ShellError", "commands", "free_port", "write_tools"]
 
@@ -164,8 +165,12 @@ def write_tools(folder: Path) -> None:
     python = shlex.quote(sys.executable)
     serve = 'if [ "$1" = serve ] && [ -n "$MULTIHOT_PORT" ]; then shift; set -- serve --port "$MULTIHOT_PORT" "$@"; fi'
     pip = shlex.quote(str(Path(__file__).with_name("pip_install.py")))
+    ask = shlex.quote(str(Path(__file__).with_name("ask_warm.py")))
+    warm = f'exec {python} -I -S {ask} {shlex.quote(warm_socket())} "$@"'
+    # What is measured, and what lasts, starts as it does for users.
+    cold = f'case "$1" in serve|bench) exec {python} -m multihot "$@";; esac'
     tools = {
-        "multihot": f'{serve}\nexec {python} -m multihot "$@"',
+        "multihot": f"{serve}\n{cold}\n{warm}",
         "python": f'exec {python} "$@"',
         "python3": f'exec {python} "$@"',
         "pip": f'exec {python} {pip} "$@"',

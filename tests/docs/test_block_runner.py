@@ -10,7 +10,7 @@ from sitebuild.comparing import Tolerance, difference
 from sitebuild.given import Given
 from sitebuild.pages import PageError, read_steps
 from sitebuild.run import run_page
-from sitebuild.shell import commands
+from sitebuild.shell import Shell, commands
 
 
 def _run(tmp_path: Path, text: str) -> int:
@@ -132,3 +132,22 @@ def test_what_no_rule_covers_is_refused(tmp_path: Path, text: str, found: str) -
 
     with pytest.raises(PageError, match=found):
         _ = [step.block.code for step in read_steps(page) if step.block]
+
+
+def test_a_command_that_is_forked_has_its_files_folder_and_status(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, tmp_path / "tools", 1)
+    try:
+        version = shell.run("multihot version")
+        unknown = shell.run("multihot nonsense")
+        read = shell.run(
+            'echo \'{"text": "a", "labels": ["x"]}\' > here.jsonl; multihot inspect here.jsonl'
+        )
+    finally:
+        shell.close()
+
+    assert (version.status, version.err) == (0, "")
+    assert version.out.startswith("multihot ")
+    assert unknown.status == 2
+    assert "unknown command 'nonsense'" in unknown.err
+    assert read.status == 0
+    assert read.out.startswith("here.jsonl")
