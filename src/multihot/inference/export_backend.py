@@ -60,6 +60,8 @@ class ExportBackend:
         Loads the network for so many threads.
     require_unchanged
         Called before and after each computation; raises when the weights were changed.
+    file
+        Where the network is, for messages.
     names, pad_token_id
         Labels and padding of the network.
     windows
@@ -71,6 +73,7 @@ class ExportBackend:
         start: Callable[[int], RunNetwork],
         require_unchanged: Callable[[], None],
         *,
+        file: Path,
         names: Sequence[str],
         pad_token_id: int,
         windows: WindowSettings | None = None,
@@ -79,7 +82,7 @@ class ExportBackend:
         self.notes: tuple[str, ...] = ()
         self._load = start
         self._require_unchanged = require_unchanged
-        self._names, self._windows = names, windows
+        self._file, self._names, self._windows = file, names, windows
         self._pad_token_id = pad_token_id
         self._is_forked = False
         self._start(computing_threads())
@@ -141,12 +144,14 @@ class ExportBackend:
                 self._require_unchanged()
                 shape = batch.input_ids.shape
                 raise ArtifactError(
-                    f"The network fails on {shape[0]} texts of {shape[1]} tokens: {first_line(reason)}"
+                    f"{shown_file(self._file)}: the network fails on {shape[0]} texts of {shape[1]} "
+                    f"tokens: {first_line(reason)}"
                 ) from None
             if logits.shape != (len(rows), self.num_labels):
                 raise ArtifactError(
-                    f"The network returned logits of the shape {logits.shape}; it does not belong to "
-                    f"these {self.num_labels} labels. Export the model again."
+                    f"{shown_file(self._file)}: the network returned logits of the shape "
+                    f"{logits.shape}; it does not belong to these {self.num_labels} labels. Export the "
+                    "model again."
                 )
             result[rows] = logits
         return result

@@ -54,6 +54,7 @@ def load_openvino_backend(
     return ExportBackend(
         lambda num_threads: _runner(model, artifact, num_threads),
         lambda: None,  # OpenVINO has a copy of its own
+        file=contents.folder / artifact.weights_name,
         names=artifact.decision.space.names,
         pad_token_id=artifact.exported.pad_token_id,
         windows=artifact.windows,
