@@ -394,7 +394,8 @@ def _attributes() -> Iterator[Change]:
     for kind in (0, 5, 10, 99):
 
         def typed(model: Any, kind: int = kind) -> None:
-            _node(model).attribute.add(name="a", type=kind)
+            # Of the field `type` (20), which refuses numbers that it has no name for.
+            _node(model).attribute.add(name="a").MergeFromString(bytes([0xA0, 1, kind]))
 
         yield from _graph("attribute type", str(kind), typed, "nothing")
 

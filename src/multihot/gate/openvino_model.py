@@ -178,7 +178,7 @@ def _constant(layer: ElementTree.Element, weights: memoryview) -> tuple[int, ...
     if min(shape, default=0) < 0 or num_values * size != length or offset < 0:
         raise ValueError(f"it has a constant of the shape {cut(shape)} with {length} bytes")
     if offset + length > len(weights):
-        raise ValueError("it has a constant that lies behind the end of the file of its numbers")
+        raise ValueError("it has a constant that lies behind the end of openvino_model.bin")
     if kind in ("i64", "i32") and num_values <= _SMALL:
         values = np.frombuffer(weights[offset : offset + length], dtype)
         within = np.isin(values, (np.iinfo(dtype).max, np.iinfo(dtype).min)) | (

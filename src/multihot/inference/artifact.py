@@ -116,6 +116,12 @@ class Artifact:
         endings = ("model.safetensors", ".onnx", ".bin")
         return next(name for name in NETWORK_FILES[self.form] if name.endswith(endings))
 
+    @property
+    def network_names(self) -> str:
+        """The files of the network, for messages; of one that is not exported its weights."""
+        exported = EXPORTED_FILES.get(self.form)
+        return self.weights_name if exported is None else " and ".join(exported)
+
     def contents(self) -> FolderContents:
         """Return what reads the other files, each once, and compares it with its digest."""
         return FolderContents(self.folder, error=ArtifactError, digests=self.digests)

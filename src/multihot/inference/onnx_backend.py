@@ -55,7 +55,7 @@ def load_onnx_backend(
     return ExportBackend(
         lambda num_threads: _runner(model, mapped, num_threads, require_size),
         mapped.require_unchanged,
-        file=path,
+        file=contents.folder / artifact.network_names,
         names=artifact.decision.space.names,
         pad_token_id=artifact.exported.pad_token_id,
         windows=artifact.windows,

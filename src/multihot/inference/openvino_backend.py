@@ -54,7 +54,7 @@ def load_openvino_backend(
     return ExportBackend(
         lambda num_threads: _runner(model, artifact, num_threads),
         lambda: None,  # OpenVINO has a copy of its own
-        file=contents.folder / artifact.weights_name,
+        file=contents.folder / artifact.network_names,
         names=artifact.decision.space.names,
         pad_token_id=artifact.exported.pad_token_id,
         windows=artifact.windows,
@@ -82,8 +82,9 @@ def _read(artifact: Artifact, contents: FolderContents, stored: StoredTokenizer)
     try:
         return openvino_core().read_model(*arguments)
     except Exception as reason:  # noqa: BLE001 - the library raises its own
+        network = shown.with_name(artifact.network_names)
         raise ArtifactError(
-            f"OpenVINO cannot load {shown_file(shown)}: {first_line(reason)} Export the model again."
+            f"OpenVINO cannot load {shown_file(network)}: {first_line(reason)} Export the model again."
         ) from None
 
 

@@ -216,7 +216,7 @@ class Predictor:
             )
         if num_broken := int(np.isnan(logits).any(axis=1).sum()):
             raise NonFiniteError(
-                f"{shown_file(self.artifact.folder / self.artifact.weights_name)}: the model returned "
+                f"{shown_file(self.artifact.folder / self.artifact.network_names)}: the model returned "
                 f"NaN for {num_broken} of {len(logits)} texts. Its weights are damaged or its training "
                 "diverged: train it again."
             )
