@@ -139,7 +139,7 @@ def test_a_precision_holds_where_large_logits_share_one_score() -> None:
 def test_rows_that_all_share_the_highest_score_are_no_base_for_a_precision() -> None:
     some = rows(300)
 
-    with pytest.raises(DataError, match="share the highest score.*--calibration"):
+    with pytest.raises(DataError, match=r"share the highest score.*--calibration"):
         limited(replace(some, logits=some.logits + 60), "macro_f1, precision[joy]>=0.9")
 
 

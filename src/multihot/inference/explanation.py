@@ -32,10 +32,13 @@ from multihot.errors import EncoderError, LabelError, OptionError
 from multihot.gate.tokenizer_loading import library_errors
 from multihot.inference.predictor import Predictor
 
-__all__ = ["METHODS", "Explanation", "LabelReasons", "explain"]
+__all__ = ["METHODS", "MOST_LABELS", "Explanation", "LabelReasons", "explain"]
 
 METHODS = ("auto", "gradients", "occlusion")
 """How words are weighed; `auto` is `gradients` for a model that torch runs, else `occlusion`."""
+
+MOST_LABELS = 20
+"""Labels of one text that are explained where none are named: each costs a backward pass a step."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -104,6 +107,8 @@ class Explanation:
     labels: tuple[LabelReasons, ...]
     windows: tuple[tuple[int, int], ...] = ()
     """First and last-plus-one character of each window that was read."""
+    num_left_out: int = 0
+    """Labels that the text gets, too, and that are not explained."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, the keys as in `multihot explain --json`."""
@@ -113,6 +118,7 @@ class Explanation:
             "words_read": self.num_read,
             "method": self.method,
             "baseline": self.baseline,
+            "labels_left_out": self.num_left_out,
             "words": [[word.text, word.start, word.end] for word in self.words],
             "labels": {reasons.label: _plain(reasons) for reasons in self.labels},
             **({"windows": [list(span) for span in self.windows]} if self.windows else {}),
@@ -153,6 +159,8 @@ def explain(
     *,
     labels: Sequence[str] | None = None,
     method: str = "auto",
+    most: int = MOST_LABELS,
+    with_nearest: bool = False,
 ) -> list[Explanation]:
     """Return what the words of each text spoke for and against labels.
 
@@ -167,6 +175,10 @@ def explain(
         nearest to its threshold.
     method
         One of `METHODS`.
+    most
+        Without `labels`: how many of a text at most, those with the highest scores.
+    with_nearest
+        Without `labels`: explain so many, with those that the text nearly gets.
 
     Raises
     ------
@@ -190,7 +202,12 @@ def explain(
     thresholds = list(predictor.decision.thresholds_by_name().values())
     found = []
     for row, text in enumerate(texts):
-        wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
+        wanted, num_left_out = columns or [], 0
+        if columns is None:
+            wanted = _columns_of(
+                predictor, scores[row], decided[row], most=most, with_nearest=with_nearest
+            )
+            num_left_out = int(decided[row].sum()) - int(decided[row, wanted].sum())
         words = words_of(text)
         parts = _tokens_of(predictor, text, words)
         numbers = [None] * len(wanted) if loudest is None else loudest[row, wanted].tolist()
@@ -223,6 +240,7 @@ def explain(
                 "" if filler is None else filler[1],
                 tuple(reasons),
                 () if windows is None else tuple(windows.spans),
+                num_left_out,
             )
         )
     return found
@@ -262,14 +280,26 @@ def _column(predictor: Predictor, name: str) -> int:
 
 
 def _columns_of(
-    predictor: Predictor, scores: npt.NDArray[np.float32], decided: npt.NDArray[np.bool_]
+    predictor: Predictor,
+    scores: npt.NDArray[np.float32],
+    decided: npt.NDArray[np.bool_],
+    *,
+    most: int,
+    with_nearest: bool,
 ) -> list[int]:
-    """Return the labels that a text gets, the highest score first, or the one that it nearly gets."""
+    """Return the labels that a text gets, the highest score first, or the one that it nearly gets.
+
+    At most so many; `with_nearest` adds those that it nearly gets.
+    """
     given = np.flatnonzero(decided)
-    if len(given):
-        return [int(column) for column in given[np.argsort(-scores[given], kind="stable")]]
-    margins = logit(scores) - logit(np.asarray(predictor.decision.thresholds))
-    return [int(np.argmax(margins))]
+    found = [int(column) for column in given[np.argsort(-scores[given], kind="stable")]][:most]
+    num_nearest = most - len(found) if with_nearest else int(not found)
+    if num_nearest:
+        margins = logit(scores) - logit(np.asarray(predictor.decision.thresholds))
+        margins[given] = -np.inf
+        nearest_first = np.argsort(-margins, kind="stable")[: min(num_nearest, (~decided).sum())]
+        found += nearest_first.tolist()
+    return found
 
 
 def _filler(predictor: Predictor) -> tuple[int, str]:
