@@ -79,7 +79,8 @@ def run(arguments: Sequence[str]) -> int:
     literal = list(arguments)[list(arguments).index("--") + 1 :] if "--" in arguments else []
     texts, pairs = _texts(given, literal)
 
-    from multihot.inference.explanation import MOST_LABELS, explain
+    from multihot.inference.explained_labels import MOST_LABELS
+    from multihot.inference.explanation import explain
     from multihot.inference.predictor import Predictor
 
     predictor = Predictor.load(given.model, device=given.device, backend=given.backend)

@@ -21,24 +21,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import logit
 from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
-from multihot.data.readers.table import nearest
 from multihot.data.text_windows import TextCutter
 from multihot.data.tokens import TokenizedTexts, special_tokens
 from multihot.data.words import Word, shares_of_words, words_of
-from multihot.errors import EncoderError, LabelError, OptionError
+from multihot.errors import EncoderError, OptionError
 from multihot.gate.tokenizer_loading import library_errors
+from multihot.inference.explained_labels import MOST_LABELS, column_of, columns_of
 from multihot.inference.predictor import Predictor
 
-__all__ = ["METHODS", "MOST_LABELS", "Explanation", "LabelReasons", "explain"]
+__all__ = ["METHODS", "Explanation", "LabelReasons", "explain"]
 
 METHODS = ("auto", "gradients", "occlusion")
 """How words are weighed; `auto` is `gradients` for a model that torch runs, else `occlusion`."""
-
-MOST_LABELS = 20
-"""Labels of one text that are explained where none are named: each costs a backward pass a step."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -191,7 +187,7 @@ def explain(
     method = _chosen_method(predictor, method)
     columns = None
     if labels is not None:  # each once, in the order given
-        columns = list(dict.fromkeys(_column(predictor, name) for name in labels))
+        columns = list(dict.fromkeys(column_of(predictor, name) for name in labels))
     filler = _filler(predictor) if method == "gradients" else None
     weigh = _Gradients(predictor, filler) if filler is not None else _Occlusion(predictor)
     tokenized = predictor.tokenized(texts)
@@ -204,7 +200,7 @@ def explain(
     for row, text in enumerate(texts):
         wanted, num_left_out = columns or [], 0
         if columns is None:
-            wanted = _columns_of(
+            wanted = columns_of(
                 predictor, scores[row], decided[row], most=most, with_nearest=with_nearest
             )
             num_left_out = int(decided[row].sum()) - int(decided[row, wanted].sum())
@@ -270,36 +266,6 @@ def _chosen_method(predictor: Predictor, method: str) -> str:
             "or the model that it was made from."
         )
     return ("gradients" if has_gradients else "occlusion") if method == "auto" else method
-
-
-def _column(predictor: Predictor, name: str) -> int:
-    try:
-        return predictor.space.index(name)
-    except LabelError as error:
-        raise LabelError(f"{error}.{nearest(name, predictor.space.names)}") from None
-
-
-def _columns_of(
-    predictor: Predictor,
-    scores: npt.NDArray[np.float32],
-    decided: npt.NDArray[np.bool_],
-    *,
-    most: int,
-    with_nearest: bool,
-) -> list[int]:
-    """Return the labels that a text gets, the highest score first, or the one that it nearly gets.
-
-    At most so many; `with_nearest` adds those that it nearly gets.
-    """
-    given = np.flatnonzero(decided)
-    found = [int(column) for column in given[np.argsort(-scores[given], kind="stable")]][:most]
-    num_nearest = most - len(found) if with_nearest else int(not found)
-    if num_nearest:
-        margins = logit(scores) - logit(np.asarray(predictor.decision.thresholds))
-        margins[given] = -np.inf
-        nearest_first = np.argsort(-margins, kind="stable")[: min(num_nearest, (~decided).sum())]
-        found += nearest_first.tolist()
-    return found
 
 
 def _filler(predictor: Predictor) -> tuple[int, str]:
