@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -195,36 +196,17 @@ def explain(
     read = predictor.windows_read(tokenized, loudest, [()] * len(texts))
     scores = predictor.decision.scores(logits)
     decided = predictor.decision.decide(scores)
-    thresholds = list(predictor.decision.thresholds_by_name().values())
+    choose = partial(columns_of, predictor, most=most, with_nearest=with_nearest)
     found = []
     for row, text in enumerate(texts):
-        wanted, num_left_out = columns or [], 0
-        if columns is None:
-            wanted = columns_of(
-                predictor, scores[row], decided[row], most=most, with_nearest=with_nearest
-            )
-            num_left_out = int(decided[row].sum()) - int(decided[row, wanted].sum())
+        wanted = choose(scores[row], decided[row]) if columns is None else columns
         words = words_of(text)
         parts = _tokens_of(predictor, text, words)
         numbers = [None] * len(wanted) if loudest is None else loudest[row, wanted].tolist()
         spoke = dict(zip(wanted, numbers, strict=True))
         weighed = _weighed(weigh, parts, spoke)
-        reasons = [
-            LabelReasons(
-                label=predictor.space.names[column],
-                score=float(scores[row, column]),
-                threshold=thresholds[column],
-                given=bool(decided[row, column]),
-                logit=float(weights.logits[place]),
-                baseline_logit=float(weights.baseline_logits[place]),
-                values=tuple(weights.values[place].tolist()),
-                rest=float(weights.rest[place]),
-                steps=weights.steps,
-                window=spoke[column],
-            )
-            for column in wanted
-            for weights, place in (weighed[column],)
-        ]
+        reasons = _reasons_of(predictor, weighed, spoke, scores[row], decided[row])
+        left_out = int(decided[row].sum() - decided[row, wanted].sum()) if columns is None else 0
         windows, truncated = read[row], bool(tokenized.truncated[row])
         found.append(
             Explanation(
@@ -234,12 +216,39 @@ def explain(
                 truncated,
                 method,
                 "" if filler is None else filler[1],
-                tuple(reasons),
+                reasons,
                 () if windows is None else tuple(windows.spans),
-                num_left_out,
+                left_out,
             )
         )
     return found
+
+
+def _reasons_of(
+    predictor: Predictor,
+    weighed: Mapping[int, tuple[_Weights, int]],
+    spoke: Mapping[int, int | None],
+    scores: npt.NDArray[np.float32],
+    decided: npt.NDArray[np.bool_],
+) -> tuple[LabelReasons, ...]:
+    """Return the reasons of each column of `spoke`, with its score and decision. *Shapes:* (L,)."""
+    thresholds = list(predictor.decision.thresholds_by_name().values())
+    return tuple(
+        LabelReasons(
+            label=predictor.space.names[column],
+            score=float(scores[column]),
+            threshold=thresholds[column],
+            given=bool(decided[column]),
+            logit=float(weights.logits[place]),
+            baseline_logit=float(weights.baseline_logits[place]),
+            values=tuple(weights.values[place].tolist()),
+            rest=float(weights.rest[place]),
+            steps=weights.steps,
+            window=window,
+        )
+        for column, window in spoke.items()
+        for weights, place in (weighed[column],)
+    )
 
 
 def _weighed(
