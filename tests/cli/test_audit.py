@@ -183,6 +183,65 @@ def test_a_table_that_does_not_fit_changes_nothing_and_names_its_line(
     assert not list(Path().glob("*new.csv*"))
 
 
+def test_numbers_of_rows_that_were_exchanged_alone_are_refused(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert audit() == 0
+    first, *others = table()
+    twin = next(
+        row for row in others if row["given"] == first["given"] and row["label"] == first["label"]
+    )
+    fill([{**first, "row": twin["row"], "corrected": first["suggested"]}])
+
+    assert apply("--output", "new.csv") == 2
+
+    assert "has another id" in capfd.readouterr().err
+    assert not Path("new.csv").exists()
+
+
+@pytest.mark.parametrize("other", [{"id": "1E5"}, {"text": "shortened by hand ..."}])
+def test_an_id_or_a_text_that_a_spreadsheet_rewrote_is_no_obstacle(
+    path: Path, other: dict[str, str]
+) -> None:
+    assert audit() == 0
+    fill([{**row, "corrected": row["suggested"], **other} for row in table()[:3]])
+
+    assert apply("--output", "new.csv") == 0
+
+
+def test_suggestions_are_accepted_by_scores_with_a_decimal_comma(path: Path) -> None:
+    assert audit() == 0
+    num_certain = sum(float(row["score"]) >= 0.9 for row in table())
+    fill([{**row, "score": row["score"].replace(".", ",")} for row in table()])
+
+    assert apply("--output", "new.csv", "--accept", "0.9") == 0
+
+    assert 0 < num_certain == len(record("new.csv.changes.jsonl"))
+
+
+@pytest.mark.parametrize("column", ["score", "suggested"])
+def test_accepting_needs_the_scores_and_the_suggestions(
+    path: Path, column: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert audit() == 0
+    fill([{key: cell for key, cell in row.items() if key != column} for row in table()])
+
+    assert apply("--output", "new.csv", "--accept", "0.9") == 2
+
+    assert f"The column '{column}' is missing, and --accept" in capfd.readouterr().err
+
+
+def test_a_score_that_no_suggestion_has_is_said(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert audit() == 0
+    fill([row for row in table() if float(row["score"]) < 0.99])
+
+    assert apply("--output", "new.csv", "--accept", "0.99") == 2
+
+    assert "has a score of 0.99 or more" in capfd.readouterr().err
+
+
 def test_a_file_that_changed_since_the_audit_is_refused(
     path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

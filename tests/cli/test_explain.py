@@ -102,3 +102,16 @@ def test_a_label_asked_for_twice_is_explained_once_and_a_text_of_blanks_is_remar
     out, err = capfd.readouterr()
     assert out.count("joy: ") == 2
     assert "Text 2 of 2 has no word" in err
+
+
+def test_a_model_of_many_labels_explains_those_near_their_thresholds_and_says_so(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("multihot.cli.explain._MOST_LABELS", 2)
+
+    assert main(["explain", str(tiny_model), "i am happy", "--all-labels", "--json"]) == 0
+
+    out, err = capfd.readouterr()
+    assert len(json.loads(out)["texts"][0]["labels"]) == 2
+    assert "Of 3 labels, the 2 of each text are explained" in err
+    assert "--label NAME explains others" in err

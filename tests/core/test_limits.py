@@ -35,6 +35,16 @@ def test_every_limit_reads_what_it_writes(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("written", ["0.9999999", "0.000000001", "0.1234567", "99.9999%"])
+def test_no_decimal_of_a_level_or_a_confidence_is_lost(written: str) -> None:
+    limit = parse_limit(f"recall[joy]>={written}@{written}")
+    assert limit is not None
+
+    assert parse_limit(str(limit)) == limit
+    assert 0 < limit.level == limit.confidence < 1
+    assert not limit.sentence().endswith((" 1 % confidence", " 100 % confidence"))
+
+
 def test_the_risk_of_a_limit_has_no_rounding() -> None:
     limit = Limit("recall", 0.9, "joy", 0.95)
 
@@ -45,7 +55,7 @@ def test_the_risk_of_a_limit_has_no_rounding() -> None:
     ("text", "message"),
     [
         ("jaccard, macro_f1", "two goals"),
-        ("jaccard, nonsense", "expected one of micro_f1"),
+        ("jaccard, nonsense", "neither a goal"),
         ("recall>=0.9@0.95", "names no label"),
         ("recall[]>=0.9", "names no label"),
         ("recall[joy]<=0.9", "wrong sign"),
@@ -55,7 +65,12 @@ def test_the_risk_of_a_limit_has_no_rounding() -> None:
         ("precision[joy]>=0.9@mean", "on average"),
         ("samples_recall[joy]>=0.9", "names a label"),
         ("recall[joy]>=0.9, recall[joy]>=0.8", "two limits of the same kind"),
-        ("recall[joy>=0.9", "for 'multihot decide'"),
+        ("recall[joy>=0.9", "neither a goal"),
+        ("macro_f1, abstain<=0.1", r"nor a limit .*abstained<=A"),
+        ("macro_f1; recall[joy]>=0.9", "Commas stand between them"),
+        ("recall[joy]>=1", "No number of rows"),
+        ("recall[joy]>=0.9@0.9999999999", "at most 9 decimals"),
+        ("recall[joy]>=nan", "a level of 'nan'"),
     ],
 )
 def test_what_is_no_limit_is_refused(text: str, message: str) -> None:

@@ -126,6 +126,32 @@ def test_a_limit_holds_for_the_population_in_as_many_samples_as_it_promises(goal
     assert made >= 90
 
 
+def test_a_precision_holds_where_large_logits_share_one_score() -> None:
+    drawn, population = (
+        replace(some, logits=some.logits + 16) for some in (rows(1500, seed=1), rows(20_000, 2))
+    )
+
+    decision = limited(drawn, "macro_f1, precision[joy]>=0.8@0.99")
+
+    assert reached(decision, population)[0] >= 0.8
+
+
+def test_rows_that_all_share_the_highest_score_are_no_base_for_a_precision() -> None:
+    some = rows(300)
+
+    with pytest.raises(DataError, match=r"share the highest score.*--calibration"):
+        limited(replace(some, logits=some.logits + 60), "macro_f1, precision[joy]>=0.9")
+
+
+def test_a_precision_of_a_label_that_no_row_has_is_refused() -> None:
+    some = rows(300)
+    truth = np.where(some.truth == 1, np.float32(0), some.truth)
+    truth[:, 1] = some.truth[:, 1]
+
+    with pytest.raises(DataError, match="there are none among the"):
+        limited(replace(some, truth=truth), "macro_f1, precision[joy]>=0.5")
+
+
 def test_without_the_limit_the_same_goal_would_break_it() -> None:
     population = rows(10_000, seed=9)
     kept = 0
@@ -152,6 +178,19 @@ def test_no_more_rows_are_lost_than_allowed_with_any_calibration(
     recall, abstained = reached(decision, some)
     assert (1 - recall) * has_label <= most_losses(has_label, 0.1, 0.05) + 1e-6
     assert abstained * len(some) <= most_on_average(len(some), 0.3) + 1e-6
+
+
+def test_a_text_at_the_border_keeps_its_label_where_logits_have_the_noise_of_another_runtime() -> (
+    None
+):
+    some = rows(400)
+    some = replace(some, logits=some.logits * 8)
+
+    decision = limited(some, "macro_f1, recall[fear]>=0.9, abstained<=0.2")
+    noise = np.random.default_rng(0).uniform(-5e-6, 5e-6, some.logits.shape)
+    noisy = replace(some, logits=(some.logits * (1 + noise)).astype(np.float32))
+
+    assert reached(decision, noisy) == reached(decision, some)
 
 
 def test_thresholds_that_keep_a_limit_already_stay() -> None:

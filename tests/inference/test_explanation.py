@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,25 @@ def test_by_default_the_labels_of_a_text_are_explained_or_the_nearest_one(
         labels = explanation.labels
         assert sorted(one.label for one in labels if one.given) == names
         assert len(labels) == max(1, len(names))
+
+
+def test_of_many_labels_so_many_are_explained_as_asked_and_the_others_are_counted(
+    tiny_model: Path,
+) -> None:
+    predictor = Predictor.load(tiny_model, device="cpu")
+    decision = predictor.decision.with_threshold(0.0)
+    everything = predictor.with_artifact(replace(predictor.artifact, decision=decision))
+
+    (found,) = explain(everything, TEXTS[:1], method="occlusion", most=2)
+    (nearest,) = explain(
+        predictor, ["today she is happy ."], method="occlusion", most=2, with_nearest=True
+    )
+
+    assert [one.given for one in found.labels] == [True, True]
+    assert found.num_left_out == found.to_json()["labels_left_out"] == 1
+    assert nearest.labels[0].label == "joy"
+    assert [one.given for one in nearest.labels] == [True, False]
+    assert nearest.num_left_out == 0
 
 
 def test_leaving_out_a_word_is_what_occlusion_measures(predictor: Predictor) -> None:

@@ -66,8 +66,8 @@ def scored(
         rows = slice(start, start + step)
         chunk = examples_of(truth[rows], names, texts[rows], start)
         assert chunk.labels is not None
-        evaluation.update(chunk.texts, chunk.labels, logits[rows])
-        tallies.update(chunk, chunk.labels, logits[rows], np.zeros(len(chunk), dtype=np.bool_))
+        evaluated = evaluation.update(chunk.texts, chunk.labels, logits[rows])
+        tallies.update(chunk, evaluated, np.zeros(len(chunk), dtype=np.bool_))
     return evaluation.report(), tallies
 
 

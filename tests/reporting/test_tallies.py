@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from multihot.decision.decision import Decision
 from multihot.reporting.tallies import NUM_HISTOGRAM_BINS, Tallies
 from reporting.samples import decision_of, scored, scored_rows
 
@@ -107,3 +108,18 @@ def test_of_very_many_labels_pairs_are_not_counted() -> None:
     tallies = Tallies(decision_of([f"l{number}" for number in range(1001)]), errors_of_a_label=3)
 
     assert tallies.both_true is None
+
+
+def test_counts_are_those_of_the_evaluation_and_nothing_is_decided_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+    decide = Decision.decide
+    monkeypatch.setattr(Decision, "decide", lambda *given: calls.append(1) or decide(*given))
+    truth, logits = scored_rows(300, 4)
+
+    report, tallies = scored(decision_of(NAMES, 0.5), truth, logits, TEXTS, step=300)
+
+    assert len(calls) == 1
+    assert tallies.counts.num_rows == report.rows
+    assert report.metrics["micro_f1"] == tallies.counts.metrics()["micro_f1"]

@@ -34,15 +34,17 @@ Each word has a number: how much it added to the label's logit, or took from it.
 (integrated gradients, the default where torch runs the model) the words add up to the difference between
 the text and the same text with every token masked; whether they do is printed. With --method occlusion
 the number is how far the logit falls without the word. Words are characters where a script puts no
-spaces. On a terminal the text is coloured, blue for and orange against, unless NO_COLOR is set.
---json prints one document: {"texts": [{"text", "words": [[WORD, START, END]], "labels": {NAME:
-{"score", "threshold", "given", "logit", "baseline_logit", "values", "sum", "error", "complete",
+spaces. Explained are the labels that the text gets, at most 20, and with --all-labels at most 100: those
+that are nearest to their thresholds. On a terminal the text is coloured, blue for and orange against, unless NO_COLOR is set.
+--json prints one document: {"texts": [{"text", "words": [[WORD, START, END]], "labels_left_out", "labels":
+{NAME: {"score", "threshold", "given", "logit", "baseline_logit", "values", "sum", "error", "complete",
 "steps"}}, "evidence"}]}.
 """
 _FOR = ("30;48;5;195", "30;48;5;117", "97;48;5;25")
 _AGAINST = ("30;48;5;230", "30;48;5;216", "97;48;5;130")
 _SHARES = (0.15, 0.4, 0.75)
 """Of the largest weight: below the first a word stays plain."""
+_MOST_LABELS = 100  # of each text with --all-labels
 _MAX_SHOWN = 160  # characters of a training text
 _MAX_WORD = 40  # characters of a word in the list of weights
 
@@ -77,14 +79,30 @@ def run(arguments: Sequence[str]) -> int:
     literal = list(arguments)[list(arguments).index("--") + 1 :] if "--" in arguments else []
     texts, pairs = _texts(given, literal)
 
+    from multihot.inference.explained_labels import MOST_LABELS
     from multihot.inference.explanation import explain
     from multihot.inference.predictor import Predictor
 
     predictor = Predictor.load(given.model, device=given.device, backend=given.backend)
-    labels = list(predictor.space.names) if given.all_labels else given.label
-    found = explain(predictor, texts, labels=labels, method=given.method)
+    labels, is_part = given.label, given.all_labels and len(predictor.space) > _MOST_LABELS
+    if given.all_labels and not is_part:
+        labels = list(predictor.space.names)
+    found = explain(
+        predictor,
+        texts,
+        labels=labels,
+        method=given.method,
+        most=_MOST_LABELS if is_part else MOST_LABELS,
+        with_nearest=is_part,
+    )
+    if is_part:
+        say(
+            f"Of {len(predictor.space)} labels, the {_MOST_LABELS} of each text are explained that it gets or "
+            "that are nearest to their thresholds; --label NAME explains others."
+        )
     evidence = None if given.evidence is None else _evidence(predictor, texts, given, pairs)
     if given.json:
+        _say_what_is_left_out(found)
         documents = [one.to_json() for one in found]
         for number, near in enumerate(evidence or ()):
             documents[number]["evidence"] = [each.to_json() for each in near]
@@ -96,6 +114,7 @@ def run(arguments: Sequence[str]) -> int:
         if evidence is not None:
             show_painted([(line, None) for line in _evidence_lines(evidence[number])])
     _say_of_methods(found)
+    _say_what_is_left_out(found)
     for number, explanation in enumerate(found, 1):
         if not explanation.words:
             say(f"Text {number} of {len(found)} has no word, so nothing in it explains its labels.")
@@ -222,6 +241,15 @@ def _evidence_lines(evidence: Sequence[Evidence]) -> Iterator[str]:
             f"  {one.similarity:.2f}  line {one.line}  {labels}: {shortened(one.text, _MAX_SHOWN)}"
         )
         yield "\n"
+
+
+def _say_what_is_left_out(found: Sequence[Explanation]) -> None:
+    for number, explanation in enumerate(found, 1):
+        if explanation.num_left_out:
+            say(
+                f"Text {number} of {len(found)} gets {counted(explanation.num_left_out, 'label')} more, which "
+                "are not explained; --label NAME explains them."
+            )
 
 
 def _say_of_methods(found: Sequence[Explanation]) -> None:

@@ -101,8 +101,9 @@ def _document(given: argparse.Namespace, targets: list[str], pairs: list[str]) -
     if not Path(model).is_dir() and not any(is_artifact(Path(each)) for each in files):
         flags = {"--train": given.train, "--label": given.label, "--reasons": given.reasons}
         for flag in (flag for flag, value in flags.items() if value):
+            what = "a file" if Path(model).exists() else "not there"
             raise OptionError(
-                f"{flag} belongs to a model, and {model} is a file: give a model first."
+                f"{flag} belongs to a model, and {model} is {what}: give a model first."
             )
         from multihot.workflows.report import report_on_files
 

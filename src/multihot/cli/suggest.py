@@ -113,6 +113,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check(given: argparse.Namespace, inputs: Sequence[str]) -> None:
     """Raise `OptionError` for arguments that contradict each other, before anything is loaded."""
+    from multihot.decision.next_texts import check_choice
+
     expected = 1 if given.labels else 2
     if len(inputs) != expected:
         what = "a file of texts" if given.labels else "a model folder and a file of texts"
@@ -120,10 +122,7 @@ def _check(given: argparse.Namespace, inputs: Sequence[str]) -> None:
             f"{counted(len(inputs), 'argument')} given; expected {what}"
             + ("." if given.labels else ", or --labels NAMES and a file of texts.")
         )
-    if given.count < 1:
-        raise OptionError(f"--count {given.count}; expected at least 1.")
-    if not 0 <= given.diversity <= 1:
-        raise OptionError(f"--diversity {given.diversity}; expected a number between 0 and 1.")
+    check_choice(given.count, given.diversity)
     if given.descriptions and not given.labels:
         raise OptionError(
             "--descriptions is for --labels; a model knows its labels by their texts."

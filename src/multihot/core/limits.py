@@ -7,11 +7,12 @@ of 100 choices of the rows it holds (`@0.95`, the default), or on average over a
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multihot.core.goals import parse_goal
+from multihot.core.goals import GOAL_FORMS, parse_goal
 from multihot.core.text_tables import cut, listed
 from multihot.errors import OptionError
 
@@ -30,6 +31,7 @@ _FORM = re.compile(
 )
 _OF_LABELS = ("recall", "precision")
 _MEAN = "mean"
+_DECIMALS = 9  # of levels and confidences
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,19 @@ class Limit:
     def __str__(self) -> str:
         label = "" if self.label is None else f"[{_quoted(self.label)}]"
         sign = "<=" if self.name == "abstained" else ">="
-        at = _MEAN if self.confidence is None else f"{self.confidence:g}"
-        return f"{self.name}{label}{sign}{self.level:g}@{at}"
+        at = _MEAN if self.confidence is None else _written(self.confidence)
+        return f"{self.name}{label}{sign}{_written(self.level)}@{at}"
 
     def sentence(self) -> str:
         """Return the limit in words."""
         of_label = "" if self.label is None else f" of {cut(self.label)}"
         what = {
-            "samples_recall": f"samples recall at least {self.level:g}",
-            "abstained": f"at most {100 * self.level:g} % of texts abstain",
-        }.get(self.name, f"{self.name}{of_label} at least {self.level:g}")
-        sure = (
-            "on average" if self.confidence is None else f"{100 * self.confidence:g} % confidence"
-        )
+            "samples_recall": f"samples recall at least {_written(self.level)}",
+            "abstained": f"at most {_written(100 * self.level)} % of texts abstain",
+        }.get(self.name, f"{self.name}{of_label} at least {_written(self.level)}")
+        sure = "on average"
+        if self.confidence is not None:
+            sure = f"{_written(100 * self.confidence)} % confidence"
         return f"{what}, {sure}"
 
 
@@ -90,7 +92,7 @@ def split_goal(text: str) -> tuple[str | None, tuple[Limit, ...]]:
     for part in _parts(text) if isinstance(text, str) else [text]:
         limit = parse_limit(part) if isinstance(part, str) else None
         if limit is None:
-            found = parse_goal(part).text
+            found = _goal(part, is_alone=part == text)
             if goal is not None:
                 raise OptionError(
                     f"'goal' names two goals, {cut(goal)} and {cut(found)}; give one goal and any limits: "
@@ -104,6 +106,20 @@ def split_goal(text: str) -> tuple[str | None, tuple[Limit, ...]]:
             )
         limits.append(limit)
     return goal, tuple(limits)
+
+
+def _goal(part: str, *, is_alone: bool) -> str:
+    """Return a goal; raise `OptionError` with the forms of limits where it may have been meant as one."""
+    try:
+        return parse_goal(part).text
+    except OptionError as error:
+        if is_alone and not re.search(r"[\[\]@<;]", str(part)):
+            raise
+        raise OptionError(
+            f"{cut(part)} in 'goal' is neither a goal ({', '.join(GOAL_FORMS)}) nor a limit "
+            f"({', '.join(LIMIT_FORMS)}; behind them @0.95 or another confidence, or @mean). "
+            "Commas stand between them."
+        ) from error
 
 
 def parse_limit(text: str) -> Limit | None:
@@ -160,12 +176,20 @@ def _fraction(text: str, written: str, what: str) -> float:
     try:
         value = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
     except ValueError:
-        value = -1.0
+        value = math.nan
+    value = round(value, _DECIMALS)
     if not 0 < value < 1:
+        reason = " No number of rows shows that something always holds." if value == 1 else ""
         raise OptionError(
-            f"The limit {cut(text)} has {what} of {cut(written)}; expected a number above 0 and below 1."
+            f"The limit {cut(text)} has {what} of {cut(written)}; expected a number above 0 and below 1, of at "
+            f"most {_DECIMALS} decimals.{reason}"
         )
     return value
+
+
+def _written(number: float) -> str:
+    """Return a number with all decimals that limits have, so that it is read back as it was."""
+    return f"{number:.{_DECIMALS}f}".rstrip("0").removesuffix(".")
 
 
 def _label(text: str, written: str) -> str:

@@ -6,9 +6,10 @@ What is missed, and what abstains, only becomes less with lower thresholds. So f
 is found, the highest logit of the network that the rows allow, and thresholds above it are lowered to it.
 The rows that fitted the thresholds may be the same: what lies below the border keeps the limit all the
 more, so no row is set aside. A precision has no such order: it is tested above some ranks of the label's
-logits that are fixed beforehand, each with its part of the tolerated probability (Angelopoulos et al. 2021,
-"Learn then test"), and of those that pass, the one that is best for the goal is taken. Given the logit of
-a rank, the rows above it are a sample of all texts above it, so the exact binomial bound applies.
+scores that are fixed beforehand, each with its part of the tolerated probability (Angelopoulos et al. 2021,
+"Learn then test"), and of those that pass, the one that is best for the goal is taken. Given the score of
+a rank, the rows above it are a sample of all texts above it, so the exact binomial bound applies. These are
+scores as they are compared, because large logits share one: a border between two such logits is none.
 
 Several limits hold together: each is given its part of what is tolerated.
 """
@@ -46,6 +47,7 @@ DoubleArray = npt.NDArray[np.float64]
 _RATIO = 1.5  # of the ranks at which a precision is tested
 
 _BELOW = 1 - 1e-6  # so that no rounding of a score lifts a text's score under its own border
+_NOISE = 1e-5  # of logits, relative, between the same network in two runtimes
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,12 @@ def with_limits(
     for limit, tolerated in pairs:
         if limit.name != "precision":
             borders = np.minimum(borders, _borders(decision.space, rows, limit, tolerated, path))
-    kept = _below(decision, borders)
+    highest = _scores_below(decision, borders)
+    kept = replace(decision, thresholds=tuple(np.minimum(decision.thresholds, highest).tolist()))
     for limit, tolerated in pairs:
         if limit.name == "precision":
             assert tolerated is not None
-            kept = _precise(kept, rows, limit, tolerated, borders, path=path)
+            kept = _precise(kept, rows, limit, tolerated, highest, path=path)
     return _described(decision, kept, rows, limits)
 
 
@@ -192,13 +195,16 @@ def _border_of_samples(
     return float(values[low]) if low < len(values) else np.inf
 
 
-def _below(decision: Decision, borders: DoubleArray) -> Decision:
-    """Return the decision with thresholds at most at the scores of these logits. *Shape:* (L,)."""
+def _scores_below(decision: Decision, borders: DoubleArray) -> DoubleArray:
+    """Return the scores just below these logits, 1 for infinite ones. *Shapes:* (L,).
+
+    So far below that the text at the border is given its label by an export of the network, too.
+    """
     finite = np.isfinite(borders)
-    logits = np.where(finite, borders, 0.0).astype(np.float32)
+    logits = np.where(finite, borders, 0.0)
+    logits = (logits - _NOISE * (1 + np.abs(logits))).astype(np.float32)
     scores = decision.scores(logits[None])[0].astype(np.float64) * _BELOW
-    thresholds = np.where(finite, np.minimum(decision.thresholds, scores), decision.thresholds)
-    return replace(decision, thresholds=tuple(thresholds.tolist()))
+    return np.where(finite, scores, 1.0)
 
 
 def _precise(
@@ -206,43 +212,71 @@ def _precise(
     rows: FittingRows,
     limit: Limit,
     tolerated: float,
-    borders: DoubleArray,
+    highest: DoubleArray,
     *,
     path: str | None,
 ) -> Decision:
-    """Return the decision with a threshold of one label that keeps its precision."""
+    """Return the decision with a threshold of one label that keeps its precision.
+
+    `highest` are the thresholds that other limits allow at most. *Shape:* (L,).
+    """
     assert limit.label is not None
     column = decision.space.index(limit.label)
     known = ~np.isnan(rows.truth[:, column])
     num_known, least = int(known.sum()), fewest_rows(limit.risk, tolerated)
     _require_rows(limit, tolerated, num_known, "rows in which the label is known", path)
-    order = np.argsort(-rows.logits[known, column], kind="stable")
-    logits, wrong = rows.logits[known, column][order], rows.truth[known, column][order] == 0
+    scores = decision.scores(rows.logits[known])[:, column]
+    order = np.argsort(-scores, kind="stable")
+    scores, wrong = scores[order], rows.truth[known, column][order] == 0
     ranks = _ranks(num_known, least)
     passed = []
     for rank in ranks:
-        above = int(np.count_nonzero(logits > logits[rank])) if rank < num_known else num_known
-        errors = int(wrong[:above].sum())
-        if above and binomial_cdf(errors, above, limit.risk) <= tolerated / len(ranks):
-            lowest = logits[rank] if rank < num_known else np.float32(-np.inf)
-            passed.append(float(np.nextafter(lowest, np.float32(np.inf))))
+        threshold = _just_above(scores[rank]) if rank < num_known else 0.0
+        given = scores >= threshold
+        errors = int(np.count_nonzero(wrong & given))
+        if binomial_cdf(errors, int(given.sum()), limit.risk) <= tolerated / len(ranks):
+            passed.append(threshold)
     if not passed:
-        best = max(1 - float(wrong[:rank].mean()) for rank in ranks)
-        raise DataError(
-            f"no threshold keeps the limit {limit} with these {num_known} rows: of the {ranks[-1]} to "
-            f"{num_known} highest scores of the label at best a fraction of {best:.3f} is right, which is not "
-            "surely enough. Give more rows, or a looser limit.",
-            path=path,
-        )
-    allowed = [border for border in passed if border <= borders[column]]
+        raise DataError(_too_imprecise(limit, scores, wrong, ranks), path=path)
+    allowed = [threshold for threshold in passed if threshold <= highest[column]]
     if not allowed:
         raise DataError(
-            f"no threshold keeps the limit {limit} together with the others: it holds from a logit of "
-            f"{min(passed):.2f} on, and they allow {borders[column]:.2f} at most. Loosen one of them.",
+            f"no threshold keeps the limit {limit} together with the others: it holds from a score of "
+            f"{min(passed):.3g} on, and they allow {highest[column]:.3g} at most. Loosen one of them.",
             path=path,
         )
-    candidates = [_with_border(decision, column, border) for border in allowed]
+    candidates = [_with_threshold(decision, column, threshold) for threshold in allowed]
     return max(candidates, key=lambda each: _worth(each, rows))
+
+
+def _just_above(score: np.float32) -> float:
+    """Return the next score, or the highest that there is: many logits share it, whatever the rows are."""
+    above = np.nextafter(score, np.float32(1))
+    return float(above if above < 1 else score)
+
+
+def _too_imprecise(limit: Limit, scores: FloatArray, wrong: BoolArray, ranks: Sequence[int]) -> str:
+    """Return why no threshold keeps a precision. *Shapes:* (N,) both, the highest score first."""
+    num_right = int(np.count_nonzero(~wrong))
+    if not num_right:
+        return (
+            f"the limit {limit} needs rows that have the label, and there are none among the "
+            f"{len(wrong)} in which it is known. Give such rows."
+        )
+    best = max(1 - float(wrong[:rank].mean()) for rank in ranks)
+    span = f"{ranks[-1]} to {len(wrong)}" if len(ranks) > 1 else f"{len(wrong)}"
+    tied = int(np.count_nonzero(scores == scores[0]))
+    if tied > ranks[-1]:
+        return (
+            f"no threshold keeps the limit {limit}: {tied} of {len(wrong)} rows share the highest score of the "
+            f"label, of which a fraction of {1 - float(wrong[:tied].mean()):.3f} is right, and no threshold "
+            "separates them. Calibrate, such as with --calibration platt."
+        )
+    return (
+        f"no threshold keeps the limit {limit} with these {len(wrong)} rows, of which {num_right} have the "
+        f"label: of the {span} highest scores of the label at best a fraction of {best:.3f} is right, which is "
+        "not surely enough. Give more rows, or a looser limit."
+    )
 
 
 def _ranks(num_rows: int, least: int) -> list[int]:
@@ -254,11 +288,10 @@ def _ranks(num_rows: int, least: int) -> list[int]:
     return ranks
 
 
-def _with_border(decision: Decision, column: int, border: float) -> Decision:
-    """Return the decision that gives one label to logits of at least `border`."""
-    at = np.full((1, len(decision.space)), border, dtype=np.float32)
+def _with_threshold(decision: Decision, column: int, threshold: float) -> Decision:
+    """Return the decision with another threshold of one label."""
     thresholds = list(decision.thresholds)
-    thresholds[column] = float(decision.scores(at)[0, column])
+    thresholds[column] = threshold
     return replace(decision, thresholds=tuple(thresholds))
 
 

@@ -13,7 +13,14 @@ import numpy.typing as npt
 from multihot.core.numeric import sigmoid
 from multihot.errors import OptionError
 
-__all__ = ["Chosen", "choose_texts", "gains_of_scores", "gains_of_similarities", "worth_comparing"]
+__all__ = [
+    "Chosen",
+    "check_choice",
+    "choose_texts",
+    "gains_of_scores",
+    "gains_of_similarities",
+    "worth_comparing",
+]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -66,6 +73,14 @@ def gains_of_similarities(similarities: FloatArray) -> FloatArray:
     return sigmoid(_STEEPNESS * (standard - top)).astype(np.float32)
 
 
+def check_choice(count: int, diversity: float) -> None:
+    """Raise `OptionError` where so many texts cannot be chosen, or not with such a diversity."""
+    if count < 1:
+        raise OptionError(f"count is {count}; expected at least 1.")
+    if not 0 <= diversity <= 1:
+        raise OptionError(f"diversity is {diversity}; expected a number between 0 and 1.")
+
+
 def worth_comparing(gains: FloatArray, counts: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
     """Return the rows that are worth comparing with each other, in their order; all of a small pool."""
     most = max(_LEAST_CANDIDATES, _CANDIDATES_EACH * count)
@@ -102,8 +117,7 @@ def choose_texts(
     diversity
         0 (none) to 1: how much of its value a text loses that says the same as a chosen one.
     """
-    if not 0 <= diversity <= 1:
-        raise OptionError(f"diversity is {diversity}; expected a number between 0 and 1.")
+    check_choice(count, diversity)
     known = np.asarray(counts, dtype=np.float64).copy()
     nearest = np.zeros(len(gains), dtype=np.float32)
     is_left = np.ones(len(gains), dtype=np.bool_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import WINDOW_ROWS, required_labels
-from multihot.decision.counts import COUNT_METRICS
+from multihot.decision.counts import COUNT_METRICS, Counts, Outcomes
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.objective import counted_value
 from multihot.decision.promises import PromiseTally
@@ -20,7 +20,7 @@ from multihot.evaluation.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
 from multihot.evaluation.report import LabelReport, Report
 from multihot.evaluation.row_statistics import SummedMetrics, label_intervals
 
-__all__ = ["Evaluation", "report"]
+__all__ = ["EvaluatedRows", "Evaluation", "report"]
 
 _METRICS = (
     *COUNT_METRICS,
@@ -35,6 +35,31 @@ _METRICS = (
     "mean_label_ece",
     "mean_label_ece_if_calibrated",
 )  # in the order in which they are shown
+
+
+@dataclass(frozen=True)
+class EvaluatedRows:
+    """N rows as they entered an evaluation; *shapes* (N, L).
+
+    Attributes
+    ----------
+    truth
+        1, 0 or NaN (unknown).
+    scores
+        0 to 1, float32.
+    decided
+        Whether each label was given.
+    outcomes
+        Of those rows that have a known cell.
+    counts
+        Of all rows of the evaluation so far.
+    """
+
+    truth: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    decided: npt.NDArray[np.bool_]
+    outcomes: Outcomes
+    counts: Counts
 
 
 class Evaluation:
@@ -70,16 +95,17 @@ class Evaluation:
         labels: LabelMatrix,
         logits: npt.NDArray[np.float32],
         num_truncated: int = 0,
-    ) -> None:
+    ) -> EvaluatedRows:
         """Add rows: N texts, their labels, their logits (N, L), and how many texts were cut."""
         labels = labels.aligned_to(self._decision.space).hard()
         scores = self._decision.scores(logits)
         decided = self._decision.decide(scores)
-        self._sums.update(labels.values, decided, scores)
+        outcomes = self._sums.update(labels.values, decided, scores)
         self._promises.update(labels.values, decided)
         self._ranking.update(labels.values, scores)
         self._num_truncated += num_truncated
         self._num_fitted += rows_fitted(self._decision, texts, labels)
+        return EvaluatedRows(labels.values, scores, decided, outcomes, self._sums.counts)
 
     def report(self) -> Report:
         """Return the report; after this no rows can be added."""

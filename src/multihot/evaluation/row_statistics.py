@@ -72,8 +72,11 @@ class SummedMetrics:
                 num_statistics(num_labels), num_replicates, poisson_counts(seed)
             )
 
-    def update(self, truth: FloatArray, decided: BoolArray, scores: FloatArray) -> None:
-        """Add rows: *shapes* (N, L), truth 1, 0 or NaN (unknown), scores 0 to 1."""
+    def update(self, truth: FloatArray, decided: BoolArray, scores: FloatArray) -> Outcomes:
+        """Add rows: *shapes* (N, L), truth 1, 0 or NaN (unknown), scores 0 to 1.
+
+        Returns their outcomes.
+        """
         found = self.counts.update(truth, decided)
         scored = _scored(truth, scores)
         self._precision += _fixed_point_sum(scored[0], _FIXED_POINT_OF_ONE)
@@ -81,6 +84,7 @@ class SummedMetrics:
         self._log += _fixed_point_sum(scored[2], _FIXED_POINT)
         if self._replicates is not None:
             self._replicates.update(_joined(found, scored))
+        return found
 
     def metrics(self) -> dict[str, float | None]:
         """Return the metrics; `None` where one is undefined.

@@ -16,20 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.numeric import logit
 from multihot.core.text_tables import cut
 from multihot.data.in_memory import as_texts
-from multihot.data.readers.table import nearest
 from multihot.data.text_windows import TextCutter
 from multihot.data.tokens import TokenizedTexts, special_tokens
 from multihot.data.words import Word, shares_of_words, words_of
-from multihot.errors import EncoderError, LabelError, OptionError
+from multihot.errors import EncoderError, OptionError
 from multihot.gate.tokenizer_loading import library_errors
+from multihot.inference.explained_labels import MOST_LABELS, column_of, columns_of
 from multihot.inference.predictor import Predictor
 
 __all__ = ["METHODS", "Explanation", "LabelReasons", "explain"]
@@ -104,6 +104,8 @@ class Explanation:
     labels: tuple[LabelReasons, ...]
     windows: tuple[tuple[int, int], ...] = ()
     """First and last-plus-one character of each window that was read."""
+    num_left_out: int = 0
+    """Labels that the text gets, too, and that are not explained."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, the keys as in `multihot explain --json`."""
@@ -113,6 +115,7 @@ class Explanation:
             "words_read": self.num_read,
             "method": self.method,
             "baseline": self.baseline,
+            "labels_left_out": self.num_left_out,
             "words": [[word.text, word.start, word.end] for word in self.words],
             "labels": {reasons.label: _plain(reasons) for reasons in self.labels},
             **({"windows": [list(span) for span in self.windows]} if self.windows else {}),
@@ -153,6 +156,8 @@ def explain(
     *,
     labels: Sequence[str] | None = None,
     method: str = "auto",
+    most: int = MOST_LABELS,
+    with_nearest: bool = False,
 ) -> list[Explanation]:
     """Return what the words of each text spoke for and against labels.
 
@@ -167,6 +172,10 @@ def explain(
         nearest to its threshold.
     method
         One of `METHODS`.
+    most
+        Without `labels`: how many of a text at most, those with the highest scores.
+    with_nearest
+        Without `labels`: explain so many, with those that the text nearly gets.
 
     Raises
     ------
@@ -179,7 +188,7 @@ def explain(
     method = _chosen_method(predictor, method)
     columns = None
     if labels is not None:  # each once, in the order given
-        columns = list(dict.fromkeys(_column(predictor, name) for name in labels))
+        columns = list(dict.fromkeys(column_of(predictor, name) for name in labels))
     filler = _filler(predictor) if method == "gradients" else None
     weigh = _Gradients(predictor, filler) if filler is not None else _Occlusion(predictor)
     tokenized = predictor.tokenized(texts)
@@ -187,31 +196,17 @@ def explain(
     read = predictor.windows_read(tokenized, loudest, [()] * len(texts))
     scores = predictor.decision.scores(logits)
     decided = predictor.decision.decide(scores)
-    thresholds = list(predictor.decision.thresholds_by_name().values())
+    choose = partial(columns_of, predictor, most=most, with_nearest=with_nearest)
     found = []
     for row, text in enumerate(texts):
-        wanted = _columns_of(predictor, scores[row], decided[row]) if columns is None else columns
+        wanted = choose(scores[row], decided[row]) if columns is None else columns
         words = words_of(text)
         parts = _tokens_of(predictor, text, words)
         numbers = [None] * len(wanted) if loudest is None else loudest[row, wanted].tolist()
         spoke = dict(zip(wanted, numbers, strict=True))
         weighed = _weighed(weigh, parts, spoke)
-        reasons = [
-            LabelReasons(
-                label=predictor.space.names[column],
-                score=float(scores[row, column]),
-                threshold=thresholds[column],
-                given=bool(decided[row, column]),
-                logit=float(weights.logits[place]),
-                baseline_logit=float(weights.baseline_logits[place]),
-                values=tuple(weights.values[place].tolist()),
-                rest=float(weights.rest[place]),
-                steps=weights.steps,
-                window=spoke[column],
-            )
-            for column in wanted
-            for weights, place in (weighed[column],)
-        ]
+        reasons = _reasons_of(predictor, weighed, spoke, scores[row], decided[row])
+        left_out = int(decided[row].sum() - decided[row, wanted].sum()) if columns is None else 0
         windows, truncated = read[row], bool(tokenized.truncated[row])
         found.append(
             Explanation(
@@ -221,11 +216,39 @@ def explain(
                 truncated,
                 method,
                 "" if filler is None else filler[1],
-                tuple(reasons),
+                reasons,
                 () if windows is None else tuple(windows.spans),
+                left_out,
             )
         )
     return found
+
+
+def _reasons_of(
+    predictor: Predictor,
+    weighed: Mapping[int, tuple[_Weights, int]],
+    spoke: Mapping[int, int | None],
+    scores: npt.NDArray[np.float32],
+    decided: npt.NDArray[np.bool_],
+) -> tuple[LabelReasons, ...]:
+    """Return the reasons of each column of `spoke`, with its score and decision. *Shapes:* (L,)."""
+    thresholds = list(predictor.decision.thresholds_by_name().values())
+    return tuple(
+        LabelReasons(
+            label=predictor.space.names[column],
+            score=float(scores[column]),
+            threshold=thresholds[column],
+            given=bool(decided[column]),
+            logit=float(weights.logits[place]),
+            baseline_logit=float(weights.baseline_logits[place]),
+            values=tuple(weights.values[place].tolist()),
+            rest=float(weights.rest[place]),
+            steps=weights.steps,
+            window=window,
+        )
+        for column, window in spoke.items()
+        for weights, place in (weighed[column],)
+    )
 
 
 def _weighed(
@@ -252,24 +275,6 @@ def _chosen_method(predictor: Predictor, method: str) -> str:
             "or the model that it was made from."
         )
     return ("gradients" if has_gradients else "occlusion") if method == "auto" else method
-
-
-def _column(predictor: Predictor, name: str) -> int:
-    try:
-        return predictor.space.index(name)
-    except LabelError as error:
-        raise LabelError(f"{error}.{nearest(name, predictor.space.names)}") from None
-
-
-def _columns_of(
-    predictor: Predictor, scores: npt.NDArray[np.float32], decided: npt.NDArray[np.bool_]
-) -> list[int]:
-    """Return the labels that a text gets, the highest score first, or the one that it nearly gets."""
-    given = np.flatnonzero(decided)
-    if len(given):
-        return [int(column) for column in given[np.argsort(-scores[given], kind="stable")]]
-    margins = logit(scores) - logit(np.asarray(predictor.decision.thresholds))
-    return [int(np.argmax(margins))]
 
 
 def _filler(predictor: Predictor) -> tuple[int, str]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
 from multihot.decision.counts import Counts, Outcomes
 from multihot.decision.decision import Decision
+from multihot.evaluation.evaluator import EvaluatedRows
 
 __all__ = ["GRID", "MAX_PAIRED_LABELS", "NUM_HISTOGRAM_BINS", "Mistake", "ScoredRow", "Tallies"]
 
@@ -80,7 +80,7 @@ class Tallies:
     Attributes
     ----------
     counts
-        The counts of decisions, as an evaluation has them.
+        The counts of decisions: those of the evaluation itself.
     both_true, both_given
         Rows in which two labels are true, and given. *Shape:* (L, L); `None` of too many labels.
     missed_and_extra
@@ -103,22 +103,14 @@ class Tallies:
         self._num_rows = 0
         self._errors = _WorstErrors(errors_of_a_label)
 
-    def update(
-        self,
-        rows: Examples,
-        labels: LabelMatrix,
-        logits: npt.NDArray[np.float32],
-        truncated: BoolArray,
-    ) -> None:
-        """Add N rows: their labels, their logits (N, L), and which texts were truncated (N,)."""
-        truth = labels.aligned_to(self._decision.space).hard().values
-        scores = self._decision.scores(logits)
-        decided = self._decision.decide(scores)
-        found = self.counts.update(truth, decided)
+    def update(self, rows: Examples, evaluated: EvaluatedRows, truncated: BoolArray) -> None:
+        """Add N rows as they were evaluated, and which texts were truncated (N,)."""
+        truth, scores, found = evaluated.truth, evaluated.scores, evaluated.outcomes
+        self.counts = evaluated.counts
         used = ~np.isnan(truth).all(axis=1)
         self._count_scores(truth[used], scores[used])
         self._count_pairs(found)
-        shown = _Chunk(rows, truth, decided, truncated, self._num_rows)
+        shown = _Chunk(rows, truth, evaluated.decided, truncated, self._num_rows)
         self._errors.update(shown, np.flatnonzero(used), found, scores)
         self._num_rows += len(rows)
 

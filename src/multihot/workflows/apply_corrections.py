@@ -11,7 +11,7 @@ import numpy as np
 
 from multihot.core.files import as_path, sha256_of
 from multihot.core.options import DataOptions
-from multihot.core.text_tables import listed
+from multihot.core.text_tables import cut, listed
 from multihot.data.checked_file import CheckedFile
 from multihot.data.correcting.copy import copy_corrected, corrected_ending, open_for_correction
 from multihot.data.correcting.record import (
@@ -79,6 +79,11 @@ def apply_corrections(
     _check_output(source, target, data, force=force)
     digest = sha256_of(source)
     corrections = read_correction_table(place, digest, accept=accept)
+    if not corrections and accept is not None:
+        raise OptionError(
+            f"No suggestion of {place} has a score of {accept:g} or more, and no cell of its column 'corrected' "
+            "is filled in, so there is nothing to apply: accept a lower score, or fill cells in."
+        )
     if not corrections:
         raise OptionError(
             f"No cell of the column 'corrected' of {place} is filled in, so there is nothing to apply: write "
@@ -195,6 +200,15 @@ def _changes(
 
 def _given(chunk: Examples, row: int, correction: Correction, table: Path) -> float:
     assert chunk.labels is not None
+    if _is_another_row(correction, chunk.ids[row], chunk.texts[row]):
+        raise DataError(
+            f"Row {correction.row} of the file has another id, {cut(chunk.ids[row])}, and another text than the "
+            "table says. The numbers of rows may have been sorted or filled without the other columns: take "
+            "the table that was written, and sort whole rows.",
+            path=table,
+            line=correction.place,
+            column="row",
+        )
     value = float(chunk.labels.values[row, chunk.labels.space.index(correction.label)])
     if shown_value(value) != shown_value(correction.given):
         raise DataError(
@@ -206,6 +220,16 @@ def _given(chunk: Examples, row: int, correction: Correction, table: Path) -> fl
             column="given",
         )
     return value
+
+
+def _is_another_row(correction: Correction, row_id: str, text: str) -> bool:
+    """Return whether a table shows neither the id nor the text of a row.
+
+    One of them is enough: spreadsheets rewrite ids that look like numbers or dates.
+    """
+    if correction.row_id is None or correction.text is None:
+        return False
+    return correction.row_id.strip() != row_id.strip() and (correction.text.split() != text.split())
 
 
 def _by_row(

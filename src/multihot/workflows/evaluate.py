@@ -8,10 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
-from multihot.evaluation.evaluator import Evaluation
+from multihot.evaluation.evaluator import EvaluatedRows, Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.predictor import Predictor
 
@@ -24,12 +23,11 @@ class Observer(Protocol):
     def __call__(
         self,
         rows: Examples,
-        labels: LabelMatrix,
-        logits: npt.NDArray[np.float32],
+        evaluated: EvaluatedRows,
         truncated: npt.NDArray[np.bool_],
         /,
     ) -> None:
-        """Take N rows: their labels, their logits (N, L), and which texts were truncated (N,)."""
+        """Take N rows, their truth, scores and decisions, and which texts were truncated (N,)."""
 
 
 def evaluate(
@@ -60,7 +58,7 @@ def evaluate(
     progress
         Receives the number of texts scored so far, now and then.
     observe
-        Sees all rows, some at a time, so that nobody has to score them a second time.
+        Sees all rows, some at a time, so that nobody has to score, decide or count them a second time.
     """
     decision = predictor.decision
     if threshold is not None:
@@ -69,9 +67,9 @@ def evaluate(
     num_scored = 0
     for chunk, labels in labelled_chunks(examples):
         logits, truncated = predictor.logits(chunk.texts)
-        evaluation.update(chunk.texts, labels, logits, int(truncated.sum()))
+        evaluated = evaluation.update(chunk.texts, labels, logits, int(truncated.sum()))
         if observe is not None:
-            observe(chunk, labels, logits, truncated)
+            observe(chunk, evaluated, truncated)
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)

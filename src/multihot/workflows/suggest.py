@@ -20,12 +20,13 @@ from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.data.text_stream import TextRow
 from multihot.decision.next_texts import (
     Chosen,
+    check_choice,
     choose_texts,
     gains_of_scores,
     gains_of_similarities,
     worth_comparing,
 )
-from multihot.errors import DataError, OptionError
+from multihot.errors import DataError
 from multihot.inference.encoder_vectors import load_encoder_vectors
 from multihot.inference.predictor import Predictor
 from multihot.inference.vectors import of_length_one, text_vectors
@@ -153,7 +154,8 @@ def suggest(
     progress
         Receives the number of texts scored so far, now and then.
     """
-    pool, counts = _pool(texts, count, labelled, predictor.space)
+    check_choice(count, diversity)
+    pool, counts = _pool(texts, labelled, predictor.space)
     names, decision = predictor.space.names, predictor.decision
     logits = np.zeros((len(pool.rows), len(names)), dtype=np.float32)
     truncated = np.zeros(len(pool.rows), dtype=np.bool_)
@@ -216,7 +218,8 @@ def suggest_by_names(
     """
     space = LabelSpace(tuple(names))
     given = {space.names[space.index(name)]: text for name, text in (descriptions or {}).items()}
-    pool, counts = _pool(texts, count, labelled, space)
+    check_choice(count, diversity)
+    pool, counts = _pool(texts, labelled, space)
     to_vectors = load_encoder_vectors(encoder, device=device)
     asked = to_vectors([given.get(name) or name.replace("_", " ") for name in space.names])
     parts = []
@@ -243,13 +246,10 @@ def suggest_by_names(
 
 def _pool(
     texts: Iterable[TextRow],
-    count: int,
     labelled: Examples | LabelledFile | None,
     space: LabelSpace,
 ) -> tuple[_Pool, npt.NDArray[np.float64] | None]:
     """Return the texts that may be chosen, and the positives that are known."""
-    if count < 1:
-        raise OptionError(f"count is {count}; expected at least 1.")
     seen: dict[str, bool] = {}
     counts = None if labelled is None else np.zeros(len(space))
     if labelled is not None and counts is not None:

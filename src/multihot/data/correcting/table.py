@@ -97,6 +97,9 @@ class Correction:
     suggested: float
     score: float | None
     reason: str
+    row_id: str | None = None
+    text: str | None = None
+    """What the table shows of the row; `None` where it has lost these columns."""
 
 
 def guarded(text: str) -> str:
@@ -198,6 +201,14 @@ def read_correction_table(
             f"columns are: {listed(table.columns)}.",
             path=path,
         )
+    if accept is not None:
+        for name in ("score", "suggested"):
+            if name not in table.columns:
+                raise DataError(
+                    f"The column '{name}' is missing, and --accept takes what is suggested by its score. Put "
+                    "the column back, or fill in the column 'corrected'.",
+                    path=path,
+                )
     unguard = path.suffix.lower() in (".csv", ".tsv")
     found: list[Correction] = []
     places: dict[tuple[int, str], Correction] = {}
@@ -238,7 +249,7 @@ class _Row:
     def correction(self, mark: str, accept: float | None) -> Correction | None:
         """Return what was filled in, `None` where nothing was."""
         suggested = self._value("suggested") if "suggested" in self.cells else None
-        score = as_number(self.cells.get("score"))
+        score = self._score()
         corrected = self._value("corrected")
         if corrected is None and accept is not None and score is not None and score >= accept:
             corrected = suggested
@@ -267,7 +278,17 @@ class _Row:
             suggested=math.nan if suggested is None else suggested,
             score=score,
             reason=self.text("reason"),
+            row_id=self.text("id") if "id" in self.cells else None,
+            text=self.text("text") if "text" in self.cells else None,
         )
+
+    def _score(self) -> float | None:
+        """Return the score, `None` where there is none; a decimal comma is one of a spreadsheet."""
+        written = as_text(self.cells.get("score")).strip()
+        score = as_number(written.replace(",", "."))
+        if written and score is None:
+            raise self.fail("score", f"{cut(written)} is not a number.")
+        return score
 
     def _value(self, column: str) -> float | None:
         """Return the value in a cell; `None` where it is empty."""
