@@ -110,6 +110,7 @@ def with_limits(
     check_limits(
         limits, decision.space.names, kind=decision.kind, empty_set_rule=decision.empty_set_rule
     )
+    _refuse_implied(decision.space, limits)
     num_tested = sum(limit.confidence is not None for limit in limits)
     parts = [None if x.tolerated is None else x.tolerated / num_tested for x in limits]
     pairs = list(zip(limits, parts, strict=True))
@@ -123,6 +124,20 @@ def with_limits(
             assert tolerated is not None
             kept = _precise(kept, rows, limit, tolerated, borders, path=path)
     return _described(decision, kept, rows, limits)
+
+
+def _refuse_implied(space: LabelSpace, limits: Sequence[Limit]) -> None:
+    """Raise `OptionError` for a precision of a label that others imply: their thresholds give it, too."""
+    if space.hierarchy is None:
+        return
+    for limit in limits:
+        column = None if limit.label is None else space.index(limit.label)
+        if limit.name == "precision" and space.hierarchy.has_children[column]:
+            raise OptionError(
+                f"The limit {limit} cannot be promised: other labels imply {cut(limit.label)}, so its own "
+                "threshold does not decide alone when it is given. Promise the precision of labels below "
+                "it, or its recall."
+            )
 
 
 def _borders(
@@ -196,7 +211,7 @@ def _below(decision: Decision, borders: DoubleArray) -> Decision:
     """Return the decision with thresholds at most at the scores of these logits. *Shape:* (L,)."""
     finite = np.isfinite(borders)
     logits = np.where(finite, borders, 0.0).astype(np.float32)
-    scores = decision.scores(logits[None])[0].astype(np.float64) * _BELOW
+    scores = decision.own_scores(logits[None])[0].astype(np.float64) * _BELOW
     thresholds = np.where(finite, np.minimum(decision.thresholds, scores), decision.thresholds)
     return replace(decision, thresholds=tuple(thresholds.tolist()))
 
@@ -258,7 +273,7 @@ def _with_border(decision: Decision, column: int, border: float) -> Decision:
     """Return the decision that gives one label to logits of at least `border`."""
     at = np.full((1, len(decision.space)), border, dtype=np.float32)
     thresholds = list(decision.thresholds)
-    thresholds[column] = float(decision.scores(at)[0, column])
+    thresholds[column] = float(decision.own_scores(at)[0, column])
     return replace(decision, thresholds=tuple(thresholds))
 
 
