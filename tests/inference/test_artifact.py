@@ -134,8 +134,8 @@ def test_a_real_model_follows_the_schema(tiny_model: Path, schema: dict[str, Any
     content = content_of(tiny_model)
 
     jsonschema.validate(content, schema, cls=jsonschema.Draft202012Validator)
-    # Costs of labels, exports, goals with limits, long texts.
-    only_some = {"costs", "export", "promises", "windows"}
+    # Costs of labels, exports, labels that imply others, goals with limits, long texts.
+    only_some = {"costs", "export", "hierarchy", "promises", "windows"}
     assert set(content) | only_some == set(schema["properties"])
     assert content["labels"] == list(LABELS)
     assert content["fitted_on"]["rows"] == 24
