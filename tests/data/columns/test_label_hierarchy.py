@@ -241,3 +241,33 @@ def test_labels_in_memory_are_completed() -> None:
     assert values_of(again)["a"] == [1]
     with pytest.raises(LabelError, match="empty part"):
         as_examples(["x"], [["a//b"]], None, "rows", hierarchy="/")
+
+
+@pytest.mark.parametrize("rule", ["union", "majority"])
+def test_labels_of_several_annotators_are_closed(tmp_path: Path, rule: str) -> None:
+    content = "text,who,labels\nx,1,a/b\nx,2,a\nx,3,a/c\ny,1,a\ny,2,\n"
+    found = read_examples(
+        write(tmp_path, content),
+        DataOptions(
+            label_hierarchy="/", label_column="labels", label_delimiter="|", group_by="text",
+            annotator_column="who", aggregate=rule,
+        ),
+    )  # fmt: skip
+
+    expected = [1, 1] if rule == "union" else [1, nan]
+    np.testing.assert_array_equal(values_of(found)["a"], expected)
+    assert values_of(found)["a/b"][0] == (rule == "union")
+
+
+def test_votes_on_the_label_of_a_line_are_refused(tmp_path: Path) -> None:
+    data = DataOptions(
+        label_hierarchy="/", label_column="labels", group_by="text", vote_columns=("v",)
+    )
+    with pytest.raises(OptionError, match="adds labels to lines that were not voted on"):
+        read_examples(write(tmp_path, "text,labels,v\nx,a/b,1\n"), data)
+
+
+def write(tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "annotated.csv"
+    path.write_text(content, "utf-8")
+    return path
