@@ -252,7 +252,13 @@ def test_parameters_are_the_options_with_the_same_defaults() -> None:
     expected = {name: getattr(options, name) for name in option_types(TrainOptions)}
     del expected["data"]
     expected["objective"] = None  # the default one, which is no value that a signature can hold
-    assert parameters == {**expected, "start_from": None, "classes": None, "listener": None}
+    assert parameters == {
+        **expected,
+        "start_from": None,
+        "classes": None,
+        "label_hierarchy": None,
+        "listener": None,
+    }
     signature = inspect.signature(MultiLabelClassifier)
     assert list(parameters) == list(signature.parameters)
 

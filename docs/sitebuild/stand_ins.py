@@ -1,4 +1,4 @@
-"""Small files in the form of data sets that cannot be bundled: python stand_ins.py goemotions | cars | speeches."""
+"""Small files in the form of data sets that cannot be bundled: python stand_ins.py goemotions | cars | speeches | levels."""
 
 from __future__ import annotations
 
@@ -59,5 +59,21 @@ def speeches() -> None:
                 Path("long.jsonl").write_text(first + "\n", "utf-8")
 
 
+def levels() -> None:
+    """Write train.jsonl and test.jsonl, with groups before the labels, and parents.csv with both."""
+    groups = {
+        **dict.fromkeys(("joy", "love", "optimism", "trust"), "pleasant"),
+        **dict.fromkeys(("anger", "disgust", "fear", "sadness", "pessimism"), "unpleasant"),
+    }
+    for part, name, count in (("train", "train", 240), ("test", "test", 96)):
+        with Path(f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            for row, text, labels in _rows(part, count):
+                full = [f"{groups[one]}/{one}" if one in groups else one for one in labels]
+                line = {"id": row, "text": text, "labels": full}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    pairs = [f"{group}/{name},{group}" for name, group in groups.items()]
+    Path("parents.csv").write_text("\n".join(["child,parent", *pairs]) + "\n", "utf-8")
+
+
 if __name__ == "__main__":
-    {"goemotions": goemotions, "cars": cars, "speeches": speeches}[sys.argv[1]]()
+    {"goemotions": goemotions, "cars": cars, "speeches": speeches, "levels": levels}[sys.argv[1]]()

@@ -83,6 +83,9 @@ class MultiLabelClassifier:
         Folder of a finished model to fine-tune further, instead of `encoder`.
     classes
         Names of the columns when labels are an array, as in `fit`, for scikit-learn's cross-validation.
+    label_hierarchy
+        As `data.label_hierarchy`: a separator of levels, a file of `child,parent` pairs, or a mapping of
+        labels to their parent or a list of parents. With `start_from`, that of the model by default.
     listener
         Receives messages and progress; default: silent.
 
@@ -100,6 +103,7 @@ class MultiLabelClassifier:
     device: str
     start_from: str | os.PathLike[str] | None
     classes: Sequence[str] | None
+    label_hierarchy: str | os.PathLike[str] | Mapping[str, Any] | None
     listener: Listener | None
 
     @with_suggestions
@@ -149,6 +153,7 @@ class MultiLabelClassifier:
         objective: Mapping[str, Any] | ObjectiveOptions | None = None,
         start_from: str | os.PathLike[str] | None = None,
         classes: Sequence[str] | None = None,
+        label_hierarchy: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         listener: Listener | None = None,
     ) -> None:
         # scikit-learn expects every parameter as an attribute of its name, unchanged.
@@ -196,7 +201,13 @@ class MultiLabelClassifier:
         columns = as_classes(self.classes if classes is None else classes)
         space = _known_labels(start, columns)
         training = as_examples(
-            X, y, space, "the training data", sample_weight=sample_weight, columns=columns
+            X,
+            y,
+            space,
+            "the training data",
+            sample_weight=sample_weight,
+            columns=columns,
+            hierarchy=self._hierarchy(),
         )
         assert training.labels is not None
         validation_rows = as_validation(validation, training.labels.space)
@@ -360,6 +371,13 @@ class MultiLabelClassifier:
         # A parameter grid is often a numpy array, whose scalars are not Python's.
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
         return build_options(TrainOptions, plain, parse_strings=False)
+
+    def _hierarchy(self) -> str | None:
+        """Return `label_hierarchy` as the option of files takes it."""
+        given = self.label_hierarchy
+        if isinstance(given, Mapping):
+            return as_json("label_hierarchy", given)
+        return None if given is None else os.fspath(given)
 
     @classmethod
     def _parameter_names(cls) -> list[str]:

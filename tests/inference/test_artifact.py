@@ -134,8 +134,8 @@ def test_a_real_model_follows_the_schema(tiny_model: Path, schema: dict[str, Any
     content = content_of(tiny_model)
 
     jsonschema.validate(content, schema, cls=jsonschema.Draft202012Validator)
-    # Costs of labels, exports, goals with limits, long texts.
-    only_some = {"costs", "export", "promises", "windows"}
+    # Costs of labels, exports, labels that imply others, goals with limits, long texts.
+    only_some = {"costs", "export", "hierarchy", "promises", "windows"}
     assert set(content) | only_some == set(schema["properties"])
     assert content["labels"] == list(LABELS)
     assert content["fitted_on"]["rows"] == 24
@@ -334,6 +334,7 @@ def test_a_file_that_may_not_be_read_is_explained(
         ("max_length", 2**40, "at most 1048576"),
         ("data", {"label_names": "/etc/hostname"}, "'data.label_names' is '/etc/hostname'"),
         ("data", {"label_aliases": "other.toml"}, "'data.label_aliases' is 'other.toml'"),
+        ("data", {"label_hierarchy": "other.toml"}, "'data.label_hierarchy' is 'other.toml'"),
         ("data", {"label_file": "secret"}, "'data.label_file' is 'secret'"),
         ("files", {"README.md": "0" * 64}, "it lacks encoder/config.json, encoder/model.safe"),
         ("files", {**dict.fromkeys(ALL_FILES, "0" * 64), "a.bin": ""}, "it has a.bin"),

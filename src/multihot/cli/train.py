@@ -75,6 +75,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="unlabelled texts for distillation",
     )
     parser.add_argument("--goal", help="threshold objective: jaccard, micro_f1, macro_f1 ...")
+    parser.add_argument(
+        "--label-hierarchy",
+        metavar="SIGN|FILE",
+        help="labels that imply others: / for a/b, or child,parent pairs",
+    )
     parser.add_argument("--recipe", metavar="FILE", help="TOML file of options")
     parser.add_argument("--output", metavar="DIR", help="model folder (default: runs/NAME)")
     parser.add_argument(
@@ -182,6 +187,8 @@ def _values(given: argparse.Namespace, assignments: Sequence[str]) -> dict[str, 
     values = read_recipe(given.recipe) if given.recipe else {}
     flags = {name: getattr(given, name) for name in _FLAGS}
     values = updated(values, {name: value for name, value in flags.items() if value is not None})
+    if given.label_hierarchy is not None:
+        values = updated(values, {"data": {"label_hierarchy": given.label_hierarchy}})
     return updated(values, parse_assignments(assignments))
 
 

@@ -33,6 +33,8 @@ class DataOptions:
     """`fold` makes one label, in lower case, of names that differ in case alone; `keep` keeps them apart."""
     label_aliases: str | None = None
     """File of other spellings: TOML, JSON or CSV with `alias, name` in each entry; an alias counts as the label it stands for."""
+    label_hierarchy: str | None = None
+    """Labels that imply others: a separator of levels, such as `/` (then `a/b` implies `a`), or a file of `child,parent` pairs (CSV, TSV, JSON, TOML); a label may have several parents."""
     label_names: str | None = None
     """File with one label name per line, or JSON (a list, or indices to names), which fixes the label order; cells may then hold 0-based indices or vectors of 0 and 1. `@labels` in a model folder means the model's own labels."""
     label_file: str | None = None

@@ -9,7 +9,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multihot.core.files import digest_64
+from multihot.core.hierarchy import Hierarchy
 from multihot.core.text_tables import cut, listed
 from multihot.errors import LabelError
 
@@ -43,6 +44,8 @@ class LabelSpace:
     """
 
     names: tuple[str, ...]
+    hierarchy: Hierarchy | None = field(default=None, compare=False)
+    """Which labels imply others; spaces of the same names are equal whatever it is."""
 
     def __post_init__(self) -> None:
         given: Any = self.names
@@ -59,6 +62,10 @@ class LabelSpace:
                 )
             if not name.isprintable() and "Cc" in map(unicodedata.category, name):
                 raise LabelError(f"The label name {cut(name)} contains a control character.")
+        if self.hierarchy is not None and len(self.hierarchy.parents) != len(names):
+            raise LabelError(
+                f"The hierarchy is of {len(self.hierarchy.parents)} labels, and there are {len(names)}."
+            )
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise LabelError(
@@ -198,10 +205,11 @@ class LabelMatrix:
 
         A name of `space` that this matrix lacks becomes 0 in labelled rows where labels were given
         as lists (`lists_all`), else unknown. A name that `space` lacks raises `LabelError`: labels
-        are never matched by position and never dropped.
+        are never matched by position and never dropped. Where `space` has a hierarchy, the values
+        agree with it afterwards (`Hierarchy.completed`).
         """
         if space == self.space:
-            return self
+            return self if space.hierarchy == self.space.hierarchy else self._within(space)
         extra = [name for name in self.space.names if name not in space.columns]
         if extra:
             raise LabelError(
@@ -212,6 +220,13 @@ class LabelMatrix:
         if self.lists_all:
             values[self.known.any(axis=1)] = 0.0
         values[:, [space.columns[name] for name in self.space.names]] = self.values
+        return replace(self, values=values, space=space)._within(space)
+
+    def _within(self, space: LabelSpace) -> LabelMatrix:
+        """Return the same labels in a space of the same names, with what its hierarchy implies."""
+        values = self.values
+        if space.hierarchy is not None:
+            values = space.hierarchy.completed(values).values
         return replace(self, space=space, values=values)
 
     def to_names(self) -> list[list[str]]:

@@ -71,6 +71,11 @@ def checked_aggregation(data: DataOptions) -> DataOptions:
             f"data.vote_columns={','.join(data.vote_columns)} needs data.label_column=NAME, the column "
             "that names the label they vote on."
         )
+    if data.vote_columns and data.label_hierarchy is not None:
+        raise OptionError(
+            "data.vote_columns holds votes on one label a line, and data.label_hierarchy adds labels to "
+            "lines that were not voted on. Use columns of votes for each label (data.votes), or one of them."
+        )
     soft = rule == "share" and (data.aggregate is not None or data.votes is not None)
     return replace(data, soft_labels=data.soft_labels or soft)
 
@@ -105,6 +110,9 @@ def merged_lines(file: CheckedFile, examples: Examples, column: str) -> Examples
             merged = _voted(values, lines, group_of, len(kept), rule)
         else:
             merged = _agreed(values, group_of, lines.annotators, len(kept), rule)
+        hierarchy = examples.labels.space.hierarchy
+        if hierarchy is not None:  # a tie above a majority
+            merged = hierarchy.completed(merged).values
         united = replace(united, labels=LabelMatrix(examples.labels.space, merged))
         counts.add_values(merged)
         notes += _rule_notes(rule, lines, file.data)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from multihot.core.labels import LabelMatrix, LabelSpace, normalized_name
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
+from multihot.data.columns.label_hierarchy import with_hierarchy
 from multihot.data.examples import Examples
 from multihot.errors import DataError, LabelError
 
@@ -155,6 +156,7 @@ def as_examples(
     columns: Sequence[str] | None = None,
     partial_labels: bool | None = None,
     rows_required: bool = False,
+    hierarchy: str | None = None,
 ) -> Examples:
     """Return in-memory texts and labels as examples with row numbers for ids.
 
@@ -175,10 +177,13 @@ def as_examples(
         and not to be advised.
     rows_required
         Whether no text with a known label is an error.
+    hierarchy
+        As `data.label_hierarchy`; default: that of `space`.
     """
     _require_same_order(X, y)
     texts = as_texts(X)
     labels, notes = _labels(y, space, columns, partial_labels=partial_labels)
+    labels, own, of_hierarchy = with_hierarchy(labels, hierarchy, space)
     if len(texts) != len(labels):
         raise DataError(f"{source}: {len(texts)} texts, but {len(labels)} rows of labels.")
     if rows_required and not labels.known.any():
@@ -190,8 +195,8 @@ def as_examples(
         labels=labels,
         ids=[str(number) for number in numbers],
         source=source,
-        data=DataOptions(),  # there was no file, so the next one is recognised by itself
-        notes=notes,
+        data=DataOptions(label_hierarchy=own),  # else the next file is recognised by itself
+        notes=(*notes, *of_hierarchy),
         lines=numbers,
         weights=None if sample_weight is None else _weights(sample_weight, len(texts), source),
     )
@@ -234,7 +239,7 @@ def _labels(
             f"The labels have no column for {listed(lacking)}. Add them, with NaN where they are unknown"
             f"{'' if partial_labels is None else ask}."
         )
-    return matrix.aligned_to(space), notes
+    return matrix.aligned_to(LabelSpace(space.names)), notes
 
 
 def _column_names(

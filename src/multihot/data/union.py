@@ -20,6 +20,8 @@ from multihot.core.files import digest_64
 from multihot.core.labels import LabelMatrix, LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import counted, cut, listed
+from multihot.data.columns.label_hierarchy import ancestry_of
+from multihot.data.columns.label_names import spelling_of
 from multihot.data.duplicates import normalised
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, open_labelled
@@ -50,7 +52,7 @@ def union_of(*examples: Examples) -> Examples:
     for one in examples:
         if one.labels is None:
             raise DataError("has no labels to unite.", path=one.source)
-    space = _united([_labels(one).space for one in examples])
+    space = _united([_labels(one).space for one in examples], examples[0].data)
     sources = [one.source for one in examples]
     weights = [one.weights for one in examples]
     hashes = [_text_hashes(one.texts) for one in examples]
@@ -98,7 +100,7 @@ def open_union(
         )
     own_options = given if space is None else replace(given, partial_labels=True)
     parts = tuple(open_labelled(path, own_options, space=space) for path in paths)
-    united = space or _united([part.space for part in parts])
+    united = space or _united([part.space for part in parts], parts[0].data)
     sources = [part.source for part in parts]
     num_rows = [len(part) for part in parts]
     hashes = None
@@ -126,8 +128,11 @@ def _labels(examples: Examples) -> LabelMatrix:
     return examples.labels
 
 
-def _united(spaces: Sequence[LabelSpace]) -> LabelSpace:
-    return LabelSpace(tuple(dict.fromkeys(name for space in spaces for name in space.names)))
+def _united(spaces: Sequence[LabelSpace], data: DataOptions) -> LabelSpace:
+    """Return the labels of all sets, with the hierarchy that the first one is read with."""
+    names = tuple(dict.fromkeys(name for space in spaces for name in space.names))
+    ancestry = ancestry_of(data, spelling_of(data))
+    return LabelSpace(names) if ancestry is None else ancestry.space(names)
 
 
 def _widened(examples: Examples, space: LabelSpace) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """The one object that turns a model's logits into scores and scores into labels.
 
-Letters: `N` texts, `L` labels. logits (N, L) -> calibration -> activation -> scores (N, L) ->
-thresholds -> rule for empty sets -> labels.
+Letters: `N` texts, `L` labels. logits (N, L) -> calibration -> activation -> hierarchy -> scores (N, L)
+-> thresholds -> rule for empty sets -> hierarchy -> labels.
 A `Decision` is stored by label name in `thresholds.json` and knows which rows it was fitted on.
 """
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_fraction, parse_goal
+from multihot.core.hierarchy import Hierarchy
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
 from multihot.core.numeric import logit, sigmoid
 from multihot.core.options import EMPTY_SET_RULES
@@ -38,6 +39,7 @@ fitted number, moved for each label by its frequency."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 _STORED = {
@@ -117,7 +119,7 @@ class Decision:
         return goal.of_each_label() if self.kind in ("per_label", "shrunk") else goal
 
     def scores(self, logits: FloatArray) -> FloatArray:
-        """Return the probability of each label.
+        """Return the probability of each label; in a hierarchy at least that of all that imply it.
 
         Parameters
         ----------
@@ -134,6 +136,11 @@ class Decision:
         NonFiniteError
             A logit is NaN: such a text has no labels, and not the empty set of labels.
         """
+        scores, hierarchy = self.own_scores(logits), self.space.hierarchy
+        return scores if hierarchy is None else hierarchy.closed_scores(scores)
+
+    def own_scores(self, logits: FloatArray) -> FloatArray:
+        """Return the same from each label's own logit, before any hierarchy; raises the same."""
         logits = self._checked(logits, "logits")
         num_broken = int(np.isnan(logits).any(axis=1).sum())
         if num_broken:
@@ -145,10 +152,19 @@ class Decision:
         return np.minimum(scores, _LARGEST_SCORE)
 
     def decide(self, scores: FloatArray) -> BoolArray:
-        """Return whether each text gets each label. *Shapes:* (N, L) -> (N, L), bool."""
-        scores = self._checked(scores, "scores")
+        """Return whether each text gets each label, and with it what that implies.
+
+        *Shapes:* (N, L) -> (N, L), bool; scores as `scores` returns them.
+        """
+        scores, hierarchy = self._checked(scores, "scores"), self.space.hierarchy
+        decided = self._own_decisions(scores)
+        return decided if hierarchy is None else hierarchy.closed_decisions(decided)
+
+    def _own_decisions(self, scores: FloatArray) -> BoolArray:
+        """Return the decisions before any hierarchy."""
         if self.kind == "top_k":
-            return _highest(scores, self.parsed_goal().num_labels)
+            order = None if self.space.hierarchy is None else self.space.hierarchy.order
+            return _highest(scores, self.parsed_goal().num_labels, order)
         decided = np.greater_equal(scores, np.asarray(self.thresholds, dtype=np.float64))
         if self.empty_set_rule == "at_least_one":
             return _with_nearest(decided, scores, self.thresholds)
@@ -225,6 +241,8 @@ class Decision:
             "empty_set_rule": self.empty_set_rule,
             "fitted_on": None if self.fitted_on is None else self.fitted_on.to_json(),
         }
+        if self.space.hierarchy is not None:
+            content["hierarchy"] = self.space.hierarchy.by_name(self.space.names)
         if self.costs is not None:
             names = self.space.names
             content["costs"] = {n: list(pair) for n, pair in zip(names, self.costs, strict=True)}
@@ -249,7 +267,7 @@ class Decision:
         try:
             if wrong := [name for name in stored["labels"] if not isinstance(name, str)]:
                 raise ArtifactError(f"The key 'labels' holds {cut(wrong[0])}; expected names.")
-            space = LabelSpace(tuple(stored["labels"]))
+            space = _stored_space(stored["labels"], content)
             if set(thresholds) != set(space.names):
                 different = sorted(set(thresholds) ^ set(space.names))
                 raise ArtifactError(
@@ -305,9 +323,15 @@ def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -
     return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
 
 
-def _highest(scores: FloatArray, num_labels: int) -> BoolArray:
-    """Return the labels of the `num_labels` highest scores of each text; of equals the first."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :num_labels]
+def _highest(scores: FloatArray, num_labels: int, columns: IntArray | None) -> BoolArray:
+    """Return the labels of the `num_labels` highest scores of each text; of equals the first.
+
+    The first in the order of `columns`: with parents first, the labels of closed scores are closed.
+    """
+    if columns is None:
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :num_labels]
+    else:
+        order = columns[np.argsort(-scores[:, columns], axis=1, kind="stable")[:, :num_labels]]
     chosen = np.zeros(scores.shape, dtype=np.bool_)
     np.put_along_axis(chosen, order, True, axis=1)
     return chosen
@@ -339,6 +363,23 @@ def _one_of(key: str, value: object, allowed: Sequence[object]) -> None:
         raise OptionError(
             f"'{key}' is {cut(value)}; expected one of: {', '.join(str(choice) for choice in allowed)}"
         )
+
+
+def _stored_space(names: list[str], content: Mapping[str, Any]) -> LabelSpace:
+    """Return the labels with their hierarchy, if any; raise `ArtifactError` or `LabelError`."""
+    space = LabelSpace(tuple(names))
+    if content.get("hierarchy") is None:
+        return space
+    parents = required_value(content, "hierarchy", dict)
+    for name, some in parents.items():
+        if not isinstance(some, list) or not all(isinstance(parent, str) for parent in some):
+            raise ArtifactError(
+                f"The key {cut(f'hierarchy.{name}')} is {cut(some)}; expected a list of labels."
+            )
+    try:
+        return replace(space, hierarchy=Hierarchy.of_names(space.names, parents))
+    except LabelError as error:
+        raise ArtifactError(f"The key 'hierarchy' is invalid. {error}") from error
 
 
 def _stored_costs(

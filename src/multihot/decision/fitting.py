@@ -293,6 +293,8 @@ def _fit(
         notes.append(f"Thresholds pulled towards the global one {how}.")
     decision = replace(start, thresholds=thresholds, kind=kind)
     kept = _not_worse_than_half(decision, scores, truth)
+    if space.hierarchy is not None and kind in ("per_label", "shrunk"):
+        kept = _not_worse_than_global(kept, calibrated.cells)
     if kept is not decision and frequency_fraction(decision.kind) is not None:
         notes.append(
             f"0.5 for every label scores higher on {goal} on these rows than thresholds={decision.kind}, "
@@ -339,6 +341,18 @@ def _not_worse_than_half(decision: Decision, scores: FloatArray, truth: FloatArr
     reached, at_a_half = (one.goal_value(scores, truth) for one in (decision, half))
     worse = reached is not None and at_a_half is not None and at_a_half > reached
     return half if worse else decision
+
+
+def _not_worse_than_global(decision: Decision, cells: ScoredCells) -> Decision:
+    """Return the decision of a hierarchy, or one threshold for all labels where that is better.
+
+    A threshold per label is fitted as if it alone gave the label; labels below give it, too. With one
+    threshold for all, closed scores give closed decisions, so its fit is exact.
+    """
+    value = global_threshold(cells, decision.parsed_goal())
+    alike = replace(decision, thresholds=(value,) * len(decision.space))
+    own, other = (each.goal_value(cells.scores, cells.truth) for each in (decision, alike))
+    return alike if own is not None and other is not None and other > own else decision
 
 
 def _unreached(decision: Decision, scores: FloatArray, truth: FloatArray) -> list[str]:

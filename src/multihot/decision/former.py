@@ -40,7 +40,7 @@ def with_former_thresholds(
         thresholds[columns] = former[columns]
     else:
         least = _least_logits(before)
-        scores = decision.scores(least[None])[0].astype(np.float64)
+        scores = decision.own_scores(least[None])[0].astype(np.float64)
         never = least >= _LARGEST
         thresholds[columns] = np.where(never, 1.0, scores)[columns]
     return replace(decision, thresholds=tuple(thresholds.tolist()))
@@ -53,6 +53,6 @@ def _least_logits(decision: Decision) -> npt.NDArray[np.float32]:
     high = -low
     for _ in range(64):
         middle = (low + high) / 2
-        given = decision.scores(middle.astype(np.float32)[None])[0] >= thresholds
+        given = decision.own_scores(middle.astype(np.float32)[None])[0] >= thresholds
         low, high = np.where(given, low, middle), np.where(given, middle, high)
     return high.astype(np.float32)

@@ -112,6 +112,7 @@ def with_limits(
     check_limits(
         limits, decision.space.names, kind=decision.kind, empty_set_rule=decision.empty_set_rule
     )
+    _refuse_implied(decision.space, limits)
     num_tested = sum(limit.confidence is not None for limit in limits)
     parts = [None if x.tolerated is None else x.tolerated / num_tested for x in limits]
     pairs = list(zip(limits, parts, strict=True))
@@ -126,6 +127,20 @@ def with_limits(
             assert tolerated is not None
             kept = _precise(kept, rows, limit, tolerated, highest, path=path)
     return _described(decision, kept, rows, limits)
+
+
+def _refuse_implied(space: LabelSpace, limits: Sequence[Limit]) -> None:
+    """Raise `OptionError` for a precision of a label that others imply: their thresholds give it, too."""
+    if space.hierarchy is None:
+        return
+    for limit in limits:
+        column = None if limit.label is None else space.index(limit.label)
+        if limit.name == "precision" and space.hierarchy.has_children[column]:
+            raise OptionError(
+                f"The limit {limit} cannot be promised: other labels imply {cut(limit.label)}, so its own "
+                "threshold does not decide alone when it is given. Promise the precision of labels below "
+                "it, or its recall."
+            )
 
 
 def _borders(
@@ -203,7 +218,7 @@ def _scores_below(decision: Decision, borders: DoubleArray) -> DoubleArray:
     finite = np.isfinite(borders)
     logits = np.where(finite, borders, 0.0)
     logits = (logits - _NOISE * (1 + np.abs(logits))).astype(np.float32)
-    scores = decision.scores(logits[None])[0].astype(np.float64) * _BELOW
+    scores = decision.own_scores(logits[None])[0].astype(np.float64) * _BELOW
     return np.where(finite, scores, 1.0)
 
 

@@ -20,10 +20,20 @@ from multihot.evaluation.ranking import MAX_EXACT_CELLS, Ranking, RankingMetrics
 from multihot.evaluation.report import LabelReport, Report
 from multihot.evaluation.row_statistics import SummedMetrics, label_intervals
 
-__all__ = ["EvaluatedRows", "Evaluation", "report"]
+__all__ = ["HIERARCHICAL_METRICS", "EvaluatedRows", "Evaluation", "report"]
+
+HIERARCHICAL_METRICS = {
+    "hierarchical_precision": "micro_precision",
+    "hierarchical_recall": "micro_recall",
+    "hierarchical_f1": "micro_f1",
+}
+"""Of Kiritchenko, Matwin and Famili (2005): over the labels of each text with all that they imply.
+
+Decisions and truth are closed before they are counted, so these are the micro-averages of such labels."""
 
 _METRICS = (
     *COUNT_METRICS,
+    *HIERARCHICAL_METRICS,
     "lrap",
     "mean_average_precision",
     "micro_roc_auc",
@@ -112,6 +122,11 @@ class Evaluation:
         names, ranking = self._decision.space.names, self._ranking.result()
         found = {**self._sums.metrics(), **ranking.metrics}
         intervals = {**self._sums.intervals(), **ranking.intervals}
+        if self._decision.space.hierarchy is not None:
+            for name, same in HIERARCHICAL_METRICS.items():
+                found[name] = found[same]
+                if same in intervals:
+                    intervals[name] = intervals[same]
         counts, goal = self._sums.counts, self._decision.parsed_goal()
         positives, known = counts.true_positive + counts.false_negative, counts.known
         return Report(

@@ -24,11 +24,16 @@ _FOLDED = (
     "logit is at least 0.5, and the scores are no probabilities.**"
 )
 _PLAIN = "`thresholds.json` says how scores become labels; what takes 0.5 for every label decides otherwise."
+_HIERARCHY = (
+    " Its `scores` are each label's own: readers raise that of a label to the highest of those that imply it, "
+    "and give with every label what it implies (`hierarchy` in `thresholds.json`), as multihot does."
+)
 
 
 def export_card(artifact: Artifact, to: str, *, folded: bool) -> str:
     """Return the card as Markdown with a hub header."""
     names = artifact.decision.space.names
+    hierarchy = "" if artifact.decision.space.hierarchy is None else _HIERARCHY
     return f"""---
 library_name: {"transformers" if to == "transformers" else "multihot"}
 pipeline_tag: text-classification
@@ -40,7 +45,7 @@ tags:
 
 {_FORMS[to]} {reading_sentence(artifact.max_length, artifact.windows)}
 
-{_FOLDED if folded else _PLAIN}
+{_FOLDED if folded else _PLAIN}{hierarchy}
 
 {len(names)} labels: {listed(names, 100)}.
 

@@ -77,6 +77,10 @@ def _line(decision: Decision) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
             f"The calibration '{calibration.method}' is no line, so no linear layer can hold it. {_OURS} "
             "Or fit another one first: multihot decide MODEL FILE --calibration platt."
         )
+    if decision.space.hierarchy is not None:
+        raise OptionError(
+            f"The labels have a hierarchy, and no linear layer gives a label with those below it. {_OURS}"
+        )
     num_labels = len(decision.space)
     slope, offset = np.ones(num_labels), np.zeros(num_labels)
     if calibration is not None:

@@ -364,10 +364,11 @@ def _exported(content: Mapping[str, Any], form: str) -> Exported | None:
 def _checked_data(stored: Mapping[str, Any]) -> DataOptions:
     """Return how files are read; a model folder names no file elsewhere for it."""
     data = build_options(DataOptions, stored, prefix="data.")
-    aliases, pattern = data.label_aliases, data.label_file
+    aliases, pattern, parents = data.label_aliases, data.label_file, data.label_hierarchy
     elsewhere = {
         "label_names": data.label_names not in (None, KNOWN_LABELS),
         "label_aliases": aliases is not None and not aliases.lstrip().startswith("{"),
+        "label_hierarchy": parents is not None and any(map(str.isalnum, parents.split("{")[0])),
         "label_file": pattern is not None and "*" not in pattern,
     }
     for key, is_elsewhere in elsewhere.items():

@@ -54,7 +54,8 @@ class _Own:
 def file_metadata(artifact: Artifact) -> dict[str, Any]:
     """Return what the file of an exported model says of itself; all of it is in `thresholds.json`, too."""
     decision = artifact.decision
-    calibration = decision.calibration
+    calibration, hierarchy = decision.calibration, decision.space.hierarchy
+    names = decision.space.names
     return {
         "labels": list(decision.space.names),
         "thresholds": decision.thresholds_by_name(),
@@ -63,6 +64,8 @@ def file_metadata(artifact: Artifact) -> dict[str, Any]:
         "empty_set_rule": decision.empty_set_rule,
         "activation": decision.activation,
         "calibration": None if calibration is None else calibration.to_json(decision.space),
+        # The scores of the graph are each label's own; readers raise them, and close what they decide.
+        **({} if hierarchy is None else {"hierarchy": hierarchy.by_name(names)}),
         "max_length": artifact.max_length,
         "pooling": artifact.pooling,
         **({} if artifact.windows is None else {"windows": artifact.windows.to_json()}),

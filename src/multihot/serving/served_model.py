@@ -140,6 +140,8 @@ def decision_version(decision: Decision) -> str:
             "empty_set_rule",
         )
     }
+    if "hierarchy" in content:
+        decides["hierarchy"] = content["hierarchy"]
     text = json.dumps(decides, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
 

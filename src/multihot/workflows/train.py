@@ -289,7 +289,11 @@ def _initial_model(
 ) -> InitialModel:
     space = label_space(training)
     if start_from is not None:
-        return initialize_from_artifact(start_from, max_length=options.max_length)
+        model = initialize_from_artifact(start_from, max_length=options.max_length)
+        hierarchy = space.hierarchy if space == model.space else None
+        return replace(
+            model, space=replace(model.space, hierarchy=hierarchy or model.space.hierarchy)
+        )
     return initialize_from_encoder(
         options.encoder,
         space,

@@ -206,3 +206,26 @@ def test_labels_that_are_merged_cannot_be_written_back(option: Any, tmp_path: Pa
 
     with pytest.raises(OptionError):
         open_for_correction(path, DataOptions(**option))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"d/e": 1.0}, "x,a/b/c|d/e"),
+        ({"a/b/c": 0.0}, "x,a/b"),
+        ({"a/b/c": 0.0, "a/b": 0.0}, "x,a"),
+        ({"a/b/c": 0.0, "a/b": 0.0, "a": 0.0}, "x,"),
+    ],
+)
+def test_what_a_removed_label_implied_stays(
+    tmp_path: Path, changes: dict[str, float], line: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,labels\nx,a/b/c\ny,d/e|a\n", "utf-8")
+    data = DataOptions(label_hierarchy="/")
+
+    copy = corrected(path, {0: changes}, data)
+
+    assert copy.read_text("utf-8").splitlines() == ["text,labels", line, "y,d/e|a"]
+    with pytest.raises(DataError, match="has a label that implies 'a/b', which is corrected"):
+        corrected(path, {0: {"a/b": 0.0}}, data)

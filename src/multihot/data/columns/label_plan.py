@@ -73,14 +73,20 @@ class LabelPlan:
         if self.form is not None:
             values = self._named_values(batch.lines, cells[0], self.form)
             values[:, self.absent] = np.nan
-            return LabelMatrix(self.space, values, lists_all=not self.absent)
+            return LabelMatrix(self.space, self._completed(values), lists_all=not self.absent)
         names = self.data.label_columns
         present = binary_values(cells, batch.lines, names, self.source, self._values)
         if not self.absent:
-            return LabelMatrix(self.space, present)
+            return LabelMatrix(self.space, self._completed(present))
         values = np.full((len(batch), len(self.space)), np.nan, dtype=np.float32)
         values[:, np.delete(np.arange(len(self.space)), self.absent)] = present
-        return LabelMatrix(self.space, values)
+        return LabelMatrix(self.space, self._completed(values))
+
+    def _completed(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the values with what they imply. *Shape:* (N, L); cells of names name it already."""
+        hierarchy = self.space.hierarchy
+        named = self.form is not None and not self.form.has_values and not self.absent
+        return values if hierarchy is None or named else hierarchy.completed(values).values
 
     def _named_values(
         self, lines: Sequence[int], cells: Sequence[Any], form: NameForm

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from multihot.core.hierarchy import Hierarchy
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import counted, listed
@@ -31,6 +34,12 @@ from multihot.data.columns.label_counts import (
     ignored_names_notes,
     similar_names_notes,
 )
+from multihot.data.columns.label_hierarchy import (
+    Ancestry,
+    ancestry_of,
+    hierarchy_notes,
+    raised_notes,
+)
 from multihot.data.columns.label_names import (
     Spelling,
     read_label_names,
@@ -43,6 +52,7 @@ from multihot.data.columns.name_cells import (
     NameCells,
 )
 from multihot.data.columns.name_detection import find_name_form
+from multihot.data.columns.named_labels import NameForm
 from multihot.data.columns.remarks import (
     fact_columns_notes,
     odd_names_notes,
@@ -99,6 +109,8 @@ class LabelScan:
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
         self._spelling = spelling_of(data)
+        self._ancestry = ancestry_of(data, self._spelling) or Ancestry.of_space(space)
+        self._num_raised = self._num_lowered = 0
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
         self._class_names = class_names or {}
@@ -139,9 +151,37 @@ class LabelScan:
                     self._wrong[name] = batch.lines[row], batch.cells[index][row]
                     self._distinct[name] = distinct_values(batch.cells[index])
         if self._labels and not any(name in self._wrong for name in self._labels):
-            counts.add_values(np.stack([values[name] for name in self._labels]).T)
+            counts.add_values(self._completed(np.stack([values[name] for name in self._labels]).T))
         for name, cells in self._names.items():
             cells.update(batch.lines, batch.cells[self._index_of[name]])
+
+    def _completed(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the values of 0/1 columns with what they imply; count what changes. *Shape:* (N, L)."""
+        if self._implied is None:
+            return values
+        found = self._implied.completed(values)
+        self._num_raised += found.num_raised
+        self._num_lowered += found.num_lowered
+        return found.values
+
+    @cached_property
+    def _implied(self) -> Hierarchy | None:
+        """The hierarchy of the 0/1 columns; `None` also where their names are wrong, as `plan` says."""
+        try:
+            names = list(map(self._spelling, self._labels))
+            return None if self._ancestry is None else self._ancestry.within(names)
+        except LabelError:
+            return None
+
+    def _space(self, names: Sequence[str]) -> LabelSpace:
+        """Return the labels, with their hierarchy where there is one."""
+        return LabelSpace(tuple(names)) if self._ancestry is None else self._ancestry.space(names)
+
+    def _hierarchy_notes(self, labels: LabelSpace) -> list[str]:
+        if self._ancestry is None:
+            return []
+        changed = raised_notes(self._num_raised, self._num_lowered)
+        return [*hierarchy_notes(self._ancestry, labels), *changed]
 
     def plan(self, counts: ReadCounts, reread: Reread) -> LabelPlan:
         """Decide how the labels are written, and count them where they are names.
@@ -167,6 +207,7 @@ class LabelScan:
             data,
             ignore_columns=(*data.ignore_columns, *unused),
             label_aliases=self._spelling.stored(),
+            label_hierarchy=None if self._ancestry is None else self._ancestry.stored(),
         )
         try:
             if found.names is None:
@@ -194,7 +235,7 @@ class LabelScan:
     def _binary_plan(
         self, binary: tuple[str, ...], data: DataOptions, notes: list[str], counts: ReadCounts
     ) -> LabelPlan:
-        labels = LabelSpace(tuple(self._known or map(self._spelling, binary)))
+        labels = self._space(tuple(self._known or map(self._spelling, binary)))
         wrong = [name for name in binary if name in self._wrong]
         if wrong:
             first = min(wrong, key=lambda name: self._wrong[name][0])
@@ -207,7 +248,7 @@ class LabelScan:
         notes += self._values.notes()
         if self._given is None:
             notes += fact_columns_notes(binary)
-        notes += similar_names_notes(labels)
+        notes += self._hierarchy_notes(labels) + similar_names_notes(labels)
         absent = _absent(labels, map(self._spelling, binary), data)
         notes += _absence(labels, absent)
         counts.add_absent(len(absent))
@@ -240,11 +281,14 @@ class LabelScan:
             known=self._known,
             indexed=self._indexed,
             spelling=self._spelling,
+            ancestry=self._ancestry,
         )
         counts.clear_values()
+        self._num_raised = self._num_lowered = 0
         classes = tuple(map(self._spelling, self._class_names.get(column, ())))
         if form.has_values:
             occurring = count_values(form, distinct(), counts, self._known)
+            self._count_implied(form, distinct(), occurring)
         else:
             fewest, num_repeating, occurring = count_names(form, distinct(), counts)
         if not occurring and (not (self._known or classes) or data.partial_labels):
@@ -252,7 +296,7 @@ class LabelScan:
                 "Not a single label occurs in this column.", path=self._source, column=column
             )
         refuse_fractions(() if self._given else occurring, self._source, column)
-        labels = LabelSpace(self._known or classes or occurring)
+        labels = self._space(self._known or classes or occurring)
         absent = _absent(labels, occurring, data)
         counts.add_absent(len(absent))
         notes += [
@@ -267,11 +311,33 @@ class LabelScan:
                 )
         if data.unknown_labels == "ignore" and self._known:
             notes += ignored_names_notes(form, distinct())
-        notes += similar_names_notes(labels)
+        notes += self._hierarchy_notes(labels) + similar_names_notes(labels)
         notes += odd_names_notes(labels, self._known)
         notes += _absence(labels, absent)
         data = replace(data, label_column=column, label_delimiter=form.delimiter)
         return LabelPlan(labels, data, tuple(notes), self._source, (index,), form, absent)
+
+    def _count_implied(
+        self, form: NameForm, cells: Iterable[NameCell], names: Sequence[str]
+    ) -> None:
+        """Count the values of cells that give labels one, and that other values of the cell change."""
+        if self._ancestry is None or not names:
+            return
+        implied = self._ancestry.within(names)
+        columns = {name: column for column, name in enumerate(names)}
+        for line, cell, count in cells:
+            given = form.values(line, cell)
+            if not given:
+                continue
+            values = np.full((1, len(names)), np.nan, dtype=np.float32)
+            mentioned = [columns[name] for name in given]
+            values[0, mentioned] = list(given.values())
+            found = implied.completed(values).values[0, mentioned]
+            before = values[0, mentioned]
+            self._num_raised += count * int(
+                ((found > before) | (np.isnan(before) & (found > 0))).sum()
+            )
+            self._num_lowered += count * int((np.isnan(before) & (found == 0)).sum())
 
 
 def _absent(space: LabelSpace, present: Iterable[str], data: DataOptions) -> tuple[int, ...]:

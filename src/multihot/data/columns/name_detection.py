@@ -14,6 +14,7 @@ from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value
 from multihot.data.columns.foreign_cells import foreign_cell
 from multihot.data.columns.headings import is_label_name
+from multihot.data.columns.label_hierarchy import Ancestry
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.name_cells import NameCell, NameCells
 from multihot.data.columns.named_labels import NameForm
@@ -53,6 +54,7 @@ def find_name_form(
     known: Sequence[str] | None = None,
     indexed: Sequence[str] | None = None,
     spelling: Spelling | None = None,
+    ancestry: Ancestry | None = None,
 ) -> NameForm:
     """Decide how a column holds labels.
 
@@ -69,6 +71,8 @@ def find_name_form(
     indexed
         The names that 0-based indices and vectors are about. Cells are these when all of their parts
         are numbers and no name is one.
+    spelling, ancestry
+        What makes names equal, and what they imply.
 
     Raises
     ------
@@ -83,6 +87,7 @@ def find_name_form(
         known=known,
         indexed=indexed,
         spelling=spelling or Spelling(),
+        ancestry=ancestry,
     )
     if form.writing == "delimited":
         form, note = _with_delimiter(form, cells, distinct)
@@ -129,7 +134,8 @@ def _with_delimiter(
             if together is not None
             else ""
         )
-    doubt = doubtful_whole_cells(texts)
+    levels = None if form.ancestry is None else form.ancestry.separator
+    doubt = doubtful_whole_cells(texts, levels)
     if doubt is not None:
         mark = shown_delimiter(doubt[0])
         raise DataError(
@@ -140,7 +146,7 @@ def _with_delimiter(
             column=form.column,
         )
     note = _separated(form)
-    recurring = recurring_parts(texts)
+    recurring = recurring_parts(texts, levels)
     if recurring is not None:
         mark = shown_delimiter(recurring[0])
         note += (

@@ -14,11 +14,12 @@ from multihot.core.labels import normalized_name
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value
+from multihot.data.columns.label_hierarchy import Ancestry
 from multihot.data.columns.label_names import Spelling
 from multihot.data.columns.printed_collections import read_collection, read_tags
 from multihot.data.columns.separators import split_cell
 from multihot.data.readers.table import nearest
-from multihot.errors import DataError
+from multihot.errors import DataError, LabelError
 
 __all__ = ["NameForm", "Writing"]
 
@@ -58,6 +59,8 @@ class NameForm:
         The value of a label that an object of values lacks.
     spelling
         What makes names equal.
+    ancestry
+        What names imply; `None` = nothing. Implied labels are named by the cell, too.
     note
         What was recognised.
     """
@@ -73,6 +76,7 @@ class NameForm:
     key: str | None = None
     unmentioned: float = 0.0
     spelling: Spelling = field(default_factory=Spelling)
+    ancestry: Ancestry | None = None
     note: str = ""
     _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _allowed: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -86,7 +90,7 @@ class NameForm:
         return self.content in ("vectors", "values")
 
     def names(self, line: int, cell: Any) -> list[str] | None:
-        """Return the label names of one cell, for a form without values.
+        """Return the label names of one cell and what they imply, for a form without values.
 
         `None` is an unlabelled row; an empty text or list has no label.
 
@@ -102,7 +106,19 @@ class NameForm:
             parts = self._from_indices(parts, line)
         elif self.content == "keyed":
             parts = [self._name_in(part, line) for part in parts]
-        return self._checked(parts, line)
+        names = self._checked(parts, line)
+        return names if self.ancestry is None else [*names, *self._implied(names, parts, line)]
+
+    def _implied(self, names: Sequence[str], parts: Sequence[Any], line: int) -> list[str]:
+        """Return what the names of a cell imply, also those that are passed over, and it lacks."""
+        assert self.ancestry is not None
+        try:
+            found = [self.ancestry.ancestors(self.spelling(part)) for part in parts]
+        except LabelError as error:
+            raise self.fail(line, str(error)) from None
+        implied = dict.fromkeys(above for some in found for above in some)
+        known = implied if self.known is None else self._allowed
+        return [above for above in implied if above in known and above not in names]
 
     def values(self, line: int, cell: Any) -> dict[str, float] | None:
         """Return the value of each label that a cell speaks of: 0, 1, a fraction, or NaN (unknown).

@@ -112,8 +112,10 @@ def looks_like_vectors(cells: Sequence[str]) -> int:
     return length
 
 
-def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
+def doubtful_whole_cells(cells: Sequence[str], levels: str | None = None) -> tuple[str, str] | None:
     """Return the separator that cells taken as one label each seem to have, and a cell with it.
+
+    What separates the levels of a label (`levels`) is none.
 
     At least half of the parts of the cells with it are cells themselves; or some are, and nearly all
     recur in other cells; or a cell holds several URIs, or several numbers while all hold numbers.
@@ -125,7 +127,7 @@ def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
     several_numbers = next((cell for cell in cells if " " in cell), None)
     if several_numbers is not None and all(map(_NUMBERS.fullmatch, cells)):
         return " ", several_numbers
-    for mark in _marks(cells):
+    for mark in _marks(cells, levels):
         split = [(cell, split_cell(cell, mark)) for cell in cells if mark in cell]
         split = [(cell, parts) for cell, parts in split if len(parts) > 1]
         num_parts = sum(len(parts) for _, parts in split)
@@ -135,13 +137,16 @@ def doubtful_whole_cells(cells: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def recurring_parts(cells: Sequence[str]) -> tuple[str, str] | None:
-    """Return the separator whose parts nearly all recur in other cells, and a cell with it."""
-    for mark in _marks(cells):
+def recurring_parts(cells: Sequence[str], levels: str | None = None) -> tuple[str, str] | None:
+    """Return the separator whose parts nearly all recur in other cells, and a cell with it.
+
+    What separates the levels of a label (`levels`) is none.
+    """
+    for mark in _marks(cells, levels):
         if _recur(cells, mark):
             return mark, next(cell for cell in cells if len(split_cell(cell, mark)) > 1)
     wholes = set(cells)
-    for mark in _JOINING:
+    for mark in _apart(_JOINING, levels):
         split = [
             parts for parts in (split_cell(c, mark) for c in cells if mark in c) if len(parts) > 1
         ]
@@ -204,7 +209,13 @@ def inseparable_parts(cells: Iterable[str], delimiter: str) -> str | None:
     return None
 
 
-def _marks(cells: Sequence[str]) -> list[str]:
+def _marks(cells: Sequence[str], levels: str | None) -> list[str]:
     """Return which of the characters that also stand in names occur; in URIs they mean nothing."""
     marks = _IN_NAMES if not any("://" in cell for cell in cells) else (" ", "\t")
-    return [mark for mark in marks if any(mark in cell for cell in cells)]
+    return [mark for mark in _apart(marks, levels) if any(mark in cell for cell in cells)]
+
+
+def _apart(marks: Sequence[str], levels: str | None) -> list[str]:
+    """Return the marks that are no part of what separates levels, nor that of them."""
+    own = (levels or "").strip()
+    return [mark for mark in marks if not own or (mark not in own and own not in mark)]

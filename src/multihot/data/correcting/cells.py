@@ -94,6 +94,8 @@ def _same(one: float, other: float) -> bool:
 def edited_cell(form: NameForm, line: int, cell: Any, changes: Changes) -> Any:
     """Return a cell of names, or of a value for each label, with some labels changed.
 
+    What a removed label implied is written out, unless another name implies it.
+
     Raises
     ------
     NotWritableError
@@ -118,6 +120,13 @@ def edited_cell(form: NameForm, line: int, cell: Any, changes: Changes) -> Any:
         for label, value in changes.items()
         if value == 1 and label not in names
     ]
+    if form.ancestry is not None:
+        left = {_name_of(form, part) for part in [*kept, *new]}
+        left.update(*map(form.ancestry.ancestors, left))
+        for name in form.names(line, cell) or ():  # the nearest first
+            if changes.get(name, 1) == 1 and name not in left:
+                new.append(_made(form, name, parts))
+                left |= {name, *form.ancestry.ancestors(name)}
     return _written(form, cell, kept, new)
 
 

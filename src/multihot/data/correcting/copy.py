@@ -19,7 +19,7 @@ from multihot.core.files import flush_file, flush_folder, storage_errors
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
 from multihot.core.staging import staged_folder
-from multihot.core.text_tables import counted
+from multihot.core.text_tables import counted, cut
 from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.copy_rows import part_ending
 from multihot.data.correcting.lines import write_lines
@@ -166,6 +166,12 @@ def _compare(
             num_filled += 1
         for label, value in source.changes[row].values.items():
             values[space.index(label)] = value
+    if space.hierarchy is not None:
+        wanted = space.hierarchy.completed(wanted).values
+        for row in sorted(set(range(start, start + len(old))) & set(source.changes)):
+            for label, value in source.changes[row].values.items():
+                if wanted[row - start, space.index(label)] > value:
+                    raise _implied(source, row, label)
     found = new.labels.aligned_to(space).values
     close = np.asarray(np.isclose(found, wanted, atol=1e-5, equal_nan=True))
     differing = set(np.argwhere(~close)[:, 0].tolist())
@@ -177,6 +183,16 @@ def _compare(
     if rows:
         raise _differs(source, start + rows[0])
     return num_filled
+
+
+def _implied(source: CorrectedFile, row: int, label: str) -> DataError:
+    change = source.changes[row]
+    return DataError(
+        f"Row {row + 1} of {source.path.name} has a label that implies {cut(label)}, which is corrected to be "
+        "lower, so nothing was written. Correct the labels below it, too.",
+        path=change.table,
+        line=change.place,
+    )
 
 
 def _differs(source: CorrectedFile, row: int) -> DataError:
