@@ -85,7 +85,7 @@ _OPERATIONS = frozenset(
         "Sin",
         "Erf",
         "Negative",
-        "Relu",
+        "ReLU",
         "SoftPlus",
         "Clamp",
         "Split",
@@ -102,6 +102,8 @@ _OPERATIONS = frozenset(
         "ScatterNDUpdate",
         "ScaledDotProductAttention",
         "HSwish",
+        "Elu",
+        "Mish",
         "Swish",
     ]
 )
