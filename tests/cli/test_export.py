@@ -50,3 +50,24 @@ def test_changed_weights_are_refused_until_thresholds_are_fitted_anew(
     assert main(["decide", str(folder), file, "--changed-weights"]) == 0
     assert "head.safetensors: changed since the thresholds were fitted" in capsys.readouterr().err
     assert main(["predict", str(folder), "i am happy today ."]) == 0
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_a_disk_that_fills_up_leaves_nothing(
+    to: str, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # as a disk without more room
+    try:
+        code = main(["export", str(tiny_model), "--to", to, "--output", str(tmp_path / "out")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert code == 1
+    err = capfd.readouterr().err
+    assert "annot write " in err
+    assert "internal error" not in err
+    assert "same command again" in err
+    assert list(tmp_path.iterdir()) == []

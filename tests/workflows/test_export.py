@@ -19,7 +19,7 @@ from multihot.core.options import TrainOptions
 from multihot.core.recipes import build_options
 from multihot.data.labelled_file import open_labelled, read_examples
 from multihot.decision.calibration import Calibration
-from multihot.errors import CheckFailedError, OptionError
+from multihot.errors import CheckFailedError, DataError, OptionError
 from multihot.inference.artifact import read_artifact
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
@@ -142,6 +142,23 @@ def test_what_cannot_be_exported_is_refused_at_once(
     (tmp_path / "full" / "file").touch()
     with pytest.raises(OptionError, match="is not empty"):
         export(cls_model, tmp_path / "full", to="onnx")
+
+
+def test_rows_that_int8_cannot_be_fitted_on_are_refused_before_the_network_is_exported(
+    cls_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Any:
+        pytest.fail("the network was exported")
+
+    monkeypatch.setattr("multihot.export.graph.onnx_model", never)
+    artifact = read_artifact(cls_model)
+    (tmp_path / "none.jsonl").write_text('{"text": "i am happy", "labels": []}\n', "utf-8")
+    none = open_labelled(tmp_path / "none.jsonl", artifact.data, space=artifact.decision.space)
+
+    with pytest.raises(DataError, match="no text among the 1 row is known to have a label"):
+        export(cls_model, tmp_path / "out", to="onnx-int8", examples=none)
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_mean_pooling_has_no_class_in_transformers(tiny_model: Path, tmp_path: Path) -> None:

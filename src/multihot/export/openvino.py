@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multihot.core.runtimes import import_openvino
-from multihot.errors import ArtifactError
+from multihot.errors import ArtifactError, StorageError
 from multihot.export.folders import require_open_sizes, save_export
 from multihot.gate.onnx_model import parse_onnx
 from multihot.inference.artifact import Artifact
@@ -33,5 +33,12 @@ def _write(stage: Path, content: bytes) -> list[str]:
     openvino = import_openvino()
 
     path = stage / "openvino_model.xml"
-    openvino.save_model(openvino_core().read_model(content), path, compress_to_fp16=False)
+    network = openvino_core().read_model(content)
+    try:
+        openvino.save_model(network, path, compress_to_fp16=False)
+    except RuntimeError as error:  # its streams do not say why
+        raise StorageError(
+            f"OpenVINO cannot write {path.name}: {error}. Check that the disk has space, then run the "
+            "same command again."
+        ) from error
     return ["openvino_model.bin", "openvino_model.xml"]

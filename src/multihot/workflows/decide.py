@@ -40,7 +40,7 @@ from multihot.inference.card_promises import renew_card
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
 
-__all__ = ["TuningResult", "decide", "save"]
+__all__ = ["TuningResult", "decide", "require_positive", "save"]
 
 _FEW_ROWS = 100  # below, a note warns of the variance of thresholds
 _NOT_REACHED = "not reached"
@@ -187,12 +187,7 @@ def decide(
         empty_set_rule=options.empty_set_rule,
     )
     rows, texts = _scored(predictor, examples, progress)
-    if not (rows.truth == 1).any():
-        raise DataError(
-            f"no text among the {counted(len(rows), 'row')} is known to have a label, so nothing can be fitted. "
-            "Give labelled rows.",
-            path=str(examples.source),
-        )
+    require_positive(rows.truth, examples.source)
     found = fit(before.space, rows, options, source=Path(examples.source).name)
     decision = with_report(found.decision, rows, options, seed=seed)
     absent = np.flatnonzero(np.isnan(rows.truth).all(axis=0))
@@ -210,6 +205,24 @@ def decide(
         )
     notes += _notes(decision, rows.truth)
     return TuningResult(before, decision, len(rows), former, reached, tuple(notes))
+
+
+def require_positive(truth: Any, source: str | Path) -> None:
+    """Raise `DataError` where no text is known to have a label: nothing can be fitted on such rows.
+
+    Parameters
+    ----------
+    truth
+        0, 1 or NaN (unknown). *Shape:* (N, L).
+    source
+        The file that they are from.
+    """
+    if not (truth == 1).any():
+        raise DataError(
+            f"no text among the {counted(len(truth), 'row')} is known to have a label, so nothing can be fitted. "
+            "Give labelled rows.",
+            path=str(source),
+        )
 
 
 def _scored(

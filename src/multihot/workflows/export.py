@@ -31,7 +31,7 @@ from multihot.inference.artifact import Artifact, read_artifact
 from multihot.inference.exported import CERTIFICATE_FILE
 from multihot.inference.predictor import Predictor
 from multihot.inference.renewal import replace_decision
-from multihot.workflows.decide import decide
+from multihot.workflows.decide import decide, require_positive
 
 __all__ = ["TARGETS", "ExportResult", "export"]
 
@@ -125,6 +125,8 @@ def export(
     limit = MAX_FLIPS.get(to, 0.0) if max_flips is None else max_flips
     _check(to, artifact, output, limit, has_rows=examples is not None, folds=fold_thresholds)
     rows = _rows(examples, artifact)
+    if to == "onnx-int8" and examples is not None:
+        require_positive(rows.truth, examples.source)
     from multihot.inference.trained_model import load_trained_model
 
     reference = Predictor.from_artifact(artifact, device="cpu")
