@@ -247,3 +247,23 @@ def test_bad_standard_input_is_explained(monkeypatch: pytest.MonkeyPatch) -> Non
         list(stream_texts("-").rows)
     with pytest.raises(OptionError, match=r"data.format=csv cannot be read from standard input"):
         stream_texts("-", DataOptions(format="csv"))
+
+
+@pytest.mark.parametrize(
+    "content", ["it rains\ntea is served\n", "it rains; again\ntea is served\n"]
+)
+def test_a_file_of_one_text_a_line_that_is_read_as_a_table_is_told_how_to_be_read(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text(content, "utf-8")
+    advice = r"If every line is a text, set data\.format=lines\."
+
+    data = DataOptions(text_column="text")
+    with pytest.raises(DataError, match=advice):
+        read_examples(path, data)
+    with pytest.raises(DataError, match=advice):
+        list(stream_texts(path, data).rows)
+    assert [row.text for row in stream_texts(path, DataOptions(format="lines")).rows][1:] == [
+        "tea is served"
+    ]

@@ -23,7 +23,7 @@ from multihot.data.columns.headings import (
     is_label_name,
     is_text_name,
 )
-from multihot.data.readers.table import as_number, as_text, nearest
+from multihot.data.readers.table import as_number, as_text, lines_advice, nearest
 from multihot.errors import DataError
 
 __all__ = [
@@ -78,7 +78,7 @@ def find_text_column(columns: Sequence[str], data: DataOptions, path: str | Path
     )
     raise DataError(
         f"No column is named like a text. The columns are: {listed(columns)}. Choose one with "
-        f"data.text_column=NAME; {advice}",
+        f"data.text_column=NAME; {advice}{lines_advice(path)}",
         path=path,
     )
 
@@ -173,7 +173,7 @@ def required_column(name: str, columns: Sequence[str], path: str | Path, option:
     if name not in columns:
         raise DataError(
             f"There is no column '{name}' ({option}).{nearest(name, columns)} The columns are: "
-            f"{listed(columns)}.",
+            f"{listed(columns)}.{lines_advice(path) if option == 'data.text_column' else ''}",
             path=path,
         )
     return name

@@ -22,7 +22,7 @@ from multihot.data.readers.records import (
     split_records,
     without_lines,
 )
-from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, named_columns
+from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table, lines_advice, named_columns
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
     Encoding,
@@ -245,7 +245,8 @@ def _ragged_error(
     )
     return DataError(
         f"This record has {num_cells} cells, but {len(columns)} were expected "
-        f"({listed(columns)}), separated by {_word(source.delimiter)}. {advice}",
+        f"({listed(columns)}), separated by {_word(source.delimiter)}. {advice}"
+        f"{lines_advice(source.path)}",
         path=source.path,
         line=line,
     )

@@ -22,6 +22,7 @@ __all__ = [
     "advised",
     "as_number",
     "as_text",
+    "lines_advice",
     "named_columns",
     "nearest",
     "refuse_faults",
@@ -231,3 +232,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f" Did you mean '{folded[near[0]]}'?" if near else ""
+
+
+def lines_advice(path: str | Path) -> str:
+    """Return, for a text file that is read as a table, how to read it with one text a line."""
+    is_text = ".txt" in [ending.casefold() for ending in Path(path).suffixes]
+    return " If every line is a text, set data.format=lines." if is_text else ""
