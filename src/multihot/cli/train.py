@@ -110,6 +110,9 @@ def run(arguments: Sequence[str]) -> int:
         name for name in bare_names if not Path(name).exists()
     )  # raises with the form
     values = _values(given, assignments)
+    from multihot.core.extras import require_training
+
+    require_training()  # before the first import of torch
     from multihot.inference.artifact import is_artifact, read_artifact
     from multihot.training.run_directory import check_output
 
@@ -136,9 +139,6 @@ def run(arguments: Sequence[str]) -> int:
     training, validation = _read(paths, given.validation, given.unlabelled, options, space)
 
     with ConsoleListener() as listener:
-        from multihot.core.extras import require_training
-
-        require_training()
         from multihot.workflows.train import train
 
         result = train(

@@ -17,6 +17,7 @@ __all__ = [
     "require_serving",
     "require_spark",
     "require_training",
+    "require_transformers",
 ]
 
 
@@ -68,6 +69,11 @@ def require_spark() -> None:
 def require_training() -> None:
     """Raise `MissingExtraError` unless the packages of the `train` extra are installed."""
     _require(("torch", "transformers", "accelerate", "tomli_w"), "train", "Training")
+
+
+def require_transformers(purpose: str) -> None:
+    """Raise `MissingExtraError` unless transformers is installed; `purpose` needs it."""
+    _require(("transformers",), "train", purpose)
 
 
 def _require(packages: tuple[str, ...], extra: str, purpose: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from multihot.core.extras import require_transformers
 from multihot.core.files import sha256_of
 from multihot.core.options import POOLINGS
 from multihot.core.text_tables import cut
@@ -223,6 +224,7 @@ def family_config(
     `tensors` are the weights by name; sizes are compared with theirs. Other parameters, errors: as
     for `checked_config`.
     """
+    require_transformers("An encoder")
     from transformers import CONFIG_MAPPING
 
     allowed = with_stored_labels(checked_config(table, path, error=error), tensors)
