@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,20 @@ def pretrained(
     output: Path,
     resume: bool = False,
     stop: tuple[int, int] | None = None,
+    late_seconds: float = 0.0,
 ) -> dict[str, Any]:
-    """Pretrain, and return the report; `stop` as in `trained`."""
+    """Pretrain, and return the report; `stop` as in `trained`, and late when it looks for a plan."""
+    from multihot.training.pretraining import run
     from multihot.workflows.pretrain import pretrain
 
     _stop_before(stop)
+    read = run.read_schedule
+
+    def read_late(*given: Any) -> Any:
+        time.sleep(late_seconds)
+        return read(*given)
+
+    run.read_schedule = read_late  # type: ignore[assignment]
     return pretrain([corpus], output, options, resume=resume).to_json()
 
 

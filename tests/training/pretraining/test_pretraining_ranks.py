@@ -60,6 +60,17 @@ def test_two_processes_pretrain_the_encoder_of_one(
             assert second[name] == pytest.approx(first[name], rel=1e-4, abs=1e-5), name
 
 
+def test_a_process_that_looks_for_a_plan_after_the_first_has_written_it_goes_on_with_it(
+    corpus: Path, options: PretrainOptions, tmp_path: Path
+) -> None:
+    options, lateness = replace(options, total_steps=2), (0.0, 2.0)
+    outcomes = together(
+        pretrained, [(corpus, options, tmp_path, False, None, late) for late in lateness]
+    )
+
+    assert [type(each) for each in outcomes] == [dict, dict], outcomes
+
+
 def test_a_killed_process_ends_the_other_and_a_resumed_run_is_the_undisturbed_one(
     corpus: Path, options: PretrainOptions, by_two: Path, tmp_path: Path
 ) -> None:

@@ -137,7 +137,7 @@ def _steps_after(run: PretrainingRun, state: PretrainState) -> Iterator[Step[Pre
 def _schedule(run: PretrainingRun, loss: MlmNspLoss, evaluation_seconds: float) -> Schedule:
     """Return the schedule of the interrupted run; otherwise plan one and write it down."""
     path, options = run.directory.schedule, run.options
-    schedule = read_schedule(path)
+    schedule = read_schedule(path, run.ranks)
     if schedule is not None and options.hours is None and schedule != _planned(run):
         raise OptionError(
             f"{path} plans other steps than the options of the run do; it is damaged. Start again in "

@@ -134,12 +134,21 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
     write_json(path, asdict(schedule))
 
 
-def read_schedule(path: Path) -> Schedule | None:
-    """Return the decisions of an interrupted run, `None` when there are none yet."""
-    if not path.is_file():
-        return None
+def read_schedule(path: Path, ranks: Ranks = ALONE) -> Schedule | None:
+    """Return the decisions of an interrupted run, `None` when there are none yet.
+
+    The first of several processes reads for all: it may have written a plan before another looks.
+    """
+
+    def read() -> dict[str, Any] | None:
+        if not path.is_file():
+            return None
+        return read_json_object(path.parent, path.name, error=OptionError)
+
     try:
-        content = read_json_object(path.parent, path.name, error=OptionError)
+        content = ranks.from_first(read)
+        if content is None:
+            return None
         decays = content.pop("decays", None)
         if not isinstance(decays, list):
             raise OptionError(f"'decays' is {cut(decays)}")
