@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import nbformat
 from sitebuild.pages import ROOT
 from sitebuild.shell import commands, write_tools
 
-__all__ = ["execute", "notebook", "progress_lines", "walk_pages", "write_notebooks"]
+__all__ = ["execute", "kernel_in", "notebook", "progress_lines", "walk_pages", "write_notebooks"]
 
 _COMMENT = re.compile(r"^[ \t]*<!--.*?-->[ \t]*\n", re.DOTALL | re.MULTILINE)
 _RAISES = re.compile(r"^<!-- raises: \w+ -->\n```python$", re.MULTILINE)
@@ -81,8 +83,34 @@ def write_notebooks(folder: Path, language: str) -> list[Path]:
     return written
 
 
-def execute(path: Path, folder: Path, tools: Path) -> Any:
-    """Run a notebook from its first cell to its last in `folder`; return it with outputs.
+@contextlib.contextmanager
+def kernel_in(folder: Path, tools: Path) -> Iterator[Any]:
+    """Yield a started kernel for the notebooks that run in `folder`, one after another.
+
+    Each begins without the names of those before; the imported modules stay, which saves most of the time
+    of a short one. The commands are those of `tools`.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    write_tools(tools)
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    manager = AsyncKernelManager(kernel_name="python3")
+    run_sync(manager.start_kernel)(cwd=str(folder), env=environment)
+    try:
+        yield manager
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
+def execute(path: Path, kernel: Any) -> Any:
+    """Run a notebook from its first cell to its last in a kernel of `kernel_in`; return it with outputs.
 
     Raises
     ------
@@ -91,44 +119,22 @@ def execute(path: Path, folder: Path, tools: Path) -> Any:
     """
     from nbclient import NotebookClient
 
-    write_tools(tools)
-    changed = {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
     made = nbformat.read(path, as_version=4)
-    checked = "import IPython; _run = get_ipython().system\n" + _CHECKED
-    made.cells.insert(0, nbformat.v4.new_code_cell(checked))
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        NotebookClient(
-            made,
-            timeout=900,
-            kernel_name="python3",
-            coalesce_streams=True,
-            resources={"metadata": {"path": str(folder)}},
-        ).execute()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    made.cells.insert(0, nbformat.v4.new_code_cell(_BEFORE))
+    NotebookClient(made, km=kernel, timeout=900, coalesce_streams=True).execute()
     del made.cells[0]
     return made
 
 
 # A command that fails fails its cell; Jupyter itself passes over it.
-_CHECKED = """
-def _checked(command):
-    _run(command)
-    status = get_ipython().user_ns.get("_exit_code", 0)
+_BEFORE = """
+%reset -f
+
+def _checked(command, shell=get_ipython()):
+    type(shell).system(shell, command)
+    status = shell.user_ns.get("_exit_code", 0)
     if status:
         raise RuntimeError(f"{command} ended with {status}")
-
 
 get_ipython().system = _checked
 """
@@ -147,15 +153,16 @@ def progress_lines(made: Any) -> int:
 def main(arguments: list[str]) -> int:
     """Write the notebooks of both languages below a folder, and with --execute run them there."""
     folder = Path(arguments[0])
-    for language in ("en", "zh"):
-        for path in write_notebooks(folder / language, language):
-            print(path)
-            if "--execute" in arguments:
-                scratch = folder / "scratch"
-                scratch.mkdir(exist_ok=True)
-                made = execute(path, scratch, folder / "tools")
+    written = [path for name in ("en", "zh") for path in write_notebooks(folder / name, name)]
+    print(*written, sep="\n")
+    if "--execute" in arguments:
+        scratch = folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        with kernel_in(scratch, folder / "tools") as kernel:
+            for path in written:
+                made = execute(path, kernel)
                 nbformat.write(made, path)
-                print(f"  lines of progress in a cell: {progress_lines(made)} at most")
+                print(f"{path}: at most {progress_lines(made)} lines of progress in a cell")
     return 0
 
 

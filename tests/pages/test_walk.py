@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sitebuild.given import Given
-from sitebuild.notebooks import execute, progress_lines, walk_pages, write_notebooks
+from sitebuild.notebooks import execute, kernel_in, progress_lines, walk_pages, write_notebooks
 from sitebuild.run import run_unit
 
 LANGUAGES = [each for each in ("en", "zh") if walk_pages(each)]
@@ -26,8 +26,9 @@ def _run(chapters: slice, place: Path, given: Given, *, trained_anew: Sequence[s
         shutil.rmtree(place / "scratch" / "runs" / name)
     most = 0
     for language in LANGUAGES:
-        for path in write_notebooks(place / language, language)[chapters]:
-            most = max(most, progress_lines(execute(path, place / "scratch", place / "tools")))
+        written = write_notebooks(place / language, language)[chapters]
+        with kernel_in(place / "scratch", place / "tools") as kernel:
+            most = max(most, *(progress_lines(execute(path, kernel)) for path in written))
     return most
 
 
