@@ -114,6 +114,76 @@ def test_too_much_work_is_refused_with_a_time_to_come_back(running: Running) -> 
     _run(task)
 
 
+_HEADERS = [
+    (b"host", b"127.0.0.1"),
+    (b"content-type", b"application/json"),
+    (b"x-request-id", b"r"),
+]
+
+
+def _num_refused(running: Running) -> float:
+    counted = b'multihot_requests_total{route="other",status="429"} '
+    return float(running.metrics.exposition().partition(counted)[2].split()[0])
+
+
+def _lines(answer: bytes) -> tuple[dict[bytes, bytes], Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return dict(line.split(b": ", 1) for line in head.split(b"\r\n")), json.loads(body)
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/moderations", "/predict", "/no/such/route"])
+def test_what_is_refused_without_a_task_gets_the_answer_of_what_is_refused_with_one(
+    path: str, running: Running
+) -> None:
+    _slowed(running)
+    app = create_app(running)
+
+    async def task() -> None:
+        assert app.busy_answer(b"POST", path.encode(), _HEADERS) is None
+        asked = [asyncio.ensure_future(_ask(app)) for _ in range(6)]
+        while not running.engine.is_full:
+            await asyncio.sleep(0.01)
+        status, headers, problem = await _ask(app, path)
+        before = _num_refused(running)
+        answer = app.busy_answer(b"POST", path.encode(), _HEADERS)
+        assert status == 429
+        assert answer is not None
+        found, content = _lines(answer)
+        assert content == problem
+        assert found == {**headers, b"x-request-id": b"r"}
+        assert _num_refused(running) == before + 1
+        for each in asked:
+            each.cancel()
+
+    _run(task)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        (b"GET", b"/v1/models", _HEADERS),
+        (b"POST", b"/livez", _HEADERS),
+        (b"POST", b"/v1/predict?a=1", _HEADERS),
+        (b"POST", b"/v1/predict", [*_HEADERS, (b"host", b"127.0.0.1")]),
+        (b"POST", b"/v1/predict", [(b"host", b"elsewhere.example")]),
+        (b"POST", b"/v1/predict", [*_HEADERS, (b"origin", b"https://elsewhere.example")]),
+        (b"POST", b"/v1/predict", [*_HEADERS, (b"expect", b"100-continue")]),
+        (b"POST", b"/v1/predict", [*_HEADERS, (b"authorization", b"Bearer wrong")]),
+    ],
+)
+def test_what_more_than_the_load_refuses_is_not_refused_without_a_task(
+    method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], running: Running
+) -> None:
+    if dict(headers).get(b"authorization"):
+        running.options = replace(running.options, token="right")
+    running.engine = Engine(max_queue_tokens=0)
+    guard = create_app(running)
+
+    assert guard.busy_answer(method, path, headers) is None
+    right = [*_HEADERS, (b"authorization", b"Bearer right")]
+    assert guard.busy_answer(b"POST", b"/v1/predict", right) is not None
+
+
 def test_an_answer_that_is_late_is_given_up(running: Running) -> None:
     slow = _slowed(running)
     app = create_app(running)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -12,6 +14,14 @@ _MOST_HEADER_BYTES = 32_768
 _MOST_HEADERS = 100
 _MOST_WAITING = 64  # requests of one connection that were sent before the answers to earlier ones
 _header_seconds = 10.0
+_REFUSED: Any = SimpleNamespace(
+    response_complete=True,
+    more_body=False,
+    disconnected=False,
+    keep_alive=True,
+    message_event=SimpleNamespace(set=lambda: None),
+)
+"""What a connection takes for the request that it answers, after one that it has refused itself."""
 
 
 def set_header_seconds(seconds: float) -> None:
@@ -80,7 +90,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._num_idle_bytes = 0
         if len(self.pipeline) >= _MOST_WAITING:
             raise ValueError("Too many requests wait.")
-        super().on_headers_complete()
+        if not self._refuses_at_once():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -115,6 +126,27 @@ class BoundedConnection(HttpToolsProtocol):
         """Close a connection that is not used."""
         super().timeout_keep_alive_handler()
         self._give_up_later()
+
+    def _refuses_at_once(self) -> bool:
+        """Answer without a task where the load alone is the reason; what is unusual goes the long way."""
+        parser = self.parser
+        if (
+            not self._is_idle()
+            or self.flow.write_paused
+            or self.transport.is_closing()
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+        ):
+            return False
+        guard: Any = self.app
+        answer = guard.busy_answer(parser.get_method(), self.url, self.headers)
+        if answer is None:
+            return False
+        self.cycle = _REFUSED
+        own = b"".join(b"%b: %b\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(STATUS_LINE[429] + own + answer)
+        self.on_response_complete()
+        return True
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

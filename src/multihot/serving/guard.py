@@ -15,7 +15,8 @@ import re
 import time
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ _CHALLENGES = [
     (b"www-authenticate", b'Basic realm="multihot", charset="UTF-8"'),
 ]
 _MOST_QUERY_BYTES = 2048
+_PLAIN_ADDRESS = re.compile(rb"/[A-Za-z0-9/._-]*")
 
 
 class Guard:
@@ -71,10 +73,34 @@ class Guard:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
+    def busy_answer(
+        self, method: bytes, address: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> bytes | None:
+        """Return headers and body that answer a request which nothing but the load refuses (429).
+
+        `None` for any other. `__call__` would say the same; but a server that is asked for ten times what
+        it can compute would then be busy with refusing.
+        """
+        running = self._running
+        if not running.engine.is_full or running.is_draining or running.options.log_requests:
+            return None
+        given = _by_name(headers)
+        is_plain = method == b"POST" and _PLAIN_ADDRESS.fullmatch(address) is not None
+        path = address.decode("latin-1")
+        if not is_plain or path in _REPORTS or given.keys() & _UNUSUAL:
+            return None
+        try:
+            self._check_caller("POST", given)
+        except Problem:
+            return None
+        running.metrics.count_request("other", 429, 0.0)
+        head, body = _busy_parts(path, running.engine.retry_seconds)
+        return b"%bx-request-id: %b\r\n\r\n%b" % (head, _request_id(given).encode(), body)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self._running
         began = time.perf_counter()
-        headers = _headers(scope)
+        headers = _by_name(scope["headers"])
         request_id = _request_id(headers)
         scope["multihot.request"] = request_id
         scope["multihot.deadline"] = (
@@ -97,9 +123,11 @@ class Guard:
     async def _checked(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, reply: _Reply
     ) -> None:
-        if headers.get(b"multihot-duplicate"):
+        if headers.get(_DUPLICATE):
             raise Problem(400, "A header that may come once came twice.")
-        self._check_caller(scope, headers)
+        self._check_caller(scope["method"], headers)
+        if len(scope["query_string"]) > _MOST_QUERY_BYTES:
+            raise Problem(414, "The query is too long.")
         if scope["method"] == "OPTIONS" and reply.cors:
             await _respond_preflight(headers, reply)
             return
@@ -110,7 +138,7 @@ class Guard:
             receive = _timed(receive, self._running.options.body_seconds)
         await self._app(scope, receive, reply.send)
 
-    def _check_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    def _check_caller(self, method: str, headers: Mapping[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
         if not self._is_known(host):
             raise Problem(
@@ -123,11 +151,9 @@ class Guard:
                 403, "Pages of this origin may not ask; start the server with --allowed-origin."
             )
         token = self._running.options.token
-        preflight = scope["method"] == "OPTIONS" and origin is not None
+        preflight = method == "OPTIONS" and origin is not None
         if token is not None and not preflight and not same_secret(_secret(headers), token):
             raise Problem(401, "The token is missing or wrong.")
-        if len(scope["query_string"]) > _MOST_QUERY_BYTES:
-            raise Problem(414, "The query is too long.")
 
     def _is_known(self, host: str) -> bool:
         """Return whether the header names this machine: an address cannot be rebound, a name can."""
@@ -164,9 +190,7 @@ class Guard:
 
     def _count(self, scope: Scope, reply: _Reply, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", None) or "other"
-        metrics = self._running.metrics
-        metrics.requests.labels(route, str(reply.status)).inc()
-        metrics.seconds.labels(route).observe(seconds)
+        self._running.metrics.count_request(route, reply.status, seconds)
         if self._running.options.log_requests:
             line = {
                 "request": request_id,
@@ -198,10 +222,22 @@ class _Reply:
             given = list(message["headers"])
             if self.status == HTTPStatus.UNAUTHORIZED:
                 given += _CHALLENGES
-            names = {name for name, _ in given}
-            safety = [pair for pair in _SAFETY.items() if pair[0] not in names]
-            message = {**message, "headers": [*given, *self._added, *safety]}
+            message = {**message, "headers": [*_with_safety(given), *self._added]}
         await self._send(message)
+
+
+def _with_safety(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    names = {name for name, _ in headers}
+    return headers + [pair for pair in _SAFETY.items() if pair[0] not in names]
+
+
+@lru_cache(maxsize=64)
+def _busy_parts(path: str, retry_seconds: int) -> tuple[bytes, bytes]:
+    """Return the headers of an answer, but for the request's own, and its body."""
+    response = problem_response(busy(retry_seconds), path)
+    headers = _with_safety(response.raw_headers)
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+    return lines, bytes(response.body)
 
 
 async def _respond(problem: Problem, scope: Scope, receive: Receive, reply: _Reply) -> None:
@@ -219,17 +255,19 @@ async def _respond_preflight(headers: Mapping[bytes, bytes], reply: _Reply) -> N
     await reply.send({"type": "http.response.body", "body": b""})
 
 
-def _headers(scope: Scope) -> dict[bytes, bytes]:
-    """Return the headers by name; those that decide something may come once."""
+def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by name; those that decide something may come once."""
     found: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name in found and name in _ONCE:
-            found[b"multihot-duplicate"] = b"1"
+            found[_DUPLICATE] = b"1"
         found[name] = value
     return found
 
 
+_DUPLICATE = b"multihot-duplicate"
 _ONCE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"content-length"})
+_UNUSUAL = frozenset({_DUPLICATE, b"origin", b"expect", b"upgrade"})
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> str:

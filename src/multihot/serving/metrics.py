@@ -86,6 +86,11 @@ class Counters:
             multiprocess_mode="livesum",
         )
 
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered, or left."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
     def count_answer(
         self,
         model: str,
