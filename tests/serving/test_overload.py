@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
 from multihot.data.tokens import TokenizedTexts
 from multihot.serving.app import create_app, start_running
+from multihot.serving.connections import BoundedConnection
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
 from multihot.serving.options import ServeOptions
@@ -182,6 +187,67 @@ def test_what_more_than_the_load_refuses_is_not_refused_without_a_task(
     assert guard.busy_answer(method, path, headers) is None
     right = [*_HEADERS, (b"authorization", b"Bearer right")]
     assert guard.busy_answer(b"POST", b"/v1/predict", right) is not None
+
+
+@contextlib.contextmanager
+def _listening(running: Running) -> Iterator[socket.socket]:
+    """Yield a connection to a server in a thread of this process."""
+    config = uvicorn.Config(
+        create_app(running),
+        http=BoundedConnection,
+        log_config=None,
+        proxy_headers=False,
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        with socket.create_connection(bound.getsockname(), timeout=20) as connection:
+            yield connection
+        server.should_exit = True
+        thread.join(20)
+
+
+def _statuses(connection: socket.socket, count: int) -> list[bytes]:
+    """Read so many answers; return their statuses."""
+    received = b""
+    while received.count(b"}") < count:  # the bodies are flat objects
+        received += connection.recv(65536)
+        assert received
+    return [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_connection_whose_requests_were_refused_goes_on(running: Running) -> None:
+    head = b"POST /v1/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    post = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(BODY), BODY)
+    chunked = b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (head, len(BODY), BODY)
+    live = b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    free, running.engine = running.engine, Engine(max_queue_tokens=0)
+
+    with _listening(running) as connection:
+        connection.sendall(post + chunked + live + post + post[:-5])
+        assert _statuses(connection, 5) == [b"429", b"429", b"200", b"429", b"429"]
+        running.engine = free
+        connection.sendall(post[-5:] + live)
+        assert _statuses(connection, 1) == [b"200"]
+        connection.sendall(post)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_refusals_that_a_client_does_not_read_are_not_kept_without_end(running: Running) -> None:
+    post = (
+        b"POST /v1/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        b"content-length: 0\r\n\r\n"
+    )
+    running.engine = Engine(max_queue_tokens=0)
+
+    with _listening(running) as connection:
+        connection.settimeout(3.0)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            connection.sendall(post * 200_000)
 
 
 def test_an_answer_that_is_late_is_given_up(running: Running) -> None:

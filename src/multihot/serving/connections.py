@@ -34,7 +34,7 @@ class BoundedConnection(HttpToolsProtocol):
     """Closes a connection whose headers are too many, too long (431) or too slow (408).
 
     uvicorn 0.54 waits for the end of headers for ever, takes any number of them, and of requests in a row,
-    and keeps what a client does not take for ever.
+    and keeps what a client does not take for ever. The application is a `Guard`.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
