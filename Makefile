@@ -82,7 +82,7 @@ $(DOCS): $(STAMP)
 docs: $(DOCS)
 	PYTHONPATH=src:docs $(BIN)/python -m sitebuild.build
 	$(BIN)/python -m pytest tests/pages/test_walk.py tests/docs tests/pages/test_every_block.py \
-	  -p no:randomly --numprocesses logical --maxprocesses 4 --dist worksteal
+	  -p no:randomly --numprocesses logical --maxprocesses 4 --dist load --maxschedchunk 1
 
 # What the benchmarks compare with; pip's constraints are those of .venv.
 RIVALS := .venv-rivals/.installed

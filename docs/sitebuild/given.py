@@ -45,15 +45,20 @@ class Given:
             else:
                 shutil.copyfile(source, target)
 
-    def _made(self, kind: str) -> Path:
-        path = self._cache / kind
-        with (self._cache / f".{kind}.lock").open("w") as lock:
+    def once(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Return what `make` has made under a name; the first who asks makes it, and others wait."""
+        path = self._cache / name
+        with (self._cache / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
-                unfinished = self._cache / f"_{kind}"
-                _maker(kind)(self, unfinished)
+                unfinished = self._cache / f"_{name}"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
                 unfinished.rename(path)
         return path
+
+    def _made(self, kind: str) -> Path:
+        return self.once(kind, lambda path: _maker(kind)(self, path))
 
     def model(self, path: Path, *options: str) -> None:
         """Train the starter encoder for an epoch."""
