@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving_clients import Server, encode, resident_bytes, running_server
+from serving_warm_up import warm_up_requests
 
 __all__ = ["Case", "Hostile", "all_cases", "generated", "hostile", "send", "status_of"]
 
 _PATIENCE = 20.0  # seconds
 _PREDICT = "/v1/predict"
 _MUCH = 30_000  # bytes; an answer to so many can be lost when the connection is closed before they are read
-_WARM_UP = 1000
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,20 @@ class Hostile:
     unexpected: list[str] = field(default_factory=list)
     hangs: int = 0
     crashes: int = 0
-    grown: float = 0.0
-    """Fraction by which memory grew after the first thousand requests."""
+    megabytes: list[float] = field(default_factory=list)
+    """Of memory when the server started, when it was warm, and after each of the two passes."""
     slowest_probe: float = 0.0
     """Seconds until a plain question was answered afterwards."""
+
+    @property
+    def grown(self) -> float:
+        """Fraction by which the memory of a warm server grew in both passes."""
+        return self.megabytes[-1] / self.megabytes[1] - 1
+
+    @property
+    def grown_again(self) -> float:
+        """Fraction by which memory grew in the second pass, which sends what the first one sent."""
+        return self.megabytes[-1] / self.megabytes[-2] - 1
 
 
 def _post(body: bytes, path: str = _PREDICT, /, **headers: str | None) -> bytes:
@@ -116,6 +126,10 @@ def _bodies() -> Iterator[Case]:
         "key __class__": b'{"texts": ["a"], "__class__": {"__init__": 1}}',
         "threshold above one": b'{"texts": ["a"], "thresholds": {"joy": 2}}',
         "threshold of no label": b'{"texts": ["a"], "thresholds": {"no such label": 0.5}}',
+        "many unknown keys": b'{"texts": ["a"], %s}'
+        % b",".join(b'"%x": 1' % number for number in range(150_000)),
+        "many thresholds above one": texts[:-1] % b'["a"]'
+        + b', "thresholds": {%s}}' % b",".join(b'"%x": 9' % number for number in range(150_000)),
         "many thresholds": b'{"texts": ["a"], "thresholds": {%s}}'
         % b",".join(b'"%d": 0.5' % number for number in range(100_001)),
         "unknown part": b'{"texts": ["a"], "return": ["weights"]}',
@@ -398,22 +412,30 @@ def _is_whole(answer: bytes, *, has_body: bool) -> bool:
 
 
 def hostile(model: Path, *, generate: int, rounds: int) -> Hostile:
-    """Send every kind so many times, then what schemathesis makes of `/openapi.json`."""
+    """Send every kind so many times, then what schemathesis makes of `/openapi.json`; and all of it again.
+
+    `generate` is how many requests of schemathesis both passes have together.
+    """
     result = Hostile()
+    cases = [_named(case, model.name) for case in all_cases()]
+    result.kinds = len({case.name for case in cases})
     with running_server(model, options=("--body-deadline", "2", "--port", "0")) as server:
-        cases = [_named(case, model.name) for case in all_cases()]
-        _warm_up(server)
-        before = resident_bytes(server.workers())
-        for _ in range(rounds):
-            for case in cases:
+        _weigh(server, result)
+        _warm_up(server, model.name)
+        _weigh(server, result)
+        for _ in range(2):
+            for case in cases * rounds:
                 _try(server, case, result)
-        result.kinds = len({case.name for case in cases})
-        if generate:
-            result.requests += generated(server, generate, result)
-        result.grown = resident_bytes(server.workers()) / before - 1
+            if generate:
+                result.requests += generated(server, generate // 2, result)
+            _weigh(server, result)
         result.failures += _counted(server, r'status="(500|501|502|505)"')
         result.crashes += server.stop() != 0 or "failed:" in server.said()
     return result
+
+
+def _weigh(server: Server, result: Hostile) -> None:
+    result.megabytes.append(resident_bytes(server.workers()) / 1e6)
 
 
 def _named(case: Case, name: str) -> Case:
@@ -424,12 +446,14 @@ def _named(case: Case, name: str) -> Case:
     )
 
 
-def _warm_up(server: Server) -> None:
-    """Send requests of all sizes that are accepted."""
-    for number in range(_WARM_UP):
-        text = f"warm {number} " * (1 if number % 10 else 500)
-        body = json.dumps({"texts": [text] * (1 + number % 32)}).encode()
-        send(server.port, Case("warm-up", (_post(body, Connection="close"),), frozenset({200})))
+def _warm_up(server: Server, name: str) -> None:
+    """Send requests of all sizes that are accepted; raise `SystemExit` for one that is not."""
+    answer, _ = send(server.port, Case("info", (encode("GET", "/info"),), frozenset({200})))
+    labels = json.loads(answer.partition(b"\r\n\r\n")[2])["models"][0]["labels"]
+    for request in warm_up_requests(name, labels):
+        answer, _ = send(server.port, Case("warm-up", (request,), frozenset({200})))
+        if status_of(answer) not in (200, 429, 504):
+            raise SystemExit(f"A plain request was refused: {request[:100]!r}: {answer[-500:]!r}")
 
 
 def _try(server: Server, case: Case, result: Hostile) -> None:
