@@ -27,6 +27,7 @@ __all__ = ["Case", "Hostile", "all_cases", "generated", "hostile", "send", "stat
 
 _PATIENCE = 20.0  # seconds
 _PREDICT = "/v1/predict"
+_SETTLE = 3.0  # seconds in which a server gives back what it no longer needs
 _MUCH = 30_000  # bytes; an answer to so many can be lost when the connection is closed before they are read
 
 
@@ -435,6 +436,7 @@ def hostile(model: Path, *, generate: int, rounds: int) -> Hostile:
 
 
 def _weigh(server: Server, result: Hostile) -> None:
+    time.sleep(_SETTLE)
     result.megabytes.append(resident_bytes(server.workers()) / 1e6)
 
 

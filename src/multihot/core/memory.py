@@ -1,13 +1,14 @@
-"""How much memory is left, to refuse what does not fit before it is allocated."""
+"""How much memory is left, to refuse what does not fit before it is allocated; and giving some back."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
 from multihot.errors import DataError
 
-__all__ = ["available_bytes", "require_label_memory"]
+__all__ = ["available_bytes", "require_label_memory", "return_freed_memory"]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -36,6 +37,21 @@ def require_label_memory(num_rows: int, num_labels: int, path: str | Path | None
             "with more memory.",
             path=path,
         )
+
+
+def return_freed_memory() -> bool:
+    """Give the system what this process has freed and its C library kept; return whether any was.
+
+    glibc keeps most of what threads freed: of a tokenizer that read texts of 100,000 characters, 20 MB. Elsewhere
+    than on Linux with glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):  # another C library
+        return False
+    return bool(trim(0))
 
 
 def _of_machine() -> int | None:

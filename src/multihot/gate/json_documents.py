@@ -68,10 +68,16 @@ def parse_json_object(
     error: type[MultihotError],
     max_depth: int = MAX_DEPTH,
     large_integers: bool = False,
+    max_keys: int | None = None,
 ) -> dict[str, Any]:
     """Parse a JSON object as `parse_json` does; raise `error` for any other value."""
     parsed = parse_json(
-        content, source, error=error, max_depth=max_depth, large_integers=large_integers
+        content,
+        source,
+        error=error,
+        max_depth=max_depth,
+        large_integers=large_integers,
+        max_keys=max_keys,
     )
     if not isinstance(parsed, dict):
         raise error(f"{shown_file(source)} is no JSON object; it begins {cut(parsed)}.")
@@ -86,6 +92,7 @@ def parse_json(
     max_depth: int = MAX_DEPTH,
     large_integers: bool = False,
     max_values: int = _MAX_VALUES,
+    max_keys: int | None = None,
 ) -> Any:
     """Parse strict JSON in UTF-8; raise `error` for what a writer of ours would never write.
 
@@ -108,6 +115,8 @@ def parse_json(
         Whether integers of up to 40 characters are accepted, as transformers writes 1e30.
     max_values
         Commas, of which there is one before each value but the first; those in texts count, too.
+    max_keys
+        Keys of all objects together; those in texts do not count. Counting them takes twice the bytes.
     """
     raw = bytes(content)
     try:
@@ -116,6 +125,8 @@ def parse_json(
                 raise ValueError(f"it holds more than {most} {what}.")
         _check_nesting(raw, max_depth)
         _check_surrogates(raw)
+        if max_keys is not None:
+            _check_keys(raw, max_keys)
         return json.loads(
             raw.decode("utf-8"),
             parse_int=_integers(raw, large_integers),
@@ -150,6 +161,17 @@ def _check_nesting(raw: bytes, max_depth: int) -> None:
         if depths.max(initial=0) > max_depth:
             raise ValueError(f"more than {max_depth} lists and objects are inside each other.")
         num_quotes, depth = int(num_quotes + is_quote.sum()), int(depth + steps.sum())
+
+
+def _check_keys(raw: bytes, max_keys: int) -> None:
+    """Raise `ValueError` for very many keys, without parsing them."""
+    if raw.count(b":") <= max_keys:
+        return
+    codes = np.frombuffer(_ESCAPED.sub(b"", raw) if b"\\" in raw else raw, np.uint8)
+    is_text = np.logical_xor.accumulate(codes == ord('"'))
+    num_keys = int(np.count_nonzero((codes == ord(":")) & ~is_text))
+    if num_keys > max_keys:
+        raise ValueError(f"it holds {num_keys} keys, and at most {max_keys} are of use.")
 
 
 def _check_surrogates(raw: bytes) -> None:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from multihot.core.processors import passes_at_once
+from multihot.serving.bodies import KEYS_OF_QUESTIONS
 from multihot.serving.engine import Engine
 from multihot.serving.guard import Guard
 from multihot.serving.huggingface import huggingface_routes
@@ -78,6 +79,8 @@ def create_app(running: Running) -> Guard:
         max_body_size=running.options.max_body_bytes,
         redirect_slashes=False,
     )
+    most_labels = max(len(served.now.decision.space) for served in running.models.values())
+    app.state.max_keys = KEYS_OF_QUESTIONS + most_labels  # each may have a threshold
     for routes in _ROUTES:
         app.include_router(routes(running))
     app.add_exception_handler(HTTPException, _refuse)
@@ -88,11 +91,15 @@ def create_app(running: Running) -> Guard:
 
 @contextlib.asynccontextmanager
 async def _lifespan(running: Running) -> AsyncIterator[None]:
-    looking = asyncio.create_task(running.look_for_decisions())
+    tasks = [
+        asyncio.create_task(each)
+        for each in (running.look_for_decisions(), running.return_memory())
+    ]
     try:
         yield
     finally:
-        looking.cancel()
+        for task in tasks:
+            task.cancel()
         running.close()
 
 

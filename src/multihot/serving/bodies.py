@@ -13,10 +13,12 @@ from multihot.gate.json_documents import parse_json_object
 from multihot.serving.problems import Problem
 from multihot.serving.running import Running
 
-__all__ = ["STRICT", "body_schema", "model_in_path", "parse_body", "read_body"]
+__all__ = ["KEYS_OF_QUESTIONS", "STRICT", "body_schema", "model_in_path", "parse_body", "read_body"]
 
 Content = TypeVar("Content", bound=BaseModel)
 _MAX_DEPTH = 16
+KEYS_OF_QUESTIONS = 50_000
+"""Keys of the body with most of them beside thresholds: of 10,000 questions with all they may have."""
 _MOST_ERRORS = 3
 _MOST_COUNTED = 1000  # errors; pydantic describes all of them or none, each in 700 bytes
 
@@ -27,13 +29,21 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 async def read_body(request: Request, kind: type[Content]) -> Content:
     """Return the body of a request; raise `Problem` (422) for one that is not as described."""
-    return parse_body(await request.body(), kind)
+    return parse_body(await request.body(), kind, max_keys=request.app.state.max_keys)
 
 
-def parse_body(content: bytes, kind: type[Content], source: str = "The request body") -> Content:
+def parse_body(
+    content: bytes,
+    kind: type[Content],
+    source: str = "The request body",
+    *,
+    max_keys: int = KEYS_OF_QUESTIONS,
+) -> Content:
     """Return what JSON describes; raise `Problem` (422) for any that is not as described."""
     try:
-        parsed = parse_json_object(content, source, error=DataError, max_depth=_MAX_DEPTH)
+        parsed = parse_json_object(
+            content, source, error=DataError, max_depth=_MAX_DEPTH, max_keys=max_keys
+        )
         return kind.model_validate(parsed)
     except DataError as error:
         raise Problem(422, str(error)) from None

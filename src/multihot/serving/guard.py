@@ -53,6 +53,7 @@ _CHALLENGES = [
 ]
 _MOST_QUERY_BYTES = 2048
 _PLAIN_ADDRESS = re.compile(rb"/[A-Za-z0-9/._-]*")
+_LARGE_BODY = 65_536  # bytes, after which memory is given back
 
 
 class Guard:
@@ -135,7 +136,7 @@ class Guard:
             self._check_capacity()
         if scope["method"] == "POST":
             _check_form(scope["path"], headers, self._running.options)
-            receive = _timed(receive, self._running.options.body_seconds)
+            receive = _timed(receive, self._running)
         await self._app(scope, receive, reply.send)
 
     def _check_caller(self, method: str, headers: Mapping[bytes, bytes]) -> None:
@@ -303,13 +304,15 @@ def _check_form(path: str, headers: Mapping[bytes, bytes], options: ServeOptions
         raise Problem(413, f"The body is larger than {options.max_body_bytes} bytes.")
 
 
-def _timed(receive: Receive, seconds: float) -> Receive:
-    """Return what receives a body that has to be there in so many seconds, and nothing after that."""
+def _timed(receive: Receive, running: Running) -> Receive:
+    """Return what receives a body that has to be there in time, and nothing after that."""
+    seconds = running.options.body_seconds
     deadline = asyncio.get_running_loop().time() + seconds
     is_complete = False
+    num_bytes = 0
 
     async def timed() -> Message:
-        nonlocal is_complete
+        nonlocal is_complete, num_bytes
         if is_complete:
             return await receive()
         try:
@@ -321,6 +324,9 @@ def _timed(receive: Receive, seconds: float) -> Receive:
                 f"The body did not arrive in {seconds:g} seconds.",
                 headers={"connection": "close"},
             ) from None
+        num_bytes += len(message.get("body", b""))
+        if num_bytes > _LARGE_BODY:
+            running.has_read_large_body = True
         is_complete = not message.get("more_body", False)
         return message
 

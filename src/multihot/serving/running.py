@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import Request
 
+from multihot.core.memory import return_freed_memory
 from multihot.core.text_tables import cut
 from multihot.data.tokens import TokenizedTexts
 from multihot.errors import DataError, EncoderError, MultihotError
@@ -31,6 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 _INLINE_CHARACTERS = 4000  # tokenised at once; more are tokenised in another thread
 _PATIENCE = 0.05  # seconds until a waiting request looks whether its client is still there
 _RENEWAL_SECONDS = 1.0  # between two looks at a model folder
+_RETURN_SECONDS = 1.0  # after a large body, until memory is given back
 
 
 class Answer(NamedTuple):
@@ -74,6 +76,8 @@ class Running:
     """Requests that are being answered."""
     draining_since: float | None = None
     """By the monotonic clock."""
+    has_read_large_body: bool = False
+    """Whether memory was used that small requests do not need, and is kept."""
 
     def __post_init__(self) -> None:
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
@@ -178,6 +182,15 @@ class Running:
                 if served.was_renewed():
                     outcome = await loop.run_in_executor(None, _renewed, served)
                     self.metrics.renewals.labels(served.name, outcome).inc()
+
+    async def return_memory(self) -> None:
+        """Give memory back after large bodies as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_RETURN_SECONDS)
+            if self.has_read_large_body:
+                self.has_read_large_body = False
+                await loop.run_in_executor(None, return_freed_memory)
 
     def close(self) -> None:
         """Let go of threads."""
