@@ -110,3 +110,11 @@ def test_the_number_of_values_is_bounded_where_it_is_asked_for() -> None:
     assert parse_json(b"[1,2,3]", "a", error=ArtifactError, max_values=2) == [1, 2, 3]
     with pytest.raises(ArtifactError, match="more than 2 values"):
         parse_json(b"[1,2,3,4]", "a", error=ArtifactError, max_values=2)
+
+
+def test_the_number_of_keys_is_bounded_where_it_is_asked_for() -> None:
+    document = rb'{"a": [{"b:\": :": ":::"}], "c": 1}'
+
+    assert parse_json(document, "a", error=ArtifactError, max_keys=3)["c"] == 1
+    with pytest.raises(ArtifactError, match="3 keys, and at most 2"):
+        parse_json(document, "a", error=ArtifactError, max_keys=2)
