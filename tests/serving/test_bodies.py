@@ -41,7 +41,7 @@ def test_differences_that_are_counted_take_no_memory_each() -> None:
         tracemalloc.stop()
 
     assert "20000 places" in detail
-    assert peak < 10_000_000  # 20,000 descriptions take 19 million
+    assert peak < 10_000_000  # 20,000 descriptions take 10 million more
 
 
 def test_more_keys_than_are_of_use_are_refused_before_they_are_parsed(

@@ -20,7 +20,7 @@ _MAX_DEPTH = 16
 KEYS_OF_QUESTIONS = 50_000
 """Keys of the body with most of them beside thresholds: of 10,000 questions with all they may have."""
 _MOST_ERRORS = 3
-_MOST_COUNTED = 1000  # errors; pydantic describes all of them or none, each in 700 bytes
+_MOST_COUNTED = 1000  # errors; pydantic describes all of them or none, each in 500 bytes
 
 
 STRICT = ConfigDict(extra="forbid", strict=True)

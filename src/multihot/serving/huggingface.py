@@ -169,10 +169,11 @@ def _ranked(
     """Return labels with their values for each text, the highest value first."""
     rows = []
     for row, values in enumerate(answer.logits if logits else answer.scores):
-        pairs = zip(answer.names, values, strict=True)
-        chosen = set(answer.labels[row]) if chosen_only else answer.names
-        kept = [pair for pair in pairs if pair[0] in chosen]
-        rows.append(sorted(kept, key=lambda pair: -pair[1])[:count])
+        pairs = list(zip(answer.names, values, strict=True))
+        if chosen_only:
+            chosen = set(answer.labels[row])
+            pairs = [pair for pair in pairs if pair[0] in chosen]
+        rows.append(sorted(pairs, key=lambda pair: -pair[1])[:count])
     return rows
 
 
