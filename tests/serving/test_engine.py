@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
@@ -244,3 +245,17 @@ def test_requests_of_different_models_are_not_mixed() -> None:
     _run(task)
     assert sorted(chain(*one.passes)) == [0, 2]
     assert sorted(chain(*other.passes)) == [1, 3]
+
+
+def test_a_result_that_the_loop_comes_to_after_the_deadline_is_not_used() -> None:
+    async def task() -> None:
+        network = _Network(is_open=False)
+        asking = asyncio.create_task(Engine().computed(_texts(3), network, deadline=_deadline(0.2)))
+        await _settled()
+        network.gate.set()
+        time.sleep(0.5)  # as the loop does for the answers of others
+        with pytest.raises(DeadlinePassedError):
+            await asking
+        assert network.passes == [[0]]
+
+    _run(task)

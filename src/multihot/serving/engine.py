@@ -143,7 +143,8 @@ class Engine:
         OverloadedError
             The queue is full, or takes too long.
         DeadlinePassedError
-            The time of the event loop passed `deadline` before the last text was computed.
+            The time of the event loop passed `deadline` before the last text was computed, or before the
+            loop came to its result.
         """
         loop = asyncio.get_running_loop()
         work = _Work(texts, compute)
@@ -159,7 +160,10 @@ class Engine:
         self._start_passes()
         timer = loop.call_at(deadline, _expire, work)
         try:
-            return await work.done
+            result = await work.done
+            if deadline <= loop.time():  # others kept the loop busy; their clients still wait
+                raise DeadlinePassedError
+            return result
         finally:
             timer.cancel()
             if work.num_missing:
