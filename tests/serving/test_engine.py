@@ -249,13 +249,20 @@ def test_requests_of_different_models_are_not_mixed() -> None:
 
 def test_a_result_that_the_loop_comes_to_after_the_deadline_is_not_used() -> None:
     async def task() -> None:
-        network = _Network(is_open=False)
-        asking = asyncio.create_task(Engine().computed(_texts(3), network, deadline=_deadline(0.2)))
+        network, engine = _Network(is_open=False), Engine()
+
+        async def asked(first: int, seconds: float) -> None:
+            await engine.computed(_texts(3, first=first), network, deadline=_deadline(seconds))
+            time.sleep(1.0)  # as a large answer keeps the loop busy
+
+        before = asyncio.create_task(asked(1, FAR))
+        await _settled()
+        large, small = asyncio.create_task(asked(2, FAR)), asyncio.create_task(asked(3, 1.5))
         await _settled()
         network.gate.set()
-        time.sleep(0.5)  # as the loop does for the answers of others
         with pytest.raises(DeadlinePassedError):
-            await asking
-        assert network.passes == [[0]]
+            await small
+        await asyncio.gather(before, large)
+        assert network.passes == [[1], [2, 3]]
 
     _run(task)
