@@ -11,7 +11,7 @@ from multihot.serving.huggingface import _ranked
 
 
 class _Names(tuple[str, ...]):
-    """Refuses to be searched: that takes the square of the number of labels, 2 s a text for 10,000."""
+    """Refuses to be searched: that takes the square of the number of labels."""
 
     __slots__ = ()
 
