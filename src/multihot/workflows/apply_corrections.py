@@ -95,8 +95,14 @@ def apply_corrections(
     _refuse_loss(
         target, {*earlier, *((c.text_sha256, c.label, c.to_json()["to"]) for c in changes)}
     )
-    notes = copy_corrected(file, data, _by_row(changes, corrections, place), target)
-    write_record(changes_path(target), before, changes)
+    notes = copy_corrected(
+        file,
+        data,
+        _by_row(changes, corrections, place),
+        target,
+        # First the record: a command that is killed leaves no copy whose decisions nobody knows.
+        at_last=lambda: write_record(changes_path(target), before, changes),
+    )
     kinds = [(each.label, _kind(each)) for each in changes if not _is_same(each.before, each.after)]
     labels: dict[str, dict[str, int]] = {}
     for (label, kind), number in sorted(Counter(kinds).items()):

@@ -20,7 +20,12 @@ from multihot.core.progress import Listener
 from multihot.core.staging import check_new_folder
 from multihot.core.text_tables import listed
 from multihot.data.correcting.record import changes_path, read_record, settled_key, text_mark
-from multihot.data.correcting.table import TABLE_ENDINGS, Suspect, write_correction_table
+from multihot.data.correcting.table import (
+    TABLE_ENDINGS,
+    Suspect,
+    read_correction_table,
+    write_correction_table,
+)
 from multihot.data.duplicates import normalised
 from multihot.data.examples import portable
 from multihot.data.labelled_file import LabelledFile, open_labelled, required_labels
@@ -96,6 +101,8 @@ def audit(
     options = options or TrainOptions()
     _check(source, folder, table, most, resume=resume)
     digest = sha256_of(source)
+    target = folder / f"{_TABLE}{table}"
+    _refuse_filled(target, digest)
     file = open_labelled(path, options.data)
     for note in file.notes:
         listener.say(note)
@@ -105,7 +112,6 @@ def audit(
     same = same_texts(file.space, rows.content, [_beside(each, file) for each in beside])
     findings = _findings(file, rows, logits, same)
     suspects = suspects_of(findings, choose_cells(findings, most))
-    target = folder / f"{_TABLE}{table}"
     notes = write_correction_table(target, suspects, digest)
     report = replace(
         _report(findings, suspects),
@@ -134,6 +140,15 @@ def _check(source: Path, folder: Path, table: str, most: int, *, resume: bool) -
     if not resume:
         check_new_folder(
             folder, advice="Choose another --output, or add --resume to continue the audit in it."
+        )
+
+
+def _refuse_filled(table: Path, digest: str) -> None:
+    """Raise `OptionError` where somebody has filled in the table of an audit that was killed after it."""
+    if table.is_file() and read_correction_table(table, digest):
+        raise OptionError(
+            f"{table} is complete and has been filled in already, although the audit was stopped after it: "
+            "apply it, or move it away to have it written again."
         )
 
 

@@ -7,7 +7,7 @@ texts, ids and all labels must be what was asked for. Letters: `N` rows, `L` lab
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
@@ -18,7 +18,7 @@ import numpy as np
 from multihot.core.files import flush_file, flush_folder, storage_errors
 from multihot.core.labels import LabelSpace
 from multihot.core.options import DataOptions
-from multihot.core.staging import staged_folder
+from multihot.core.staging import staged_folder, told_when_stopped
 from multihot.core.text_tables import counted, cut
 from multihot.data.checked_file import CheckedFile, ReadLimits, open_checked
 from multihot.data.copy_rows import part_ending
@@ -58,6 +58,8 @@ def copy_corrected(
     data: DataOptions,
     changes: Mapping[int, RowChanges],
     target: Path,
+    *,
+    at_last: Callable[[], None] | None = None,
 ) -> list[str]:
     """Write a copy of `open_for_correction(path, data)` with new values in some rows; return notes.
 
@@ -67,6 +69,8 @@ def copy_corrected(
         By 0-based row.
     target
         The new file; it appears whole or not at all.
+    at_last
+        Called when the copy is complete, before it appears.
 
     Raises
     ------
@@ -85,8 +89,10 @@ def copy_corrected(
     if file.plan.form is None:
         source = replace(source, binary=learned_cells(source))
     with ExitStack() as stack:
+        stack.enter_context(told_when_stopped(target))
         with storage_errors(target):
-            stage = stack.enter_context(staged_folder(target.with_name(f"{target.name}.new")))
+            folder = staged_folder(target.with_name(f"{target.name}.new"), is_output=False)
+            stage = stack.enter_context(folder)
         staged = stage / target.name
         notes = _WRITERS.get(kind.name, write_json_lines)(source, staged)
         if kind.name in ("csv", "tsv", "jsonl", "fasttext", "libmultilabel"):
@@ -100,6 +106,9 @@ def copy_corrected(
             )
         with storage_errors(target):
             flush_file(staged)
+        if at_last is not None:
+            at_last()
+        with storage_errors(target):
             os.replace(staged, target)
             flush_folder(target.parent)
     return notes
