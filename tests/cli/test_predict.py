@@ -125,6 +125,25 @@ def test_a_file_is_written_whole_and_can_be_read_back(
     assert [path.name for path in target.parent.iterdir()] == ["out.csv"]
 
 
+@pytest.mark.parametrize(("ending", "is_said"), [("csv", True), ("tsv", True), ("xlsx", False)])
+def test_cells_that_a_spreadsheet_would_compute_are_kept_and_told(
+    tiny_model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    ending: str,
+    is_said: bool,
+) -> None:
+    source, output = tmp_path / "in.csv", tmp_path / f"out.{ending}"
+    source.write_text("text,number\n=1+1 happy,1\nhappy,-1\n@me sad,2\n", "utf-8")
+
+    assert main(["predict", str(tiny_model), "--input", str(source), "--output", str(output)]) == 0
+
+    said = capfd.readouterr().err
+    assert ("2 rows of the table would be read as formulas" in said) is is_said
+    texts = [row.text for row in stream_texts(str(output)).rows]
+    assert texts == ["=1+1 happy", "happy", "@me sad"]
+
+
 def test_jsonl_in_gives_jsonl_out_with_the_ids_kept(tiny_model: Path, tmp_path: Path) -> None:
     source, target = write_jsonl(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_what_is_missing_is_said_before_anything_is_computed(
         assert expected in capfd.readouterr().err
     assert page.read_text("utf-8") == "mine"
     assert not Path(new).exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_model_is_read(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = rows / "new" / "report.html"
+    locked = tmp_path / "locked" / "report.html"
+    locked.parent.mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked.parent and may(path, mode))
+
+    assert main(["report", "no-model", str(rows), "--output", str(page)]) == 1
+    assert f"Cannot write {page}: {rows} is no folder" in capfd.readouterr().err
+    assert main(["report", "no-model", str(rows), "--output", str(locked)]) == 1
+    assert f"the folder {locked.parent} may not be written to" in capfd.readouterr().err
 
 
 def test_a_model_without_validation_facts_says_so(

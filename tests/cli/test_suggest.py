@@ -11,8 +11,17 @@ from emotions import LABELS, TEXTS, write_jsonl
 from multihot.cli.main import main
 from multihot.core.text_tables import counted
 from multihot.data.labelled_file import read_examples
+from multihot.data.text_stream import stream_texts
 
-HOSTILE = ["=1+1 happy", "so\x1b[2J happy", "<script> in love", "afraid\u202e of it"]
+HOSTILE = [
+    "=1+1 happy",
+    "'=1+1 sad",
+    "@me happy",
+    "-1 for joy",
+    "so\x1b[2J happy",
+    "<script> in love",
+    "afraid\u202e of it",
+]
 
 
 @pytest.fixture
@@ -21,6 +30,11 @@ def texts(tmp_path: Path) -> str:
     lines = (json.dumps({"id": f"t{n}", "text": text}) for n, text in enumerate([*TEXTS, *HOSTILE]))
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return str(path)
+
+
+def raw_rows(path: Path) -> list[tuple[int, list[str]]]:
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(enumerate(csv.reader(handle, delimiter="\t" if path.suffix == ".tsv" else ",")))
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "xlsx", "jsonl"])
@@ -41,11 +55,14 @@ def test_the_written_file_trains_once_it_is_labelled_and_says_nothing_before(
         written = {text.replace("\x1b", "\ufffd") for text in written}
     said = capfd.readouterr().err
     if ending in ("csv", "tsv"):
-        formulas = {text for text in written if text[0] in "=+-@"}
-        written = written - formulas | {f"'{text}" for text in formulas}
+        formulas = {text for text in written if text.lstrip("'")[0] in "=+-@"}
         assert f"{counted(len(formulas), 'row')} would be read as formulas" in said
+        cells = {cell for _, cells in raw_rows(output) for cell in cells}
+        assert {f"'{text}" for text in formulas} < cells
+        assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r")]
     assert set(found.texts) == written
-    assert "52 texts to label in" in said
+    assert [row.text for row in stream_texts(str(output)).rows] == list(found.texts)
+    assert "55 texts to label in" in said
 
 
 def test_a_label_called_like_a_column_of_the_model_keeps_its_column(
@@ -106,7 +123,7 @@ def test_json_says_why_and_leaves_out_what_is_labelled(
     assert {row["text"] for row in found["rows"]} == {*TEXTS[40:], *HOSTILE}
     assert all(set(row["scores"]) == set(LABELS) for row in found["rows"])
     assert "40 texts labelled already" in err
-    assert "only 12 texts" in err
+    assert "only 15 texts" in err
 
 
 def test_names_of_labels_are_enough_and_a_label_called_text_is_no_column_of_texts(

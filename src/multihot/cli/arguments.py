@@ -20,7 +20,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
 from multihot.core.recipes import build_options, parse_assignments, updated
 from multihot.core.text_tables import cut, printable, wrapped
-from multihot.errors import DataError, OptionError, escaped
+from multihot.errors import DataError, OptionError, StorageError, escaped
 
 __all__ = [
     "add_backend_flags",
@@ -167,13 +167,25 @@ def files_and_assignments(arguments: Sequence[str]) -> tuple[list[str], list[str
 
 
 def check_new(path: Path, flag: str, *, force: bool) -> None:
-    """Raise `OptionError` when the file to write is there, unless it may be replaced, or no file."""
+    """Raise `OptionError` when the file to write is there, unless it may be replaced, or no file.
+
+    Raises `StorageError` when its folder cannot be written to, before anything is computed for it.
+    """
     if path.is_dir():
         raise OptionError(f"{flag} {path} is a folder; name a file.")
     if path.exists() and not path.is_file():
         raise OptionError(f"{flag} {path} is a pipe or a device; name a file.")
     if path.exists() and not force:
         raise OptionError(f"{path} exists. Choose another {flag}, or add --force to replace it.")
+    folder = path.parent
+    while not os.path.lexists(folder):  # folders that are missing are made
+        folder = folder.parent
+    if not folder.is_dir():
+        raise StorageError(f"Cannot write {path}: {folder} is no folder. Choose another {flag}.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"Cannot write {path}: the folder {folder} may not be written to. Choose another {flag}."
+        )
 
 
 def refuse_file_name(text: str, use: str) -> None:

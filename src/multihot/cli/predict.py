@@ -33,6 +33,7 @@ from multihot.cli.prediction_lines import text_writer
 from multihot.cli.prediction_tables import (
     DECIMAL_SIGNS,
     ENCODINGS,
+    FormulaCounter,
     TableStyle,
     TextOutput,
     Write,
@@ -339,8 +340,10 @@ def _written(
         _say_if_narrow(given)
         if path is not None and style.encoding == "utf-8-sig":
             output.write("\ufeff")
-        put = delimited_rows(output, style)
+        put = FormulaCounter(delimited_rows(output, style))
         yield prediction_writer(put, columns, names, style, abstains=abstains)
+    for note in () if path is None else put.notes():
+        say_note(note)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from multihot.cli.console import say_note
+from multihot.core.text_tables import counted
 from multihot.data.columns.separators import each_separates
+from multihot.data.readers.guarded_cells import is_formula
 from multihot.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ __all__ = [
     "DECIMAL_SIGNS",
     "ENCODINGS",
     "Cell",
+    "FormulaCounter",
     "Put",
     "TableStyle",
     "TextOutput",
@@ -168,6 +171,28 @@ def delimited_rows(output: TextOutput, style: TableStyle) -> Put:
         (quoted if any("\r" in text for text in texts) else table).writerow(texts)
 
     return put
+
+
+class FormulaCounter:
+    """Writes rows as they are, and counts those that a spreadsheet would compute."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self._num_rows = 0
+
+    def __call__(self, cells: Sequence[Cell]) -> None:
+        """Write a row."""
+        self._num_rows += any(isinstance(cell, str) and is_formula(cell) for cell in cells)
+        self._put(cells)
+
+    def notes(self) -> list[str]:
+        """Return what to know before the table is opened."""
+        if not self._num_rows:
+            return []
+        return [
+            f"{counted(self._num_rows, 'row')} of the table would be read as formulas by a spreadsheet: cells are "
+            "kept as they are. In .xlsx they are marked as texts."
+        ]
 
 
 def _as_text(cell: Cell, decimal: str) -> str:

@@ -21,7 +21,7 @@ from multihot.cli.arguments import (
 from multihot.cli.console import TextCounter, say, say_note, show
 from multihot.cli.prediction_tables import TableStyle, delimited_rows, workbook_rows
 from multihot.core.text_tables import counted, printable, shortened
-from multihot.data.correcting.table import guarded
+from multihot.data.readers.guarded_cells import GUARD_COLUMN, guarded
 from multihot.errors import OptionError, system_errors
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ for no labels; --descriptions gives it longer texts.
 --output writes id, text and one empty cell for each label: write 1 or 0 into it; what stays empty is
 unknown, for 'multihot train' too. The model's own answer stands behind, in columns that 'train' passes
 over. .csv, .tsv, .xlsx and .jsonl (labels null). In .csv and .tsv, ' stands before what a spreadsheet
-would read as a formula. data.KEY=VALUE says how the texts are read.
+would read as a formula, until the file is read here again. data.KEY=VALUE says how the texts are read.
 --json prints one document: {"texts", "labels", "rows": [{"id", "line", "text", "predicted_labels",
 "scores", "value", "reasons"}]}.
 """
@@ -220,36 +220,55 @@ def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
     row_id = _free(data.id_column or "id", names, "id_column")
     text = _free(data.text_column or "text", [*names, row_id], "text_column")
     heads = [row_id, text, *names]
-    for head in ("predicted_labels", "truncated", *(f"score_{name}" for name in names)):
-        heads.append(_untaken(head, heads))
+    ending = path.suffix.lower()
+    rows = _rows(found, None if ending in _JSON_LINES else "")
+    answers = ["predicted_labels", "truncated", *(f"score_{name}" for name in names)]
+    num_guarded = _guard(rows, len(names)) if ending in _TABLES else 0
+    if num_guarded:
+        answers.insert(2, GUARD_COLUMN)
+    tail = ""
+    while not set(heads).isdisjoint(f"{answer}{tail}" for answer in answers):
+        tail += "_"
+    heads += [f"{answer}{tail}" for answer in answers]
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    ending = path.suffix.lower()
     if ending == _WORKBOOK:
         with workbook_rows(path) as put:
             put(heads)
-            for cells in _rows(found, ""):
+            for cells in rows:
                 put(cells)
         return
     with atomic_text(path) as output:
         if ending in _JSON_LINES:
-            for cells in _rows(found, None):
+            for cells in rows:
                 record = dict(zip(heads, cells, strict=True))
                 output.write(json.dumps(record, ensure_ascii=False) + "\n")
             return
         style = TableStyle("\t" if ending == ".tsv" else ",", ".", "utf-8", None, ())
         put = delimited_rows(output, style)
         put(heads)
-        changed = 0
-        for row_id, text, *others in _rows(found, ""):
-            cells = [guarded(row_id), guarded(text)]
-            changed += cells != [row_id, text]
-            put([*cells, *others])
-    if changed:
+        for cells in rows:
+            put(cells)
+    if num_guarded:
         say(
-            f"{counted(changed, 'row')} would be read as formulas by a spreadsheet: their id or text has ' "
-            "before it now. In .xlsx and .jsonl every cell stays as it was."
+            f"{counted(num_guarded, 'row')} would be read as formulas by a spreadsheet: their id or text has ' "
+            f"before it, which {heads[-len(names) - 1]} tells and multihot takes away when it reads the file. "
+            "In .xlsx and .jsonl every cell stays as it was."
         )
+
+
+def _guard(rows: list[list[Any]], num_labels: int) -> int:
+    """Put `'` before ids and texts that a spreadsheet would compute; return in how many rows.
+
+    Where there are any, each row gets a cell that says so.
+    """
+    changed = [[guarded(cell) for cell in row[:2]] for row in rows]
+    is_changed = [cells != row[:2] for cells, row in zip(changed, rows, strict=True)]
+    if any(is_changed):
+        for row, cells, was in zip(rows, changed, is_changed, strict=True):
+            row[:2] = cells
+            row.insert(2 + num_labels + 2, "yes" if was else "")
+    return sum(is_changed)
 
 
 def _refuse_formulas(names: Sequence[str], output: str | None) -> None:

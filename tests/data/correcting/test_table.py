@@ -13,10 +13,10 @@ from multihot.data.correcting.record import read_record
 from multihot.data.correcting.table import (
     Suspect,
     file_mark,
-    guarded,
     read_correction_table,
     write_correction_table,
 )
+from multihot.data.readers.guarded_cells import guarded
 from multihot.errors import DataError
 
 DIGEST = "0123456789abcdef" * 4

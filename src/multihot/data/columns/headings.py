@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from multihot.data.readers.guarded_cells import GUARD_COLUMN
+
 __all__ = [
     "ID_NAMES",
     "LABEL_NAMES",
@@ -169,10 +171,10 @@ def is_fact_name(name: str) -> bool:
 
 
 def prediction_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that `multihot predict` added to a table; none where there are none.
+    """Return the columns that `predict` and `suggest` added to a table; none where there are none.
 
-    They stand side by side: `predicted_labels`, `truncated`, perhaps `abstained`, and a score for
-    each label. All end with `_` where the table had such columns before.
+    They stand side by side: `predicted_labels`, `truncated`, perhaps `guarded` or `abstained`, and a score
+    for each label. All end with `_` where the table had such columns before.
     """
     found: list[str] = []
     for start, name in enumerate(columns):
@@ -180,7 +182,7 @@ def prediction_columns(columns: Sequence[str]) -> tuple[str, ...]:
             continue
         tail = name.removeprefix("predicted_labels")
         own, rest = [name], columns[start + 1 :]
-        for flag in ("truncated", "abstained"):
+        for flag in ("truncated", GUARD_COLUMN, "abstained"):
             if rest and rest[0] == flag + tail:
                 own.append(flag + tail)
                 rest = rest[1:]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from multihot.core.labels import normalized_name
 from multihot.core.options import DataOptions
 from multihot.core.text_tables import cut, listed
 from multihot.data.columns.binary_labels import label_value
+from multihot.data.readers.guarded_cells import guarded, unguarded
 from multihot.data.readers.open_table import open_table
 from multihot.data.readers.table import as_number, as_text
 from multihot.data.workbook_writer import WorkbookWriter
@@ -32,7 +32,6 @@ __all__ = [
     "Correction",
     "Suspect",
     "file_mark",
-    "guarded",
     "read_correction_table",
     "shown_value",
     "write_correction_table",
@@ -57,8 +56,6 @@ _COLUMNS = (
 )
 _REQUIRED = ("row", "label", "given", "corrected", "file")
 _UNKNOWN = "unknown"
-_FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
-_GUARDED = re.compile(r"'+(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _DIGITS = 16  # of a SHA-256, which tell files apart
 _WORDS = {"yes": 1.0, "no": 0.0, _UNKNOWN: math.nan, "?": math.nan}
 
@@ -100,15 +97,6 @@ class Correction:
     row_id: str | None = None
     text: str | None = None
     """What the table shows of the row; `None` where it has lost these columns."""
-
-
-def guarded(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: with `'` before what begins one."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def _unguarded(text: str) -> str:
-    return text[1:] if _GUARDED.match(text) else text
 
 
 def shown_value(value: float) -> str:
@@ -244,7 +232,7 @@ class _Row:
 
     def text(self, column: str) -> str:
         text = as_text(self.cells.get(column))
-        return _unguarded(text) if self.unguard else text
+        return unguarded(text) if self.unguard else text
 
     def correction(self, mark: str, accept: float | None) -> Correction | None:
         """Return what was filled in, `None` where nothing was."""

@@ -19,6 +19,7 @@ from multihot.data.readers import (
 from multihot.data.readers import jsonl as jsonlines
 from multihot.data.readers.excel import read_workbook
 from multihot.data.readers.file_kind import FORMATS, FileFormat, format_of
+from multihot.data.readers.guarded_cells import unguarded_table
 from multihot.data.readers.label_studio import LabelStudio, flat_table, is_flat_export
 from multihot.data.readers.parquet_excel import read_parquet
 from multihot.data.readers.table import BATCH_ROWS, Table
@@ -150,7 +151,8 @@ def _opened(
         usual=kind.usual_delimiter,
         **reading,
     )
-    return flat_table(table, export) if is_auto and is_flat_export(table.columns) else table
+    is_flat = is_auto and is_flat_export(table.columns)
+    return flat_table(table, export) if is_flat else unguarded_table(table)
 
 
 def table_format(path: str | Path, data: DataOptions) -> FileFormat:
