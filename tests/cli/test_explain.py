@@ -102,6 +102,8 @@ def test_a_label_asked_for_twice_is_explained_once_and_a_text_of_blanks_is_remar
     out, err = capfd.readouterr()
     assert out.count("joy: ") == 2
     assert "Text 2 of 2 has no word" in err
+    assert main([*command[:2], "--json", *command[2:]]) == 0
+    assert "Text 2 of 2 has no word" in capfd.readouterr().err
 
 
 def test_a_model_of_many_labels_explains_those_near_their_thresholds_and_says_so(

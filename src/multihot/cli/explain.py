@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multihot.cli.arguments import (
     add_backend_flags,
@@ -102,23 +102,31 @@ def run(arguments: Sequence[str]) -> int:
         )
     evidence = None if given.evidence is None else _evidence(predictor, texts, given, pairs)
     if given.json:
-        _say_what_is_left_out(found)
-        documents = [one.to_json() for one in found]
-        for number, near in enumerate(evidence or ()):
-            documents[number]["evidence"] = [each.to_json() for each in near]
-        print_json({"texts": documents})
-        return 0
+        print_json(_document(found, evidence))
+    else:
+        _show(found, evidence, given.top)
+    _say_of_methods(found)
+    _say_of_texts(found)
+    return 0
+
+
+def _document(
+    found: Sequence[Explanation], evidence: Sequence[Sequence[Evidence]] | None
+) -> dict[str, Any]:
+    documents = [one.to_json() for one in found]
+    for number, near in enumerate(evidence or ()):
+        documents[number]["evidence"] = [each.to_json() for each in near]
+    return {"texts": documents}
+
+
+def _show(
+    found: Sequence[Explanation], evidence: Sequence[Sequence[Evidence]] | None, top: int
+) -> None:
     for number, explanation in enumerate(found):
         show_painted([("\n", None)] if number else [])
-        show_painted(_painted(explanation, given.top))
+        show_painted(_painted(explanation, top))
         if evidence is not None:
             show_painted([(line, None) for line in _evidence_lines(evidence[number])])
-    _say_of_methods(found)
-    _say_what_is_left_out(found)
-    for number, explanation in enumerate(found, 1):
-        if not explanation.words:
-            say(f"Text {number} of {len(found)} has no word, so nothing in it explains its labels.")
-    return 0
 
 
 def _texts(given: argparse.Namespace, literal: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -243,13 +251,16 @@ def _evidence_lines(evidence: Sequence[Evidence]) -> Iterator[str]:
         yield "\n"
 
 
-def _say_what_is_left_out(found: Sequence[Explanation]) -> None:
+def _say_of_texts(found: Sequence[Explanation]) -> None:
+    """Say which texts have labels that are not explained, and which have no word."""
     for number, explanation in enumerate(found, 1):
         if explanation.num_left_out:
             say(
                 f"Text {number} of {len(found)} gets {counted(explanation.num_left_out, 'label')} more, which "
                 "are not explained; --label NAME explains them."
             )
+        if not explanation.words:
+            say(f"Text {number} of {len(found)} has no word, so nothing in it explains its labels.")
 
 
 def _say_of_methods(found: Sequence[Explanation]) -> None:
