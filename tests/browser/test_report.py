@@ -105,6 +105,22 @@ def test_hostile_names_and_texts_are_shown_and_never_run(open_report: OpenReport
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
 
 
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_name_of_400_letters_is_three_lines_until_its_card_is_open(
+    open_report: OpenReport, viewport: Any
+) -> None:
+    page = open_report(viewport=viewport)
+    row = page.locator("#label-table tbody tr").nth(HOSTILE.index("W" * 400))
+    head = page.locator(f"#label-{HOSTILE.index('W' * 400)} summary")
+
+    assert (row.bounding_box() or {})["height"] < 120
+    closed = (head.bounding_box() or {})["height"]
+    assert closed < 150
+    assert head.locator("bdi").text_content() == "W" * 400
+    head.click()
+    assert (head.bounding_box() or {})["height"] > closed
+
+
 def test_the_policy_stops_what_a_mistake_would_let_through(
     browser: Browser, pages: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -138,9 +138,10 @@
 
   const list = byId("error-list"), more = byId("more-errors");
   let found = [], numShown = 0;
+  const named = (text) => make("bdi", { text, className: text.length > 80 ? "long" : "" });
   const names = (columns, left) => {
     const nodes = [];
-    for (const column of columns) nodes.push(nodes.length ? ", " : "", make("bdi", { text: content.names[column] }));
+    for (const column of columns) nodes.push(nodes.length ? ", " : "", named(content.names[column]));
     if (left) nodes.push(` and ${left} more`);
     return nodes.length ? nodes : ["none"];
   };
@@ -158,13 +159,13 @@
     const kind = error.missed ? " was missed" : " was given wrongly";
     const about = [`score ${brief(error.score)}`, `line ${row.line}`];
     if (row.cut) about.push("truncated");
-    if (row.unknown) about.push(`${row.unknown} unknown cells`);
+    if (row.unknown) about.push(`${row.unknown} unknown cell${row.unknown === 1 ? "" : "s"}`);
     return make("li", {},
-      make("p", {}, make("strong", {}, make("bdi", { text: content.names[error.label] })), kind),
+      make("p", {}, make("strong", {}, named(content.names[error.label])), kind),
       textOf(error, row),
       make("p", { className: "hint" }, "true: ", ...names(row.labels, row.left[0])),
       make("p", { className: "hint" }, "given: ", ...names(row.predicted, row.left[1])),
-      make("p", { className: "hint" }, `${about.join(", ")}, id `, make("bdi", { text: row.id })));
+      make("p", { className: "hint" }, `${about.join(", ")}, id `, named(row.id)));
   }
   function showMore() {
     list.append(...found.slice(numShown, numShown + ERRORS_AT_ONCE).map(item));
