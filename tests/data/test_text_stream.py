@@ -267,3 +267,11 @@ def test_a_file_of_one_text_a_line_that_is_read_as_a_table_is_told_how_to_be_rea
     assert [row.text for row in stream_texts(path, DataOptions(format="lines")).rows][1:] == [
         "tea is served"
     ]
+
+
+def test_lines_are_texts_for_a_model_with_a_column_of_texts(tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("late again, and more; sorry\n\nthanks\n", "utf-8")
+
+    stream = stream_texts(tmp_path / "new.txt", DataOptions(format="lines", text_column="Tweet"))
+
+    assert [row.text for row in stream.rows][0] == "late again, and more; sorry"

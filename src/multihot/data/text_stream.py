@@ -80,8 +80,10 @@ def stream_texts(
 ) -> TextStream:
     """Open a file of texts to predict; memory stays constant except for .xlsx.
 
-    `usual_text` is the column of the texts if a file has it and the options name none. `-` is standard input: JSON lines when the first line that is not blank begins with `{`, else
-    one text a line, blank lines being empty texts. Lines are not grouped; blank lines of a file are
+    `usual_text` is the column of the texts if a file has it and the options name none. With
+    `data.format=lines` every line is a text, whatever `data.text_column` is. `-` is standard input: JSON
+    lines when the first line that is not blank begins with `{`, else one text a line, blank lines being
+    empty texts. Lines are not grouped; blank lines of a file are
     not rows, unless it has one column. A text that is null or missing is an empty one, and counted.
 
     Raises
@@ -96,6 +98,10 @@ def stream_texts(
     table = open_table(path, data, batch_rows=_BATCH_ROWS, block_bytes=_BLOCK_BYTES)
     if data.text_column is None and not data.text_columns and usual_text in table.columns:
         data = replace(data, text_column=usual_text)
+    if data.format == "lines" and data.text_column not in table.columns:
+        data = replace(
+            data, text_column=None
+        )  # a model's: lines are texts whatever it was trained on
     with advised(table):
         shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
         text, row_id, place, id_place = _text_and_id(shaped, source)
