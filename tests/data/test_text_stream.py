@@ -274,4 +274,4 @@ def test_lines_are_texts_for_a_model_with_a_column_of_texts(tmp_path: Path) -> N
 
     stream = stream_texts(tmp_path / "new.txt", DataOptions(format="lines", text_column="Tweet"))
 
-    assert [row.text for row in stream.rows][0] == "late again, and more; sorry"
+    assert next(row.text for row in stream.rows) == "late again, and more; sorry"

@@ -138,6 +138,17 @@ def test_a_new_decision_keeps_the_hierarchy(folder: Path) -> None:
     assert decision_version(tuned.decision) != decision_version(model.decision)
 
 
+def test_a_precision_that_other_labels_break_is_refused_before_rows_are_scored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Predictor.load(folder / "model")
+    examples = read_examples(folder / "test.jsonl", model.artifact.data, space=model.space)
+    monkeypatch.delattr(Predictor, "logits_of")
+
+    with pytest.raises(OptionError, match="other labels imply 'mood', so"):
+        decide(model, examples, goal="micro_f1, precision[mood]>=0.5@0.9")
+
+
 def test_a_folder_that_names_a_file_of_parents_elsewhere_is_refused(
     folder: Path, tmp_path: Path
 ) -> None:

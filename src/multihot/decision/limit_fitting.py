@@ -59,12 +59,12 @@ class Limited:
 
 
 def check_limits(
-    limits: Sequence[Limit], names: Sequence[str], *, kind: str, empty_set_rule: str
+    limits: Sequence[Limit], space: LabelSpace, *, kind: str, empty_set_rule: str
 ) -> None:
     """Raise `OptionError` for limits that a decision of this kind, with this rule, cannot promise."""
     if not limits:
         return
-    require_labels(limits, names)
+    require_labels(limits, space.names)
     if kind in ("top_k", "fixed"):
         what = "labels are taken by rank" if kind == "top_k" else "the threshold is given"
         raise OptionError(
@@ -82,6 +82,22 @@ def check_limits(
             "The rule 'at_least_one' gives labels below their thresholds, so no threshold keeps a "
             "precision; use the rule 'allow' or 'abstain'."
         )
+    _refuse_implied(space, limits)
+
+
+def _refuse_implied(space: LabelSpace, limits: Sequence[Limit]) -> None:
+    """Raise `OptionError` for a precision of a label that others imply: their thresholds give it, too."""
+    if space.hierarchy is None:
+        return
+    for limit in limits:
+        if limit.name != "precision" or limit.label is None:
+            continue
+        if space.hierarchy.has_children[space.index(limit.label)]:
+            raise OptionError(
+                f"The limit {limit} cannot be promised: other labels imply {cut(limit.label)}, so its own "
+                "threshold does not decide alone when it is given. Promise the precision of labels below "
+                "it, or its recall."
+            )
 
 
 def with_limits(
@@ -109,10 +125,7 @@ def with_limits(
     """
     if not limits:
         return Limited(decision)
-    check_limits(
-        limits, decision.space.names, kind=decision.kind, empty_set_rule=decision.empty_set_rule
-    )
-    _refuse_implied(decision.space, limits)
+    check_limits(limits, decision.space, kind=decision.kind, empty_set_rule=decision.empty_set_rule)
     num_tested = sum(limit.confidence is not None for limit in limits)
     parts = [None if x.tolerated is None else x.tolerated / num_tested for x in limits]
     pairs = list(zip(limits, parts, strict=True))
@@ -127,20 +140,6 @@ def with_limits(
             assert tolerated is not None
             kept = _precise(kept, rows, limit, tolerated, highest, path=path)
     return _described(decision, kept, rows, limits)
-
-
-def _refuse_implied(space: LabelSpace, limits: Sequence[Limit]) -> None:
-    """Raise `OptionError` for a precision of a label that others imply: their thresholds give it, too."""
-    if space.hierarchy is None:
-        return
-    for limit in limits:
-        column = None if limit.label is None else space.index(limit.label)
-        if limit.name == "precision" and space.hierarchy.has_children[column]:
-            raise OptionError(
-                f"The limit {limit} cannot be promised: other labels imply {cut(limit.label)}, so its own "
-                "threshold does not decide alone when it is given. Promise the precision of labels below "
-                "it, or its recall."
-            )
 
 
 def _borders(

@@ -182,7 +182,7 @@ def decide(
     given = isinstance(options.thresholds, float)
     check_limits(
         limits,
-        before.space.names,
+        before.space,
         kind="top_k" if by_rank else "fixed" if given else "fitted",
         empty_set_rule=options.empty_set_rule,
     )
