@@ -99,9 +99,7 @@ def stream_texts(
     if data.text_column is None and not data.text_columns and usual_text in table.columns:
         data = replace(data, text_column=usual_text)
     if data.format == "lines" and data.text_column not in table.columns:
-        data = replace(
-            data, text_column=None
-        )  # a model's: lines are texts whatever it was trained on
+        data = replace(data, text_column=None)  # that of a model's own files
     with advised(table):
         shaped = reshaped(table, data, source, for_labels=False, keeps_all=True)
         text, row_id, place, id_place = _text_and_id(shaped, source)
