@@ -121,7 +121,12 @@ def execute(path: Path, kernel: Any) -> Any:
 
     made = nbformat.read(path, as_version=4)
     made.cells.insert(0, nbformat.v4.new_code_cell(_BEFORE))
-    NotebookClient(made, km=kernel, timeout=900, coalesce_streams=True).execute()
+    client = NotebookClient(made, km=kernel, timeout=900, coalesce_streams=True)
+    try:
+        client.execute()
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
     del made.cells[0]
     return made
 
