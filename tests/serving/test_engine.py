@@ -50,6 +50,34 @@ def _run(task: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+def test_the_results_of_a_large_pass_let_others_in_between() -> None:
+    network = _Network(is_open=False)
+    answered: list[int] = []
+    seen: list[int] = []
+
+    async def asks(engine: Engine, number: int) -> None:
+        await engine.computed(_texts(1, first=number), network, deadline=_deadline())
+        answered.append(number)
+
+    async def looks() -> None:
+        while len(answered) < 40:
+            seen.append(len(answered))
+            await asyncio.sleep(0)
+
+    async def task() -> None:
+        engine = Engine(pass_tokens=1000, max_queue_tokens=1000)
+        asked = [asyncio.ensure_future(asks(engine, number)) for number in range(40)]
+        await _settled()
+        looking = asyncio.ensure_future(looks())
+        network.gate.set()
+        await asyncio.gather(*asked, looking)
+        engine.close()
+
+    _run(task)
+    assert sorted(answered) == list(range(40))
+    assert max(np.diff([*seen, 40])) <= 8
+
+
 def _deadline(seconds: float = FAR) -> float:
     return asyncio.get_running_loop().time() + seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -91,6 +92,8 @@ def create_app(running: Running) -> Guard:
 
 @contextlib.asynccontextmanager
 async def _lifespan(running: Running) -> AsyncIterator[None]:
+    gc.collect()
+    gc.freeze()  # what is loaded stays, and no collection looks through it again
     tasks = [
         asyncio.create_task(each)
         for each in (running.look_for_decisions(), running.return_memory())

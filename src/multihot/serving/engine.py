@@ -10,8 +10,9 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ Compute = Callable[[TokenizedTexts], FloatArray]
 
 _FIRST_GUESS = 2000.0  # tokens per second, until the first passes have been timed
 _LEAST_SHARE = 256  # tokens; smaller passes cost throughput
+_HANDED_OUT_AT_ONCE = 8  # results
 _MEMORY = 0.9  # of what earlier passes took, in the estimate of the speed
 
 
@@ -226,14 +228,24 @@ class Engine:
         error = done.exception()
         if error is None:
             self._learn_speed(parts, time.perf_counter() - began)
-            for (work, start, _), results in zip(parts, done.result(), strict=True):
-                _deliver(work, start, results)
+            self._hand_out(zip(parts, done.result(), strict=True))
         elif len(parts) == 1:
             _fail(parts[0][0], error)
         else:  # the error of one is not that of others
             for part in reversed(parts):
                 self._try_alone(*part)
         self._start_passes()
+
+    def _hand_out(self, found: Iterator[tuple[_Part, FloatArray]]) -> None:
+        """Deliver a few results, and the others after the loop has looked at its connections.
+
+        Each is an answer to write: those of a whole pass at once would keep others waiting, also who is
+        refused.
+        """
+        for (work, start, _), results in islice(found, _HANDED_OUT_AT_ONCE):
+            _deliver(work, start, results)
+        if following := list(islice(found, 1)):
+            asyncio.get_running_loop().call_soon(self._hand_out, chain(following, found))
 
     def _try_alone(self, work: _Work, start: int, end: int) -> None:
         if work.done.done():
