@@ -122,7 +122,11 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
         require_plots(tmp_path / "picture.png")
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_is_made_and_a_file_in_its_place_is_said(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    with pytest.raises(StorageError, match="Check that the folder exists"):
-        draw_reliability(some_report(("a", "b")), tmp_path / "no" / "r.png")
+    draw_reliability(some_report(("a", "b")), tmp_path / "new" / "r.png")
+    assert (tmp_path / "new" / "r.png").stat().st_size > 0
+
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"file/r\.png"):
+        draw_reliability(some_report(("a", "b")), tmp_path / "file" / "r.png")
