@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from multihot.errors import DataError
 
-__all__ = ["available_bytes", "require_label_memory", "return_freed_memory"]
+__all__ = ["available_bytes", "glibc_function", "require_label_memory", "return_freed_memory"]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -45,13 +46,19 @@ def return_freed_memory() -> bool:
     glibc keeps most of what threads freed: of a tokenizer that read texts of 100,000 characters, 20 MB. Elsewhere
     than on Linux with glibc nothing happens.
     """
+    trim = glibc_function("malloc_trim")
+    return trim is not None and bool(trim(0))
+
+
+def glibc_function(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc; `None` elsewhere than on Linux, and where another C library lacks it."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(trim(0))
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError):
+        return None
+    return found
 
 
 def _of_machine() -> int | None:

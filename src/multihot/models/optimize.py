@@ -11,12 +11,10 @@ system.
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 import torch
 from torch import nn
 
+from multihot.core.memory import glibc_function
 from multihot.models.cpu.dropout import dropout_failure, replace_dropout
 from multihot.models.cpu.embedding import embedding_failure, track_touched_rows
 from multihot.models.cpu.linear import linear_failure, prepare_linears
@@ -38,11 +36,8 @@ def keep_freed_memory() -> bool:
     a few percent of prediction's. Instead the process keeps its peak of memory until it ends.
     Elsewhere than on Linux with glibc nothing happens.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
+    mallopt = glibc_function("mallopt")
+    if mallopt is None:
         return False
     # Both are tried: the first alone already keeps the pages of blocks up to the threshold.
     kept = mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
