@@ -10,9 +10,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -228,7 +227,7 @@ class Engine:
         error = done.exception()
         if error is None:
             self._learn_speed(parts, time.perf_counter() - began)
-            self._hand_out(zip(parts, done.result(), strict=True))
+            self._hand_out(list(zip(parts, done.result(), strict=True)))
         elif len(parts) == 1:
             _fail(parts[0][0], error)
         else:  # the error of one is not that of others
@@ -236,16 +235,16 @@ class Engine:
                 self._try_alone(*part)
         self._start_passes()
 
-    def _hand_out(self, found: Iterator[tuple[_Part, FloatArray]]) -> None:
+    def _hand_out(self, found: list[tuple[_Part, FloatArray]]) -> None:
         """Deliver a few results, and the others after the loop has looked at its connections.
 
         Each is an answer to write: those of a whole pass at once would keep others waiting, also who is
         refused.
         """
-        for (work, start, _), results in islice(found, _HANDED_OUT_AT_ONCE):
+        for (work, start, _), results in found[:_HANDED_OUT_AT_ONCE]:
             _deliver(work, start, results)
-        if following := list(islice(found, 1)):
-            asyncio.get_running_loop().call_soon(self._hand_out, chain(following, found))
+        if others := found[_HANDED_OUT_AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._hand_out, others)
 
     def _try_alone(self, work: _Work, start: int, end: int) -> None:
         if work.done.done():
