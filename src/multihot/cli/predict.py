@@ -319,10 +319,9 @@ def _written(
     names = predictor.space.names
     path = None if given.output is None else Path(given.output)
     if path is not None:
-        from multihot.core.files import storage_errors
+        from multihot.core.files import make_folder_of
 
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_of(path)
     if path is not None and path.suffix.lower() == _WORKBOOK and style is not None:
         with workbook_rows(path) as put:
             yield prediction_writer(put, columns, names, style, abstains=abstains)

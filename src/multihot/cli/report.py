@@ -152,10 +152,9 @@ def _model_document(
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    from multihot.core.files import storage_errors, write_json, write_text
+    from multihot.core.files import make_folder_of, write_json, write_text
 
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(path)
     if path.suffix.lower() in _DOCUMENTS:
         write_json(path, document)
         return

@@ -214,7 +214,7 @@ def _say_notes(labelled: LabelledFile) -> None:
 
 def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
     """Write the texts with an empty cell for each label; nothing is negative that nobody said."""
-    from multihot.core.files import atomic_text, storage_errors
+    from multihot.core.files import atomic_text, make_folder_of
 
     names = list(found.labels)
     row_id = _free(data.id_column or "id", names, "id_column")
@@ -230,8 +230,7 @@ def _write(found: Suggestions, path: Path, data: DataOptions) -> None:
     while not set(heads).isdisjoint(f"{answer}{tail}" for answer in answers):
         tail += "_"
     heads += [f"{answer}{tail}" for answer in answers]
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(path)
     if ending == _WORKBOOK:
         with workbook_rows(path) as put:
             put(heads)

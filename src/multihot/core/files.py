@@ -29,6 +29,7 @@ __all__ = [
     "digest_64",
     "flush_file",
     "flush_folder",
+    "make_folder_of",
     "read_json",
     "read_table",
     "required_value",
@@ -65,6 +66,12 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {error}. Free some space, then run the same command again; a "
             "training run continues with --resume."
         ) from error
+
+
+def make_folder_of(path: Path) -> None:
+    """Make the folder that a file is to be written into; raise `StorageError` where that fails."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def as_path(path: Any, name: str) -> Path:

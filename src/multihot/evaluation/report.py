@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import atomic_path, storage_errors
+from multihot.core.files import atomic_path, make_folder_of
 from multihot.core.goals import Goal
 from multihot.core.report_views import as_frame, as_html
 from multihot.core.text_tables import (
@@ -286,8 +286,7 @@ def draw_reliability(report: Report, path: Path) -> list[str]:
         _draw(axis, report, name, title, families)
     figure.supxlabel("mean score")
     figure.supylabel("fraction of positives")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(path)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
     return notes
