@@ -34,7 +34,15 @@ def _children(server: Served) -> list[int]:
     """Return the workers of a server: its children that hold its socket."""
     path = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
     found = [int(each) for each in path.read_text("ascii").split()]
-    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [each for each in found if b"spawn_main" in _command(each)]
+
+
+def _command(process: int) -> bytes:
+    """Return the command line of a process; empty once it has ended, also while it is read."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_what_was_accepted_is_answered_after_sigterm(exported_model: Path) -> None:
