@@ -36,10 +36,18 @@ from provenance import RESULTS, append_row, provenance
 from show import print_rows
 from texts import read_rows, token_lengths
 
-__all__ = ["compare_equal", "run_whole"]
+__all__ = ["START", "TUTORIAL", "compare_equal", "run_whole", "timed"]
 
 _FOLDER = Path(__file__).parent
-_START = "import sys; from multihot.cli.main import main; sys.exit(main())"
+START = "import sys; from multihot.cli.main import main; sys.exit(main())"
+"""What an interpreter is told to run the command line of multihot."""
+TUTORIAL = {
+    "batch_size": 8,
+    "learning_rate": 2e-5,
+    "padding": "max_length",
+    "precision": "fp32",
+}
+"""The tutorial's settings of `contenders.whole_trainer`."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +122,18 @@ def _tutorial(run: _Run, output: Path, seed: int) -> dict[str, object]:
         "labels": run.labels,
         "encoder": str(run.encoder),
         "epochs": run.epochs,
+        **TUTORIAL,
         "max_length": run.max_length,
         "threads": run.threads,
         "device": "cpu",
         "seed": seed,
+        "score": {"logits": str(run.validation)},
         "output": str(output),
     }
     path = output / "setting.json"
     path.write_text(json.dumps(setting), "utf-8")
-    command = [run.rivals, "-m", "contenders.whole_tutorial", str(path)]
-    seconds, cpu_seconds = _timed(command, output, run.threads)
+    command = [run.rivals, "-m", "contenders.whole_trainer", str(path)]
+    seconds, cpu_seconds = timed(command, output, run.threads)
     examples = _validation(run)
     logits = np.load(output / "logits.npy").astype(np.float32)
     half = _half(run)
@@ -140,13 +150,13 @@ def _ours(run: _Run, output: Path, seed: int) -> dict[str, object]:
     names = output / "labels.txt"
     names.write_text("\n".join(run.labels) + "\n", "utf-8")
     command = [
-        *(sys.executable, "-c", _START, "train", str(run.train)),
+        *(sys.executable, "-c", START, "train", str(run.train)),
         *("--validation", str(run.validation), "--encoder", str(run.encoder)),
         *("--goal", run.goal, "--output", str(output / "model")),
         f"data.label_names={names}",  # a few rows may lack a label
         *(f"seed={seed}", f"threads={run.threads}", *run.ours),
     ]
-    seconds, cpu_seconds = _timed(command, output, run.threads)
+    seconds, cpu_seconds = timed(command, output, run.threads)
     examples = _validation(run)
     predictor = Predictor.load(output / "model", device="cpu")
     logits, _ = predictor.logits(examples.texts)
@@ -159,7 +169,7 @@ def _ours(run: _Run, output: Path, seed: int) -> dict[str, object]:
     }
 
 
-def _timed(command: Sequence[str], output: Path, threads: int) -> tuple[float, float]:
+def timed(command: Sequence[str], output: Path, threads: int) -> tuple[float, float]:
     """Run a process to its end; return its seconds and its processor seconds."""
     began = time.perf_counter()
     with (output / "log.txt").open("wb") as log:

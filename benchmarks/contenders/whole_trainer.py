@@ -1,6 +1,7 @@
-"""The tutorial's whole run: five epochs, evaluation and a saved model after each, the best reloaded.
+"""A whole run of `Trainer`: evaluation and a saved model after each epoch, the best reloaded.
 
-Writes the logits of the validation rows to `output`/logits.npy.
+Settings: `batch_size`, `learning_rate`, `padding` (`max_length`, as in the tutorial, or `longest`, grouped by
+length), `precision`. Writes the logits of each file of `score` to `output`/NAME.npy.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    DataCollatorWithPadding,
     Trainer,
     TrainingArguments,
+    default_data_collator,
 )
 
 from contenders.gate import read_rows
@@ -28,6 +31,7 @@ def main() -> None:
     setting: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     torch.set_num_threads(setting["threads"])
     output = Path(setting["output"])
+    to_longest = setting["padding"] == "longest"
     tokenizer = AutoTokenizer.from_pretrained(setting["encoder"])
     model = AutoModelForSequenceClassification.from_pretrained(
         setting["encoder"],
@@ -41,11 +45,14 @@ def main() -> None:
         output_dir=str(output / "trainer"),
         eval_strategy="epoch",
         save_strategy="epoch",
-        learning_rate=2e-5,
-        per_device_train_batch_size=8,
-        per_device_eval_batch_size=8,
+        save_total_limit=1,
+        learning_rate=setting["learning_rate"],
+        per_device_train_batch_size=setting["batch_size"],
+        per_device_eval_batch_size=setting["batch_size"],
         num_train_epochs=setting["epochs"],
+        train_sampling_strategy="group_by_length" if to_longest else "random",
         weight_decay=0.01,
+        bf16=setting["precision"] == "bf16",
         load_best_model_at_end=True,
         metric_for_best_model="f1",
         seed=setting["seed"],
@@ -58,20 +65,28 @@ def main() -> None:
         train_dataset=training,
         eval_dataset=validation,
         processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer) if to_longest else default_data_collator,
         compute_metrics=micro_f1,
     )
     trainer.train()
-    np.save(output / "logits.npy", trainer.predict(validation).predictions)
+    for name, rows in setting["score"].items():
+        scored = encoded(tokenizer, {**setting, "rows": rows})
+        np.save(output / f"{name}.npy", trainer.predict(scored).predictions)
 
 
 def encoded(tokenizer: Any, setting: dict[str, Any]) -> Any:
-    """Return a data set padded to 128 tokens, as the tutorial makes it."""
+    """Return a data set padded to the tutorial's length, or not padded yet."""
     texts, labels = read_rows(setting)
+    to_longest = setting["padding"] == "longest"
     inputs = tokenizer(
-        texts, padding="max_length", truncation=True, max_length=setting["max_length"]
+        texts,
+        padding=False if to_longest else "max_length",
+        truncation=True,
+        max_length=setting["max_length"],
     )
     dataset = Dataset.from_dict({**inputs, "labels": labels})
-    dataset.set_format("torch")
+    if not to_longest:
+        dataset.set_format("torch")
     return dataset
 
 

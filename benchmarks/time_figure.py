@@ -1,0 +1,90 @@
+"""A figure of minutes against quality: one point with its interval for each side."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "pictures"))
+
+from lesson_svg import ACCENT, FAINT, INK, line, page, text
+
+__all__ = ["Point", "drawn"]
+
+_WIDTH, _HEIGHT = 720, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 700, 40, 310
+_NAMES = {
+    "ours": "multihot",
+    "trainer": "Trainer at its best",
+    "tutorial": "the tutorial",
+    "setfit": "SetFit",
+    "tf-idf": "TF-IDF + logistic regression",
+}
+_METRICS = {"jaccard": "Jaccard", "macro_f1": "macro-F1", "micro_f1": "micro-F1"}
+_MARKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # minutes
+
+
+@dataclass(frozen=True)
+class Point:
+    """A side: minutes, and the mean score over the seeds with the bounds of its 95 % intervals."""
+
+    side: str
+    minutes: float
+    score: float
+    low: float
+    high: float
+
+
+def drawn(points: Sequence[Point], goal: str, target: float) -> str:
+    """Return the figure; minutes are on a logarithmic scale."""
+    fastest = min(each.minutes for each in points) / 1.6
+    slowest = max(each.minutes for each in points) * 1.6
+    lowest = min(target, *(each.low for each in points)) - 0.01
+    highest = max(target, *(each.high for each in points)) + 0.01
+
+    def across(minutes: float) -> float:
+        share = math.log(minutes / fastest) / math.log(slowest / fastest)
+        return _LEFT + share * (_RIGHT - _LEFT)
+
+    def up(score: float) -> float:
+        return _BOTTOM - (score - lowest) / (highest - lowest) * (_BOTTOM - _TOP)
+
+    metric = _METRICS.get(goal, goal)
+    parts = [
+        line((_LEFT, _BOTTOM), (_RIGHT, _BOTTOM)),
+        line((_LEFT, _TOP), (_LEFT, _BOTTOM)),
+        text((_LEFT + _RIGHT) / 2, 344, "minutes from the files to the model", anchor="middle"),
+        text(_LEFT, 20, f"test {metric}"),
+        line((_LEFT, up(target)), (_RIGHT, up(target)), dashed=True),
+    ]
+    for mark in _MARKS:
+        if fastest <= mark <= slowest:
+            parts.append(line((across(mark), _BOTTOM), (across(mark), _BOTTOM + 5)))
+            parts.append(text(across(mark), _BOTTOM + 16, f"{mark:g}", size=12, anchor="middle"))
+    for hundredth in range(math.ceil(lowest * 50), math.floor(highest * 50) + 1):
+        score = hundredth / 50
+        parts.append(line((_LEFT - 5, up(score)), (_LEFT, up(score))))
+        label = f"{score:.2f}".lstrip("0")
+        parts.append(text(_LEFT - 9, up(score), label, size=12, anchor="end"))
+    for each in points:
+        x, y = across(each.minutes), up(each.score)
+        ours = each.side == "ours"
+        colour = ACCENT if ours else FAINT
+        parts.append(line((x, up(each.low)), (x, up(each.high)), colour=colour))
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
+        right = x < (_LEFT + _RIGHT) * 0.6
+        name = f"{_NAMES[each.side]}, {each.minutes:.1f} min"
+        parts.append(
+            text(
+                x + (10 if right else -10),
+                y,
+                name,
+                colour=ACCENT if ours else INK,
+                bold=ours,
+                anchor="start" if right else "end",
+            )
+        )
+    return page(_WIDTH, _HEIGHT, parts)
