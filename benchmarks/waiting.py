@@ -3,7 +3,8 @@
     python benchmarks/waiting.py TRAIN DEV --rounds 3 --seconds 25
 
 In each round, one after another: one thread; two threads that fall asleep after some microseconds, as the
-command line has them where other programs are busy; two threads that spin, as libgomp does by itself. Reported is the median over the rounds of
+command line has them where other programs are busy; two threads that spin, as libgomp does by itself; and
+what a run chooses that is told nothing. Reported is the median over the rounds of
 the tokens per second that a run has reached after so many seconds.
 """
 
@@ -29,6 +30,7 @@ _WAYS: dict[str, tuple[int, dict[str, str]]] = {
     "one thread": (1, {}),
     "two threads, asleep soon": (2, {"GOMP_SPINCOUNT": "1000"}),
     "two threads, spinning": (2, {"OMP_WAIT_POLICY": "active"}),
+    "as a run chooses": (0, {}),
 }
 _SPEED = re.compile(r"([\d,]+) tokens/s")
 
@@ -71,7 +73,7 @@ def _speed(files: list[str], threads: int, settings: dict[str, str], seconds: fl
     with tempfile.TemporaryDirectory() as name:
         words = ["train", files[0], "--validation", files[1], "--output", str(Path(name) / "model")]
         process = subprocess.Popen(
-            command([*words, f"threads={threads}", "device=cpu"]),
+            command([*words, *([f"threads={threads}"] if threads else []), "device=cpu"]),
             env={**environment, **settings},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

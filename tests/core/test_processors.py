@@ -1,4 +1,4 @@
-"""Limits of containers, as both versions of control groups write them."""
+"""How many processors there are: limits of containers, and what other programs leave."""
 
 from __future__ import annotations
 
@@ -55,7 +55,39 @@ def test_threads_sleep_soon_beside_busy_programs_unless_somebody_chose_or_torch_
     monkeypatch.setattr(sys, "modules", {"torch": object()} if loaded else {})
 
     monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(processors, "busy_elsewhere", lambda: round(load))
 
     processors.sleep_while_waiting()
 
     assert os.environ.get("GOMP_SPINCOUNT") == expected
+
+
+_STAT = (
+    "cpu  1 1 1 1 1 1 1 0 0 0\ncpu0 {ticks} 0 0 500 7 0 0 0 0 0\ncpu9999 800 0 0 0 0 0 0 0 0 0\n"
+)
+
+
+@pytest.mark.parametrize(("ticks", "busy"), [(100, 0), (100_000, None)])
+def test_processors_are_busy_that_counted_time_meanwhile(
+    ticks: int, busy: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stat"
+    path.write_text(_STAT.format(ticks=100))
+    monkeypatch.setattr(processors, "_PROCESSOR_TIMES", path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(
+        processors.time, "sleep", lambda _: path.write_text(_STAT.format(ticks=ticks))
+    )
+
+    found = processors.busy_elsewhere()
+
+    assert found == busy if busy is not None else found > 0
+
+
+def test_where_nobody_counts_processor_time_the_load_of_the_last_minute_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "_PROCESSOR_TIMES", tmp_path / "none")
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.2, 0.0, 0.0), raising=False)
+
+    assert processors.busy_elsewhere() == 2

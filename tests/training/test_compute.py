@@ -75,12 +75,12 @@ def test_packing_what_cannot_be_packed_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("load", "threads", "warned"), [(1.2, 2, True), (0.2, 2, False), (9.0, 1, False)]
+    ("busy", "threads", "warned"), [(1, 2, True), (0, 2, False), (9, 1, False)]
 )
 def test_programs_beside_a_run_of_several_threads_are_remarked(
-    load: float, threads: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    busy: int, threads: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(compute, "busy_elsewhere", lambda: busy)
     monkeypatch.setattr(compute, "usable_processors", lambda: 2)
     notes = Notes()
 
@@ -90,3 +90,30 @@ def test_programs_beside_a_run_of_several_threads_are_remarked(
         )
 
     assert any("threads=1 may well be faster" in line for line in notes.said) is warned
+
+
+@pytest.mark.parametrize(
+    ("busy", "environment", "threads"),
+    [(1, {}, 3), (9, {}, 1), (0, {}, 4), (1, {"OMP_NUM_THREADS": "4"}, 4)],
+)
+def test_processors_that_others_keep_busy_are_left_to_them_unless_threads_are_stated(
+    busy: int,
+    environment: dict[str, str],
+    threads: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compute, "busy_elsewhere", lambda: busy)
+    monkeypatch.setattr(compute, "usable_processors", lambda: 4)
+    monkeypatch.setattr(os, "environ", environment)
+    notes = Notes()
+
+    with compute.only_run(notes):
+        torch.set_num_threads(4)
+        compute.choose_hardware(TrainOptions(device="cpu"), tmp_path, resume=False, listener=notes)
+        used = torch.get_num_threads()
+
+    assert used == threads
+    assert any("are left to them; threads=4 uses all" in line for line in notes.said) is (
+        threads < 4
+    )

@@ -215,7 +215,7 @@ class TrainOptions:
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None = None
-    """CPU threads; default: chosen by torch. Affects bitwise reproducibility."""
+    """CPU threads; default: torch's choice, less the processors that other programs keep busy at the start. Affects bitwise reproducibility."""
     checkpoint_steps: int = 500
     """Checkpoint interval in optimiser steps; a checkpoint is also written after each epoch."""
     trackers: tuple[str, ...] = ()

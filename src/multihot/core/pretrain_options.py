@@ -90,7 +90,7 @@ class PretrainOptions:
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None = None
-    """CPU threads; default: chosen by torch. Affects bitwise reproducibility."""
+    """CPU threads; default: torch's choice, less the processors that other programs keep busy at the start. Affects bitwise reproducibility."""
     trackers: tuple[str, ...] = ()
     """Experiment trackers of accelerate that also receive the log, such as tensorboard."""
     probe: TrainOptions = field(default_factory=TrainOptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from pathlib import Path
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
 ]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_PROCESSOR_TIMES = Path("/proc/stat")
+_WATCHED_SECONDS = 0.1
 
 
 def usable_processors() -> int:
@@ -53,13 +56,44 @@ def sleep_while_waiting() -> None:
     loaded, which is when libgomp reads it.
     """
     is_set = any(name in os.environ for name in _WAIT_SETTINGS)
-    if "torch" not in sys.modules and not is_set and busy_elsewhere():
+    if "torch" not in sys.modules and not is_set and _load() >= 1 and busy_elsewhere():
         os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 
 def busy_elsewhere() -> int:
-    """Return how many processors other programs kept busy in the last minute; 0 where nobody counts."""
+    """Return how many processors other programs keep busy now, of those that this process may use.
+
+    On Linux they are watched for a tenth of a second, so that what has just ended does not count; elsewhere
+    it is the load of the last minute, and 0 where nobody counts.
+    """
+    before = _busy_seconds()
+    if before is None:
+        return _load()
+    began, own = time.perf_counter(), time.process_time()
+    time.sleep(_WATCHED_SECONDS)
+    own, elapsed = time.process_time() - own, time.perf_counter() - began
+    busy = (_busy_seconds() or before) - before - own
+    return max(0, round(busy / elapsed))
+
+
+def _load() -> int:
+    """Return how many processes computed at once, on average of the last minute; 0 where nobody counts."""
     return round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+
+
+def _busy_seconds() -> float | None:
+    """Return the seconds that processors of this process computed, since the start; `None` where unknown."""
+    try:
+        lines = _PROCESSOR_TIMES.read_text("ascii").splitlines()
+        usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        times = [line.split() for line in lines if line.startswith("cpu")]
+        # user, nice, system, then idle and waiting for a disk, then interrupts and those of the hypervisor
+        ticks = sum(
+            int(each) for name, *of in times if name in usable for each in (*of[:3], *of[5:7])
+        )
+        return ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _limit(folder: Path) -> float | None:

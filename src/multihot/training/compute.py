@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,18 +91,35 @@ def choose_hardware(
         device = torch.device("cuda", torch.cuda.current_device())
     precision = choose_precision(options.precision, device)
     # The number of threads affects the last bits.
-    num_threads = set_threads((saved_threads(output) if resume else None) or options.threads)
+    stated = (saved_threads(output) if resume else None) or options.threads
+    num_threads = set_threads(stated)
+    if device.type == "cpu" and num_threads > 1:
+        is_free = stated is None and ranks.count == 1 and "OMP_NUM_THREADS" not in os.environ
+        num_threads = _beside_others(num_threads, listener, is_free=is_free)
     processes = f"{ranks.count} processes, each on " if ranks.count > 1 else ""
     listener.say(
         f"Using {processes}{device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )
-    busy = busy_elsewhere()
-    if device.type == "cpu" and num_threads > 1 and num_threads + busy > usable_processors():
-        listener.say(
-            f"Other programs keep about {min(busy, usable_processors())} of {usable_processors()} processors "
-            "busy; as long as they do, threads=1 may well be faster, as threads wait for each other."
-        )
     return Hardware(device, precision)
+
+
+def _beside_others(num_threads: int, listener: Listener, *, is_free: bool) -> int:
+    """Leave processors that other programs keep busy to them, where the number of threads is free.
+
+    Threads wait for each other, so two on one free processor are slower than one: `benchmarks/waiting.py`.
+    """
+    busy, usable = busy_elsewhere(), usable_processors()
+    if num_threads + busy <= usable:
+        return num_threads
+    kept = f"Other programs keep about {min(busy, usable)} of {usable} processors busy"
+    if not is_free:
+        listener.say(
+            f"{kept}; as long as they do, threads=1 may well be faster, as threads wait for each other."
+        )
+        return num_threads
+    free = max(1, usable - busy)
+    listener.say(f"{kept}, so they are left to them; threads={num_threads} uses all, all the same.")
+    return set_threads(free)
 
 
 def choose_execution(
