@@ -305,7 +305,7 @@ def chosen(
         return {}
     passing = [row for row in tuned if float(row["score"]) >= target]
     best = (
-        min(passing, key=lambda row: float(row["seconds"]))
+        min(passing, key=lambda row: float(row["cpu_seconds"]))
         if passing
         else max(tuned, key=lambda row: float(row["score"]))
     )

@@ -10,12 +10,15 @@ __all__ = ["given"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, one for each process, and end with what needs it.
+    """Begin with what takes longest, one for each process, and put what needs it behind half of the rest.
 
-    A process is sent two tests at a time, so those that begin are every second one.
+    A process is sent two tests at a time, so those that begin are every second one. Short tests come last,
+    so that no process waits long for the others.
     """
     begin = [item for item in items if item.get_closest_marker("begins")]
     end = [item for item in items if item.get_closest_marker("ends")]
     rest = [item for item in items if item not in begin and item not in end]
     first = [each for pair in zip(begin, rest, strict=False) for each in pair]
-    items[:] = [*first, *begin[len(rest) :], *rest[len(begin) :], *end]
+    rest = rest[len(begin) :]
+    half = len(rest) // 2
+    items[:] = [*first, *begin[len(first) // 2 :], *rest[:half], *end, *rest[half:]]
