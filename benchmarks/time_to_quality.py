@@ -9,7 +9,8 @@ Every run is a process of its own, from the files to the finished model: imports
 evaluation and saving after each epoch. `tune` looks at validation rows only. `run` takes of each side the
 fastest setting whose validation score passes the target by `--margin`, or the best one where none does,
 and scores the test rows once for each seed. Scores are those of one threshold fitted on the validation
-rows, for every side; `as_decided` is how the side itself decides (`Trainer` at 0.5). Rows go into
+rows, for every side; `as_decided` is how the side itself decides (`Trainer` at 0.5); `peak_mb` is the most
+memory that a run had resident. Rows go into
 `results/time_to_quality_202611.csv`; `figure` draws those of the test set.
 
 SetFit needs `pip install --no-deps setfit==1.2.0` in the interpreter that `--rivals` names.
@@ -44,7 +45,7 @@ from provenance import RESULTS, append_row, provenance
 from show import print_rows
 from texts import Rows, read_rows
 from time_figure import Point, drawn
-from whole_runs import START, TUTORIAL, timed
+from whole_runs import START, TUTORIAL, Cost, timed
 
 FILE = "time_to_quality_202611.csv"
 FIGURE = RESULTS.parent / "docs" / "pictures" / "time-to-quality.svg"
@@ -81,10 +82,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its cost, the logits of each scored part, and how the side itself decides."""
+    """A finished run: what it cost, the logits of each scored part, and how the side itself decides."""
 
-    seconds: float
-    cpu_seconds: float
+    cost: Cost
     logits: Mapping[str, Logits]
     decision: Decision
 
@@ -170,8 +170,7 @@ def _measure(task: Task, side: str, values: Mapping[str, str], seed: int, output
         "setting": " ".join(f"{key}={value}" for key, value in values.items()),
         "seed": seed,
         "part": part,
-        "seconds": f"{outcome.seconds:.1f}",
-        "cpu_seconds": f"{outcome.cpu_seconds:.1f}",
+        **outcome.cost.row(),
         **_scores(task, outcome, parts, part),
         "threads": task.threads,
     }
@@ -221,7 +220,7 @@ def _ours(task: Task, output: Path, values: Mapping[str, str], seed: int) -> Out
     cost = timed(command, output, task.threads)
     predictor = Predictor.load(output / "model", device="cpu")
     logits = {part: predictor.logits(_examples(task, part).texts)[0] for part in task.scored}
-    return Outcome(*cost, logits, predictor.decision)
+    return Outcome(cost, logits, predictor.decision)
 
 
 def _trainer(task: Task, output: Path, values: Mapping[str, str], seed: int) -> Outcome:
@@ -280,7 +279,7 @@ def _rival(
     cost = timed(command, output, task.threads)
     logits = {part: np.load(output / f"{part}.npy").astype(np.float32) for part in task.scored}
     half = Decision(LabelSpace(task.labels), (0.5,) * len(task.labels), task.goal, "fixed")
-    return Outcome(*cost, logits, half)
+    return Outcome(cost, logits, half)
 
 
 def _number(value: Any) -> Any:

@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,9 +37,10 @@ from provenance import RESULTS, append_row, provenance
 from show import print_rows
 from texts import read_rows, token_lengths
 
-__all__ = ["START", "TUTORIAL", "compare_equal", "run_whole", "timed"]
+__all__ = ["START", "TUTORIAL", "Cost", "compare_equal", "run_whole", "timed"]
 
 _FOLDER = Path(__file__).parent
+_LOOK_SECONDS = 0.1
 START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 """What an interpreter is told to run the command line of multihot."""
 TUTORIAL = {
@@ -133,15 +135,14 @@ def _tutorial(run: _Run, output: Path, seed: int) -> dict[str, object]:
     path = output / "setting.json"
     path.write_text(json.dumps(setting), "utf-8")
     command = [run.rivals, "-m", "contenders.whole_trainer", str(path)]
-    seconds, cpu_seconds = timed(command, output, run.threads)
+    cost = timed(command, output, run.threads)
     examples = _validation(run)
     logits = np.load(output / "logits.npy").astype(np.float32)
     half = _half(run)
     return {
         "contender": "tutorial",
         "setting": f"epochs={run.epochs} batch 8, rate 2e-5, pad {run.max_length}, fp32",
-        "seconds": f"{seconds:.1f}",
-        "cpu_seconds": f"{cpu_seconds:.1f}",
+        **cost.row(),
         **_quality(run, half, logits, examples),
     }
 
@@ -156,33 +157,63 @@ def _ours(run: _Run, output: Path, seed: int) -> dict[str, object]:
         f"data.label_names={names}",  # a few rows may lack a label
         *(f"seed={seed}", f"threads={run.threads}", *run.ours),
     ]
-    seconds, cpu_seconds = timed(command, output, run.threads)
+    cost = timed(command, output, run.threads)
     examples = _validation(run)
     predictor = Predictor.load(output / "model", device="cpu")
     logits, _ = predictor.logits(examples.texts)
     return {
         "contender": "ours",
         "setting": " ".join(run.ours) or "defaults",
-        "seconds": f"{seconds:.1f}",
-        "cpu_seconds": f"{cpu_seconds:.1f}",
+        **cost.row(),
         **_quality(run, predictor.decision, logits, examples),
     }
 
 
-def timed(command: Sequence[str], output: Path, threads: int) -> tuple[float, float]:
-    """Run a process to its end; return its seconds and its processor seconds."""
-    began = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """What a process cost; `peak_mb` is the most of its memory that was resident, in 10^6 bytes."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+    def row(self) -> dict[str, str]:
+        """Return the columns of a row."""
+        return {
+            "seconds": f"{self.seconds:.1f}",
+            "cpu_seconds": f"{self.cpu_seconds:.1f}",
+            "peak_mb": f"{self.peak_mb:.0f}",
+        }
+
+
+def timed(command: Sequence[str], output: Path, threads: int) -> Cost:
+    """Run a process to its end; return what it cost."""
+    began, peak = time.perf_counter(), 0
     with (output / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=_FOLDER, env=environment(threads), stdout=log, stderr=log
         )
-        _, status, used = os.wait4(process.pid, 0)
+        ended = 0
+        while not ended:
+            time.sleep(_LOOK_SECONDS)
+            peak = max(peak, _peak_bytes(process.pid))
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
     seconds = time.perf_counter() - began
     if status != 0:
         tail = (output / "log.txt").read_text("utf-8", "replace")[-3000:]
         raise SystemExit(f"{command[0]} failed:\n{tail}")
     print(f"{output.name}: {seconds:.0f} s", flush=True)
-    return seconds, used.ru_utime + used.ru_stime
+    return Cost(seconds, used.ru_utime + used.ru_stime, peak / 1e6)
+
+
+def _peak_bytes(process: int) -> int:
+    """Return the peak of a process so far, where Linux says it; wait4 would count the parent's, too."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text("ascii")
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) << 10 if found else 0
 
 
 def _validation(run: _Run) -> Examples:
