@@ -81,7 +81,7 @@ def test_programs_beside_a_run_of_several_threads_are_remarked(
     busy: int, threads: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compute, "busy_elsewhere", lambda: busy)
-    monkeypatch.setattr(compute, "usable_processors", lambda: 2)
+    monkeypatch.setattr(compute, "allowed_processors", lambda: 2)
     notes = Notes()
 
     with compute.only_run(notes):
@@ -104,7 +104,7 @@ def test_processors_that_others_keep_busy_are_left_to_them_unless_threads_are_st
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compute, "busy_elsewhere", lambda: busy)
-    monkeypatch.setattr(compute, "usable_processors", lambda: 4)
+    monkeypatch.setattr(compute, "allowed_processors", lambda: 4)
     monkeypatch.setattr(os, "environ", environment)
     notes = Notes()
 

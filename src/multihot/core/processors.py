@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 __all__ = [
+    "allowed_processors",
     "busy_elsewhere",
     "computing_threads",
     "passes_at_once",
@@ -27,9 +28,15 @@ def usable_processors() -> int:
     In a container with a limit (`--cpus`, `resources.limits.cpu`) it is the limit, rounded up: threads
     beyond it would be stopped for a part of each period.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limit = _limit(_CONTROL_GROUP)
-    return max(1, min(usable or 1, usable or 1 if limit is None else math.ceil(limit)))
+    allowed, limit = allowed_processors(), _limit(_CONTROL_GROUP)
+    return max(1, min(allowed, allowed if limit is None else math.ceil(limit)))
+
+
+def allowed_processors() -> int:
+    """Return on how many processors this process may run, at least 1; a limit of time is not one of number."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def computing_threads() -> int:

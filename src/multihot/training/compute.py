@@ -14,7 +14,7 @@ import torch
 from multihot.core.launch import launched
 from multihot.core.options import TrainOptions
 from multihot.core.pretrain_options import PretrainOptions
-from multihot.core.processors import busy_elsewhere, usable_processors
+from multihot.core.processors import allowed_processors, busy_elsewhere
 from multihot.core.progress import Listener
 from multihot.core.turns import OneAtATime
 from multihot.errors import OptionError
@@ -108,18 +108,18 @@ def _beside_others(num_threads: int, listener: Listener, *, is_free: bool) -> in
 
     Threads wait for each other, so two on one free processor are slower than one: `benchmarks/waiting.py`.
     """
-    busy, usable = busy_elsewhere(), usable_processors()
-    if num_threads + busy <= usable:
+    allowed = allowed_processors()
+    busy = min(busy_elsewhere(), allowed)
+    if not busy or num_threads + busy <= allowed:
         return num_threads
-    kept = f"Other programs keep about {min(busy, usable)} of {usable} processors busy"
+    kept = f"Other programs keep about {busy} of {allowed} processors busy"
     if not is_free:
         listener.say(
             f"{kept}; as long as they do, threads=1 may well be faster, as threads wait for each other."
         )
         return num_threads
-    free = max(1, usable - busy)
     listener.say(f"{kept}, so they are left to them; threads={num_threads} uses all, all the same.")
-    return set_threads(free)
+    return set_threads(max(1, allowed - busy))
 
 
 def choose_execution(
