@@ -36,11 +36,14 @@ from multihot.workflows.split import split
         ("Testo", is_text_name),
         ("Mensagem", is_text_name),
         ("本文", is_text_name),
+        ("评价内容", is_text_name),
+        ("用户反馈", is_text_name),
         ("Schlagwörter", is_label_name),
         ("Catégories", is_label_name),
         ("Etiquetas", is_label_name),
         ("emotion labels", is_label_name),
         ("ラベル", is_label_name),
+        ("问题标签", is_label_name),
     ],
 )
 def test_headings_of_several_languages_are_known(heading: str, is_name: object) -> None:
@@ -49,7 +52,8 @@ def test_headings_of_several_languages_are_known(heading: str, is_name: object) 
 
 
 @pytest.mark.parametrize(
-    "heading", ["covid", "Android", "valid", "identity attack", "context", "anger"]
+    "heading",
+    ["covid", "Android", "valid", "identity attack", "context", "anger", "色情内容", "订单号"],
 )
 def test_other_words_mean_nothing(heading: str) -> None:
     assert not is_id_name(heading)
@@ -66,6 +70,19 @@ def test_a_file_with_german_headings_is_read(tmp_path: Path) -> None:
     assert found.labels is not None
     assert found.labels.to_names() == [["a", "b"], ["a"]]
     assert (found.texts, found.ids) == (["Hallo Welt", "Servus"], ["7", "8"])
+
+
+def test_a_file_with_usual_chinese_headings_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "订单号,评价内容,星级,问题标签\n1,送得慢,2,物流、价格\n2,不错,5,价格\n", "utf-8"
+    )
+
+    found = read_examples(path)
+
+    assert found.labels is not None
+    assert found.labels.to_names() == [["价格", "物流"], ["价格"]]
+    assert found.texts == ["送得慢", "不错"]
 
 
 def test_names_known_before_go_before_those_of_other_languages() -> None:

@@ -85,7 +85,10 @@ _TEXTS = TEXT_NAMES | _names(
     "commento, recensione, descrizione, corpo, mensagem, conteúdo, conteudo, comentário, "
     "avaliação, descrição, descricao",
     # Chinese, Japanese, Korean, Russian, Arabic
-    "文章, 文字, 留言, 消息, 描述, 摘要, 內容, 評論, テキスト, 本文, コメント, メッセージ, レビュー, 投稿, 発話, 텍스트, 내용, 문장, текст, "
+    "文章, 文字, 留言, 消息, 描述, 摘要, 原文, 内容描述, 问题描述, 文本内容, 评论内容, 评价内容, 反馈内容, 留言内容, "
+    "咨询内容, 投诉内容, 工单内容, 问题内容, 消息内容, 短信内容, 帖子内容, 文章内容, 新闻内容, 微博内容, 微博正文, "
+    "用户评论, 用户评价, 用户反馈, 內容, 評論, 評論內容, "
+    "テキスト, 本文, コメント, メッセージ, レビュー, 投稿, 発話, 텍스트, 내용, 문장, текст, "
     "сообщение, комментарий, نص, النص",
 )
 _LABELS = LABEL_NAMES | _names(
@@ -103,7 +106,9 @@ _LABELS = LABEL_NAMES | _names(
     "temas, etichetta, etichette, classi, temi, argomento, argomenti, rótulo, rótulos, "
     "rotulo, rotulos, assunto, assuntos, emociones, emozioni, emoções",
     # Chinese, Japanese, Korean, Russian
-    "分类, 主题, 標籤, 類別, ラベル, タグ, カテゴリ, カテゴリー, 分類, 라벨, 레이블, 태그, метка, метки, категория, "
+    "分类, 主题, 标签列表, 所有标签, 全部标签, 标签名, 标签名称, 问题标签, 评论标签, 评价标签, 内容标签, 文本标签, 类别标签, "
+    "分类标签, 主题标签, 话题标签, 情感标签, 情绪标签, 问题分类, 问题类别, 问题类型, "
+    "標籤, 類別, ラベル, タグ, カテゴリ, カテゴリー, 分類, 라벨, 레이블, 태그, метка, метки, категория, "
     "категории, тема, темы",
 )
 _IDS = ID_NAMES | _names(
