@@ -115,6 +115,12 @@ def test_a_value_that_is_no_label_names_line_column_value_and_options() -> None:
     assert "data.ignore_columns=author" in str(error.value)
 
 
+def test_the_column_that_may_hold_all_labels_is_one_with_few_different_cells() -> None:
+    rows = [["a", f"order {row}", "late|dear" if row % 2 else "late"] for row in range(100)]
+    with pytest.raises(DataError, match=r"set data\.label_column=remarks\.$"):
+        find(["text", "order", "remarks"], *rows)
+
+
 def test_the_unlabelled_official_test_file_is_recognised() -> None:
     with pytest.raises(
         DataError, match=r"f:2, column 'anger': .*unlabelled official test file.*gold"

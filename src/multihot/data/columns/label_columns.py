@@ -326,11 +326,12 @@ def _wrong_value_error(
     others = [name for name in wrong if name not in valued]
     advice = value_advice(valued)
     if others:
+        few = [name for name in others if facts[name].distinct]
         advice += (
             " Every column except text and id is taken as a 0/1 label column; these hold other values: "
             f"{listed(others)}. If they are not labels, set data.ignore_columns="
             f"{','.join(others[:30])}; if one holds all labels of a row, set data.label_column="
-            f"{others[0]}."
+            f"{(few or others)[-1]}."
         )
     return binary_error(cell, path, line, worst, advice, values=value_reader(data))
 
