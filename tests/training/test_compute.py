@@ -114,6 +114,6 @@ def test_processors_that_others_keep_busy_are_left_to_them_unless_threads_are_st
         used = torch.get_num_threads()
 
     assert used == threads
-    assert any("are left to them; threads=4 uses all" in line for line in notes.said) is (
+    assert any("are left to them; threads=4 uses all of them" in line for line in notes.said) is (
         threads < 4
     )

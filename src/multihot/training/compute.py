@@ -118,7 +118,7 @@ def _beside_others(num_threads: int, listener: Listener, *, is_free: bool) -> in
             f"{kept}; as long as they do, threads=1 may well be faster, as threads wait for each other."
         )
         return num_threads
-    listener.say(f"{kept}, so they are left to them; threads={num_threads} uses all, all the same.")
+    listener.say(f"{kept}, so they are left to them; threads={num_threads} uses all of them.")
     return set_threads(max(1, allowed - busy))
 
 
