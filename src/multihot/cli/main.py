@@ -149,7 +149,7 @@ def _hint(name: str, rest: Sequence[str]) -> str:
         return f" Did you mean 'multihot {near}'?"
     if name.startswith("-") and rest and any(word in COMMANDS for word in rest):
         command = next(word for word in rest if word in COMMANDS)
-        return f" Options stand behind the command: multihot {command} ... {name}"
+        return f" Options stand after the command: multihot {command} ... {name}"
     if os.path.exists(name):
         return f" It is a file or folder: did you mean 'multihot inspect {name}'?"
     return ""

@@ -22,7 +22,7 @@ _EPILOG = """examples:
   multihot options length
   multihot options pretrain
 
-An option is written key=value behind the files, or stands in a TOML recipe. data.* options hold for
+An option is written key=value after the files, or stands in a TOML recipe. data.* options hold for
 every command that reads labelled files, the others for train; 'options pretrain' lists those of
 pretrain.
 """

@@ -68,7 +68,7 @@ delimiter, the decimal sign and the byte order mark of a .csv input. Standard ou
 data.KEY=VALUE changes how the file is read.
 
 --shard 3/16 labels the third of 16 parts of the rows, in labelled-03-of-16.csv; each part may run on
-another machine. What is done survives a kill, and --resume continues behind it, also without --shard.
+another machine. What is done survives a kill, and --resume continues after it, also without --shard.
 When all parts are there, --join labelled.csv checks them and writes labelled.csv.
 
 --engine ray loads the model in several processes: on this machine, or on those of the Ray cluster of

@@ -106,7 +106,7 @@ def label_in_blocks(
             say(f"{path} is complete; nothing was left to do.")
             return 0
         if output.record.done_rows:
-            say(f"{output.record.done_rows} of {len(rows)} texts are done; going on behind them.")
+            say(f"{output.record.done_rows} of {len(rows)} texts are done; going on after them.")
         write = _writer(given, output, stream.columns, style, artifact)
         _fill(given, output, write, predicted, stream.rows)
         if _state(given.input) != state:

@@ -39,7 +39,7 @@ Chooses texts that probably have labels with few positives, where the model is n
 which say the same. Without a model, texts are compared with the names of the labels by an encoder that was trained
 for no labels; --descriptions gives it longer texts.
 --output writes id, text and one empty cell for each label: write 1 or 0 into it; what stays empty is
-unknown, for 'multihot train' too. The model's own answer stands behind, in columns that 'train' passes
+unknown, for 'multihot train' too. The model's own answer comes after them, in columns that 'train' passes
 over. .csv, .tsv, .xlsx and .jsonl (labels null). In .csv and .tsv, ' stands before what a spreadsheet
 would read as a formula, until the file is read here again. data.KEY=VALUE says how the texts are read.
 --json prints one document: {"texts", "labels", "rows": [{"id", "line", "text", "predicted_labels",
