@@ -237,7 +237,8 @@ def test_few_validation_rows_and_labels_without_rows_are_reported(tiny_encoder: 
         "2 training and 1 validation rows, 2 labels.",
         "1 training label cell is unknown and filled with teacher scores.",
         "Only 1 validation rows, too few: the selected epoch and thresholds will have high variance. "
-        "Label more rows, or raise validation_fraction.",
+        "Label more rows, or use all for training and for thresholds: --folds 5, without a validation "
+        "file.",
         "No training row has these labels: fear.",
     ]
 

@@ -323,7 +323,8 @@ def describe_rows(
     if validation_set is not None and len(validation_set) < _FEW_ROWS:
         listener.say(
             f"Only {len(validation_set)} validation rows, too few: the selected epoch and thresholds "
-            "will have high variance. Label more rows, or raise validation_fraction."
+            "will have high variance. Label more rows, or use all for training and for thresholds: "
+            "--folds 5, without a validation file."
         )
     without = [train_set.space.names[label] for label in np.flatnonzero(totals[0].positives == 0)]
     if without:
