@@ -69,6 +69,7 @@ def main() -> None:
         compute_metrics=micro_f1,
     )
     trainer.train()
+    trainer.args.train_sampling_strategy = "sequential"  # it orders what is predicted, too
     for name, rows in setting["score"].items():
         scored = encoded(tokenizer, {**setting, "rows": rows})
         np.save(output / f"{name}.npy", trainer.predict(scored).predictions)
