@@ -34,6 +34,8 @@ __all__ = [
     "is_apart",
     "largest_scale",
     "resolution",
+    "running_sums",
+    "scale_of",
     "thresholds_between",
     "unit_values",
 ]
@@ -70,8 +72,8 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     `start` holds the counts of each group before any of the change points. Among equal optima it is the
     threshold nearest to 0.5. A cost is reached in units of the largest cost, summed over all cells.
     """
-    scores, scale = points.scores, _scale(goal, points, start)
-    value, counted = _running_sums(goal, points, start, scale)
+    scores, scale = points.scores, scale_of(goal, len(points.scores), start)
+    value, counted = running_sums(goal, points, start, scale)
     # Change points of equal score happen together, so only the last of them ends in a possible outcome.
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     upper = np.append(scores.dtype.type(1), scores[last])
@@ -85,7 +87,7 @@ def best_threshold(goal: Goal, points: ChangePoints, start: GroupCounts) -> tupl
     return float(thresholds[best]), float(means[best])
 
 
-def _running_sums(
+def running_sums(
     goal: Goal, points: ChangePoints, start: GroupCounts, scale: float
 ) -> tuple[IntArray, IntArray]:
     """Return the summed value of all groups, and how many count, after 0, 1, ... C points.
@@ -212,13 +214,13 @@ def resolution(num_groups: int) -> float:
     return 2 / largest_scale(num_groups)
 
 
-def _scale(goal: Goal, points: ChangePoints, start: GroupCounts) -> float:
-    """Return the units in which values are counted: as fine as their sums allow.
+def scale_of(goal: Goal, num_points: int, start: GroupCounts) -> float:
+    """Return the units in which values are counted: as fine as the sums of so many points allow.
 
     A group's value is at most 1, a cell's cost at most the largest cost.
     """
     if goal.name == "cost":
-        num_cells = len(points.scores) + int((start.positives + start.predicted).sum())
+        num_cells = num_points + int((start.positives + start.predicted).sum())
         return min(2.0**40, largest_scale(num_cells))
     return largest_scale(len(start.positives))
 

@@ -18,10 +18,10 @@ from multihot.decision.column_sweep import (
     best_alone,
     first_improvement,
 )
-from multihot.decision.leading_cells import threshold_of_leading_cells
 from multihot.decision.micro_f1_ascent import ascend_micro_f1
 from multihot.decision.objective import as_goal, check_scores, goal_value
 from multihot.decision.scored_cells import CoupledLabels, ScoredCells
+from multihot.decision.sweep_in_parts import threshold_in_parts
 from multihot.decision.threshold_sweep import GroupCounts, best_threshold, resolution
 from multihot.errors import OptionError
 
@@ -70,10 +70,8 @@ def global_threshold(cells: ScoredCells, goal: Goal) -> float:
     """Do the same for cells and a goal that passed the checks."""
     if not (cells.truth == 1).any():
         return 0.5
-    if goal.name == "micro_f1" and cells.scores.size >= _VERY_MANY_CELLS:
-        found = threshold_of_leading_cells(cells.scores, cells.truth, goal)
-        if found is not None:
-            return found
+    if cells.scores.size >= _VERY_MANY_CELLS:
+        return threshold_in_parts(cells.scores, cells.truth, goal)
     points = cells.points(goal)
     positives = _sum_by_group(points.group, points.positive)
     nothing = np.zeros_like(positives)
