@@ -42,7 +42,7 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
     options = TrainOptions(thresholds=thresholds)
 
-    decision, found = ValidationSet(rows, backend, options, window_rows=7).decide()
+    decision, found = ValidationSet(rows, backend, options, most_rows=7).decide()
 
     assert examples.labels is not None
     logits = backend.logits(rows.tokens, rows.indices)

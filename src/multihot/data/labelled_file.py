@@ -31,6 +31,7 @@ __all__ = [
     "open_labelled",
     "read_examples",
     "required_labels",
+    "window_rows",
 ]
 
 Chunks = Callable[[int], Iterator[Examples]]
@@ -91,13 +92,18 @@ class LabelledFile:
             window_rows(len(self.space)) if chunk_rows is None else chunk_rows
         ):
             num_read += len(chunk)
+            if num_read > self.num_rows:
+                raise self._changed("more")
             yield chunk
         if num_read != self.num_rows:
-            raise DataError(
-                f"The file had {self.num_rows} rows when it was opened and has {num_read} now. "
-                "Start again when nothing writes to it any more.",
-                path=self.source,
-            )
+            raise self._changed(str(num_read))
+
+    def _changed(self, now: str) -> DataError:
+        return DataError(
+            f"The file had {self.num_rows} rows when it was opened and has {now} now. "
+            "Start again when nothing writes to it any more.",
+            path=self.source,
+        )
 
 
 def read_examples(
@@ -251,8 +257,9 @@ def labelled_chunks(
         for chunk in examples.chunks():
             yield chunk, required_labels(chunk)
         return
-    for start in range(0, len(examples), WINDOW_ROWS):
-        chunk = examples.take(range(start, min(start + WINDOW_ROWS, len(examples))))
+    step = window_rows(len(required_labels(examples).space)) if len(examples) else WINDOW_ROWS
+    for start in range(0, len(examples), step):
+        chunk = examples.take(range(start, min(start + step, len(examples))))
         yield chunk, required_labels(chunk)
 
 

@@ -106,16 +106,18 @@ class SortedColumns:
         return self.thresholds[place], means[place]
 
 
-def best_alone(goal: Goal, scores: FloatArray, truth: FloatArray) -> DoubleArray:
-    """Return the best threshold of each label alone, for a goal that is a sum over labels.
+def best_alone(
+    goal: Goal, scores: FloatArray, truth: FloatArray, columns: IntArray
+) -> DoubleArray:
+    """Return the best threshold of each of some labels alone, for a goal that is a sum over labels.
 
-    *Shapes:* (N, L) -> (L,).
+    *Shapes:* (N, L), (columns,) -> (columns,). Of costs, the goal has those of these labels.
     """
-    found = np.empty(scores.shape[1])
+    found = np.empty(len(columns))
     step = max(1, BLOCK_CELLS // (len(scores) + 1))
-    for start in range(0, scores.shape[1], step):
+    for start in range(0, len(columns), step):
         part = slice(start, start + step)
-        block = SortedColumns.of_cells(scores[:, part], truth[:, part])
+        block = SortedColumns.of_cells(scores[:, columns[part]], truth[:, columns[part]])
         costs = np.array(goal.costs).reshape(-1, 2)
         means, tolerance = _means_alone(goal, block, costs if len(costs) < 2 else costs[part])
         found[part] = block.best(means, tolerance)[0]

@@ -95,14 +95,18 @@ class Outcomes:
         True positives, false positives and false negatives of each label; then the Jaccard index of
         the row with empty sets as 1 and as 0, its F1, whether it is all right, 1, and its known cells.
         """
+        cells = [self.true_positive, self.false_positive, self.false_negative]
+        return np.concatenate([*cells, self.row_counts()], axis=1, dtype=np.float64)
+
+    def row_counts(self) -> Floats:
+        """Return the last of these, which are not of single labels. *Shape:* (rows, 6), float64."""
         right, wrong = self.num_right, self.num_wrong
         empty = right + wrong == 0
         jaccard = right / np.maximum(right + wrong, 1)
         f1 = 2 * right / np.maximum(2 * right + wrong, 1)
         ones = np.ones(len(right))
         rows = [jaccard + empty, jaccard, f1 + empty, wrong == 0, ones, self.known.sum(axis=1)]
-        cells = [self.true_positive, self.false_positive, self.false_negative]
-        return np.concatenate([*cells, np.stack(rows, axis=1)], axis=1, dtype=np.float64)
+        return np.stack(rows, axis=1, dtype=np.float64)
 
 
 def outcomes(truth: npt.NDArray[np.floating], predicted: BoolArray) -> Outcomes:
@@ -271,7 +275,7 @@ def number(value: float | np.float64) -> float | None:
 
 def _row_sums(values: Floats) -> Floats:
     """Return the exact sum of each row, whatever the order of the labels. *Shapes:* (R, L) -> (R,)."""
-    return np.array([math.fsum(row) for row in values.tolist()])
+    return np.array([math.fsum(row.tolist()) for row in values])
 
 
 def _sum_of_ratios(numerators: IntArray) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import row_blocks
 from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.hierarchy import Hierarchy
@@ -23,9 +24,10 @@ from multihot.core.options import EMPTY_SET_RULES
 from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import cut, listed
 from multihot.decision.calibration import Calibration
+from multihot.decision.counts import Counts
 from multihot.decision.fit_report import FitReport
 from multihot.decision.fitting_facts import FittingFacts, measured_facts
-from multihot.decision.objective import decided_value
+from multihot.decision.objective import counted_value
 from multihot.decision.promises import Promise, read_promises
 from multihot.decision.provenance import FittedOn
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
@@ -142,14 +144,19 @@ class Decision:
     def own_scores(self, logits: FloatArray) -> FloatArray:
         """Return the same from each label's own logit, before any hierarchy; raises the same."""
         logits = self._checked(logits, "logits")
-        num_broken = int(np.isnan(logits).any(axis=1).sum())
+        blocks = list(row_blocks(logits.shape))
+        num_broken = sum(int(np.isnan(logits[rows]).any(axis=1).sum()) for rows in blocks)
         if num_broken:
             raise NonFiniteError(
                 f"The model returned NaN for {num_broken} of {len(logits)} texts. "
                 "Its weights are damaged or its training diverged: train it again."
             )
-        scores = sigmoid(logits if self.calibration is None else self.calibration.apply(logits))
-        return np.minimum(scores, _LARGEST_SCORE)
+        scores = np.empty(logits.shape, dtype=np.float32)
+        for rows in blocks:
+            own = logits[rows]
+            calibrated = own if self.calibration is None else self.calibration.apply(own)
+            np.minimum(sigmoid(calibrated), _LARGEST_SCORE, out=scores[rows])
+        return scores
 
     def decide(self, scores: FloatArray) -> BoolArray:
         """Return whether each text gets each label, and with it what that implies.
@@ -159,6 +166,13 @@ class Decision:
         scores, hierarchy = self._checked(scores, "scores"), self.space.hierarchy
         decided = self._own_decisions(scores)
         return decided if hierarchy is None else hierarchy.closed_decisions(decided)
+
+    def decide_logits(self, logits: FloatArray) -> BoolArray:
+        """Return the decisions that the scores of logits make. *Shapes:* (N, L) -> (N, L)."""
+        decided = np.empty(logits.shape, dtype=np.bool_)
+        for rows in row_blocks(logits.shape):
+            decided[rows] = self.decide(self.scores(logits[rows]))
+        return decided
 
     def _own_decisions(self, scores: FloatArray) -> BoolArray:
         """Return the decisions before any hierarchy."""
@@ -175,11 +189,10 @@ class Decision:
 
         *Shapes:* (N, L) both; truth is 0, 1 or NaN (unknown).
         """
-        return self.goal_reached(self.decide(scores), truth)
-
-    def goal_reached(self, decided: BoolArray, truth: FloatArray) -> float | None:
-        """Return what any decisions reach of this goal. *Shapes:* (N, L) both."""
-        return decided_value(decided, truth, self.parsed_goal())
+        counts = Counts(len(self.space))
+        for rows in row_blocks(truth.shape):
+            counts.update(truth[rows], self.decide(scores[rows]))
+        return counted_value(counts, self.parsed_goal())
 
     def names(self, scores: FloatArray) -> list[list[str]]:
         """Return the label names of each text, in label order. *Shape of scores:* (N, L)."""
@@ -214,7 +227,7 @@ class Decision:
         self, logits: FloatArray, truth: FloatArray, texts: TextFacts | None = None
     ) -> Decision:
         """Return the same decision with the facts of the rows that fitted it. *Shapes:* (N, L)."""
-        decided = self.decide(self.scores(logits))
+        decided = self.decide_logits(logits)
         facts = measured_facts(self.space.names, logits, truth, decided, texts)
         return replace(self, fitting_facts=facts)
 

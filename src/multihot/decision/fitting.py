@@ -241,7 +241,7 @@ def fit(
     decision = found.decision
     if source is None or (decision.kind == "fixed" and decision.calibration is None):
         return found
-    scores, defined = decision.scores(rows.logits), bool((rows.truth == 1).any())
+    scores, defined = calibrated.cells.scores, bool((rows.truth == 1).any())
     fitted_on = FittedOn.of_hashes(
         rows.hashes,
         text_hashes=rows.texts,

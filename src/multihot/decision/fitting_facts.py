@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import column_blocks
 from multihot.core.files import required_value, required_values
 from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import cut
@@ -147,8 +148,9 @@ class FittingFacts:
     ) -> FittingFacts:
         """Return the facts of a network whose logits are lines of the former ones. *Shapes:* (L,)."""
         labels = {}
+        columns = {name: column for column, name in enumerate(names)}
         for name, each in self.labels.items():
-            column = names.index(name)
+            column = columns[name]
             edges = [float(slope[column]) * edge + float(offset[column]) for edge in each.edges]
             labels[name] = LabelFacts(
                 tuple(edges),
@@ -180,11 +182,14 @@ def measured_facts(
         How the tokenizer reads them, where that is known.
     """
     labels = {}
-    for column, name in enumerate(names):
-        known = ~np.isnan(truth[:, column])
-        positive = truth[known, column] == 1
-        if min(int(positive.sum()), int((~positive).sum())) >= LEAST_CELLS:
-            labels[name] = _label_facts(logits[known, column], positive, decided[known, column])
+    for columns in column_blocks(truth.shape):
+        # Turned, since the values of one label then lie side by side.
+        turned = (np.ascontiguousarray(each[:, columns].T) for each in (logits, truth, decided))
+        for name, own, cells, given in zip(names[columns], *turned, strict=True):
+            known = ~np.isnan(cells)
+            positive = cells[known] == 1
+            if min(int(positive.sum()), int((~positive).sum())) >= LEAST_CELLS:
+                labels[name] = _label_facts(own[known], positive, given[known])
     without = int((~decided.any(axis=1)).sum())
     return FittingFacts(len(logits), without, labels, texts)
 

@@ -319,7 +319,7 @@ def _described(
 ) -> Limited:
     """Return the decision with its promises, and notes of what they cost."""
     tally = PromiseTally(limits, decision.space.names)
-    tally.update(rows.truth, decision.decide(decision.scores(rows.logits)))
+    tally.update(rows.truth, decision.decide_logits(rows.logits))
     promises = tuple(
         Promise(str(limit), check.rows, 0.0 if check.value is None else check.value, _method(limit))
         for limit, check in zip(limits, tally.checks(), strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import row_blocks
 from multihot.core.goals import Goal, parse_goal
 from multihot.decision.counts import Counts
 from multihot.errors import LabelError
@@ -45,14 +46,17 @@ def goal_value(
     goal = as_goal(goal)
     check_scores(scores, truth)
     # At least one dimension, so that every numpy compares in float64.
-    decided = scores >= np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    return decided_value(decided, truth, goal)
+    least, counts = np.atleast_1d(np.asarray(thresholds, dtype=np.float64)), Counts(truth.shape[1])
+    for rows in row_blocks(truth.shape):
+        counts.update(truth[rows], scores[rows] >= least)
+    return counted_value(counts, goal)
 
 
 def decided_value(decided: BoolArray, truth: FloatArray, goal: Goal) -> float | None:
     """Return the goal that decisions reach. *Shapes:* (N, L) both."""
     counts = Counts(truth.shape[1])
-    counts.update(truth, decided)
+    for rows in row_blocks(truth.shape):
+        counts.update(truth[rows], decided[rows])
     return counted_value(counts, goal)
 
 
@@ -121,5 +125,6 @@ def check_scores(scores: FloatArray, truth: FloatArray) -> None:
             f"The scores have shape {scores.shape} and the truth {truth.shape}; "
             "expected (rows, labels) for both."
         )
-    if not ((scores >= 0) & (scores <= 1)).all():
+    inside = (((scores[rows] >= 0) & (scores[rows] <= 1)).all() for rows in row_blocks(scores.shape))
+    if not all(inside):
         raise LabelError("A score is not between 0 and 1; pass probabilities, not logits.")

@@ -17,9 +17,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import row_blocks
 from multihot.core.goals import Goal
 from multihot.core.numeric import logit, sigmoid
-from multihot.decision.objective import decided_value, goal_value
+from multihot.decision.counts import Counts
+from multihot.decision.objective import counted_value, goal_value
 from multihot.decision.scored_cells import ScoredCells
 from multihot.decision.thresholds import fit_global, global_threshold, label_thresholds
 
@@ -91,16 +93,19 @@ def _cross_fitted(
     scores: FloatArray, truth: FloatArray, goal: Goal, folds: IntArray
 ) -> list[float]:
     """Return what each strength reaches on rows that did not fit the thresholds."""
-    decided = np.zeros((len(STRENGTHS), *scores.shape), dtype=np.bool_)
+    counts = [Counts(truth.shape[1]) for _ in STRENGTHS]
     for fold in np.unique(folds):
         held_out, rest = folds == fold, folds != fold
         part = ScoredCells(scores[rest], truth[rest])
         common, own = global_threshold(part, goal), label_thresholds(part, goal)
         support = (part.truth == 1).sum(axis=0)
-        for number, strength in enumerate(STRENGTHS):
+        del part
+        for each, strength in zip(counts, STRENGTHS, strict=True):
             thresholds = blend(own, common, support, strength)
-            decided[number, held_out] = scores[held_out] >= thresholds
-    values = (decided_value(some, truth, goal) for some in decided)
+            for rows in row_blocks(scores.shape):
+                some = held_out[rows]
+                each.update(truth[rows][some], scores[rows][some] >= thresholds)
+    values = (counted_value(each, goal) for each in counts)
     return [-math.inf if value is None else value for value in values]
 
 
@@ -130,7 +135,12 @@ def fit_by_frequency(
 
 def _moved(probabilities: FloatArray, shift: DoubleArray) -> DoubleArray:
     """Return probabilities with their logits moved, kept so far from 0 and 1 that float32 holds them."""
-    return sigmoid(np.clip(logit(probabilities) + shift, -30.0, 30.0), np.float64)
+    if probabilities.ndim < 2:
+        return sigmoid(np.clip(logit(probabilities) + shift, -30.0, 30.0), np.float64)
+    moved = np.empty(probabilities.shape)
+    for rows in row_blocks(moved.shape):
+        moved[rows] = sigmoid(np.clip(logit(probabilities[rows]) + shift, -30.0, 30.0), np.float64)
+    return moved
 
 
 def _log_odds(truth: FloatArray) -> DoubleArray:

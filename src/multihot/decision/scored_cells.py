@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import column_blocks
 from multihot.core.goals import Goal
 from multihot.decision.column_sweep import SortedColumns
 from multihot.decision.threshold_sweep import ChangePoints
@@ -61,9 +62,11 @@ class ScoredCells:
     def coupled(self) -> CoupledLabels:
         """What goals that couple the labels are fitted on."""
         used = ~np.isnan(self.truth).all(axis=1)
-        scores, truth = self.scores[used], self.truth[used]
+        scores, truth = self.scores, self.truth
+        if not used.all():
+            scores, truth = scores[used], truth[used]
         fitted = np.flatnonzero((truth == 1).any(axis=0))
-        columns = fitted[_order_of_columns(scores[:, fitted], truth[:, fitted])]
+        columns = fitted[_order_of_columns(scores, truth, fitted)]
         return CoupledLabels(scores, truth, columns, _sorted_columns(scores, truth, columns))
 
 
@@ -91,12 +94,18 @@ class CoupledLabels:
         return ~np.isnan(self.truth) & (self.scores >= thresholds), self.truth == 1
 
 
-def _order_of_columns(scores: FloatArray, truth: FloatArray) -> IntArray:
-    known, positive = ~np.isnan(truth), truth == 1
-    # Sums of sorted numbers do not depend on the order of the rows.
-    of_all = np.sort(np.where(known, scores, 0.0), axis=0).sum(axis=0, dtype=np.float64)
-    of_positive = np.sort(np.where(positive, scores, 0.0), axis=0).sum(axis=0, dtype=np.float64)
-    return np.lexsort((of_all, of_positive, -positive.sum(axis=0)))
+def _order_of_columns(scores: FloatArray, truth: FloatArray, fitted: IntArray) -> IntArray:
+    """Return the order of the columns `fitted`, as places among them."""
+    of_all, of_positive = np.empty((2, len(fitted)))
+    num_positive = np.empty(len(fitted), dtype=np.int64)
+    for some in column_blocks((len(truth), len(fitted))):
+        own, cells = scores[:, fitted[some]], truth[:, fitted[some]]
+        known, positive = ~np.isnan(cells), cells == 1
+        # Sums of sorted numbers do not depend on the order of the rows.
+        for sums, used in ((of_all, known), (of_positive, positive)):
+            sums[some] = np.sort(np.where(used, own, 0.0), axis=0).sum(axis=0, dtype=np.float64)
+        num_positive[some] = positive.sum(axis=0)
+    return np.lexsort((of_all, of_positive, -num_positive))
 
 
 def _sorted_columns(

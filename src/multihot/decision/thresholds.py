@@ -114,7 +114,7 @@ def label_thresholds(
     if goal.name == "cost" and len(fitted):
         fitted = np.flatnonzero(~np.isnan(truth).all(axis=0))
     of_fitted = goal if len(goal.costs) < 2 else replace(goal, costs=_some(goal.costs, fitted))
-    thresholds[fitted] = best_alone(of_fitted, scores[:, fitted], truth[:, fitted])
+    thresholds[fitted] = best_alone(of_fitted, scores, truth, fitted)
     return thresholds
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "BLOCK_ROWS",
     "Estimate",
     "ReplicateSums",
+    "SparseReplicateSums",
     "bootstrapped",
     "num_replicates",
     "poisson_counts",
@@ -35,6 +36,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.floating]
+Places = npt.NDArray[np.int64]
 Draw = Callable[[int, int, int], Weights]
 """Block number from 0, rows N and replicates R to weights (R, N)."""
 
@@ -43,6 +45,7 @@ BLOCK_ROWS = 1024
 
 _BLOCK_UNITS = 4096
 _MANY_CELLS = 1 << 22
+_CELLS_AT_ONCE = 1 << 22
 _MAX_SUMS = 1 << 23  # sums of all replicates: 64 MB
 
 
@@ -122,6 +125,47 @@ class ReplicateSums:
         weights = self._draw(self._num_blocks, len(block), len(self._sums) - 1)
         self._sums[1:] += weights @ block.astype(weights.dtype)
         self._num_blocks += 1
+
+
+class SparseReplicateSums:
+    """The same sums of columns that hold a few ones and else zeros: whole numbers, and so exact."""
+
+    def __init__(self, num_columns: int, num_replicates: int, draw: Draw) -> None:
+        self._draw = draw
+        self._sums = np.zeros((1 + num_replicates, num_columns))
+        self._waiting: list[tuple[Places, Places]] = []
+        self._num_rows = self._num_blocks = 0
+
+    def update(self, rows: Places, columns: Places, num_rows: int) -> None:
+        """Add so many rows, with ones at these places. *Shapes:* (ones,) both."""
+        self._waiting.append((rows + self._num_rows, columns))
+        self._num_rows += num_rows
+        while self._num_rows >= BLOCK_ROWS:
+            self._add(BLOCK_ROWS)
+
+    def result(self) -> Floats:
+        """Return the sums as they are, then those of each replicate. *Shape:* (1 + R, K)."""
+        if self._num_rows:
+            self._add(self._num_rows)
+        return self._sums
+
+    def _add(self, num_rows: int) -> None:
+        """Add the first rows of those that wait."""
+        rows, columns = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        later = rows >= num_rows
+        self._waiting = [(rows[later] - num_rows, columns[later])]
+        self._num_rows -= num_rows
+        order = np.argsort(columns[~later], kind="stable")
+        rows, columns = rows[~later][order], columns[~later][order]
+        weights = self._draw(self._num_blocks, num_rows, len(self._sums) - 1)
+        self._num_blocks += 1
+        step = max(1, _CELLS_AT_ONCE // len(self._sums))
+        for start in range(0, len(rows), step):
+            column = columns[start : start + step]
+            first = np.flatnonzero(np.append(True, column[1:] != column[:-1]))
+            drawn = weights[:, rows[start : start + step]]
+            self._sums[1:, column[first]] += np.add.reduceat(drawn, first, axis=1)
+            self._sums[0, column[first]] += np.diff(np.append(first, len(column)))
 
 
 def _poisson_table() -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multihot.core.labels import LabelMatrix
 from multihot.data.examples import Examples
-from multihot.data.labelled_file import WINDOW_ROWS, required_labels
+from multihot.data.labelled_file import required_labels, window_rows
 from multihot.decision.counts import COUNT_METRICS, Counts, Outcomes
 from multihot.decision.decision import Decision, rows_fitted
 from multihot.decision.objective import counted_value
@@ -200,8 +200,9 @@ def report(
     """
     evaluation = Evaluation(decision, len(examples), intervals=intervals)
     labels = required_labels(examples)
-    for start in range(0, len(examples), WINDOW_ROWS):
-        rows = slice(start, start + WINDOW_ROWS)
+    step = window_rows(len(decision.space))
+    for start in range(0, len(examples), step):
+        rows = slice(start, start + step)
         some = labels.take(np.arange(len(examples))[rows])
         evaluation.update(examples.texts[rows], some, logits[rows])
     return replace(evaluation.report(), rows_truncated=rows_truncated)

@@ -22,7 +22,7 @@ from multihot.decision.counts import (
     outcomes,
     ratio,
 )
-from multihot.evaluation.bootstrap import ReplicateSums, poisson_counts
+from multihot.evaluation.bootstrap import ReplicateSums, SparseReplicateSums, poisson_counts
 from multihot.evaluation.intervals import Interval, corrected_interval, mean_of_labels_interval
 from multihot.evaluation.ranking_cells import ranking_precisions
 
@@ -41,6 +41,8 @@ BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
 
+_Scored = tuple[Floats, Floats, Floats]
+_MANY_LABELS = 2048  # from here on, the few cells that are true or given are counted alone
 _MEANS_OF_LABELS = ("macro_f1", "weighted_f1")
 _NUM_SCORED = 3  # statistics of the scores, see `row_statistics`
 _FIXED_POINT = 36  # bits behind the point of a summed loss: sums do not depend on their order
@@ -66,11 +68,10 @@ class SummedMetrics:
     def __init__(self, num_labels: int, num_replicates: int = 0, seed: int = 0) -> None:
         self.counts = Counts(num_labels)
         self._precision = self._squared = self._log = 0
-        self._replicates: ReplicateSums | None = None
+        self._replicates: _Replicates | _ReplicatesOfMany | None = None
         if num_replicates:
-            self._replicates = ReplicateSums(
-                num_statistics(num_labels), num_replicates, poisson_counts(seed)
-            )
+            kind = _Replicates if num_labels < _MANY_LABELS else _ReplicatesOfMany
+            self._replicates = kind(num_labels, num_replicates, seed)
 
     def update(self, truth: FloatArray, decided: BoolArray, scores: FloatArray) -> Outcomes:
         """Add rows: *shapes* (N, L), truth 1, 0 or NaN (unknown), scores 0 to 1.
@@ -83,7 +84,7 @@ class SummedMetrics:
         self._squared += _fixed_point_sum(scored[1], _FIXED_POINT)
         self._log += _fixed_point_sum(scored[2], _FIXED_POINT)
         if self._replicates is not None:
-            self._replicates.update(_joined(found, scored))
+            self._replicates.update(found, scored)
         return found
 
     def metrics(self) -> dict[str, float | None]:
@@ -113,6 +114,47 @@ class SummedMetrics:
             for name, values in drawn.items()
         }
         return {name: interval for name, interval in found.items() if interval is not None}
+
+
+class _Replicates:
+    """Sums of all statistics, in replicates of the rows."""
+
+    def __init__(self, num_labels: int, num_replicates: int, seed: int) -> None:
+        draw = poisson_counts(seed)
+        self._sums = ReplicateSums(num_statistics(num_labels), num_replicates, draw)
+
+    def update(self, found: Outcomes, scored: _Scored) -> None:
+        """Add rows."""
+        self._sums.update(_joined(found, scored))
+
+    def result(self) -> Floats:
+        """Return the sums. *Shape:* (1 + R, K)."""
+        return self._sums.result()
+
+
+class _ReplicatesOfMany:
+    """The same for many labels, of which a text has a few and is given a few: only these are held."""
+
+    def __init__(self, num_labels: int, num_replicates: int, seed: int) -> None:
+        self._num_labels = num_labels
+        draw = poisson_counts(seed)
+        self._cells = SparseReplicateSums(3 * num_labels, num_replicates, draw)
+        self._others = ReplicateSums(NUM_ROW_COUNTS + _NUM_SCORED, num_replicates, draw)
+
+    def update(self, found: Outcomes, scored: _Scored) -> None:
+        """Add rows."""
+        kinds = found.true_positive, found.false_positive, found.false_negative
+        for number, cells in enumerate(kinds):
+            rows, columns = np.nonzero(cells)
+            last = number == len(kinds) - 1
+            self._cells.update(
+                rows, columns + number * self._num_labels, len(cells) if last else 0
+            )
+        self._others.update(np.concatenate([found.row_counts(), _tail(scored)], axis=1))
+
+    def result(self) -> Floats:
+        """Return the sums. *Shape:* (1 + R, K)."""
+        return np.concatenate([self._cells.result(), self._others.result()], axis=1)
 
 
 def num_statistics(num_labels: int) -> int:
@@ -187,7 +229,7 @@ def label_intervals(counts: Counts) -> dict[str, list[float | None]]:
     }
 
 
-def _scored(truth: FloatArray, scores: FloatArray) -> tuple[Floats, Floats, Floats]:
+def _scored(truth: FloatArray, scores: FloatArray) -> _Scored:
     """Return ranking precision (rows,), and squared error and log loss of each cell (rows, L).
 
     Of the rows that have a known cell; unknown cells lose nothing. For the log loss, scores are kept
@@ -203,10 +245,14 @@ def _scored(truth: FloatArray, scores: FloatArray) -> tuple[Floats, Floats, Floa
     return ranking_precisions(truth, scores), squared, np.where(known, log, 0.0)
 
 
-def _joined(found: Outcomes, scored: tuple[Floats, Floats, Floats]) -> Floats:
+def _joined(found: Outcomes, scored: _Scored) -> Floats:
+    return np.concatenate([found.per_row(), _tail(scored)], axis=1)
+
+
+def _tail(scored: _Scored) -> Floats:
+    """Return the statistics of the scores. *Shape:* (rows, 3)."""
     precision, squared, log = scored
-    tail = np.stack([precision, squared.sum(axis=1), log.sum(axis=1)], axis=1)
-    return np.concatenate([found.per_row(), tail], axis=1)
+    return np.stack([precision, squared.sum(axis=1), log.sum(axis=1)], axis=1)
 
 
 def _fixed_point_sum(values: Floats, bits: int) -> int:

@@ -18,7 +18,7 @@ from multihot.core.labels import LabelMatrix
 from multihot.core.options import TrainOptions
 from multihot.core.text_facts import TextFacts
 from multihot.data.dataset import Subset
-from multihot.data.labelled_file import WINDOW_ROWS
+from multihot.data.labelled_file import WINDOW_ROWS, window_rows
 from multihot.data.text_facts import TextFactsCounter
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
@@ -35,8 +35,8 @@ __all__ = ["ValidationSet"]
 class ValidationSet:
     """Validation rows and the network that scores them.
 
-    While a decision is fitted, logits and labels of all N rows are in memory, some 20 bytes for each
-    of the N x L cells; tokens may lie in mapped files, and texts are not kept.
+    While a decision is fitted, logits, scores and labels of all N rows are in memory, 12 bytes for
+    each of the N x L cells; tokens may lie in mapped files, and texts are not kept.
 
     Raises `OptionError` when the options of the decision do not fit together or the labels.
     """
@@ -47,8 +47,8 @@ class ValidationSet:
 
     fold_of: npt.NDArray[np.int64] | None = None
     """With `options.folds`: the test fold of each row. *Shape:* (N,)."""
-    window_rows: int = WINDOW_ROWS
-    """Rows that are scored and evaluated at a time, as in `evaluate`."""
+    most_rows: int = WINDOW_ROWS
+    """Rows that are scored and evaluated at a time, as in `evaluate`; with very many labels fewer."""
     counter: TextFactsCounter | None = None
     """Measures the texts, for the facts that are stored with the decision."""
     ranks: Ranks = ALONE
@@ -69,6 +69,10 @@ class ValidationSet:
         return DecisionOptions(
             options.goal, options.thresholds, options.calibration, options.empty_set_rule, costs
         )
+
+    @property
+    def _window_rows(self) -> int:
+        return min(self.most_rows, window_rows(len(self.data.space)))
 
     @property
     def source(self) -> str:
@@ -112,8 +116,8 @@ class ValidationSet:
             wait=ranks.wait,
         ) as saved:
             parts = [
-                self._scored(saved, data.indices[start : start + self.window_rows])
-                for start in range(0, len(data), self.window_rows)
+                self._scored(saved, data.indices[start : start + self._window_rows])
+                for start in range(0, len(data), self._window_rows)
             ]
         return np.concatenate(parts)
 
@@ -121,8 +125,8 @@ class ValidationSet:
         if self.counter is None:
             return None
         facts, tokens = TextFacts(), self.data.tokens
-        for start in range(0, len(self.data), self.window_rows):
-            some = tokens.selected(self.data.indices[start : start + self.window_rows])
+        for start in range(0, len(self.data), self._window_rows):
+            some = tokens.selected(self.data.indices[start : start + self._window_rows])
             facts += self.counter.count(some)
         return facts
 
@@ -153,8 +157,8 @@ class ValidationSet:
             decision = decision.with_facts(logits, truth, self._text_facts())
         # Texts would only be needed to count the fitted rows; the hashes do that below.
         evaluation = Evaluation(replace(decision, fitted_on=None), len(labels), intervals=final)
-        for start in range(0, len(labels), self.window_rows):
-            part = slice(start, start + self.window_rows)
+        for start in range(0, len(labels), self._window_rows):
+            part = slice(start, start + self._window_rows)
             evaluation.update([], LabelMatrix(labels.space, truth[part]), logits[part])
         fitted_on = decision.fitted_on
         report = replace(

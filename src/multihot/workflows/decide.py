@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from multihot.core.blocks import row_blocks
 from multihot.core.goals import Costs, Goal, frequency_fraction, is_fitted, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.limits import Limit, split_goal
@@ -34,6 +35,7 @@ from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.former import with_former_thresholds
 from multihot.decision.limit_fitting import check_limits, with_limits
+from multihot.decision.objective import counted_value
 from multihot.decision.promises import Promise
 from multihot.errors import DataError
 from multihot.inference.card_promises import renew_card
@@ -231,24 +233,22 @@ def _scored(
     progress: Callable[[int], None] | None,
 ) -> tuple[FittingRows, TextFacts]:
     """Return the logits of the model and the truth of all rows, and what their texts look like."""
-    num_labels = len(predictor.space)
-    logits, truth = [np.zeros((0, num_labels), np.float32)], [np.zeros((0, num_labels), np.float32)]
-    hashes, num_scored = [np.zeros(0, np.uint64)], 0
-    texts = [np.zeros(0, np.uint64)]
+    shape = len(examples), len(predictor.space)
+    logits, truth = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    hashes, texts = np.empty(len(examples), np.uint64), np.empty(len(examples), np.uint64)
+    num_scored = 0
     counter, facts = TextFactsCounter(predictor.tokenizer), TextFacts()
     for chunk, labels in labelled_chunks(examples):
         matched = labels.aligned_to(predictor.space).hard()
         tokenized = predictor.tokenized(chunk.texts)
-        logits.append(predictor.logits_of(tokenized))
+        rows = slice(num_scored, num_scored + len(chunk))
+        logits[rows], truth[rows] = predictor.logits_of(tokenized), matched.values
         facts += counter.count(tokenized)
-        truth.append(matched.values)
-        hashes.append(row_hashes(chunk.texts, matched))
-        texts.append(text_hashes(chunk.texts))
+        hashes[rows], texts[rows] = row_hashes(chunk.texts, matched), text_hashes(chunk.texts)
         num_scored += len(chunk)
         if progress is not None:
             progress(num_scored)
-    ids = np.concatenate(hashes), np.concatenate(texts)
-    return FittingRows(np.concatenate(logits), np.concatenate(truth), *ids), facts
+    return FittingRows(logits, truth, hashes, texts), facts
 
 
 def save(predictor: Predictor, result: TuningResult) -> Predictor:
@@ -295,12 +295,13 @@ def _options(
 def _metrics(decision: Decision, rows: FittingRows, fitted: Decision) -> dict[str, float | None]:
     """Return the metrics of a decision, and what it reaches of the goal of the fitted one."""
     counts = Counts(len(decision.space))
-    decided = decision.decide(decision.scores(rows.logits))
-    counts.update(rows.truth, decided)
+    for part in row_blocks(rows.logits.shape):
+        decided = decision.decide(decision.scores(rows.logits[part]))
+        counts.update(rows.truth[part], decided)
     metrics = counts.metrics()
     shown = {name: metrics[name] for name in _SHOWN}
     if fitted.goal not in shown:
-        shown[fitted.goal] = fitted.goal_reached(decided, rows.truth)
+        shown[fitted.goal] = counted_value(counts, fitted.parsed_goal())
     return shown
 
 
