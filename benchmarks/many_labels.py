@@ -1,11 +1,15 @@
 """What many labels cost: training memory, time of a step, evaluate and decide.
 
     python benchmarks/many_labels.py --rows 100000 --labels 10000 --dev-rows 10000
+    python benchmarks/many_labels.py --zipf --rows 20000 --labels 100000 --dev-rows 1000
 
 A BERT of one layer (384 wide) is trained on beginnings of 16 tokens for one epoch in a process of its own, first with 100 labels
 and then with all, on the same texts. Training memory is the peak that the second has beyond the first,
 less what its larger head needs itself (weights, gradients and two moments, fp32). The time of a step is
 compared with the product of the head alone: its forward and backward pass on as many rows.
+
+With `--zipf` the k-th label is drawn in proportion to 1 / k, batches have 32 rows, the validation rows are
+the dev rows, and what is measured is the whole of `train`, `predict --top 5`, `evaluate` and `decide`.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance import append_row, provenance
-from tiny_model import command, environment, write_encoder, write_rows
+from tiny_model import command, environment, write_encoder, write_rows, write_zipf_rows
 
 FEW, HIDDEN, BATCH_SIZE, MAX_LENGTH = 100, 384, 64, 16
 _STATES = 4  # weights, gradients, and two moments of Adam
@@ -42,7 +46,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--dev-rows", type=int, default=10_000)
+    parser.add_argument("--zipf", action="store_true", help="frequencies after Zipf; whole commands")
     given = parser.parse_args()
+    if given.zipf:
+        _measure_zipf(given.rows, given.labels, given.dev_rows)
+        return
     born = provenance()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -79,6 +87,35 @@ def main() -> None:
     }
     print(json.dumps(row, indent=2))
     append_row("many_labels_202611.csv", {**row, **born})
+
+
+def _measure_zipf(rows: int, labels: int, dev_rows: int) -> None:
+    born = provenance()
+    row: dict[str, object] = {"rows": rows, "labels": labels, "dev_rows": dev_rows}
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        encoder = write_encoder(scratch / "encoder", HIDDEN)
+        train = str(write_zipf_rows(scratch / "train.jsonl", rows, labels, covers=True))
+        dev = str(write_zipf_rows(scratch / "dev.jsonl", dev_rows, labels, covers=False))
+        model = str(scratch / "model")
+        options = ["batch_size=32", "epochs=1", "device=cpu", "threads=1"]
+        options += [f"max_length={MAX_LENGTH}", "precision=fp32", "--output", model]
+        verbs = {
+            "train": [train, "--validation", dev, "--encoder", str(encoder), *options],
+            "predict": [model, "--input", dev, "--json", "--top", "5"],
+            "evaluate": [model, dev],
+            "decide": [model, dev],
+        }
+        for verb, words in verbs.items():
+            cost = _run([verb, *words])
+            row |= {
+                f"{verb}_cpu_seconds": f"{cost.cpu_seconds:.0f}",
+                f"{verb}_peak_mb": f"{cost.peak_bytes / 1e6:.0f}",
+            }
+            print(f"{verb}: {cost}", flush=True)
+        row["thresholds_json_mb"] = f"{(scratch / 'model' / 'thresholds.json').stat().st_size / 1e6:.1f}"
+    print(json.dumps(row, indent=2))
+    append_row("zipf_labels_202611.csv", {**row, **born})
 
 
 def _train(folder: Path, encoder: Path, rows: int, labels: int) -> Cost:

@@ -15,10 +15,31 @@ import numpy as np
 from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 
-__all__ = ["command", "environment", "write_encoder", "write_model", "write_rows"]
+__all__ = ["command", "environment", "write_encoder", "write_model", "write_rows", "write_zipf_rows"]
 
 _START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 _TRAINING_ROWS = 500
+
+
+def write_zipf_rows(path: Path, num_rows: int, num_labels: int, *, covers: bool) -> Path:
+    """Write such rows with frequencies after Zipf: the k-th label is drawn in proportion to 1 / k.
+
+    With `covers` every row has some labels beside these, so that all of them occur.
+    """
+    sentences = read_examples(demo_data()["train"], labels="ignore").texts
+    names = [f"label-{number:06}" for number in range(num_labels)]
+    generator = np.random.default_rng(0 if covers else 1)
+    reached = np.cumsum(1 / np.arange(1, num_labels + 1))
+    each = -(-num_labels // num_rows) if covers else 0
+    with path.open("w", encoding="utf-8") as handle:
+        for row in range(num_rows):
+            first, second = generator.integers(len(sentences), size=2)
+            drawn = np.searchsorted(reached, generator.random(1 + row % 4) * reached[-1])
+            has = np.unique([*drawn, *range(row * each, min(num_labels, (row + 1) * each))])
+            labels = [names[int(number)] for number in has]
+            text = f"@user{row} {sentences[first]} {sentences[second]}"
+            handle.write(json.dumps({"id": row, "text": text, "labels": labels}) + "\n")
+    return path
 
 
 def write_rows(path: Path, num_rows: int, num_labels: int) -> Path:

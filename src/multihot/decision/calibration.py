@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multihot.core.blocks import row_blocks
 from multihot.core.files import required_value
 from multihot.core.labels import LabelSpace
 from multihot.core.options import CALIBRATIONS
@@ -23,10 +24,11 @@ from multihot.decision.calibrators import (
     fit_beta,
     fit_platt,
     fit_slope,
+    fit_slope_of_many,
     isotonic_map,
 )
-from multihot.decision.common_map import common_offset, line_map
-from multihot.decision.many_calibrators import fit_beta_maps, fit_platt_maps
+from multihot.decision.common_map import common_offset, line_map, offset_of_many
+from multihot.decision.many_calibrators import block_columns, fit_beta_maps, fit_platt_maps
 from multihot.errors import ArtifactError
 
 __all__ = ["LEAST_SUPPORT", "Calibration", "fit_calibration"]
@@ -36,6 +38,8 @@ LEAST_SUPPORT = {"platt": 10, "beta": 10, "isotonic": 30}
 
 _METHODS = tuple(name for name in CALIBRATIONS if name != "none")
 _MANY_LABELS = 100  # more are fitted together
+_MANY_CELLS = 1 << 24  # sums over so many are taken in parts, which changes their last bits
+_BLOCKS_AT_ONCE = 8
 _NUM_PARAMETERS = {"platt": 2, "beta": 3}
 _LARGEST_NUMBER = 1e30  # in a map; its products with logits stay finite
 _LARGEST = 1e4  # logits beyond are taken as this, so that no infinity is multiplied by 0
@@ -64,16 +68,20 @@ class Calibration:
 
     def apply(self, logits: FloatArray) -> FloatArray:
         """Return calibrated logits. *Shapes:* (N, L) -> (N, L), float32."""
-        values = np.clip(logits.astype(np.float64), -_LARGEST, _LARGEST)
-        result = self.slope * values
+        result = np.empty(logits.shape, dtype=np.float32)
         own = {column: each for column, each in enumerate(self.maps) if each is not None}
-        if self.method == "platt" and own:
-            columns, lines = list(own), np.array(list(own.values())).reshape(len(own), 2)
-            result[:, columns] = lines[:, 0] * values[:, columns] + lines[:, 1]
-            return result.astype(np.float32)
-        for column, parameters in own.items():
-            result[:, column] = self._one(values[:, column], parameters)
-        return result.astype(np.float32)
+        columns = np.array(list(own), dtype=np.int64)
+        is_line = self.method == "platt"
+        lines = np.array(list(own.values()) if is_line else []).reshape(-1, 2)
+        for rows in row_blocks(logits.shape):
+            values = _clipped(logits[rows])
+            calibrated = self.slope * values
+            if is_line:
+                calibrated[:, columns] = lines[:, 0] * values[:, columns] + lines[:, 1]
+            result[rows] = calibrated
+        for column, parameters in own.items() if not is_line else ():
+            result[:, column] = self._one(_clipped(logits[:, column]), parameters)
+        return result
 
     def _one(self, logits: DoubleArray, parameters: tuple[tuple[float, ...], ...]) -> DoubleArray:
         if self.method == "beta":
@@ -141,12 +149,12 @@ def fit_calibration(
     (calibration, notes)
         The notes name the labels that got the common temperature, and why.
     """
-    values = np.clip(np.asarray(logits).astype(np.float64), -_LARGEST, _LARGEST)
+    logits = np.asarray(logits)
     known, positive = ~np.isnan(truth), truth == 1
     notes: list[str] = []
     slope = None
     if positive.any() and (known & ~positive).any():
-        slope = fit_slope(*_sorted(values[known], positive[known]))
+        slope = _fit_slope(logits, known, positive)
     if slope is None:
         notes.append(
             "No temperature could be fitted (the scores are not positively related to the labels, or all "
@@ -163,7 +171,7 @@ def fit_calibration(
             if count < LEAST_SUPPORT[method]
         ]
         columns = np.flatnonzero(num_rarer >= LEAST_SUPPORT[method])
-        fitted = _fit_maps(method, values[:, columns], known[:, columns], positive[:, columns])
+        fitted = _fit_maps(method, logits, known, positive, columns)
         for column, found in zip(columns.tolist(), fitted, strict=True):
             maps[column] = found
         turned = [names[column] for column in columns.tolist() if maps[column] is None]
@@ -175,7 +183,7 @@ def fit_calibration(
         )
     if rare and slope is not None:
         columns = np.flatnonzero(np.isin(np.array(names), rare))
-        offset = common_offset(slope * values[:, columns], truth[:, columns])
+        offset = _common_offset(slope, logits, truth, columns)
         for column in columns.tolist():
             maps[column] = line_map(method, slope, offset)
         notes.append(f"Their calibrated logits get a common offset, too: {offset:+.2f}.")
@@ -187,15 +195,59 @@ def fit_calibration(
     return Calibration(method, 1.0 if slope is None else 1 / slope, tuple(maps)), notes
 
 
+def _clipped(logits: FloatArray) -> DoubleArray:
+    return np.clip(logits.astype(np.float64), -_LARGEST, _LARGEST)
+
+
+def _fit_slope(logits: FloatArray, known: BoolArray, positive: BoolArray) -> float | None:
+    """Return the inverse of the temperature of all known cells. *Shapes:* (N, L)."""
+    if logits.size < _MANY_CELLS:
+        return fit_slope(*_sorted(_clipped(logits)[known], positive[known]))
+    return fit_slope_of_many(*(_chosen(logits, used) for used in (known & ~positive, positive)))
+
+
+def _common_offset(
+    slope: float, logits: FloatArray, truth: FloatArray, columns: npt.NDArray[np.int64]
+) -> float:
+    """Return the common offset of some columns. *Shapes:* (N, L) and (columns,)."""
+    if len(logits) * len(columns) < _MANY_CELLS:
+        return common_offset(slope * _clipped(logits[:, columns]), truth[:, columns])
+    used = ~np.isnan(truth)
+    is_one = np.zeros(truth.shape[1], dtype=np.bool_)
+    is_one[columns] = True
+    used &= is_one
+    num_positive = int(((truth == 1) & used).sum())
+    return offset_of_many(slope, _chosen(logits, used), num_positive)
+
+
+def _chosen(logits: FloatArray, used: BoolArray) -> FloatArray:
+    """Return some cells by rising logit, at four bytes each."""
+    cells = np.clip(logits[used].astype(np.float32, copy=False), -_LARGEST, _LARGEST)
+    cells.sort()
+    return cells
+
+
 def _fit_maps(
-    method: str, logits: DoubleArray, known: BoolArray, positive: BoolArray
+    method: str,
+    logits: FloatArray,
+    known: BoolArray,
+    positive: BoolArray,
+    columns: npt.NDArray[np.int64],
 ) -> list[tuple[tuple[float, ...], ...] | None]:
-    """Return the map of each column, `None` where there is none. *Shapes:* (N, L)."""
-    if logits.shape[1] > _MANY_LABELS and method in _NUM_PARAMETERS:
-        fit_all = fit_platt_maps if method == "platt" else fit_beta_maps
-        return [None if one is None else (one,) for one in fit_all(logits, known, positive)]
-    columns = zip(logits.T, known.T, positive.T, strict=True)
-    return [_fit_map(method, *_sorted(z[cells], truth[cells])) for z, cells, truth in columns]
+    """Return the map of each of some columns, `None` where there is none. *Shapes:* (N, L)."""
+    found: list[tuple[tuple[float, ...], ...] | None] = []
+    step = _BLOCKS_AT_ONCE * block_columns(len(logits))
+    are_many = len(columns) > _MANY_LABELS and method in _NUM_PARAMETERS
+    for start in range(0, len(columns), step):
+        some = columns[start : start + step]
+        values, cells, truth = _clipped(logits[:, some]), known[:, some], positive[:, some]
+        if are_many:
+            fit_all = fit_platt_maps if method == "platt" else fit_beta_maps
+            found += [None if one is None else (one,) for one in fit_all(values, cells, truth)]
+            continue
+        for z, used, has_label in zip(values.T, cells.T, truth.T, strict=True):
+            found.append(_fit_map(method, *_sorted(z[used], has_label[used])))
+    return found
 
 
 def _fit_map(

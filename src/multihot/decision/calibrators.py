@@ -11,6 +11,8 @@ isotonic     blocks of equal frequency, joined by lines   Zadrozny and Elkan, KD
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,11 +20,13 @@ from multihot.core.numeric import logit, sigmoid
 
 __all__ = [
     "MAX_STEPS",
+    "PART_CELLS",
     "STEEPEST",
     "apply_beta",
     "fit_beta",
     "fit_platt",
     "fit_slope",
+    "fit_slope_of_many",
     "isotonic_blocks",
     "isotonic_map",
     "logistic_regression",
@@ -34,6 +38,9 @@ DoubleArray = npt.NDArray[np.float64]
 
 MAX_STEPS = 100
 """Of Newton's method."""
+
+PART_CELLS = 1 << 20
+"""Of very many cells, those that are held in double precision at once."""
 
 STEEPEST = 1000.0
 """A larger slope only says that the two kinds are separated."""
@@ -102,6 +109,48 @@ def fit_slope(logits: DoubleArray, positive: BoolArray) -> float | None:
     """Return a of `a z`, the inverse of a temperature; `None` where it is not above 0."""
     weights = logistic_regression(logits[:, None], targets(positive))
     return None if weights is None or not 0 < weights[0] <= STEEPEST else float(weights[0])
+
+
+def fit_slope_of_many(
+    negatives: npt.NDArray[np.float32], positives: npt.NDArray[np.float32]
+) -> float | None:
+    """Return the same as `fit_slope` but for rounding: sums over very many cells are taken in parts.
+
+    *Shapes:* (cells,) each, both by rising logit; in double precision only a part at a time.
+    """
+    size = max(float(np.abs(each).max(initial=0)) for each in (negatives, positives))
+    softened = 1 / (len(negatives) + 2), (len(positives) + 1) / (len(positives) + 2)
+    parts = [
+        (each[start : start + PART_CELLS], target)
+        for each, target in zip((negatives, positives), softened, strict=True)
+        for start in range(0, len(each), PART_CELLS)
+    ]
+
+    def sums(weight: float) -> tuple[float, float, float]:
+        """Return the log loss with its first and second derivative."""
+        found = []
+        for cells, target in parts:
+            scaled = cells.astype(np.float64) / max(size, 1e-300)
+            probability = sigmoid(scaled * weight, np.float64)
+            slope = float(scaled @ (probability - target))
+            curvature = float((scaled * (probability * (1 - probability))) @ scaled)
+            found.append((_log_loss(scaled * weight, target), slope, curvature))
+        loss, slope, curvature = (math.fsum(each) for each in zip(*found, strict=True))
+        return loss, slope, curvature
+
+    weight, (loss, slope, curvature) = 0.0, sums(0.0)
+    for _ in range(MAX_STEPS):
+        step, length = slope / (curvature + 1e-12), 1.0
+        while (found := sums(weight - length * step))[0] > loss and length >= 1e-10:
+            length /= 2
+        if length < 1e-10:
+            break
+        gained = loss - found[0]
+        weight, (loss, slope, curvature) = weight - length * step, found
+        if gained <= 1e-14 * max(1.0, loss):
+            break
+    weight /= max(size, 1e-300)
+    return weight if 0 < weight <= STEEPEST else None
 
 
 def fit_platt(logits: DoubleArray, positive: BoolArray) -> tuple[float, float] | None:
@@ -180,5 +229,5 @@ def isotonic_map(logits: DoubleArray, positive: BoolArray) -> tuple[DoubleArray,
     return x, logit(frequency)
 
 
-def _log_loss(values: DoubleArray, target: DoubleArray) -> float:
+def _log_loss(values: DoubleArray, target: DoubleArray | float) -> float:
     return float((np.logaddexp(0, values) - target * values).sum())

@@ -8,12 +8,16 @@ Letters: `N` rows, `L` labels.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from multihot.core.numeric import sigmoid
+from multihot.decision.calibrators import PART_CELLS
 
-__all__ = ["common_offset", "line_map"]
+__all__ = ["common_offset", "line_map", "offset_of_many"]
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
@@ -29,17 +33,45 @@ def common_offset(logits: DoubleArray, truth: npt.NDArray[np.floating]) -> float
     """
     cells = ~np.isnan(truth)
     values = np.sort(np.where(cells, logits, 0.0)[cells])  # one order, whatever that of the rows
-    num_positive = int((truth == 1).sum())
+    return _offset([values], int((truth == 1).sum()))
+
+
+def offset_of_many(
+    slope: float, logits: npt.NDArray[np.float32], num_positive: int
+) -> float:
+    """Return the same of `slope` times logits by rising order, *shape* (C,), some at a time."""
+    starts = range(0, len(logits), PART_CELLS)
+    return _offset(_Scaled(slope, [logits[start : start + PART_CELLS] for start in starts]), num_positive)
+
+
+def _offset(parts: Iterable[DoubleArray], num_positive: int) -> float:
+    """Return the offset of values that are gone through again and again."""
     offset = 0.0
     for _ in range(_MAX_STEPS):
-        probability = sigmoid(values + offset, np.float64)
-        slope = num_positive - float(probability.sum()) - offset / _DEVIATION**2
-        curvature = float((probability * (1 - probability)).sum()) + 1 / _DEVIATION**2
+        total = spread = 0.0
+        for values in parts:
+            probability = sigmoid(values + offset, np.float64)
+            total += float(probability.sum())
+            spread += float((probability * (1 - probability)).sum())
+        slope = num_positive - total - offset / _DEVIATION**2
+        curvature = spread + 1 / _DEVIATION**2
         step = float(np.clip(slope / curvature, -1, 1))
         offset += step
         if abs(step) < 1e-9:
             break
     return offset
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Parts of numbers in single precision, each times a factor."""
+
+    factor: float
+    parts: Sequence[npt.NDArray[np.float32]]
+
+    def __iter__(self) -> Iterator[DoubleArray]:
+        for part in self.parts:
+            yield self.factor * part.astype(np.float64)
 
 
 def line_map(method: str, slope: float, offset: float) -> tuple[tuple[float, ...], ...]:

@@ -56,6 +56,7 @@ _STORED = {
 }
 """Keys of `thresholds.json` that every decision has, with their types."""
 
+_DECIDED_CELLS = 1 << 22  # at once: few blocks, since some calibrations go through them label by label
 _LARGEST_SCORE = np.nextafter(np.float32(1), np.float32(0))
 """So that a threshold of 1 silences a label, however large its logits are."""
 
@@ -151,11 +152,10 @@ class Decision:
                 f"The model returned NaN for {num_broken} of {len(logits)} texts. "
                 "Its weights are damaged or its training diverged: train it again."
             )
+        calibrated = logits if self.calibration is None else self.calibration.apply(logits)
         scores = np.empty(logits.shape, dtype=np.float32)
         for rows in blocks:
-            own = logits[rows]
-            calibrated = own if self.calibration is None else self.calibration.apply(own)
-            np.minimum(sigmoid(calibrated), _LARGEST_SCORE, out=scores[rows])
+            np.minimum(sigmoid(calibrated[rows]), _LARGEST_SCORE, out=scores[rows])
         return scores
 
     def decide(self, scores: FloatArray) -> BoolArray:
@@ -170,7 +170,7 @@ class Decision:
     def decide_logits(self, logits: FloatArray) -> BoolArray:
         """Return the decisions that the scores of logits make. *Shapes:* (N, L) -> (N, L)."""
         decided = np.empty(logits.shape, dtype=np.bool_)
-        for rows in row_blocks(logits.shape):
+        for rows in row_blocks(logits.shape, cells=_DECIDED_CELLS):
             decided[rows] = self.decide(self.scores(logits[rows]))
         return decided
 

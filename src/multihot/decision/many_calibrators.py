@@ -14,12 +14,17 @@ import numpy.typing as npt
 from multihot.core.numeric import sigmoid
 from multihot.decision.calibrators import MAX_STEPS, STEEPEST, fit_beta
 
-__all__ = ["fit_beta_maps", "fit_platt_maps", "logistic_regressions"]
+__all__ = ["block_columns", "fit_beta_maps", "fit_platt_maps", "logistic_regressions"]
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 
 _BLOCK_CELLS = 1 << 18
+
+
+def block_columns(num_rows: int) -> int:
+    """Return how many labels are fitted at once."""
+    return max(1, _BLOCK_CELLS // max(1, num_rows))
 
 
 def fit_platt_maps(
@@ -64,7 +69,7 @@ def _blocks(
     Each column is sorted, so that sums do not depend on the order of the rows.
     """
     blocks = []
-    step = max(1, _BLOCK_CELLS // max(1, len(logits)))
+    step = block_columns(len(logits))
     for start in range(0, logits.shape[1], step):
         part = slice(start, start + step)
         values = np.where(known[:, part], logits[:, part], np.inf)
