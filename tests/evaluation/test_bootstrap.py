@@ -12,6 +12,7 @@ from multihot.evaluation.bootstrap import (
     Draw,
     Estimate,
     ReplicateSums,
+    SparseReplicateSums,
     bootstrapped,
     num_replicates,
     poisson_counts,
@@ -126,3 +127,24 @@ def test_units_of_many_rows_widen_the_interval() -> None:
 
 def test_nothing_over_nothing_is_undefined() -> None:
     assert of_ratio(np.zeros(1), np.zeros(1), np.arange(1)) == Estimate(None, None, None)
+
+
+def test_sums_of_a_few_ones_are_those_of_all_cells() -> None:
+    generator = np.random.default_rng(0)
+    cells = generator.random((2500, 40)) < 0.05
+    dense = ReplicateSums(40, 30, poisson_counts(1))
+    dense.update(cells.astype(np.float64))
+    sparse = SparseReplicateSums(40, 30, poisson_counts(1))
+    for start in range(0, len(cells), 700):
+        part = cells[start : start + 700]
+        sparse.update(*np.nonzero(part), len(part))
+
+    assert (sparse.result() == dense.result()).all()
+
+
+def test_rows_without_ones_count_in_no_column() -> None:
+    nothing = np.zeros(0, np.int64)
+    sums = SparseReplicateSums(3, 5, poisson_counts(0))
+    sums.update(nothing, nothing, 1500)
+
+    assert (sums.result() == np.zeros((6, 3))).all()
