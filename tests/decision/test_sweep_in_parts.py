@@ -48,10 +48,12 @@ def of_all_cells(
 @pytest.mark.parametrize("text", GOALS)
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_the_threshold_of_all_cells(
-    seed: int, text: str, shift: float, largest_part: int
+    seed: int, text: str, shift: float, largest_part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores, truth = drawn(seed, shift)
     goal = parse_goal(text)
+
+    monkeypatch.setattr(sweep_in_parts, "_SWEPT_CELLS", 170)
 
     found = threshold_in_parts(scores, truth, goal, largest_part=largest_part)
 
@@ -67,6 +69,18 @@ def test_scores_in_double_precision_are_told_apart(text: str) -> None:
     found = threshold_in_parts(finer, truth, goal, largest_part=50)
 
     assert found == of_all_cells(finer, truth, goal)
+
+
+@pytest.mark.parametrize("largest_part", [1, 1 << 21])
+def test_a_zero_may_have_a_sign(largest_part: int) -> None:
+    scores, truth = drawn(3, 3)
+    signed = np.where(scores < 0.3, np.float32(-0.0), scores)
+    signed[::2][signed[::2] == 0] = 0.0
+    goal = parse_goal("recall>=0.6")
+
+    found = threshold_in_parts(signed, truth, goal, largest_part=largest_part)
+
+    assert found == of_all_cells(signed, truth, goal)
 
 
 @pytest.mark.parametrize("text", GOALS)

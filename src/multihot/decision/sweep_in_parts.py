@@ -40,7 +40,9 @@ IntArray = npt.NDArray[np.int64]
 
 _DROPPED_BITS = 14  # of a score between 0 and 1 as float32: what remains numbers its bin
 _NUM_BINS = (0x3F800000 >> _DROPPED_BITS) + 1
-_FIRST_PART, _LARGEST_PART = 1 << 17, 1 << 21  # cells
+_LOWEST = -(1 << 31)  # what the bits of -0.0 are
+_FIRST_PART, _LARGEST_PART = 1 << 17, 1 << 22  # cells
+_SWEPT_CELLS = 1 << 20
 _ROOM = 1e-9  # relative; equal outcomes compare as equal within less
 
 Range = tuple[int, int]
@@ -127,39 +129,43 @@ class _GroupedCells:
         found = np.zeros(num_bins, dtype=np.int64)
         for rows, _, keys in self._blocks():
             used = ~np.isnan(self.truth[rows]) & (keys >= bits[0]) & (keys < bits[1])
-            places = (keys[used] - np.uint32(bits[0])) >> np.uint32(dropped)
+            places = (np.maximum(keys[used], 0) - max(bits[0], 0)) >> dropped
             found += np.bincount(places, minlength=num_bins)
         return found
 
     def points(self, bits: Range, most: int) -> Iterator[ChangePoints]:
-        """Yield the known cells of a range by falling score; of equal scores not more than `most` at once."""
+        """Yield the known cells of a range by falling score, some at a time.
+
+        All of them are held to be sorted, unless they have one score: then about `most` are.
+        """
         found: list[ChangePoints] = []
-        is_one_score = bits[1] == bits[0] + 1 and self.scores.dtype == np.float32
+        is_one_score = bits[1] == max(bits[0], 0) + 1 and self.scores.dtype == np.float32
         for rows, own, keys in self._blocks():
-            row, column = np.nonzero((keys >= bits[0]) & (keys < bits[1]))
-            truth = self.truth[rows][row, column]
-            known = ~np.isnan(truth)
-            row, column, truth = row[known], column[known], truth[known]
-            found.append(
-                ChangePoints(own[row, column], truth == 1, self._group(row + rows.start, column))
-            )
+            place = np.flatnonzero((keys >= bits[0]) & (keys < bits[1]))
+            truth = self.truth[rows].reshape(-1)[place]
+            place, truth = place[known := ~np.isnan(truth)], truth[known]
+            group = self._group(rows.start, place)
+            found.append(ChangePoints(own.reshape(-1)[place], truth == 1, group))
             if is_one_score and sum(len(some.scores) for some in found) >= most:
-                yield _joined(found)
+                yield from _slices(_joined(found))
                 found = []
         if any(len(some.scores) for some in found):
-            yield _joined(found)
+            yield from _slices(_joined(found))
 
-    def _group(self, row: IntArray, column: IntArray) -> IntArray:
+    def _group(self, first_row: int, place: IntArray) -> IntArray:
+        """Return the groups of cells, numbered row after row from `first_row` on."""
+        num_columns = self.scores.shape[1]
         if self.row_groups is not None:
-            return self.row_groups[row]
-        return np.zeros_like(row) if self.column_groups is None else self.column_groups[column]
+            return self.row_groups[first_row + place // num_columns]
+        if self.column_groups is not None:
+            return self.column_groups[place % num_columns]
+        return np.zeros_like(place)
 
-    def _blocks(self) -> Iterator[tuple[slice, FloatArray, npt.NDArray[np.uint32]]]:
+    def _blocks(self) -> Iterator[tuple[slice, FloatArray, npt.NDArray[np.int32]]]:
         """Yield rows, their scores, and the bits of these. *Shapes:* (rows, L)."""
         for rows in row_blocks(self.scores.shape):
             own = self.scores[rows]
-            rounded = own.astype(np.float32, copy=False) + np.float32(0)  # no -0.0
-            yield rows, own, rounded.view(np.uint32)
+            yield rows, own, own.astype(np.float32, copy=False).view(np.int32)
 
 
 def _joined(found: list[ChangePoints]) -> ChangePoints:
@@ -167,8 +173,22 @@ def _joined(found: list[ChangePoints]) -> ChangePoints:
         np.concatenate([getattr(some, name) for some in found])
         for name in ("scores", "positive", "group")
     )
+    if scores.dtype == np.float32:
+        # Numbers that carry the rest of the cell are sorted several times faster than places are.
+        bits = np.maximum(scores.view(np.int32), 0).astype(np.int64)
+        carried = (bits << 33) | (group << 1) | positive
+        carried.sort()
+        carried = carried[::-1]
+        scores = (carried >> 33).astype(np.int32).view(np.float32)
+        return ChangePoints(scores, (carried & 1) == 1, (carried >> 1) & 0xFFFFFFFF)
     order = np.argsort(-scores)
     return ChangePoints(scores[order], positive[order], group[order])
+
+
+def _slices(points: ChangePoints) -> Iterator[ChangePoints]:
+    for start in range(0, len(points.scores), _SWEPT_CELLS):
+        part = slice(start, start + _SWEPT_CELLS)
+        yield ChangePoints(points.scores[part], points.positive[part], points.group[part])
 
 
 def _parts(cells: _GroupedCells, largest: int) -> Iterator[Range]:
@@ -176,7 +196,7 @@ def _parts(cells: _GroupedCells, largest: int) -> Iterator[Range]:
 
     They have at most `largest` cells, or a single score; the first ones have fewer.
     """
-    everything = 0, _NUM_BINS << _DROPPED_BITS
+    everything = _LOWEST, _NUM_BINS << _DROPPED_BITS
     counts = cells.histogram(everything, _DROPPED_BITS, _NUM_BINS)
     size = min(_FIRST_PART, largest)
     high, held = _NUM_BINS, 0
@@ -187,25 +207,26 @@ def _parts(cells: _GroupedCells, largest: int) -> Iterator[Range]:
         if counts[number] <= largest:
             held += int(counts[number])
             continue
-        bits = number << _DROPPED_BITS, (number + 1) << _DROPPED_BITS
+        bits = (number << _DROPPED_BITS) if number else _LOWEST, (number + 1) << _DROPPED_BITS
         yield from _parts_of_bin(cells, bits, largest)
         high = number
     if held:
-        yield 0, high << _DROPPED_BITS
+        yield _LOWEST, high << _DROPPED_BITS
 
 
 def _parts_of_bin(cells: _GroupedCells, bits: Range, largest: int) -> Iterator[Range]:
     """Yield the ranges of a bin of too many cells."""
-    counts = cells.histogram(bits, 0, bits[1] - bits[0])
+    first = max(bits[0], 0)
+    counts = cells.histogram(bits, 0, bits[1] - first)
     high, held = bits[1], 0
     for number in np.flatnonzero(counts)[::-1].tolist():
-        place, count = bits[0] + number, int(counts[number])
+        place, count = first + number, int(counts[number])
         if held and held + count > largest:
             yield place + 1, high
             high, held = place + 1, 0
         held += count
         if count > largest:
-            yield place, place + 1
+            yield place if place else _LOWEST, place + 1
             high, held = place, 0
     if held:
         yield bits[0], high
