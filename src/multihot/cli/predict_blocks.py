@@ -121,7 +121,7 @@ def _is_complete(path: Path) -> bool:
     return read_block_record(record_path(path)).finished
 
 
-Block = list[tuple["TextRow", "Prediction"]]
+Block = Iterator[tuple["TextRow", "Prediction"]]
 Predicted = Callable[[Iterator["TextRow"], range], Iterator[Block]]
 """Labels rows, of which the second argument has the numbers."""
 
@@ -153,7 +153,7 @@ def _prediction(
         while window := list(itertools.islice(rows, WINDOW_ROWS)):
             first_texts += [row.text for row in window][: NUM_SAMPLED - len(first_texts)]
             pairs = ((row.text, row) for row in window)
-            yield list(predictor.stream(pairs, threshold=given.threshold))
+            yield predictor.stream(pairs, threshold=given.threshold)
         say_if_unknown(predictor, first_texts)
 
     return label
@@ -185,9 +185,9 @@ def _by_engine(
         predictions = labelled(
             artifact.decision, answer.logits, answer.truncated, threshold=given.threshold
         )
-        if len(window) != len(predictions):
+        if len(window) != len(answer.logits):
             raise DataError("The file was changed while it was read.", path=given.input)
-        yield list(zip(window, predictions, strict=True))
+        yield zip(window, predictions, strict=True)
 
 
 def _say_if_died(told: io.StringIO) -> None:
@@ -254,12 +254,12 @@ def _fill(
     blocks = predicted(rows, range(begin, end)) if predicted and begin < end else iter(())
     try:
         for block in blocks:
+            num_rows = num_truncated = 0
             for row, prediction in block:
                 write(row, prediction)
-            output.commit(
-                len(block), num_truncated=sum(prediction.truncated for _, prediction in block)
-            )
-            num_written += len(block)
+                num_rows, num_truncated = num_rows + 1, num_truncated + prediction.truncated
+            output.commit(num_rows, num_truncated=num_truncated)
+            num_written += num_rows
             counter(num_written)
         if num_written != end - begin:
             raise DataError("The file was changed while it was read.", path=given.input)

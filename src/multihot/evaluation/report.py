@@ -196,7 +196,8 @@ class Report:
             remarks.append(
                 f"Labels that are neither true nor predicted (undefined): {listed(undefined)}."
             )
-        if predicted := [n for n in self.labels_without_positives if n not in undefined]:
+        unknown = set(undefined)
+        if predicted := [n for n in self.labels_without_positives if n not in unknown]:
             remarks.append(
                 "Labels that are predicted and never true (F1 is 0 for any model, recall and ROC AUC are "
                 f"undefined): {listed(predicted)}."

@@ -121,13 +121,12 @@ class AddedColumns:
         """Return the columns by name, for N texts: lists, and arrays of scores. *Shape:* (N,) each."""
         logits, truncated = predictor.logits(["" if text is None else text for text in texts])
         decision = predictor.decision
-        answers = labelled(decision, logits, truncated, threshold=self.threshold)
+        answers = [
+            (each.labels, each.truncated, each.abstained)
+            for each in labelled(decision, logits, truncated, threshold=self.threshold)
+        ]
         flags = len(self.names(decision)) - (len(decision.space) if self.scores else 0)
-        content: list[Any] = [
-            [each.labels for each in answers],
-            [each.truncated for each in answers],
-            [each.abstained for each in answers],
-        ][:flags]
+        content: list[Any] = [[each[part] for each in answers] for part in range(flags)]
         if self.scores:
             content += list(decision.scores(logits).T)
         return dict(zip(self.names(decision), content, strict=True))

@@ -49,6 +49,7 @@ BACKENDS = ("torch", "onnx", "openvino")
 T = TypeVar("T")
 WINDOW_ROWS = 2048
 """Texts held at once while streaming; they are sorted by length inside."""
+_WINDOW_CELLS = 1 << 23  # scores of a window; with very many labels it has fewer texts
 
 
 class Backend(Protocol):
@@ -235,17 +236,26 @@ class Predictor:
         labels: Sequence[Sequence[str]],
     ) -> list[WindowsRead | None]:
         """Return the windows of N texts that have these labels; see `loudest_and_logits`."""
-        windows = tokenized.windows
-        if loudest is None or windows is None or windows.characters is None:
-            return [None] * len(labels)
-        spans = [(int(start), int(end)) for start, end in windows.characters]
         return [
-            WindowsRead(
-                spans[windows.first[row] : windows.first[row + 1]],
-                {name: int(loudest[row, self.space.index(name)]) for name in names},
-            )
+            None if loudest is None else self._windows_of(tokenized, loudest, row, names)
             for row, names in enumerate(labels)
         ]
+
+    def _windows_of(
+        self,
+        tokenized: TokenizedTexts,
+        loudest: npt.NDArray[np.int64],
+        row: int,
+        names: Sequence[str],
+    ) -> WindowsRead | None:
+        windows = tokenized.windows
+        if windows is None or windows.characters is None:
+            return None
+        own = windows.characters[windows.first[row] : windows.first[row + 1]]
+        return WindowsRead(
+            [(int(start), int(end)) for start, end in own],
+            {name: int(loudest[row, self.space.index(name)]) for name in names},
+        )
 
     def unknown_tokens(self, texts: Sequence[str]) -> UnknownTokens:
         """Count the tokens of texts that the model's vocabulary does not have."""
@@ -257,21 +267,28 @@ class Predictor:
 
     def predict(self, texts: Sequence[str], *, threshold: float | None = None) -> list[Prediction]:
         """Label N texts in their order; `threshold` overrides the stored ones for this call."""
+        return list(self._each(texts, threshold))
+
+    def _each(self, texts: Sequence[str], threshold: float | None) -> Iterator[Prediction]:
+        """Yield the predictions, each of which is put together when it is asked for."""
         tokenized = self.tokenized(texts)
         loudest, logits = self.loudest_and_logits(tokenized)
         answers = labelled(self.decision, logits, tokenized.truncated, threshold=threshold)
         if loudest is None:
-            return answers
-        read = self.windows_read(tokenized, loudest, [answer.labels for answer in answers])
-        return [replace(answer, windows=each) for answer, each in zip(answers, read, strict=True)]
+            yield from answers
+            return
+        for row, answer in enumerate(answers):
+            yield replace(answer, windows=self._windows_of(tokenized, loudest, row, answer.labels))
 
     def stream(
         self, rows: Iterable[tuple[str, T]], *, threshold: float | None = None
     ) -> Iterator[tuple[T, Prediction]]:
         """Label any number of (text, companion) pairs in constant memory, in their order."""
-        iterator = _checked_pairs(rows)
-        while window := list(islice(iterator, WINDOW_ROWS)):
-            predictions = self.predict([text for text, _ in window], threshold=threshold)
+        iterator, size = _checked_pairs(rows), WINDOW_ROWS
+        while size > 1 and size * len(self.space) > _WINDOW_CELLS:
+            size //= 2  # whole windows make up those of few labels
+        while window := list(islice(iterator, size)):
+            predictions = self._each([text for text, _ in window], threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
 
@@ -282,8 +299,8 @@ def labelled(
     truncated: npt.NDArray[np.bool_],
     *,
     threshold: float | None = None,
-) -> list[Prediction]:
-    """Return the predictions for N texts.
+) -> Iterator[Prediction]:
+    """Yield the predictions for N texts: those of very many labels take more memory than their logits.
 
     Parameters
     ----------
@@ -298,15 +315,13 @@ def labelled(
         decision = decision.with_threshold(threshold)
     scores = decision.scores(logits)
     abstains = decision.empty_set_rule == "abstain"
-    return [
-        Prediction(
+    for names, row, cut in zip(decision.names(scores), scores, truncated, strict=True):
+        yield Prediction(
             names,
-            dict(zip(decision.space.names, row, strict=True)),
+            dict(zip(decision.space.names, row.tolist(), strict=True)),
             bool(cut),
             abstained=abstains and not names,
         )
-        for names, row, cut in zip(decision.names(scores), scores.tolist(), truncated, strict=True)
-    ]
 
 
 def _checked_pairs(rows: Any) -> Iterator[Any]:
