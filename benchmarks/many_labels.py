@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--dev-rows", type=int, default=10_000)
-    parser.add_argument("--zipf", action="store_true", help="frequencies after Zipf; whole commands")
+    parser.add_argument(
+        "--zipf", action="store_true", help="frequencies after Zipf; whole commands"
+    )
     given = parser.parse_args()
     if given.zipf:
         _measure_zipf(given.rows, given.labels, given.dev_rows)
@@ -113,7 +115,9 @@ def _measure_zipf(rows: int, labels: int, dev_rows: int) -> None:
                 f"{verb}_peak_mb": f"{cost.peak_bytes / 1e6:.0f}",
             }
             print(f"{verb}: {cost}", flush=True)
-        row["thresholds_json_mb"] = f"{(scratch / 'model' / 'thresholds.json').stat().st_size / 1e6:.1f}"
+        row["thresholds_json_mb"] = (
+            f"{(scratch / 'model' / 'thresholds.json').stat().st_size / 1e6:.1f}"
+        )
     print(json.dumps(row, indent=2))
     append_row("zipf_labels_202611.csv", {**row, **born})
 

@@ -15,7 +15,14 @@ import numpy as np
 from multihot.data.labelled_file import read_examples
 from multihot.demo import demo_data
 
-__all__ = ["command", "environment", "write_encoder", "write_model", "write_rows", "write_zipf_rows"]
+__all__ = [
+    "command",
+    "environment",
+    "write_encoder",
+    "write_model",
+    "write_rows",
+    "write_zipf_rows",
+]
 
 _START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 _TRAINING_ROWS = 500

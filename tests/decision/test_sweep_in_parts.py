@@ -98,9 +98,7 @@ def test_cells_that_cannot_matter_are_not_sorted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sweep_in_parts, "_FIRST_PART", 100)
     seen: list[int] = []
     joined = sweep_in_parts._joined
-    monkeypatch.setattr(
-        sweep_in_parts, "_joined", lambda found: seen.append(1) or joined(found)
-    )
+    monkeypatch.setattr(sweep_in_parts, "_joined", lambda found: seen.append(1) or joined(found))
 
     threshold_in_parts(scores, truth, parse_goal("micro_f1"), largest_part=1000)
 

@@ -278,13 +278,11 @@ def row_hashes(texts: Sequence[str], labels: LabelMatrix) -> npt.NDArray[np.uint
     file. Fractions are rounded first (`LabelMatrix.hard`). *Shape:* (N,), uint64.
     """
     labels = labels.hard()
-    names = np.asarray(labels.space.names, dtype=object)
-    order = np.argsort(names)
-    names, values = names[order], labels.values[:, order]
+    values, names = labels.values, np.asarray(labels.space.names, dtype=object)
     hashes = np.empty(len(labels), dtype="<u8")
     rows = zip(texts, values == 1, np.isnan(values), strict=True)
     for row, (text, has, unknown) in enumerate(rows):
-        content = json.dumps([text, names[has].tolist(), names[unknown].tolist()])
+        content = json.dumps([text, *(sorted(names[which]) for which in (has, unknown))])
         hashes[row] = digest_64(content.encode("ascii"))
     return hashes
 

@@ -106,9 +106,7 @@ class SortedColumns:
         return self.thresholds[place], means[place]
 
 
-def best_alone(
-    goal: Goal, scores: FloatArray, truth: FloatArray, columns: IntArray
-) -> DoubleArray:
+def best_alone(goal: Goal, scores: FloatArray, truth: FloatArray, columns: IntArray) -> DoubleArray:
     """Return the best threshold of each of some labels alone, for a goal that is a sum over labels.
 
     *Shapes:* (N, L), (columns,) -> (columns,). Of costs, the goal has those of these labels.

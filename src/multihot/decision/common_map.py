@@ -36,12 +36,12 @@ def common_offset(logits: DoubleArray, truth: npt.NDArray[np.floating]) -> float
     return _offset([values], int((truth == 1).sum()))
 
 
-def offset_of_many(
-    slope: float, logits: npt.NDArray[np.float32], num_positive: int
-) -> float:
+def offset_of_many(slope: float, logits: npt.NDArray[np.float32], num_positive: int) -> float:
     """Return the same of `slope` times logits by rising order, *shape* (C,), some at a time."""
     starts = range(0, len(logits), PART_CELLS)
-    return _offset(_Scaled(slope, [logits[start : start + PART_CELLS] for start in starts]), num_positive)
+    return _offset(
+        _Scaled(slope, [logits[start : start + PART_CELLS] for start in starts]), num_positive
+    )
 
 
 def _offset(parts: Iterable[DoubleArray], num_positive: int) -> float:

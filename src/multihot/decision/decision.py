@@ -56,7 +56,9 @@ _STORED = {
 }
 """Keys of `thresholds.json` that every decision has, with their types."""
 
-_DECIDED_CELLS = 1 << 22  # at once: few blocks, since some calibrations go through them label by label
+_DECIDED_CELLS = (
+    1 << 22
+)  # at once: few blocks, since some calibrations go through them label by label
 _LARGEST_SCORE = np.nextafter(np.float32(1), np.float32(0))
 """So that a threshold of 1 silences a label, however large its logits are."""
 

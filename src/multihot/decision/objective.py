@@ -125,6 +125,8 @@ def check_scores(scores: FloatArray, truth: FloatArray) -> None:
             f"The scores have shape {scores.shape} and the truth {truth.shape}; "
             "expected (rows, labels) for both."
         )
-    inside = (((scores[rows] >= 0) & (scores[rows] <= 1)).all() for rows in row_blocks(scores.shape))
+    inside = (
+        ((scores[rows] >= 0) & (scores[rows] <= 1)).all() for rows in row_blocks(scores.shape)
+    )
     if not all(inside):
         raise LabelError("A score is not between 0 and 1; pass probabilities, not logits.")

@@ -119,22 +119,25 @@ def reliability_of(
     few_cells
         In bins of at most so many cells every label is drawn.
     """
+    keys = np.asarray(keys)
     stops = _stops(keys)
     generator = _generator(seed, keys)
     counts = np.diff(stops, prepend=0)
     positives, sums = np.zeros(len(stops), np.int64), np.zeros(len(stops))
     gaps = np.zeros(num_simulations)
-    for number, stop in enumerate(stops.tolist()):
-        spread, start = 0.0, stop - int(counts[number])
-        few = counts[number] <= few_cells
-        for begin in range(start, stop, _BLOCK_CELLS):
-            block = np.asarray(keys[begin : min(stop, begin + _BLOCK_CELLS)])
+    for number, (stop, count) in enumerate(zip(stops.tolist(), counts.tolist(), strict=True)):
+        spread, few = 0.0, count <= few_cells
+        for begin in range(stop - count, stop, _BLOCK_CELLS):
+            block = keys[begin : min(stop, begin + _BLOCK_CELLS)]
             scores = (block >> np.uint32(1)).view(np.float32).astype(np.float64)
-            positives[number] += int((block & np.uint32(1)).sum())
+            positives[number] += np.count_nonzero(block & np.uint32(1))
             sums[number] += scores.sum()
-            spread += float((scores * (1 - scores)).sum())
+            if not few:
+                spread += float((scores * (1 - scores)).sum())
+        if not num_simulations:
+            continue
         if few:
-            drawn = generator.random((num_simulations, int(counts[number])), np.float32) < scores
+            drawn = generator.random((num_simulations, count), np.float32) < scores
             gaps += np.abs(drawn.sum(axis=1) - sums[number])
         else:
             gaps += np.abs(generator.normal(0.0, np.sqrt(spread), num_simulations))

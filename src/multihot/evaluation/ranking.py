@@ -263,8 +263,9 @@ class Ranking:
 
     def _sorted_areas(self, look: Callable[[npt.NDArray[np.uint32]], None]) -> list[Areas]:
         """Return the areas of each label and of all cells; `look` receives the cells of each, sorted."""
-        keys, self._keys = self._keys, None
-        assert keys is not None
+        stored, self._keys = self._keys, None
+        assert stored is not None
+        keys = np.asarray(stored)  # the same memory; views of a mapped file are slow to make
         keys[:, self._num_rows :] = UNKNOWN
         areas = []
         for column, num_known in zip(keys, self._known.tolist(), strict=True):

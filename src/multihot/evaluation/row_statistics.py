@@ -147,9 +147,7 @@ class _ReplicatesOfMany:
         for number, cells in enumerate(kinds):
             rows, columns = np.nonzero(cells)
             last = number == len(kinds) - 1
-            self._cells.update(
-                rows, columns + number * self._num_labels, len(cells) if last else 0
-            )
+            self._cells.update(rows, columns + number * self._num_labels, len(cells) if last else 0)
         self._others.update(np.concatenate([found.row_counts(), _tail(scored)], axis=1))
 
     def result(self) -> Floats:
