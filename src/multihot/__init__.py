@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from multihot.evaluation.comparison import Comparison
     from multihot.evaluation.report import Report
     from multihot.inference.masked_lm import Fill, FillMask, NextSentence, fill_mask, next_sentence
-    from multihot.inference.predictor import Prediction, Predictor
+    from multihot.inference.prediction import Prediction
+    from multihot.inference.predictor import Predictor
     from multihot.training.pretraining.report import PretrainReport
     from multihot.workflows.apply_corrections import apply_corrections
     from multihot.workflows.audit import audit
@@ -80,7 +81,7 @@ _HOMES = {
     "MultiLabelClassifier": "multihot.classifier",
     "MultihotError": "multihot.errors",
     "NextSentence": "multihot.inference.masked_lm",
-    "Prediction": "multihot.inference.predictor",
+    "Prediction": "multihot.inference.prediction",
     "Predictor": "multihot.inference.predictor",
     "PretrainOptions": "multihot.core.pretrain_options",
     "PretrainReport": "multihot.training.pretraining.report",

@@ -13,7 +13,8 @@ from multihot.core.staging import check_new_folder
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
 from multihot.evaluation.report import Report
-from multihot.inference.predictor import Prediction, Predictor
+from multihot.inference.prediction import Prediction
+from multihot.inference.predictor import Predictor
 from multihot.workflows.baseline import baseline_report
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.inspect import inspect_files

@@ -21,7 +21,7 @@ from multihot.cli.prediction_tables import (
 )
 from multihot.core.options import DataOptions
 from multihot.data.text_stream import TextRow, TextStream, stream_texts
-from multihot.inference.predictor import Prediction
+from multihot.inference.prediction import Prediction
 
 OURS = ["predicted_labels", "truncated", *(f"score_{label}" for label in LABELS)]
 

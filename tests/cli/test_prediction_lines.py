@@ -5,7 +5,7 @@ import json
 
 from multihot.cli.prediction_lines import text_writer
 from multihot.data.text_stream import TextRow
-from multihot.inference.predictor import Prediction
+from multihot.inference.prediction import Prediction
 
 
 def test_a_line_for_people_names_the_first_of_very_many_labels_and_json_all() -> None:

@@ -59,7 +59,7 @@ def test_parts_make_no_difference(goal: str, kind: str, monkeypatch: pytest.Monk
 def test_calibrations_differ_by_rounding_alone(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space, rows = drawn(200, 150)
+    _, rows = drawn(200, 150)
     whole = fitted("micro_f1", "global", method)
     in_small_parts(monkeypatch, 777)
     monkeypatch.setattr(calibration, "_MANY_CELLS", 1)

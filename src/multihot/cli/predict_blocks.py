@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from multihot.core.options import DataOptions
     from multihot.data.text_stream import TextRow, TextStream
     from multihot.inference.artifact import Artifact
-    from multihot.inference.predictor import Prediction
+    from multihot.inference.prediction import Prediction
 
 __all__ = ["check_blocks", "join", "label_in_blocks"]
 
@@ -168,7 +168,8 @@ def _by_engine(
 ) -> Iterator[Block]:
     """Label rows in several processes."""
     from multihot.data.text_stream import text_windows
-    from multihot.inference.predictor import WINDOW_ROWS, labelled
+    from multihot.inference.prediction import labelled
+    from multihot.inference.predictor import WINDOW_ROWS
     from multihot.ray import RayOptions, window_logits
 
     options = RayOptions(

@@ -14,7 +14,7 @@ from multihot.core.text_tables import printable
 
 if TYPE_CHECKING:
     from multihot.data.text_stream import TextRow
-    from multihot.inference.predictor import Prediction
+    from multihot.inference.prediction import Prediction
     from multihot.inference.window_logits import WindowsRead
 
 __all__ = ["text_writer"]

@@ -20,7 +20,7 @@ from multihot.errors import DataError
 
 if TYPE_CHECKING:
     from multihot.data.text_stream import TextRow, TextStream
-    from multihot.inference.predictor import Prediction
+    from multihot.inference.prediction import Prediction
 
 __all__ = [
     "DECIMAL_SIGNS",

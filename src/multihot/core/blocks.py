@@ -6,6 +6,7 @@ Letters: `N` rows, `L` columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 __all__ = ["column_blocks", "row_blocks"]
 
@@ -29,6 +30,6 @@ def column_blocks(shape: tuple[int, ...], *, cells: int = _BLOCK_CELLS) -> Itera
     step = max(2, cells // max(1, num_rows))
     num_blocks = max(1, num_columns // step)
     ends = [num_columns * number // num_blocks for number in range(num_blocks + 1)]
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         if end > start:
             yield slice(start, end)

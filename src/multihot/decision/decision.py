@@ -19,7 +19,7 @@ from multihot.core.files import required_value, required_values
 from multihot.core.goals import Goal, frequency_fraction, parse_goal
 from multihot.core.hierarchy import Hierarchy
 from multihot.core.labels import LabelMatrix, LabelSpace, row_hashes, text_hashes
-from multihot.core.numeric import logit, sigmoid
+from multihot.core.numeric import sigmoid
 from multihot.core.options import EMPTY_SET_RULES
 from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import cut, listed
@@ -30,6 +30,7 @@ from multihot.decision.fitting_facts import FittingFacts, measured_facts
 from multihot.decision.objective import counted_value
 from multihot.decision.promises import Promise, read_promises
 from multihot.decision.provenance import FittedOn
+from multihot.decision.ranks import highest, with_nearest
 from multihot.errors import ArtifactError, LabelError, NonFiniteError, OptionError
 
 __all__ = ["KINDS", "Decision", "FittedOn", "row_hashes", "rows_fitted"]
@@ -180,10 +181,10 @@ class Decision:
         """Return the decisions before any hierarchy."""
         if self.kind == "top_k":
             order = None if self.space.hierarchy is None else self.space.hierarchy.order
-            return _highest(scores, self.parsed_goal().num_labels, order)
+            return highest(scores, self.parsed_goal().num_labels, order)
         decided = np.greater_equal(scores, np.asarray(self.thresholds, dtype=np.float64))
         if self.empty_set_rule == "at_least_one":
-            return _with_nearest(decided, scores, self.thresholds)
+            return with_nearest(decided, scores, self.thresholds)
         return decided
 
     def goal_value(self, scores: FloatArray, truth: FloatArray) -> float | None:
@@ -336,34 +337,6 @@ def rows_fitted(decision: Decision, texts: Sequence[str], labels: LabelMatrix) -
     if found is not None:
         return int(found.sum())
     return int(decision.fitted_on.holds(row_hashes(texts, labels)).sum())
-
-
-def _highest(scores: FloatArray, num_labels: int, columns: IntArray | None) -> BoolArray:
-    """Return the labels of the `num_labels` highest scores of each text; of equals the first.
-
-    The first in the order of `columns`: with parents first, the labels of closed scores are closed.
-    """
-    if columns is None:
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :num_labels]
-    else:
-        order = columns[np.argsort(-scores[:, columns], axis=1, kind="stable")[:, :num_labels]]
-    chosen = np.zeros(scores.shape, dtype=np.bool_)
-    np.put_along_axis(chosen, order, True, axis=1)
-    return chosen
-
-
-def _with_nearest(
-    decided: BoolArray, scores: FloatArray, thresholds: tuple[float, ...]
-) -> BoolArray:
-    """Give every text without a label the one whose score comes nearest to its threshold.
-
-    Nearest is the largest `logit(score) - logit(threshold)`; of equals the first in label order.
-    """
-    empty = np.flatnonzero(~decided.any(axis=1))
-    margin = logit(scores[empty]) - logit(np.asarray(thresholds))
-    result = decided.copy()
-    result[empty, margin.argmax(axis=1)] = True
-    return result
 
 
 def _threshold(key: str, value: Any) -> float:

@@ -13,7 +13,8 @@ from multihot.data.columns.text_and_id import find_text_column
 from multihot.decision.decision import Decision
 from multihot.errors import ArtifactError
 from multihot.inference.artifact import DECISION_FILE, Artifact, load_artifact
-from multihot.inference.predictor import Predictor, labelled
+from multihot.inference.prediction import labelled
+from multihot.inference.predictor import Predictor
 
 __all__ = ["AddedColumns", "ModelPlace", "model_place"]
 

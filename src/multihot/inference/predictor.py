@@ -6,7 +6,7 @@ Letters: `N` texts, `L` labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -32,15 +32,14 @@ from multihot.inference.artifact import (
     read_artifact,
     write_artifact_bytes,
 )
+from multihot.inference.prediction import Prediction, labelled
 from multihot.inference.window_logits import WindowsRead, loudest_and_pooled
 
 __all__ = [
     "BACKENDS",
     "WINDOW_ROWS",
     "Backend",
-    "Prediction",
     "Predictor",
-    "labelled",
 ]
 
 BACKENDS = ("torch", "onnx", "openvino")
@@ -58,22 +57,6 @@ class Backend(Protocol):
     def logits(self, tokenized: TokenizedTexts) -> npt.NDArray[np.float32]:
         """Return the logits of N texts in their order. *Shape:* (N, L), float32."""
         ...
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one text."""
-
-    labels: list[str]
-    """Names that pass their threshold, in class order."""
-    scores: dict[str, float]
-    """Probability of every label, in class order."""
-    truncated: bool
-    """Whether the text was longer than what the model reads of one."""
-    abstained: bool = False
-    """Whether it has no label and the model's rule for that is `abstain`."""
-    windows: WindowsRead | None = None
-    """The windows that were read, of a model that reads longer texts in several."""
 
 
 class Predictor:
@@ -291,37 +274,6 @@ class Predictor:
             predictions = self._each([text for text, _ in window], threshold)
             for (_, companion), prediction in zip(window, predictions, strict=True):
                 yield companion, prediction
-
-
-def labelled(
-    decision: Decision,
-    logits: npt.NDArray[np.float32],
-    truncated: npt.NDArray[np.bool_],
-    *,
-    threshold: float | None = None,
-) -> Iterator[Prediction]:
-    """Yield the predictions for N texts: those of very many labels take more memory than their logits.
-
-    Parameters
-    ----------
-    logits
-        *Shape:* (N, L), float32.
-    truncated
-        Which texts were cut. *Shape:* (N,), bool.
-    threshold
-        Instead of the stored ones.
-    """
-    if threshold is not None:
-        decision = decision.with_threshold(threshold)
-    scores = decision.scores(logits)
-    abstains = decision.empty_set_rule == "abstain"
-    for names, row, cut in zip(decision.names(scores), scores, truncated, strict=True):
-        yield Prediction(
-            names,
-            dict(zip(decision.space.names, row.tolist(), strict=True)),
-            bool(cut),
-            abstained=abstains and not names,
-        )
 
 
 def _checked_pairs(rows: Any) -> Iterator[Any]:
