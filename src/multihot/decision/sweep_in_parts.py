@@ -156,9 +156,9 @@ class _GroupedCells:
         """Return the groups of cells, numbered row after row from `first_row` on."""
         num_columns = self.scores.shape[1]
         if self.row_groups is not None:
-            return self.row_groups[first_row + place // num_columns]
+            return np.asarray(self.row_groups[first_row + place // num_columns])
         if self.column_groups is not None:
-            return self.column_groups[place % num_columns]
+            return np.asarray(self.column_groups[place % num_columns])
         return np.zeros_like(place)
 
     def _blocks(self) -> Iterator[tuple[slice, FloatArray, npt.NDArray[np.int32]]]:
