@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
+from multihot.evaluation import row_statistics as module
 from multihot.evaluation.ranking_cells import ranking_precisions
 from multihot.evaluation.row_statistics import (
     METRICS_OF_SUMS,
@@ -124,3 +125,23 @@ def test_of_many_labels_the_few_true_ones_find_their_rank(decimals: int) -> None
     )
     expected = (ranking_precisions(many, low) * (num_true + 20) - added) / np.maximum(num_true, 1)
     np.testing.assert_allclose(found, np.where(num_true > 0, expected, 1.0), rtol=1e-12)
+
+
+def test_intervals_of_many_labels_differ_by_rounding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, scores = cells(3, num_rows=1300)
+
+    def intervals() -> dict[str, tuple[float, float]]:
+        found = SummedMetrics(truth.shape[1], 100, seed=1)
+        for start in range(0, len(truth), 300):
+            rows = slice(start, start + 300)
+            found.update(truth[rows], scores[rows] > 0.5, scores[rows])
+        return found.intervals()
+
+    expected = intervals()
+    monkeypatch.setattr(module, "_MANY_LABELS", 1)
+    many = intervals()
+
+    assert many.keys() == expected.keys()
+    assert many["macro_f1"] == expected["macro_f1"]  # of counts, which are exact
+    for name, ends in expected.items():
+        assert many[name] == pytest.approx(ends, rel=1e-6)
