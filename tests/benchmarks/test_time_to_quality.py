@@ -1,0 +1,46 @@
+"""Settings are chosen on validation rows, and the figure is that of the rows of the test set."""
+
+from __future__ import annotations
+
+from time_figure import Point, drawn
+from time_to_quality import FIGURE, chosen, figure
+
+TUNED = [
+    ("epochs=1", "90", ".57"),
+    ("epochs=2", "160", ".60"),
+    ("epochs=3", "240", ".61"),
+]
+
+
+def _rows(part: str) -> list[dict[str, str]]:
+    shared = {"data": "tweets", "goal": "jaccard", "side": "ours", "part": part}
+    return [
+        {**shared, "setting": setting, "cpu_seconds": seconds, "score": score}
+        for setting, seconds, score in TUNED
+    ]
+
+
+def test_the_fastest_setting_that_passes_the_target_is_chosen() -> None:
+    assert chosen(_rows("validation"), "tweets", "jaccard", "ours", 0.59) == {"epochs": "2"}
+
+
+def test_where_none_passes_it_is_the_best_one() -> None:
+    assert chosen(_rows("validation"), "tweets", "jaccard", "ours", 0.7) == {"epochs": "3"}
+
+
+def test_scores_of_the_test_set_choose_nothing() -> None:
+    assert chosen(_rows("test"), "tweets", "jaccard", "ours", 0.1) == {}
+
+
+def test_a_figure_has_every_side_and_stands_inside_its_page() -> None:
+    points = [Point("ours", 2.5, 0.6, 0.58, 0.62), Point("tf-idf", 0.1, 0.52, 0.5, 0.54)]
+
+    svg = drawn(points, "jaccard", 0.58)
+
+    assert "multihot, 2.5 min" in svg
+    assert "TF-IDF + logistic regression, 0.1 min" in svg
+    assert svg.count("<circle") == 2
+
+
+def test_the_figure_of_the_readme_is_that_of_the_rows() -> None:
+    assert FIGURE.read_text("utf-8") == figure("2018-E-c-En-train.txt", "jaccard", 0.58)
