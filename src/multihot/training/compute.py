@@ -93,33 +93,35 @@ def choose_hardware(
     # The number of threads affects the last bits.
     stated = (saved_threads(output) if resume else None) or options.threads
     num_threads = set_threads(stated)
+    remark = None
     if device.type == "cpu" and num_threads > 1:
         is_free = stated is None and ranks.count == 1 and "OMP_NUM_THREADS" not in os.environ
-        num_threads = _beside_others(num_threads, listener, is_free=is_free)
+        num_threads, remark = _beside_others(num_threads, is_free=is_free)
     processes = f"{ranks.count} processes, each on " if ranks.count > 1 else ""
     listener.say(
         f"Using {processes}{device} with {num_threads} threads in {precision.name} ({precision.reason})."
     )
+    if remark is not None:
+        listener.say(remark)
     return Hardware(device, precision)
 
 
-def _beside_others(num_threads: int, listener: Listener, *, is_free: bool) -> int:
-    """Leave processors that other programs keep busy to them, where the number of threads is free.
+def _beside_others(num_threads: int, *, is_free: bool) -> tuple[int, str | None]:
+    """Return how many threads compute, and what to say of other programs.
 
-    Threads wait for each other, so two on one free processor are slower than one: `benchmarks/waiting.py`.
+    Where the number is free, processors that others keep busy are left to them: threads wait for
+    each other, so two on one free processor are slower than one (`benchmarks/waiting.py`).
     """
     allowed = allowed_processors()
     busy = min(busy_elsewhere(), allowed)
     if not busy or num_threads + busy <= allowed:
-        return num_threads
+        return num_threads, None
     kept = f"Other programs keep about {busy} of {allowed} processors busy"
     if not is_free:
-        listener.say(
-            f"{kept}; as long as they do, threads=1 may well be faster, as threads wait for each other."
-        )
-        return num_threads
-    listener.say(f"{kept}, so they are left to them; threads={num_threads} uses all of them.")
-    return set_threads(max(1, allowed - busy))
+        waits = "threads=1 may well be faster, as threads wait for each other."
+        return num_threads, f"{kept}; as long as they do, {waits}"
+    left = f"{kept}, so they are left to them; threads={num_threads} uses all of them."
+    return set_threads(max(1, allowed - busy)), left
 
 
 def choose_execution(
