@@ -8,8 +8,7 @@ Letters: `N` rows, `L` labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,45 +32,31 @@ def common_offset(logits: DoubleArray, truth: npt.NDArray[np.floating]) -> float
     """
     cells = ~np.isnan(truth)
     values = np.sort(np.where(cells, logits, 0.0)[cells])  # one order, whatever that of the rows
-    return _offset([values], int((truth == 1).sum()))
+    return _offset(1.0, [values], int((truth == 1).sum()))
 
 
 def offset_of_many(slope: float, logits: npt.NDArray[np.float32], num_positive: int) -> float:
     """Return the same of `slope` times logits by rising order, *shape* (C,), some at a time."""
     starts = range(0, len(logits), PART_CELLS)
-    return _offset(
-        _Scaled(slope, [logits[start : start + PART_CELLS] for start in starts]), num_positive
-    )
+    return _offset(slope, [logits[start : start + PART_CELLS] for start in starts], num_positive)
 
 
-def _offset(parts: Iterable[DoubleArray], num_positive: int) -> float:
-    """Return the offset of values that are gone through again and again."""
+def _offset(slope: float, parts: Sequence[npt.NDArray[np.floating]], num_positive: int) -> float:
+    """Return the offset of `slope` times logits, of which a part at a time is held in double precision."""
     offset = 0.0
     for _ in range(_MAX_STEPS):
         total = spread = 0.0
-        for values in parts:
-            probability = sigmoid(values + offset, np.float64)
+        for part in parts:
+            probability = sigmoid(slope * part.astype(np.float64) + offset, np.float64)
             total += float(probability.sum())
             spread += float((probability * (1 - probability)).sum())
-        slope = num_positive - total - offset / _DEVIATION**2
+        gradient = num_positive - total - offset / _DEVIATION**2
         curvature = spread + 1 / _DEVIATION**2
-        step = float(np.clip(slope / curvature, -1, 1))
+        step = float(np.clip(gradient / curvature, -1, 1))
         offset += step
         if abs(step) < 1e-9:
             break
     return offset
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """Parts of numbers in single precision, each times a factor."""
-
-    factor: float
-    parts: Sequence[npt.NDArray[np.float32]]
-
-    def __iter__(self) -> Iterator[DoubleArray]:
-        for part in self.parts:
-            yield self.factor * part.astype(np.float64)
 
 
 def line_map(method: str, slope: float, offset: float) -> tuple[tuple[float, ...], ...]:

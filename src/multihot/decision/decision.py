@@ -24,10 +24,9 @@ from multihot.core.options import EMPTY_SET_RULES
 from multihot.core.text_facts import TextFacts
 from multihot.core.text_tables import cut, listed
 from multihot.decision.calibration import Calibration
-from multihot.decision.counts import Counts
 from multihot.decision.fit_report import FitReport
 from multihot.decision.fitting_facts import FittingFacts, measured_facts
-from multihot.decision.objective import counted_value
+from multihot.decision.objective import counted_value, counts_in_blocks
 from multihot.decision.promises import Promise, read_promises
 from multihot.decision.provenance import FittedOn
 from multihot.decision.ranks import highest, with_nearest
@@ -57,9 +56,9 @@ _STORED = {
 }
 """Keys of `thresholds.json` that every decision has, with their types."""
 
-_DECIDED_CELLS = (
-    1 << 22
-)  # at once: few blocks, since some calibrations go through them label by label
+_DECIDED_CELLS = 1 << 22
+"""At once: few blocks, since some calibrations go through them label by label."""
+
 _LARGEST_SCORE = np.nextafter(np.float32(1), np.float32(0))
 """So that a threshold of 1 silences a label, however large its logits are."""
 
@@ -192,9 +191,7 @@ class Decision:
 
         *Shapes:* (N, L) both; truth is 0, 1 or NaN (unknown).
         """
-        counts = Counts(len(self.space))
-        for rows in row_blocks(truth.shape):
-            counts.update(truth[rows], self.decide(scores[rows]))
+        counts = counts_in_blocks(truth, lambda rows: self.decide(scores[rows]))
         return counted_value(counts, self.parsed_goal())
 
     def names(self, scores: FloatArray) -> list[list[str]]:

@@ -5,6 +5,8 @@ Letters: `N` texts, `L` labels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,7 @@ __all__ = [
     "check_scores",
     "constrained_value",
     "counted_value",
+    "counts_in_blocks",
     "decided_value",
     "goal_value",
 ]
@@ -46,18 +49,21 @@ def goal_value(
     goal = as_goal(goal)
     check_scores(scores, truth)
     # At least one dimension, so that every numpy compares in float64.
-    least, counts = np.atleast_1d(np.asarray(thresholds, dtype=np.float64)), Counts(truth.shape[1])
-    for rows in row_blocks(truth.shape):
-        counts.update(truth[rows], scores[rows] >= least)
-    return counted_value(counts, goal)
+    least = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    return counted_value(counts_in_blocks(truth, lambda rows: scores[rows] >= least), goal)
 
 
 def decided_value(decided: BoolArray, truth: FloatArray, goal: Goal) -> float | None:
     """Return the goal that decisions reach. *Shapes:* (N, L) both."""
+    return counted_value(counts_in_blocks(truth, lambda rows: decided[rows]), goal)
+
+
+def counts_in_blocks(truth: FloatArray, decide: Callable[[slice], BoolArray]) -> Counts:
+    """Return the counts of all rows, of which `decide` is asked for some at a time. *Shape:* (N, L)."""
     counts = Counts(truth.shape[1])
     for rows in row_blocks(truth.shape):
-        counts.update(truth[rows], decided[rows])
-    return counted_value(counts, goal)
+        counts.update(truth[rows], decide(rows))
+    return counts
 
 
 def counted_value(counts: Counts, goal: Goal) -> float | None:

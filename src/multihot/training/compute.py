@@ -96,7 +96,8 @@ def choose_hardware(
     remark = None
     if device.type == "cpu" and num_threads > 1:
         is_free = stated is None and ranks.count == 1 and "OMP_NUM_THREADS" not in os.environ
-        num_threads, remark = _beside_others(num_threads, is_free=is_free)
+        chosen, remark = _beside_others(num_threads, is_free=is_free)
+        num_threads = set_threads(chosen)
     processes = f"{ranks.count} processes, each on " if ranks.count > 1 else ""
     listener.say(
         f"Using {processes}{device} with {num_threads} threads in {precision.name} ({precision.reason})."
@@ -107,7 +108,7 @@ def choose_hardware(
 
 
 def _beside_others(num_threads: int, *, is_free: bool) -> tuple[int, str | None]:
-    """Return how many threads compute, and what to say of other programs.
+    """Return how many threads should compute, and what to say of other programs.
 
     Where the number is free, processors that others keep busy are left to them: threads wait for
     each other, so two on one free processor are slower than one (`benchmarks/waiting.py`).
@@ -121,7 +122,7 @@ def _beside_others(num_threads: int, *, is_free: bool) -> tuple[int, str | None]
         waits = "threads=1 may well be faster, as threads wait for each other."
         return num_threads, f"{kept}; as long as they do, {waits}"
     left = f"{kept}, so they are left to them; threads={num_threads} uses all of them."
-    return set_threads(max(1, allowed - busy)), left
+    return max(1, allowed - busy), left
 
 
 def choose_execution(

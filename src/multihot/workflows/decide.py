@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from multihot.core.blocks import row_blocks
 from multihot.core.goals import Costs, Goal, frequency_fraction, is_fitted, parse_goal
 from multihot.core.labels import row_hashes, text_hashes
 from multihot.core.limits import Limit, split_goal
@@ -29,13 +28,12 @@ from multihot.core.text_tables import (
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import LabelledFile, labelled_chunks
 from multihot.data.text_facts import TextFactsCounter
-from multihot.decision.counts import Counts
 from multihot.decision.cross_fit import with_report
 from multihot.decision.decision import Decision
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.decision.former import with_former_thresholds
 from multihot.decision.limit_fitting import check_limits, with_limits
-from multihot.decision.objective import counted_value
+from multihot.decision.objective import counted_value, counts_in_blocks
 from multihot.decision.promises import Promise
 from multihot.errors import DataError
 from multihot.inference.card_promises import renew_card
@@ -294,10 +292,9 @@ def _options(
 
 def _metrics(decision: Decision, rows: FittingRows, fitted: Decision) -> dict[str, float | None]:
     """Return the metrics of a decision, and what it reaches of the goal of the fitted one."""
-    counts = Counts(len(decision.space))
-    for part in row_blocks(rows.logits.shape):
-        decided = decision.decide(decision.scores(rows.logits[part]))
-        counts.update(rows.truth[part], decided)
+    counts = counts_in_blocks(
+        rows.truth, lambda part: decision.decide(decision.scores(rows.logits[part]))
+    )
     metrics = counts.metrics()
     shown = {name: metrics[name] for name in _SHOWN}
     if fitted.goal not in shown:
