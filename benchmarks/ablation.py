@@ -12,7 +12,6 @@ of the same seed and epochs, with the 95 % interval of the paired bootstrap. Los
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ from multihot.decision.fitting import NUM_FOLDS, DecisionOptions, FittingRows, f
 from multihot.evaluation.paired_tests import Differences
 from multihot.inference.predictor import Predictor
 from multihot.workflows.train import train
-from provenance import RESULTS, append_row, provenance
+from provenance import append_row, provenance, stored_rows
 
 FILE = "ablation_202611.csv"
 METRICS = ("jaccard", "micro_f1", "macro_f1")
@@ -157,12 +156,8 @@ def _decided(logits: npt.NDArray[np.float32], validation: Examples) -> Decisions
 
 
 def _is_written(name: str, epochs: int, seed: int) -> bool:
-    path = RESULTS / FILE
-    if not path.exists():
-        return False
-    with path.open(newline="", encoding="utf-8") as handle:
-        wanted = (name, str(epochs), str(seed))
-        return any(wanted == (r["variant"], r["epochs"], r["seed"]) for r in csv.DictReader(handle))
+    wanted = (name, str(epochs), str(seed))
+    return any(wanted == (r["variant"], r["epochs"], r["seed"]) for r in stored_rows(FILE))
 
 
 def _figures(

@@ -10,7 +10,6 @@ encoder is the starter on all sides. CPU minutes do not depend on what else the 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import subprocess
 import sys
@@ -21,7 +20,8 @@ from multihot.data.labelled_file import read_examples
 from multihot.evaluation.report import Report
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
-from provenance import RESULTS, append_row, provenance
+from provenance import RESULTS, append_row, provenance, stored_rows
+from tiny_model import command
 
 FILE = "lesson_202611.csv"
 _RECIPES = RESULTS.parent / "recipes"
@@ -36,7 +36,6 @@ _METRICS = {
     "jaccard": "Jaccard",
     "subset_accuracy": "subset accuracy",
 }
-_START = "import sys; from multihot.cli.main import main; sys.exit(main())"
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.files:
         train, validation, test = given.files
-        done = {row["side"] for row in _rows() if row["seed"] == str(given.seed)}
+        done = {row["side"] for row in stored_rows(FILE) if row["seed"] == str(given.seed)}
         for side, options in _SIDES.items():
             if side in given.only and side not in done:
                 run_side(side, options, (train, validation, test), given)
@@ -63,13 +62,13 @@ def run_side(
     """Train one side, evaluate it on the test file, and add its row."""
     born = provenance()
     folder = given.keep / side.replace(" ", "-").replace("'", "")
-    command = [sys.executable, "-c", _START, "train", files[0], "--validation", files[1]]
-    command += [*options, "--output", str(folder), f"threads={given.threads}", f"seed={given.seed}"]
+    words = ["train", files[0], "--validation", files[1], *options, "--output", str(folder)]
+    words += [f"threads={given.threads}", f"seed={given.seed}"]
     if folder.exists():
         raise SystemExit(f"{folder} exists: the minutes of its begun run are not known. Delete it.")
     started = time.perf_counter()
     process = subprocess.Popen(
-        command, env={**os.environ, "OMP_NUM_THREADS": str(given.threads)}, stdout=sys.stderr
+        command(words), env={**os.environ, "OMP_NUM_THREADS": str(given.threads)}, stdout=sys.stderr
     )
     _, status, used = os.wait4(process.pid, 0)
     if status:
@@ -106,7 +105,7 @@ def _columns(report: Report) -> dict[str, str]:
 
 def lesson_table() -> list[str]:
     """Return the lines of the table in chapter 6 of the lesson."""
-    found = {row["side"]: row for row in _rows()}
+    found = {row["side"]: row for row in stored_rows(FILE)}
     lines = [
         f"| {' | '.join(('', *_METRICS.values(), 'minutes, one core'))} |",
         f"|---|{'---|' * (len(_METRICS) + 1)}",
@@ -127,14 +126,6 @@ def _cell(row: dict[str, str], name: str) -> str:
 
 def _short(value: str) -> str:
     return f"{float(value):.3f}".lstrip("0")
-
-
-def _rows() -> list[dict[str, str]]:
-    path = RESULTS / FILE
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 if __name__ == "__main__":

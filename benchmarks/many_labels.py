@@ -135,9 +135,8 @@ def _train(folder: Path, encoder: Path, rows: int, labels: int) -> Cost:
 
 
 def _run(words: list[str], before: str = "") -> Cost:
-    interpreter, flag, start, *rest = command(words)
     process = subprocess.Popen(
-        [interpreter, flag, before + start, *rest],
+        command(words, before),
         env=environment() | {"MULTIHOT_CACHE": "off"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kilobytes(path: Path, key: str) -> int:
+def kilobytes(path: Path, key: str) -> int:
     """Return a figure of a `/proc` file; 0 once the process has ended."""
     try:
         lines = path.read_text("ascii").splitlines()
@@ -71,8 +71,8 @@ def _watched(words: Sequence[str]) -> Memory:
         )
         folder = Path("/proc") / str(process.pid)
         while process.poll() is None:
-            anonymous = max(anonymous, _kilobytes(folder / "smaps_rollup", "Anonymous:"))
-            resident = max(resident, _kilobytes(folder / "status", "VmHWM:"))
+            anonymous = max(anonymous, kilobytes(folder / "smaps_rollup", "Anonymous:"))
+            resident = max(resident, kilobytes(folder / "status", "VmHWM:"))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         if process.returncode:
             said.seek(0)

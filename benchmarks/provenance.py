@@ -52,14 +52,19 @@ def hardware() -> str:
     return f"{os.cpu_count()} x {model} ({instruction_set()})"
 
 
+def stored_rows(file_name: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV in `results/`; none where it does not exist."""
+    path = RESULTS / file_name
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
 def append_row(file_name: str, row: Mapping[str, object]) -> Path:
     """Append one row to a CSV in `results/`; columns the file lacks are added at its end."""
     path = RESULTS / file_name
-    rows: list[dict[str, object]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-    rows.append(dict(row))
+    rows: list[Mapping[str, object]] = [*stored_rows(file_name), row]
     columns = list(dict.fromkeys(name for one in rows for name in one))
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as handle:

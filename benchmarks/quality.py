@@ -12,7 +12,6 @@ ever opened.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import tempfile
 import time
@@ -31,7 +30,7 @@ from multihot.evaluation.report import Report
 from multihot.inference.predictor import Predictor
 from multihot.workflows.evaluate import evaluate
 from multihot.workflows.train import train
-from provenance import RESULTS, append_row, provenance
+from provenance import append_row, provenance, stored_rows
 
 SHOWN = ("jaccard", "micro_f1", "macro_f1", "subset_accuracy", "macro_roc_auc")
 
@@ -73,17 +72,13 @@ def main() -> None:
 
 
 def _done(results: str, train_path: str, setting: str, seed: int, with_test: bool) -> bool:
-    path = RESULTS / results
-    if not path.exists():
-        return False
-    with path.open(newline="", encoding="utf-8") as handle:
-        return any(
-            row["data"] == Path(train_path).name
-            and row["setting"] == setting
-            and row["seed"] == str(seed)
-            and (not with_test or row.get("test_micro_f1"))
-            for row in csv.DictReader(handle)
-        )
+    return any(
+        row["data"] == Path(train_path).name
+        and row["setting"] == setting
+        and row["seed"] == str(seed)
+        and (not with_test or row.get("test_micro_f1"))
+        for row in stored_rows(results)
+    )
 
 
 def _run(given: argparse.Namespace, setting: str, values: dict[str, object]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 
-from provenance import RESULTS
+from provenance import RESULTS, stored_rows
 
 _INTRODUCTION = """# Tables
 
@@ -26,9 +25,7 @@ def page() -> str:
     """Return the page."""
     parts = [_INTRODUCTION]
     for path in sorted(RESULTS.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-        parts.append(section(path.name, rows))
+        parts.append(section(path.name, stored_rows(path.name)))
     return "\n".join(parts)
 
 

@@ -19,7 +19,6 @@ SetFit needs `pip install --no-deps setfit==1.2.0` in the interpreter that `--ri
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import sys
@@ -41,11 +40,12 @@ from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report
 from multihot.inference.predictor import Predictor
 from multihot.models.encoder import locate_encoder
-from provenance import RESULTS, append_row, provenance
+from provenance import RESULTS, append_row, provenance, stored_rows
 from show import print_rows
 from texts import Rows, read_rows
 from time_figure import Point, drawn
-from whole_runs import START, TUTORIAL, Cost, timed
+from tiny_model import command
+from whole_runs import TUTORIAL, Cost, run_contender, timed
 
 FILE = "time_to_quality_202611.csv"
 FIGURE = RESULTS.parent / "docs" / "pictures" / "time-to-quality.svg"
@@ -106,7 +106,9 @@ def main() -> None:
             return
         for seed in given.seeds:
             for side in given.sides:
-                values = chosen(_rows(), task.name, task.goal, side, given.target + given.margin)
+                values = chosen(
+                    stored_rows(FILE), task.name, task.goal, side, given.target + given.margin
+                )
                 _measure(task, side, values, seed, Path(scratch) / f"{side}-{seed}")
 
 
@@ -211,26 +213,21 @@ def _ours(task: Task, output: Path, values: Mapping[str, str], seed: int) -> Out
     options = [f"{key}={value}" for key, value in values.items() if key != "recipe"]
     recipes = RESULTS.parent / "recipes"
     recipe = ["--recipe", str(recipes / values["recipe"])] if "recipe" in values else []
-    command = [
-        *(sys.executable, "-c", START, "train", str(task.files["train"])),
+    words = [
+        *("train", str(task.files["train"])),
         *("--validation", str(task.files["validation"]), "--goal", task.goal),
         *("--output", str(output / "model"), *recipe),
         *(f"data.label_names={names}", f"seed={seed}", f"threads={task.threads}", *options),
     ]
-    cost = timed(command, output, task.threads)
+    cost = timed(command(words), output, task.threads)
     predictor = Predictor.load(output / "model", device="cpu")
     logits = {part: predictor.logits(_examples(task, part).texts)[0] for part in task.scored}
     return Outcome(cost, logits, predictor.decision)
 
 
 def _trainer(task: Task, output: Path, values: Mapping[str, str], seed: int) -> Outcome:
-    return _rival(
-        "whole_trainer", task, output, {**_trainer_settings(task), **values, "seed": seed}
-    )
-
-
-def _trainer_settings(task: Task) -> dict[str, Any]:
-    return {"batch_size": 32, "padding": "longest", "precision": task.precision}
+    best = {"batch_size": 32, "padding": "longest", "precision": task.precision}
+    return _rival("whole_trainer", task, output, {**best, **values, "seed": seed})
 
 
 def _tutorial(task: Task, output: Path, values: Mapping[str, str], seed: int) -> Outcome:
@@ -273,10 +270,7 @@ def _rival(
         "output": str(output),
         **{key: _number(value) for key, value in values.items()},
     }
-    path = output / "setting.json"
-    path.write_text(json.dumps(setting), "utf-8")
-    command = [python or task.rivals, "-m", f"contenders.{module}", str(path)]
-    cost = timed(command, output, task.threads)
+    cost = run_contender(python or task.rivals, module, setting)
     logits = {part: np.load(output / f"{part}.npy").astype(np.float32) for part in task.scored}
     half = Decision(LabelSpace(task.labels), (0.5,) * len(task.labels), task.goal, "fixed")
     return Outcome(cost, logits, half)
@@ -314,7 +308,7 @@ def chosen(
 def figure(data: str, goal: str, target: float) -> str:
     """Return the figure of the rows of a data set's test rows."""
     groups: dict[str, list[Mapping[str, str]]] = {}
-    for row in _rows():
+    for row in stored_rows(FILE):
         if (row["data"], row["goal"], row["part"]) == (data, goal, "test"):
             groups.setdefault(row["side"], []).append(row)
     points = [
@@ -328,14 +322,6 @@ def figure(data: str, goal: str, target: float) -> str:
         for side, group in groups.items()
     ]
     return drawn(points, goal, target)
-
-
-def _rows() -> list[dict[str, str]]:
-    path = RESULTS / FILE
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 if __name__ == "__main__":

@@ -105,9 +105,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def command(words: Sequence[str]) -> list[str]:
-    """Return `multihot` with these words as this interpreter starts it."""
-    return [sys.executable, "-c", _START, *words]
+def command(words: Sequence[str], before: str = "") -> list[str]:
+    """Return `multihot` with these words as this interpreter starts it, after some statements `before`."""
+    return [sys.executable, "-c", before + _START, *words]
 
 
 def write_model(scratch: Path, num_labels: int, form: str = "jsonl") -> Path:

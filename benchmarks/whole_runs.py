@@ -8,23 +8,22 @@ validation rows by the same code.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import re
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness import environment, rival_versions
+from memory import kilobytes
 from multihot.core.labels import LabelSpace
 from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
@@ -33,16 +32,15 @@ from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.evaluation.evaluator import report
 from multihot.inference.predictor import Predictor
 from multihot.models.encoder import locate_encoder
-from provenance import RESULTS, append_row, provenance
+from provenance import RESULTS, append_row, provenance, stored_rows
 from show import print_rows
 from texts import read_rows, token_lengths
+from tiny_model import command
 
-__all__ = ["START", "TUTORIAL", "Cost", "compare_equal", "run_whole", "timed"]
+__all__ = ["TUTORIAL", "Cost", "compare_equal", "run_contender", "run_whole", "timed"]
 
 _FOLDER = Path(__file__).parent
 _LOOK_SECONDS = 0.1
-START = "import sys; from multihot.cli.main import main; sys.exit(main())"
-"""What an interpreter is told to run the command line of multihot."""
 TUTORIAL = {
     "batch_size": 8,
     "learning_rate": 2e-5,
@@ -132,10 +130,7 @@ def _tutorial(run: _Run, output: Path, seed: int) -> dict[str, object]:
         "score": {"logits": str(run.validation)},
         "output": str(output),
     }
-    path = output / "setting.json"
-    path.write_text(json.dumps(setting), "utf-8")
-    command = [run.rivals, "-m", "contenders.whole_trainer", str(path)]
-    cost = timed(command, output, run.threads)
+    cost = run_contender(run.rivals, "whole_trainer", setting)
     examples = _validation(run)
     logits = np.load(output / "logits.npy").astype(np.float32)
     half = _half(run)
@@ -150,14 +145,14 @@ def _tutorial(run: _Run, output: Path, seed: int) -> dict[str, object]:
 def _ours(run: _Run, output: Path, seed: int) -> dict[str, object]:
     names = output / "labels.txt"
     names.write_text("\n".join(run.labels) + "\n", "utf-8")
-    command = [
-        *(sys.executable, "-c", START, "train", str(run.train)),
+    words = [
+        *("train", str(run.train)),
         *("--validation", str(run.validation), "--encoder", str(run.encoder)),
         *("--goal", run.goal, "--output", str(output / "model")),
         f"data.label_names={names}",  # a few rows may lack a label
         *(f"seed={seed}", f"threads={run.threads}", *run.ours),
     ]
-    cost = timed(command, output, run.threads)
+    cost = timed(command(words), output, run.threads)
     examples = _validation(run)
     predictor = Predictor.load(output / "model", device="cpu")
     logits, _ = predictor.logits(examples.texts)
@@ -186,34 +181,33 @@ class Cost:
         }
 
 
-def timed(command: Sequence[str], output: Path, threads: int) -> Cost:
+def run_contender(python: str, module: str, setting: Mapping[str, Any]) -> Cost:
+    """Run a module of `contenders` with its setting, which names the folder and the threads, too."""
+    path = Path(setting["output"]) / "setting.json"
+    path.write_text(json.dumps(setting), "utf-8")
+    words = [python, "-m", f"contenders.{module}", str(path)]
+    return timed(words, path.parent, setting["threads"])
+
+
+def timed(words: Sequence[str], output: Path, threads: int) -> Cost:
     """Run a process to its end; return what it cost."""
     began, peak = time.perf_counter(), 0
     with (output / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=_FOLDER, env=environment(threads), stdout=log, stderr=log
+            words, cwd=_FOLDER, env=environment(threads), stdout=log, stderr=log
         )
         ended = 0
         while not ended:
             time.sleep(_LOOK_SECONDS)
-            peak = max(peak, _peak_bytes(process.pid))
+            # What wait4 knows of memory counts the parent's, too.
+            peak = max(peak, kilobytes(Path(f"/proc/{process.pid}/status"), "VmHWM:"))
             ended, status, used = os.wait4(process.pid, os.WNOHANG)
     seconds = time.perf_counter() - began
     if status != 0:
         tail = (output / "log.txt").read_text("utf-8", "replace")[-3000:]
-        raise SystemExit(f"{command[0]} failed:\n{tail}")
+        raise SystemExit(f"{words[0]} failed:\n{tail}")
     print(f"{output.name}: {seconds:.0f} s", flush=True)
-    return Cost(seconds, used.ru_utime + used.ru_stime, peak / 1e6)
-
-
-def _peak_bytes(process: int) -> int:
-    """Return the peak of a process so far, where Linux says it; wait4 would count the parent's, too."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text("ascii")
-    except OSError:
-        return 0
-    found = re.search(r"VmHWM:\s+(\d+)", status)
-    return int(found[1]) << 10 if found else 0
+    return Cost(seconds, used.ru_utime + used.ru_stime, peak * 1024 / 1e6)
 
 
 def _validation(run: _Run) -> Examples:
@@ -250,9 +244,7 @@ def compare_equal(file_name: str) -> None:
     path = RESULTS / file_name
     if not path.exists():
         raise SystemExit(f"{path} does not exist: run 'finetune.py whole' first.")
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    for text in equal_quality(rows):
+    for text in equal_quality(stored_rows(file_name)):
         print(text)
 
 
