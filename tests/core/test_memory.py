@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from multihot.core.memory import return_freed_memory
+from multihot.core.memory import keep_few_kernels, return_freed_memory
+
+_CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 
 def _has_trim() -> bool:
@@ -42,3 +44,14 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
     assert return_freed_memory() is False
+
+
+@pytest.mark.parametrize(("given", "capacity"), [({}, "16"), ({_CAPACITY: "200"}, "200")])
+def test_few_products_are_remembered_unless_the_user_says_how_many(
+    given: dict[str, str], capacity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(given))
+
+    keep_few_kernels()
+
+    assert os.environ == {_CAPACITY: capacity, "LRU_CACHE_CAPACITY": "1"}

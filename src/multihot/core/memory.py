@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from multihot.errors import DataError
 
-__all__ = ["available_bytes", "glibc_function", "require_label_memory", "return_freed_memory"]
+__all__ = [
+    "available_bytes",
+    "glibc_function",
+    "keep_few_kernels",
+    "require_label_memory",
+    "return_freed_memory",
+]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_KEPT_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16", "LRU_CACHE_CAPACITY": "1"}
 
 
 def available_bytes() -> int | None:
@@ -48,6 +56,17 @@ def return_freed_memory() -> bool:
     """
     trim = glibc_function("malloc_trim")
     return trim is not None and bool(trim(0))
+
+
+def keep_few_kernels() -> None:
+    """Let oneDNN keep the code of few products in this process, where the user set nothing else.
+
+    By itself it keeps that of the last 1024 shapes, and torch's layer above it as many products again. Rows
+    without padding have ever new lengths: a training run grew by a megabyte a step, and was no faster for it
+    (`benchmarks/kernel_memory.py`). Each reads its number once, at the first product of the process.
+    """
+    for name, number in _KEPT_KERNELS.items():
+        os.environ.setdefault(name, number)
 
 
 def glibc_function(name: str) -> Callable[..., int] | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from multihot.core.memory import glibc_function
+from multihot.core.memory import glibc_function, keep_few_kernels
 from multihot.models.cpu.dropout import dropout_failure, replace_dropout
 from multihot.models.cpu.embedding import embedding_failure, track_touched_rows
 from multihot.models.cpu.linear import linear_failure, prepare_linears
@@ -65,6 +65,7 @@ def optimize_for_training(network: nn.Module, device: torch.device) -> tuple[str
     if device.type != "cpu":
         return ()
     keep_freed_memory()
+    keep_few_kernels()
     # Of the weights; other precisions are tested where autocast uses them.
     precision = torch.float32
     failures = {
@@ -105,6 +106,7 @@ def optimize_for_inference(
     if device.type != "cpu":
         return ()
     keep_freed_memory()
+    keep_few_kernels()
     if not final_weights:
         return ()
     failure = linear_failure(dtype)
