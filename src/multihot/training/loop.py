@@ -68,19 +68,20 @@ class Gradients:
             return
         known, rows = self._known_anywhere(ranks)
         found = [p for p, is_known in zip(self._plain, known, strict=True) if is_known]
-        for parameter in found:
-            if parameter.grad is None:  # no row of this process's
-                parameter.grad = torch.zeros_like(parameter)
-            parameter.grad = parameter.grad.contiguous()
+        own = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in found
+        ]  # no row of its own
         parts = [
-            table.weight.new_zeros(len(own), table.embedding_dim)
+            table.weight.new_zeros(len(touched), table.embedding_dim)
             if table.weight.grad is None
-            else table.weight.grad.index_select(0, own)
-            for table, own in zip(self._tables, rows, strict=True)
+            else table.weight.grad.index_select(0, touched)
+            for table, touched in zip(self._tables, rows, strict=True)
         ]
-        ranks.sum([*self._dense(), *parts])
-        for table, own, part in zip(self._tables, rows, parts, strict=True):
-            table.put_gradient(own, part)
+        sums = iter(ranks.summed([*own, *parts]))
+        for parameter in found:
+            parameter.grad = next(sums)
+        for table, touched in zip(self._tables, rows, strict=True):
+            table.put_gradient(touched, next(sums))
 
     def _known_anywhere(self, ranks: Ranks) -> tuple[list[int], list[Tensor]]:
         """Return which parameters have a gradient in any process, and the touched rows of each table."""
