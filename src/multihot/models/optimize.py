@@ -6,7 +6,7 @@ instead; on other devices nothing is changed. Packed execution is no part of thi
 and a self-test of its own, `models.packed.self_test`.
 
 On Linux with glibc, freed memory is kept for the next step or batch instead of returned to the
-system.
+system; and oneDNN keeps the code of few shapes (`core.memory.keep_few_kernels`).
 """
 
 from __future__ import annotations

@@ -68,9 +68,8 @@ class Gradients:
             return
         known, rows = self._known_anywhere(ranks)
         found = [p for p, is_known in zip(self._plain, known, strict=True) if is_known]
-        own = [
-            torch.zeros_like(p) if p.grad is None else p.grad for p in found
-        ]  # no row of its own
+        # A process without a row of the step has none of some.
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in found]
         parts = [
             table.weight.new_zeros(len(touched), table.embedding_dim)
             if table.weight.grad is None

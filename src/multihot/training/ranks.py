@@ -248,11 +248,13 @@ def joined(device: str) -> Iterator[Ranks]:
 def _parts(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Yield the tensors in turn, so many together that they hold enough numbers."""
     part: list[Tensor] = []
+    count = 0
     for each in tensors:
         part.append(each)
-        if sum(tensor.numel() for tensor in part) >= _ROW:
+        count += each.numel()
+        if count >= _ROW:
             yield part
-            part = []
+            part, count = [], 0
     if part:
         yield part
 

@@ -10,10 +10,9 @@ import sys
 import pytest
 import torch
 
-from multihot.models.cpu.linear import linear_failure
 from multihot.models.optimize import keep_freed_memory
 
-_SCRIPT = """
+_PAGE_FAULTS = """
 import ctypes, resource, sys, torch
 from multihot.models.optimize import keep_freed_memory
 if sys.argv[1] == "kept":
@@ -65,20 +64,16 @@ def printed_number(script: str, how: str) -> int:
     return int(run.stdout)
 
 
-def page_faults(how: str) -> int:
-    return printed_number(_SCRIPT, how)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told anything")
 def test_tensors_take_the_place_of_freed_ones_without_new_page_faults() -> None:
-    assert page_faults("kept") < page_faults("given back") / 10
+    assert printed_number(_PAGE_FAULTS, "kept") < printed_number(_PAGE_FAULTS, "given back") / 10
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not sys.platform.startswith("linux") or linear_failure(torch.float32) is not None,
-    reason="reads /proc, and calls a product of oneDNN that this torch lacks",
+    not sys.platform.startswith("linux") or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="reads /proc, and calls a product of oneDNN",
 )
 def test_products_of_ever_new_shapes_leave_little_memory_behind() -> None:
     assert printed_number(_SHAPES, "few") < printed_number(_SHAPES, "as torch does") / 4
