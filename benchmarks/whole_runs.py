@@ -189,12 +189,18 @@ def run_contender(python: str, module: str, setting: Mapping[str, Any]) -> Cost:
     return timed(words, path.parent, setting["threads"])
 
 
-def timed(words: Sequence[str], output: Path, threads: int) -> Cost:
-    """Run a process to its end; return what it cost."""
+def timed(
+    words: Sequence[str], output: Path, threads: int, settings: Mapping[str, str] | None = None
+) -> Cost:
+    """Run a process to its end, with `settings` in its environment; return what it cost."""
     began, peak = time.perf_counter(), 0
     with (output / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            words, cwd=_FOLDER, env=environment(threads), stdout=log, stderr=log
+            words,
+            cwd=_FOLDER,
+            env=environment(threads) | dict(settings or {}),
+            stdout=log,
+            stderr=log,
         )
         ended = 0
         while not ended:
