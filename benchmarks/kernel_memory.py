@@ -35,7 +35,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     bundled = demo_data()
-    files = [word for word in given.words if "=" not in word] or [bundled["train"], bundled["validation"]]
+    files = [word for word in given.words if "=" not in word] or [
+        bundled["train"],
+        bundled["validation"],
+    ]
     paths = [str(Path(file).resolve()) for file in files]
     options = [word for word in given.words if "=" in word]
     found: dict[str, list[Cost]] = {way: [] for way in _WAYS}
