@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NAMES", "Cut", "load_cut", "write_table"]
+__all__ = ["GOEMOTIONS_PARTS", "NAMES", "Cut", "goemotions_rows", "load_cut", "write_table"]
 
 Row = tuple[str, tuple[str, ...]]
 
 NUM_TEST = 2000
+GOEMOTIONS_PARTS = ("train", "dev", "test")
 _WORD = re.compile(r"[a-z]{4,}")
 _PASSAGE_WORDS = 90
 _PASSAGES_PER_BOOK = 60
@@ -78,13 +79,18 @@ def write_table(rows: Sequence[Row], path: Path) -> Path:
     return path
 
 
-def _goemotions(folder: Path) -> list[Row]:
+def goemotions_rows(folder: Path, part: str) -> Iterator[Row]:
+    """Yield the rows of one of `GOEMOTIONS_PARTS`, whose labels are named in a file beside them."""
     names = (folder / "goemotions" / "labels.txt").read_text("utf-8").split("\n")
+    for line in (folder / "goemotions" / f"{part}.tsv").read_text("utf-8").splitlines():
+        text, indices, _ = line.split("\t")
+        yield text, tuple(names[int(index)] for index in indices.split(","))
+
+
+def _goemotions(folder: Path) -> list[Row]:
     rows: dict[str, tuple[str, ...]] = {}
-    for part in ("train", "dev", "test"):
-        for line in (folder / "goemotions" / f"{part}.tsv").read_text("utf-8").splitlines():
-            text, indices, _ = line.split("\t")
-            rows[text] = tuple(names[int(index)] for index in indices.split(","))
+    for part in GOEMOTIONS_PARTS:
+        rows.update(goemotions_rows(folder, part))
     return list(rows.items())
 
 

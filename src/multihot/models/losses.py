@@ -196,7 +196,8 @@ def weighted_sum(
     (sum, weight)
         Two float32 scalars.
     """
-    cells = (~torch.isnan(targets)).sum(dim=1).float()
+    known = _known(targets)
+    cells = known.sum(dim=1).float() if known.ndim else rows.new_full(rows.shape, targets.shape[1])
     if weights is None:
         return rows.sum(), cells.sum()
     return (rows * weights).sum(), (cells * weights).sum()
@@ -204,5 +205,12 @@ def weighted_sum(
 
 def _prepared(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return logits in float32, targets with 0 where unknown, and where they are known."""
-    known = ~torch.isnan(targets)
-    return logits.float(), torch.nan_to_num(targets), known
+    known = _known(targets)
+    return logits.float(), targets if known.ndim == 0 else torch.nan_to_num(targets), known
+
+
+def _known(targets: Tensor) -> Tensor:
+    """Return which cells are known: bool, *shape* (B, L), or () where all are, the usual case."""
+    if torch.isnan(targets.sum()):
+        return ~torch.isnan(targets)
+    return torch.ones((), dtype=torch.bool, device=targets.device)
