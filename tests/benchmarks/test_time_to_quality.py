@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from time_figure import Point, drawn
-from time_to_quality import FIGURE, chosen, figure
+from time_to_quality import FIGURES, chosen, figure
 
 TUNED = [
     ("epochs=1", "90", ".57"),
@@ -42,5 +43,8 @@ def test_a_figure_has_every_side_and_stands_inside_its_page() -> None:
     assert svg.count("<circle") == 2
 
 
-def test_the_figure_of_the_readme_is_that_of_the_rows() -> None:
-    assert FIGURE.read_text("utf-8") == figure("2018-E-c-En-train.txt", "jaccard", 0.58)
+@pytest.mark.parametrize("data", FIGURES)
+def test_a_figure_is_that_of_the_rows(data: str) -> None:
+    path, goal, target = FIGURES[data]
+
+    assert path.read_text("utf-8") == figure(data, goal, target)

@@ -107,7 +107,7 @@ class Packing:
         Tokens of the longest text.
     read
         *Shape:* (R,), int64. The only tokens whose vectors the head reads; `None` = all of them.
-        See `models.packed.last_layer`.
+        See `models.packed.encoder`.
     on_attention
         Called by every attention layer; lets a check count them.
     """
