@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from time_figure import Point, drawn
 from time_to_quality import FIGURES, chosen, figure
 

@@ -165,6 +165,26 @@ def test_a_shard_that_was_changed_is_not_joined(
     assert not output.exists()
 
 
+def test_the_shard_that_is_unlike_the_others_is_named(
+    label: Callable[..., int], tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    content = json.loads((other / "thresholds.json").read_text("utf-8"))
+    content["thresholds"] = dict.fromkeys(LABELS, 0.25)
+    (other / "thresholds.json").write_text(json.dumps(content), "utf-8")
+    for number, model in ((1, tiny_model), (2, other), (3, tiny_model)):
+        assert label("out.csv", "--shard", f"{number}/3", "--force", model=model) == 0
+    capfd.readouterr()
+
+    assert main(["predict", "--join", str(tmp_path / "out.csv")]) == 2
+    said = capfd.readouterr().err
+    assert "out-2-of-3.csv was made differently from other shards: the model folder is" in said
+    assert f"in {tmp_path / 'out-1-of-3.csv'}. Write the one that is wrong again" in said
+
+    assert label("out.csv", "--shard", "2/3", "--force") == 0
+    assert main(["predict", "--join", str(tmp_path / "out.csv")]) == 0
+
+
 def test_a_damaged_model_leaves_nothing(
     label: Callable[..., int], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +213,7 @@ def test_shards_without_a_row_are_complete(label: Callable[..., int], tmp_path: 
         (["m", "--input", "in.csv", "--shard", "1/2"], "--output FILE"),
         (["m", "--input", "-", "--output", "o.csv", "--shard", "1/2"], "standard input"),
         (["m", "a text", "--output", "o.csv", "--resume"], "--input FILE"),
+        (["m", "--input", "in.csv", "--output", "o.csv", "--shard", ""], "--shard ''; expected"),
         (["m", "--join", "o.csv"], "stands alone"),
         (["--join", "o.csv", "--shard", "1/2"], "stands alone"),
     ],

@@ -140,6 +140,14 @@ def test_json_is_strict_readable_and_ends_with_a_newline(tmp_path: Path) -> None
     assert json.loads(path.read_text("utf-8")) == {"Freude": ["schön", 0.5, None]}
 
 
+def test_a_repeated_key_is_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": {"b": 1, "b": 1}}', "utf-8")
+
+    with pytest.raises(ValueError, match="the key 'b' occurs more than once in one object"):
+        files.read_json(path)
+
+
 def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 100_000)

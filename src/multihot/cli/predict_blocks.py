@@ -51,8 +51,12 @@ Styled = Callable[["TextStream"], tuple["TextStream", TableStyle | None]]
 
 def check_blocks(given: argparse.Namespace) -> None:
     """Raise `OptionError` for `--shard` and `--resume` that cannot be, before anything is read."""
-    flags = {"--shard": given.shard, "--resume": given.resume, "--engine": given.engine}
-    flag = next(name for name, value in flags.items() if value)
+    flags = {
+        "--shard": given.shard is not None,
+        "--resume": given.resume,
+        "--engine": given.engine is not None,
+    }
+    flag = next(name for name, is_given in flags.items() if is_given)
     path = output_path(given)
     if given.input is None or path is None:
         raise OptionError(f"{flag} needs --input FILE and --output FILE.")

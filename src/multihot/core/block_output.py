@@ -25,7 +25,7 @@ from multihot.core.files import (
     write_json,
 )
 from multihot.core.staging import lock_descriptor
-from multihot.core.text_tables import cut
+from multihot.core.text_tables import cut, cut_digest
 from multihot.errors import ArtifactError, OptionError, UserError
 
 __all__ = [
@@ -142,24 +142,25 @@ def forget_blocks(path: Path) -> None:
 
 def refuse_difference(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raise `OptionError` where an output was made from something else."""
-    different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    if not different:
-        return
+    if different := differences(there, here, " there", " here"):
+        raise OptionError(
+            f"{path} was made differently: {different}. Use what it was made with, or choose another "
+            "--output, or add --force to write this one all the same."
+        )
+
+
+def differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], of_one: str, of_other: str
+) -> str:
+    """Say in what two outputs were made differently; nothing where they were not."""
+    different = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     names = {"model": "the model folder", "input": "the input", "rows": "the number of rows"}
     names |= {"shards": "the number of shards", "multihot_version": "the version of multihot"}
-    said = "; ".join(
-        f"{names.get(key, key)} is {_short(there.get(key))} there and {_short(here.get(key))} here"
+    return "; ".join(
+        f"{names.get(key, key)} is {cut_digest(one.get(key))}{of_one} and "
+        f"{cut_digest(other.get(key))}{of_other}"
         for key in different[:3]
     )
-    raise OptionError(
-        f"{path} was made differently: {said}. Use what it was made with, or choose another --output, or "
-        "add --force to write this one all the same."
-    )
-
-
-def _short(value: Any) -> str:
-    is_digest = isinstance(value, str) and len(value) == 64
-    return f"{value[:12]}..." if is_digest else cut(value)
 
 
 class BlockOutput:

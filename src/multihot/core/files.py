@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import tomllib
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -196,9 +197,19 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read strict UTF-8 JSON; raises `OSError` or `ValueError`, for the caller to explain."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply") from None
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raise `ValueError` where a key is repeated, which readers take differently."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        repeated = next(name for name, number in times.items() if number > 1)
+        raise ValueError(f"the key {cut(repeated)} occurs more than once in one object")
+    return record
 
 
 def read_table(path: Path, option: str) -> dict[str, Any]:

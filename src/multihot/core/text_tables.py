@@ -263,6 +263,12 @@ def cut(value: Any) -> str:
     return shortened(text, _MAX_CHARACTERS)
 
 
+def cut_digest(value: Any) -> str:
+    """Return a value as `cut` does, of a SHA-256 only the first 12 digits."""
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return f"{value[:12]}..." if is_digest else cut(value)
+
+
 def listed(names: Sequence[Any], most: int = _MAX_NAMES) -> str:
     """Return names as messages list them: the first ones, cut, and how many are left.
 

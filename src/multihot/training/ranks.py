@@ -31,7 +31,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from multihot.core.launch import Launch, launched
 from multihot.core.seeding import named_seed
-from multihot.core.text_tables import counted, cut
+from multihot.core.text_tables import counted, cut, cut_digest
 from multihot.errors import (
     EncoderError,
     MultihotError,
@@ -196,7 +196,8 @@ class Ranks:
             keys = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
             if keys:
                 differing = "; ".join(
-                    f"{key} is {cut(other.get(key))}, not {cut(first.get(key))}" for key in keys
+                    f"{key} is {cut_digest(other.get(key))}, not {cut_digest(first.get(key))}"
+                    for key in keys
                 )
                 error = OptionError(
                     f"Process {rank} of {self.count} differs from process 0: {differing}. {advice}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from pathlib import Path
 from multihot.core.block_output import (
     RECORD_ENDING,
     BlockRecord,
+    differences,
     read_block_record,
-    refuse_difference,
 )
 from multihot.core.files import atomic_path, sha256_of
 from multihot.core.shards import Shard, shard_path, shards_beside
@@ -81,10 +81,7 @@ def _records(output: Path) -> dict[Shard, BlockRecord]:
         raise OptionError(
             f"{output} has shards of {listed(counts)}. Remove those that do not belong to it."
         )
-    first, made_of = next((shard, record.made_of) for shard, record in records.items())
-    for shard, record in records.items():
-        if shard != first:
-            refuse_difference(shard_path(output, first), made_of, record.made_of)
+    _refuse_others(output, records)
     missing = [str(n) for n in range(1, counts[0] + 1) if Shard(n, counts[0]) not in records]
     unfinished = [
         f"{shard.number} ({record.done_rows} of {record.num_rows} rows)"
@@ -97,6 +94,19 @@ def _records(output: Path) -> dict[Shard, BlockRecord]:
         raise OptionError(f"{output} has not all of its {counts[0]} shards. {said}.")
     _refuse_gaps(output, records)
     return records
+
+
+def _refuse_others(output: Path, records: Mapping[Shard, BlockRecord]) -> None:
+    """Raise `OptionError` for a shard that was made differently from most."""
+    found = [record.made_of for record in records.values()]
+    usual = max(found, key=found.count)
+    like = next(shard for shard, record in records.items() if record.made_of == usual)
+    for shard, record in records.items():
+        if different := differences(record.made_of, usual, "", f" in {shard_path(output, like)}"):
+            raise OptionError(
+                f"{shard_path(output, shard)} was made differently from other shards: {different}. "
+                "Write the one that is wrong again, by predict with its --shard and --force."
+            )
 
 
 def _refuse_gaps(output: Path, records: dict[Shard, BlockRecord]) -> None:

@@ -191,6 +191,7 @@ def test_an_empty_part_is_an_error_with_its_line(tmp_path: Path, cell: str) -> N
         ('{"a": 3}', "the parent of 'a' is 3"),
         ('{"a": ""}', "has an empty name"),
         ('{"a"', "is not valid JSON"),
+        ('{"a": "b", "a": "c"}', "the key 'a' occurs more than once"),
     ],
 )
 def test_a_wrong_hierarchy_is_an_error(source: str, message: str) -> None:
@@ -204,6 +205,42 @@ def test_a_line_that_is_no_pair_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no pair of a label and its parent") as caught:
         ancestry_of(DataOptions(label_hierarchy=str(path)), Spelling())
     assert caught.value.line == 2
+
+
+def test_a_file_without_a_pair_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "h.csv"
+    path.write_text("child,parent\n", "utf-8")
+    with pytest.raises(DataError, match="no pair of a label and its parent"):
+        ancestry_of(DataOptions(label_hierarchy=str(path)), Spelling())
+
+
+def test_a_key_twice_in_a_file_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "h.json"
+    path.write_text('{"a": "b", "a": "c"}', "utf-8")
+    with pytest.raises(OptionError, match="the key 'a' occurs more than once"):
+        ancestry_of(DataOptions(label_hierarchy=str(path)), Spelling())
+
+
+def test_a_hierarchy_in_which_nothing_implies_anything_says_so(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", "text,labels\nx,a/b\n", label_hierarchy="::")
+
+    expected = "none of 1 label implies another, as no name has '::' in it; is data.label_hierarchy"
+    assert said(found, expected)
+
+
+def test_known_labels_with_another_hierarchy_are_mentioned(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,labels\nx,a/b\n", "utf-8")
+    space = Ancestry("/").space(("a", "a/b"))
+    words = "data.label_hierarchy differs from the hierarchy of the known labels"
+
+    other = read_examples(path, DataOptions(label_hierarchy="::"), space=space)
+    same = read_examples(path, DataOptions(label_hierarchy="/"), space=space)
+    in_memory = as_examples(["x"], np.ones((1, 2)), space=space, source="rows", hierarchy="::")
+
+    assert said(other, words)
+    assert said(in_memory, words)
+    assert not said(same, words)
 
 
 def test_several_files_share_one_hierarchy(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_column_without_any_known_label_is_no_column_of_labels(tmp_path: Path)
     assert (caught.value.line, caught.value.column) == (2, "labels")
 
 
+def test_names_that_are_passed_over_stand_in_order(tmp_path: Path) -> None:
+    path = write(tmp_path, "text,labels\na,joy|zeta|alfa\nb,zeta|beta\n")
+
+    [note] = [n for n in read_examples(path, IGNORE, space=SPACE).notes if n.startswith("Ignored")]
+
+    assert "zeta (2), alfa (1), beta (1)" in note
+
+
 def test_further_0_1_columns_are_passed_over_and_named(tmp_path: Path) -> None:
     path = write(tmp_path, "text,fear,new,joy\na,0,1,1\nb,1,0,0\n")
 

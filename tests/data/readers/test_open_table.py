@@ -177,6 +177,11 @@ def test_a_missing_file_suggests_the_nearest_name(tmp_path: Path) -> None:
         open_table(tmp_path / "nowhere" / "t.csv", DataOptions())
 
 
+def test_an_empty_name_is_an_error_that_says_so() -> None:
+    with pytest.raises(DataError, match="The name of a data file is empty"):
+        open_table("", DataOptions())
+
+
 def test_a_folder_is_an_error_unless_it_is_a_saved_data_set(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     with pytest.raises(DataError, match=r"This is a folder. .*data.format=dataset"):

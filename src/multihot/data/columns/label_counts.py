@@ -88,16 +88,17 @@ def ignored_names_notes(form: NameForm, cells: Iterable[NameCell]) -> list[str]:
     ignored: Counter[str] = Counter()
     num_without, first, has_known = 0, None, False
     for line, cell, count in cells:
-        unknown = set(form.unknown_names(line, cell))
+        unknown = dict.fromkeys(form.unknown_names(line, cell), count)
         rest = bool(form.values(line, cell) if form.has_values else form.names(line, cell))
         has_known = has_known or rest
-        ignored.update(dict.fromkeys(unknown, count))
+        ignored.update(unknown)
         if unknown:
             first = first or line
             num_without += 0 if rest else count
     if not ignored:
         return []
-    shown = listed([f"{name} ({number})" for name, number in ignored.most_common()], _MAX_IGNORED)
+    by_number = sorted(ignored.items(), key=lambda each: (-each[1], each[0]))
+    shown = listed([f"{name} ({number})" for name, number in by_number], _MAX_IGNORED)
     if first is not None and not has_known:
         raise form.fail(
             first, f"Not one label of the column is known; all would be ignored: {shown}."

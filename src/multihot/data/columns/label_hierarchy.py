@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from multihot.core.files import read_table
+from multihot.core.files import read_table, unique_keys
 from multihot.core.hierarchy import Hierarchy, require_no_cycle
 from multihot.core.labels import LabelMatrix, LabelSpace, normalized_name
 from multihot.core.options import DataOptions
@@ -18,7 +18,14 @@ from multihot.data.columns.label_names import Spelling
 from multihot.data.readers.text_encoding import file_encoding, read_lines
 from multihot.errors import DataError, LabelError, OptionError
 
-__all__ = ["Ancestry", "ancestry_of", "hierarchy_notes", "raised_notes", "with_hierarchy"]
+__all__ = [
+    "Ancestry",
+    "ancestry_of",
+    "hierarchy_notes",
+    "own_hierarchy_notes",
+    "raised_notes",
+    "with_hierarchy",
+]
 
 _OPTION = "data.label_hierarchy"
 _TABLES = {".csv": ",", ".tsv": "\t"}
@@ -155,7 +162,10 @@ def _pairs(source: str, *, is_inline: bool) -> list[tuple[str, str]]:
     if not is_inline and path.suffix.lower() in _TABLES:
         return _lines(path)
     try:
-        table = dict(json.loads(source)) if is_inline else read_table(path, _OPTION)
+        if is_inline:
+            table = dict(json.loads(source, object_pairs_hook=unique_keys))
+        else:
+            table = read_table(path, _OPTION)
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{_OPTION} is not valid JSON: {error}") from None
     pairs = []
@@ -186,6 +196,8 @@ def _lines(path: Path) -> list[tuple[str, str]]:
                 line=number,
             )
         pairs.append((row[0], row[1]))
+    if not pairs:
+        raise DataError("There is no pair of a label and its parent.", path=path)
     return pairs
 
 
@@ -220,7 +232,7 @@ def with_hierarchy(
     assert own.hierarchy is not None
     found = own.hierarchy.completed(labels.aligned_to(LabelSpace(own.names)).values)
     changed = raised_notes(0 if labels.lists_all else found.num_raised, found.num_lowered)
-    notes = (*hierarchy_notes(ancestry, own), *changed)
+    notes = (*hierarchy_notes(ancestry, own), *own_hierarchy_notes(given, space), *changed)
     return LabelMatrix(own, found.values, labels.lists_all), ancestry.stored(), notes
 
 
@@ -232,6 +244,12 @@ def hierarchy_notes(ancestry: Ancestry, space: LabelSpace) -> list[str]:
         f"Hierarchy: {num_below} of {counted(len(space), 'label')} imply others; "
         f"{counted(space.hierarchy.num_levels, 'level')}."
     ]
+    if not num_below:
+        notes = [f"Hierarchy: none of {counted(len(space), 'label')} implies another."]
+        if ancestry.separator is not None:
+            notes = [
+                f"{notes[0][:-1]}, as no name has '{ancestry.separator}' in it; is {_OPTION} right?"
+            ]
     implied = dict.fromkeys(above for name in space.names for above in ancestry.ancestors(name))
     lacking = [name for name in implied if name not in space.columns]
     if lacking:
@@ -244,6 +262,16 @@ def hierarchy_notes(ancestry: Ancestry, space: LabelSpace) -> list[str]:
     if unused:
         notes.append(f"{_OPTION} names labels that the data lacks: {listed(unused)}.")
     return notes
+
+
+def own_hierarchy_notes(given: Ancestry | None, space: LabelSpace | None) -> list[str]:
+    """Say where known labels have another hierarchy than the one that `data.label_hierarchy` gives."""
+    if given is None or space is None or space.hierarchy in (None, given.within(space.names)):
+        return []
+    return [
+        f"{_OPTION} differs from the hierarchy of the known labels: it completes the labels that are read, "
+        "while decisions and hierarchical metrics follow that of the known labels."
+    ]
 
 
 def raised_notes(num_raised: int, num_lowered: int) -> list[str]:

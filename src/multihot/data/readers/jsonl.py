@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
-from multihot.core.text_tables import cut
+from multihot.core.files import unique_keys
 from multihot.data.readers.table import BATCH_ROWS, CellBatch, Table
 from multihot.data.readers.text_encoding import (
     BLOCK_BYTES,
@@ -153,16 +152,7 @@ def _with_known_keys(
     return window
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        times = Counter(name for name, _ in pairs)
-        repeated = next(name for name, number in times.items() if number > 1)
-        raise ValueError(f"the key {cut(repeated)} occurs more than once in one object")
-    return record
-
-
-_strict = json.JSONDecoder(object_pairs_hook=_unique)
+_strict = json.JSONDecoder(object_pairs_hook=unique_keys)
 _decode = _strict.decode
 decode_object = _strict.raw_decode
 """Decode the JSON value that begins at a place of a text; return it with the place behind it."""

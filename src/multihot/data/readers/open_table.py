@@ -61,6 +61,8 @@ def open_table(
     """
     if data.format not in FORMATS:
         raise OptionError(f"data.format={data.format} is unknown. Known: {', '.join(FORMATS)}.")
+    if not str(path):
+        raise DataError("The name of a data file is empty, as of a variable that is not set.")
     file = Path(path)
     try:
         folder = _format_of_folder(file, data)
