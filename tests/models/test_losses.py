@@ -225,6 +225,19 @@ def test_unknown_cells_have_no_value_and_no_gradient(name: str, data: st.DataObj
 
 
 # Of the others the labels differ, or the rows are paired.
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "consistency"])
+def test_known_rows_are_the_same_beside_a_row_with_an_unknown_cell(name: str) -> None:
+    logits, targets = draw()
+    beside = targets.clone()
+    beside[0, 0] = torch.nan
+
+    alone, together = (EVERY[name](logits, each) for each in (targets, beside))
+
+    torch.testing.assert_close(alone[1:], together[1:])
+    weights = [losses.weighted_sum(alone, each)[1].item() for each in (targets, beside)]
+    assert weights == [15, 14]
+
+
 @pytest.mark.parametrize("name", ["bce", "focal", "asymmetric", "zlpr", "correlation"])
 def test_the_order_of_rows_and_labels_does_not_matter(name: str) -> None:
     logits, targets = draw(6, 4)
