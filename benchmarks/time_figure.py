@@ -36,6 +36,8 @@ class Point:
     score: float
     low: float
     high: float
+    note: str = ""
+    """What tells it from other points of the side."""
 
 
 def drawn(points: Sequence[Point], goal: str, target: float) -> str:
@@ -76,7 +78,7 @@ def drawn(points: Sequence[Point], goal: str, target: float) -> str:
         parts.append(line((x, up(each.low)), (x, up(each.high)), colour=colour))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
         right = x < (_LEFT + _RIGHT) * 0.6
-        name = f"{_NAMES[each.side]}, {each.minutes:.1f} min"
+        name = ", ".join(filter(None, (_NAMES[each.side], each.note, f"{each.minutes:.1f} min")))
         parts.append(
             text(
                 x + (10 if right else -10),

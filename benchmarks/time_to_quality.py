@@ -317,10 +317,11 @@ def chosen(
 
 def figure(data: str, goal: str, target: float) -> str:
     """Return the figure of the rows of a data set's test rows."""
-    groups: dict[str, list[Mapping[str, str]]] = {}
+    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for row in stored_rows(FILE):
         if (row["data"], row["goal"], row["part"]) == (data, goal, "test"):
-            groups.setdefault(row["side"], []).append(row)
+            groups.setdefault((row["side"], row["setting"]), []).append(row)
+    sides = [side for side, _ in groups]
     points = [
         Point(
             side,
@@ -328,10 +329,16 @@ def figure(data: str, goal: str, target: float) -> str:
             statistics.mean(float(row["score"]) for row in group),
             min(float(row["low"]) for row in group),
             max(float(row["high"]) for row in group),
+            _epochs(setting) if sides.count(side) > 1 else "",
         )
-        for side, group in groups.items()
+        for (side, setting), group in groups.items()
     ]
     return drawn(points, goal, target)
+
+
+def _epochs(setting: str) -> str:
+    number = _settings(setting.split())["epochs"]
+    return f"{number} epoch{'' if number == '1' else 's'}"
 
 
 def _seconds(row: Mapping[str, str]) -> float:
