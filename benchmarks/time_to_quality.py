@@ -53,7 +53,6 @@ FILE = "time_to_quality_202611.csv"
 _PICTURES = RESULTS.parent / "docs" / "pictures"
 FIGURES = {
     "2018-E-c-En-train.txt": (_PICTURES / "time-to-quality.svg", "jaccard", 0.58),
-    "goemotions-train.jsonl": (_PICTURES / "time-to-quality-goemotions.svg", "macro_f1", 0.45),
 }
 """Of the data: where its figure is, the goal and the target."""
 _PARTS = ("train", "validation", "test")
