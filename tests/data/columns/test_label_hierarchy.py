@@ -228,6 +228,12 @@ def test_a_hierarchy_in_which_nothing_implies_anything_says_so(tmp_path: Path) -
     assert said(found, expected)
 
 
+def test_columns_whose_parents_are_missing_do_not_blame_the_separator(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", "text,a/b,c/d\nx,1,0\n", label_columns=("a/b", "c/d"))
+
+    assert said(found, "Hierarchy: none of 2 labels implies another.")
+
+
 def test_known_labels_with_another_hierarchy_are_mentioned(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,labels\nx,a/b\n", "utf-8")

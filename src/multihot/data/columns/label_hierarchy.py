@@ -18,14 +18,7 @@ from multihot.data.columns.label_names import Spelling
 from multihot.data.readers.text_encoding import file_encoding, read_lines
 from multihot.errors import DataError, LabelError, OptionError
 
-__all__ = [
-    "Ancestry",
-    "ancestry_of",
-    "hierarchy_notes",
-    "own_hierarchy_notes",
-    "raised_notes",
-    "with_hierarchy",
-]
+__all__ = ["Ancestry", "ancestry_of", "hierarchy_notes", "raised_notes", "with_hierarchy"]
 
 _OPTION = "data.label_hierarchy"
 _TABLES = {".csv": ",", ".tsv": "\t"}
@@ -220,8 +213,9 @@ def with_hierarchy(
     labels, stored, notes
         The labels, what `data.label_hierarchy` is from now on, and what is to be said.
     """
-    given = ancestry_of(DataOptions(label_hierarchy=source), Spelling())
-    ancestry = given or Ancestry.of_space(space)
+    ancestry = ancestry_of(DataOptions(label_hierarchy=source), Spelling()) or Ancestry.of_space(
+        space
+    )
     if ancestry is None:
         return labels, None, ()
     names = labels.space.names
@@ -232,24 +226,33 @@ def with_hierarchy(
     assert own.hierarchy is not None
     found = own.hierarchy.completed(labels.aligned_to(LabelSpace(own.names)).values)
     changed = raised_notes(0 if labels.lists_all else found.num_raised, found.num_lowered)
-    notes = (*hierarchy_notes(ancestry, own), *own_hierarchy_notes(given, space), *changed)
+    notes = (*hierarchy_notes(ancestry, own, space), *changed)
     return LabelMatrix(own, found.values, labels.lists_all), ancestry.stored(), notes
 
 
-def hierarchy_notes(ancestry: Ancestry, space: LabelSpace) -> list[str]:
-    """Say how many labels imply others, and which names of the hierarchy are no labels."""
+def hierarchy_notes(ancestry: Ancestry, space: LabelSpace, known: LabelSpace | None) -> list[str]:
+    """Say how many labels imply others, which names of the hierarchy are no labels, and what is odd.
+
+    `known` are the labels that were known before, such as a model's, with a hierarchy of their own or none.
+    """
     assert space.hierarchy is not None
     num_below = len(space.hierarchy.by_name(space.names))
-    notes = [
-        f"Hierarchy: {num_below} of {counted(len(space), 'label')} imply others; "
-        f"{counted(space.hierarchy.num_levels, 'level')}."
-    ]
-    if not num_below:
-        notes = [f"Hierarchy: none of {counted(len(space), 'label')} implies another."]
-        if ancestry.separator is not None:
-            notes = [
-                f"{notes[0][:-1]}, as no name has '{ancestry.separator}' in it; is {_OPTION} right?"
-            ]
+    num_labels, separator = counted(len(space), "label"), ancestry.separator
+    if num_below:
+        levels = counted(space.hierarchy.num_levels, "level")
+        notes = [f"Hierarchy: {num_below} of {num_labels} imply others; {levels}."]
+    elif separator is None or any(separator in name for name in space.names):
+        notes = [f"Hierarchy: none of {num_labels} implies another."]
+    else:
+        notes = [
+            f"Hierarchy: none of {num_labels} implies another, as no name has '{separator}' in it; is "
+            f"{_OPTION} right?"
+        ]
+    if known is not None and known.hierarchy not in (None, space.hierarchy):
+        notes.append(
+            f"{_OPTION} differs from the hierarchy of the known labels: it completes the labels that are "
+            "read, while decisions and hierarchical metrics follow that of the known labels."
+        )
     implied = dict.fromkeys(above for name in space.names for above in ancestry.ancestors(name))
     lacking = [name for name in implied if name not in space.columns]
     if lacking:
@@ -262,16 +265,6 @@ def hierarchy_notes(ancestry: Ancestry, space: LabelSpace) -> list[str]:
     if unused:
         notes.append(f"{_OPTION} names labels that the data lacks: {listed(unused)}.")
     return notes
-
-
-def own_hierarchy_notes(given: Ancestry | None, space: LabelSpace | None) -> list[str]:
-    """Say where known labels have another hierarchy than the one that `data.label_hierarchy` gives."""
-    if given is None or space is None or space.hierarchy in (None, given.within(space.names)):
-        return []
-    return [
-        f"{_OPTION} differs from the hierarchy of the known labels: it completes the labels that are read, "
-        "while decisions and hierarchical metrics follow that of the known labels."
-    ]
 
 
 def raised_notes(num_raised: int, num_lowered: int) -> list[str]:

@@ -38,7 +38,6 @@ from multihot.data.columns.label_hierarchy import (
     Ancestry,
     ancestry_of,
     hierarchy_notes,
-    own_hierarchy_notes,
     raised_notes,
 )
 from multihot.data.columns.label_names import (
@@ -110,9 +109,8 @@ class LabelScan:
     ) -> None:
         self._columns, self._data, self._source = columns, data, source
         self._spelling = spelling_of(data)
-        stated = ancestry_of(data, self._spelling)
-        self._ancestry = stated or Ancestry.of_space(space)
-        self._other_hierarchy = own_hierarchy_notes(stated, space)
+        self._known_space = space
+        self._ancestry = ancestry_of(data, self._spelling) or Ancestry.of_space(space)
         self._num_raised = self._num_lowered = 0
         self._indexed = _label_names(data, space, self._spelling)
         self._known = space.names if space is not None else self._indexed
@@ -184,7 +182,7 @@ class LabelScan:
         if self._ancestry is None:
             return []
         changed = raised_notes(self._num_raised, self._num_lowered)
-        return [*hierarchy_notes(self._ancestry, labels), *self._other_hierarchy, *changed]
+        return [*hierarchy_notes(self._ancestry, labels, self._known_space), *changed]
 
     def plan(self, counts: ReadCounts, reread: Reread) -> LabelPlan:
         """Decide how the labels are written, and count them where they are names.
