@@ -1,7 +1,9 @@
 """A whole run of `Trainer`: evaluation and a saved model after each epoch, the best reloaded.
 
 Settings: `batch_size`, `learning_rate`, `padding` (`max_length`, as in the tutorial, or `longest`, grouped by
-length), `precision`. Writes the logits of each file of `score` to `output`/NAME.npy.
+length), `precision`; optional: `warmup`, a share of the steps, and `prevalence`, 1 to start the head's biases at
+the log-odds of the labels, which no option of `Trainer` does. Writes the logits of each file of `score` to
+`output`/NAME.npy.
 """
 
 from __future__ import annotations
@@ -41,12 +43,16 @@ def main() -> None:
     training, validation = (
         encoded(tokenizer, {**setting, "rows": setting[part]}) for part in ("train", "validation")
     )
+    if setting.get("prevalence"):
+        _, rows = read_rows({**setting, "rows": setting["train"]})
+        start_at_prevalence(model, torch.tensor(rows))
     arguments = TrainingArguments(
         output_dir=str(output / "trainer"),
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
         learning_rate=setting["learning_rate"],
+        warmup_steps=setting.get("warmup", 0),
         per_device_train_batch_size=setting["batch_size"],
         per_device_eval_batch_size=setting["batch_size"],
         num_train_epochs=setting["epochs"],
@@ -73,6 +79,13 @@ def main() -> None:
     for name, rows in setting["score"].items():
         scored = encoded(tokenizer, {**setting, "rows": rows})
         np.save(output / f"{name}.npy", trainer.predict(scored).predictions)
+
+
+def start_at_prevalence(model: Any, labels: torch.Tensor) -> None:
+    """Set the head's biases to the log-odds of the labels, each counted once more with and without."""
+    positives = labels.sum(0)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.log((positives + 1) / (len(labels) - positives + 1)))
 
 
 def encoded(tokenizer: Any, setting: dict[str, Any]) -> Any:
