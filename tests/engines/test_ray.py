@@ -27,7 +27,6 @@ from multihot.inference.artifact import load_artifact
 from multihot.inference.model_place import model_place
 from multihot.inference.predictor import Predictor
 from multihot.ray import RayOptions, predict, window_logits
-from multihot.workflows.export import export
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,14 +38,6 @@ pytestmark = [
 
 WINDOW = 4
 OPTIONS = RayOptions(actors=2)
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export, which actors load without torch."""
-    folder = tmp_path_factory.mktemp("exported") / "model"
-    export(tiny_model, folder, to="onnx")
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,6 +147,16 @@ def test_rows_of_a_data_set_keep_their_columns_and_order(model: Path) -> None:
     expected = Predictor.load(model).scores(TEXTS)
     scores = [[answer[f"score_{name}_"] for name in LABELS] for answer in answers[:-1]]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_labels_bring_what_they_imply(hierarchical_model: Path) -> None:
+    from ray.data import from_items
+
+    answers = predict(from_items([{"text": text} for text in TEXTS]), hierarchical_model, actors=1)
+
+    for answer, names in zip(answers.take_all(), NAMES, strict=True):
+        assert list(answer["predicted_labels"]) == (["fear", "love"] if "fear" in names else names)
+        assert answer["score_love"] >= answer["score_fear"]
 
 
 def test_another_model_on_a_machine_is_refused_there(model: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from emotions import LABELS, NAMES, TEXTS
 from multihot.errors import ArtifactError, DataError
 from multihot.inference.predictor import Predictor
 from multihot.spark import label
-from multihot.workflows.export import export
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,13 +26,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore"),  # of Spark
 ]
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported") / "model"
-    export(tiny_model, folder, to="onnx")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +57,18 @@ def test_rows_of_a_data_frame_keep_their_columns(spark: Any, model: Path) -> Non
     assert {answer["truncated"] for answer in answers[:-1]} == {"by hand"}
     scores = [[answer[f"score_{name}_"] for name in LABELS] for answer in answers[:-1]]
     np.testing.assert_allclose(scores, Predictor.load(model).scores(TEXTS), atol=1e-5)
+
+
+def test_labels_bring_what_they_imply(spark: Any, hierarchical_model: Path) -> None:
+    frame = spark.createDataFrame(
+        [(number, text) for number, text in enumerate(TEXTS)], "id int, text string"
+    )
+
+    answers = sorted(label(frame, hierarchical_model).collect(), key=lambda row: row["id"])
+
+    for answer, names in zip(answers, NAMES, strict=True):
+        assert answer["predicted_labels"] == (["fear", "love"] if "fear" in names else names)
+        assert answer["score_love"] >= answer["score_fear"]
 
 
 def test_what_is_wrong_is_said_before_anything_is_computed(
