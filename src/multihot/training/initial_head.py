@@ -22,6 +22,7 @@ from multihot.core.options import InitialHeadName, TrainOptions
 from multihot.core.progress import Listener
 from multihot.data.dataset import Subset
 from multihot.inference.torch_backend import TorchBackend
+from multihot.models.devices import Precision
 
 __all__ = ["choose_initial_head", "fit_output_layer", "initialize_head"]
 
@@ -69,11 +70,14 @@ def initialize_head(
     train_set: Subset,
     options: TrainOptions,
     num_steps: int,
+    *,
+    precision: Precision,
     listener: Listener,
 ) -> None:
     """Give the new head of the backend's network the start that the options ask for, or that suits the run.
 
-    A head that scores all labels by one layer (`pooling=labels`) stays as it is.
+    The vectors of the rows are computed in the `precision` of training. A head that scores all labels by one
+    layer (`pooling=labels`) stays as it is.
     """
     totals = train_set.label_totals()
     chosen = options.initial_head or choose_initial_head(
@@ -98,7 +102,7 @@ def initialize_head(
                 "The head starts at the frequency of each label (initial_head=prevalence)."
             )
             return
-        vectors = torch.from_numpy(_head_inputs(backend, train_set, holder, name))
+        vectors = torch.from_numpy(_head_inputs(backend, train_set, holder, name, precision))
         if not torch.isfinite(vectors).all():
             return  # the first step that reads such a row names it
         values = torch.from_numpy(train_set.labels().values)
@@ -198,7 +202,7 @@ def _output_layer(network: Any, num_labels: int) -> tuple[nn.Module, str, nn.Lin
 
 
 def _head_inputs(
-    backend: TorchBackend, train_set: Subset, holder: nn.Module, name: str
+    backend: TorchBackend, train_set: Subset, holder: nn.Module, name: str, precision: Precision
 ) -> npt.NDArray[np.float32]:
     """Return what the output layer reads of each row, without dropout. *Shape:* (N, D).
 
@@ -211,7 +215,7 @@ def _head_inputs(
             backend.network,
             layer.in_features,
             backend.device,
-            backend.precision,
+            precision,
             packed=backend.packed,
         )
         if train_set.tokens.windows is None:

@@ -168,7 +168,14 @@ def run_steps(
     objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup)
     if setup.new_head and state.step == 0:
-        initialize_head(setup.backend, train_set, options, total_steps, setup.listener)
+        initialize_head(
+            setup.backend,
+            train_set,
+            options,
+            total_steps,
+            precision=hardware.precision,
+            listener=setup.listener,
+        )
     average = WeightAverage(network, optimizer, options.weight_averaging)
     if ranks.is_first:
         directory.root.mkdir(parents=True, exist_ok=True)
