@@ -24,7 +24,7 @@ def random_rows(
 @pytest.mark.parametrize(
     ("positives", "epochs", "num_steps", "chosen"),
     [
-        ([100, 100, 5], 4, 1000, "random"),  # 400 updates of the median label
+        ([100, 100, 5], 4, 1000, "prevalence"),  # 400 updates of the median label
         ([99, 99, 5000], 4, 1000, "fitted"),
         (
             [9999, 9999, 9999],
@@ -32,7 +32,7 @@ def random_rows(
             399,
             "fitted",
         ),  # no label is updated more often than there are steps
-        ([9999, 9999, 9999], 5, 400, "random"),
+        ([9999, 9999, 9999], 5, 400, "prevalence"),
         ([20_000 - 10] * 3, 5, 1000, "fitted"),  # few lack the label
         ([0, 0, 0], 5, 1000, "fitted"),
     ],

@@ -165,7 +165,7 @@ class TrainOptions:
     head_learning_rate: float | None = None
     """Peak learning rate of the head; default for a new head: the larger of 1e-3 and the encoder's rate; for a trained head: the encoder's rate."""
     initial_head: InitialHeadName | None = None
-    """A new head before the first step: `random`, `prevalence` (random, and each label at its frequency) or `fitted` (logistic regression on the vectors that the untrained encoder gives the training rows); default: `random`, but where the median label has a positive in fewer than 400 steps `fitted`, or `prevalence` if rows times labels exceed 33 million or rows 262,144."""
+    """A new head before the first step: `random`, `prevalence` (random, and each label at its frequency) or `fitted` (logistic regression on the vectors that the untrained encoder gives the training rows); default: `prevalence`, but `fitted` where the median label has a positive in fewer than 400 steps, unless rows times labels exceed 33 million or rows 262,144."""
     layer_decay: float = 1.0
     """Layer-wise learning-rate decay: each encoder layer's rate relative to the layer above. *Experimental*: +1.0 points of Jaccard (-0.1 to +2.2) at 0.9."""
     weight_averaging: float = 0.0

@@ -1,5 +1,8 @@
 """The head before the first step: random, at the frequencies of the labels, or fitted.
 
+A head that starts at a probability of one half teaches the encoder, before anything else, what all texts
+have in common: that most labels are absent. So every label starts at its frequency, at no cost.
+
 The vectors of texts from an encoder that was not trained yet resemble each other, so a linear layer
 needs large weights to tell them apart, and an optimiser that moves each weight by at most the learning
 rate needs hundreds of steps to get there; a rare label has a positive in few of them. Where a run is
@@ -23,6 +26,8 @@ from multihot.core.progress import Listener
 from multihot.data.dataset import Subset
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import Precision
+from multihot.training.ranks import Ranks
+from multihot.training.shared_logits import shared_logits
 
 __all__ = ["choose_initial_head", "fit_output_layer", "initialize_head"]
 
@@ -44,12 +49,11 @@ def choose_initial_head(
     epochs: int,
     num_steps: int,
 ) -> InitialHeadName:
-    """Return how the head of a run should start.
+    """Return how the head of a run should start: `fitted` or `prevalence`.
 
     A label's row of the head leaves its start in the steps whose texts have the label, or lack it if
-    fewer do: at most `epochs` times their number, and at most all steps. Where that is 400 or more for
-    the median label, `random` is enough. Else `fitted`, or `prevalence` where rows, or rows times labels,
-    are too many to fit in seconds.
+    fewer do: at most `epochs` times their number, and at most all steps. Where that is fewer than 400 for
+    the median label, the head is fitted, unless rows, or rows times labels, are too many to fit in seconds.
 
     Parameters
     ----------
@@ -58,8 +62,8 @@ def choose_initial_head(
     """
     rarer = np.minimum(positives, known - positives)
     updates = np.minimum(rarer * epochs, num_steps)
-    if not len(updates) or np.median(updates) >= _ENOUGH_UPDATES:
-        return "random"
+    if len(updates) and np.median(updates) >= _ENOUGH_UPDATES:
+        return "prevalence"
     # Unknown cells are computed and held like known ones.
     is_small = num_rows * len(known) <= _MOST_CELLS and num_rows <= _MOST_ROWS
     return "fitted" if is_small else "prevalence"
@@ -69,15 +73,16 @@ def initialize_head(
     backend: TorchBackend,
     train_set: Subset,
     options: TrainOptions,
-    num_steps: int,
     *,
+    num_steps: int,
     precision: Precision,
+    ranks: Ranks,
     listener: Listener,
 ) -> None:
     """Give the new head of the backend's network the start that the options ask for, or that suits the run.
 
-    The vectors of the rows are computed in the `precision` of training. A head that scores all labels by one
-    layer (`pooling=labels`) stays as it is.
+    The vectors of the rows are computed in the `precision` of training, by all processes together. A head that
+    scores all labels by one layer (`pooling=labels`) stays as it is.
     """
     totals = train_set.label_totals()
     chosen = options.initial_head or choose_initial_head(
@@ -98,11 +103,9 @@ def initialize_head(
     with torch.no_grad():
         if chosen == "prevalence":
             layer.bias.copy_(share * shift)
-            listener.say(
-                "The head starts at the frequency of each label (initial_head=prevalence)."
-            )
             return
-        vectors = torch.from_numpy(_head_inputs(backend, train_set, holder, name, precision))
+        inputs = _head_inputs(backend, train_set, (holder, name), precision, ranks)
+        vectors = torch.from_numpy(inputs)
         if not torch.isfinite(vectors).all():
             return  # the first step that reads such a row names it
         values = torch.from_numpy(train_set.labels().values)
@@ -202,12 +205,17 @@ def _output_layer(network: Any, num_labels: int) -> tuple[nn.Module, str, nn.Lin
 
 
 def _head_inputs(
-    backend: TorchBackend, train_set: Subset, holder: nn.Module, name: str, precision: Precision
+    backend: TorchBackend,
+    train_set: Subset,
+    output: tuple[nn.Module, str],
+    precision: Precision,
+    ranks: Ranks,
 ) -> npt.NDArray[np.float32]:
     """Return what the output layer reads of each row, without dropout. *Shape:* (N, D).
 
     Of a text in several windows: the mean of theirs.
     """
+    holder, name = output
     layer = getattr(holder, name)
     setattr(holder, name, nn.Identity())
     try:
@@ -219,11 +227,12 @@ def _head_inputs(
             packed=backend.packed,
         )
         if train_set.tokens.windows is None:
-            return without.logits(train_set.tokens, train_set.indices)
+            return shared_logits(without, train_set.tokens, train_set.indices, ranks)
         tokens = train_set.tokens.selected(train_set.indices)
         windows = tokens.windows
         assert windows is not None
-        each = without.logits(tokens.by_window())
+        parts = tokens.by_window()
+        each = shared_logits(without, parts, np.arange(len(parts)), ranks)
         sums = np.add.reduceat(each, windows.first[:-1], axis=0)
         return np.asarray(sums / windows.counts[:, None], dtype=np.float32)
     finally:

@@ -172,8 +172,9 @@ def run_steps(
             setup.backend,
             train_set,
             options,
-            total_steps,
+            num_steps=total_steps,
             precision=hardware.precision,
+            ranks=ranks,
             listener=setup.listener,
         )
     average = WeightAverage(network, optimizer, options.weight_averaging)

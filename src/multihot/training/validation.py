@@ -27,6 +27,7 @@ from multihot.evaluation.evaluator import Evaluation
 from multihot.evaluation.report import Report
 from multihot.inference.torch_backend import TorchBackend, saved_backend
 from multihot.training.ranks import ALONE, Ranks
+from multihot.training.shared_logits import shared_logits
 
 __all__ = ["ValidationSet"]
 
@@ -116,7 +117,9 @@ class ValidationSet:
             wait=ranks.wait,
         ) as saved:
             parts = [
-                self._scored(saved, data.indices[start : start + self._window_rows])
+                shared_logits(
+                    saved, data.tokens, data.indices[start : start + self._window_rows], ranks
+                )
                 for start in range(0, len(data), self._window_rows)
             ]
         return np.concatenate(parts)
@@ -131,18 +134,7 @@ class ValidationSet:
         return facts
 
     def _logits(self) -> npt.NDArray[np.float32]:
-        return self._scored(self.backend, self.data.indices)
-
-    def _scored(
-        self, backend: TorchBackend, indices: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        """Return the logits of rows, to which each process contributes its batches."""
-        ranks, tokens = self.ranks, self.data.tokens
-        if ranks.count == 1:
-            return backend.logits(tokens, indices)
-        return backend.shared_logits(
-            tokens, indices, rank=ranks.rank, count=ranks.count, summed=ranks.sum_array
-        )
+        return shared_logits(self.backend, self.data.tokens, self.data.indices, self.ranks)
 
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False
