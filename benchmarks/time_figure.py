@@ -1,4 +1,4 @@
-"""A figure of minutes against quality: one point with its interval for each side."""
+"""A figure of minutes against quality: one point with its interval for each side and setting."""
 
 from __future__ import annotations
 
@@ -16,28 +16,20 @@ __all__ = ["Point", "drawn"]
 
 _WIDTH, _HEIGHT = 720, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 700, 40, 310
-_NAMES = {
-    "ours": "multihot",
-    "trainer": "Trainer at its best",
-    "tutorial": "the tutorial",
-    "setfit": "SetFit",
-    "tf-idf": "TF-IDF + logistic regression",
-}
 _METRICS = {"jaccard": "Jaccard", "macro_f1": "macro-F1", "micro_f1": "micro-F1"}
 _MARKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # minutes
 
 
 @dataclass(frozen=True)
 class Point:
-    """A side: minutes, and the mean score over the seeds with the bounds of its 95 % intervals."""
+    """Minutes, and the mean score over the seeds with the bounds of its 95 % intervals."""
 
-    side: str
+    name: str
     minutes: float
     score: float
     low: float
     high: float
-    note: str = ""
-    """What tells it from other points of the side."""
+    is_ours: bool = False
 
 
 def drawn(points: Sequence[Point], goal: str, target: float) -> str:
@@ -58,7 +50,12 @@ def drawn(points: Sequence[Point], goal: str, target: float) -> str:
     parts = [
         line((_LEFT, _BOTTOM), (_RIGHT, _BOTTOM)),
         line((_LEFT, _TOP), (_LEFT, _BOTTOM)),
-        text((_LEFT + _RIGHT) / 2, 344, "minutes from the files to the model", anchor="middle"),
+        text(
+            (_LEFT + _RIGHT) / 2,
+            344,
+            "minutes of one processor from the files to the model",
+            anchor="middle",
+        ),
         text(_LEFT, 20, f"test {metric}"),
         line((_LEFT, up(target)), (_RIGHT, up(target)), dashed=True),
     ]
@@ -73,19 +70,17 @@ def drawn(points: Sequence[Point], goal: str, target: float) -> str:
         parts.append(text(_LEFT - 9, up(score), label, size=12, anchor="end"))
     for each in points:
         x, y = across(each.minutes), up(each.score)
-        ours = each.side == "ours"
-        colour = ACCENT if ours else FAINT
+        colour = ACCENT if each.is_ours else FAINT
         parts.append(line((x, up(each.low)), (x, up(each.high)), colour=colour))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
         right = x < (_LEFT + _RIGHT) * 0.6
-        name = ", ".join(filter(None, (_NAMES[each.side], each.note, f"{each.minutes:.1f} min")))
         parts.append(
             text(
                 x + (10 if right else -10),
                 y,
-                name,
-                colour=ACCENT if ours else INK,
-                bold=ours,
+                f"{each.name}, {each.minutes:.1f} min",
+                colour=ACCENT if each.is_ours else INK,
+                bold=each.is_ours,
                 anchor="start" if right else "end",
             )
         )

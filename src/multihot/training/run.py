@@ -168,15 +168,7 @@ def run_steps(
     objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup)
     if setup.new_head and state.step == 0:
-        initialize_head(
-            setup.backend,
-            train_set,
-            options,
-            num_steps=total_steps,
-            precision=hardware.precision,
-            ranks=ranks,
-            listener=setup.listener,
-        )
+        _start_head(setup, train_set, total_steps)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     if ranks.is_first:
         directory.root.mkdir(parents=True, exist_ok=True)
@@ -240,6 +232,18 @@ def _optimizer(setup: Setup) -> torch.optim.Optimizer:
         options.weight_decay,
         head_learning_rate=setup.head_learning_rate,
         layer_decay=options.layer_decay,
+    )
+
+
+def _start_head(setup: Setup, train_set: Subset, num_steps: int) -> None:
+    initialize_head(
+        setup.backend,
+        train_set,
+        setup.options,
+        num_steps=num_steps,
+        precision=setup.hardware.precision,
+        ranks=setup.ranks,
+        listener=setup.listener,
     )
 
 
