@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from factories import Recorder, Stop, rows
 from multihot.core.bundled import demo_data
@@ -55,6 +56,32 @@ def test_a_fitted_head_knows_what_a_random_one_has_yet_to_learn(
         assert before is not None
         assert after is not None
         assert sign * after > sign * before
+
+
+def test_a_head_that_is_not_fitted_starts_every_label_at_its_frequency(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    assert TRAIN.labels is not None
+    values = TRAIN.labels.values
+    positives = values.sum(axis=0)
+    still = replace(
+        options,
+        epochs=1,
+        learning_rate=1e-12,
+        head_learning_rate=1e-12,
+        initial_head="prevalence",
+        pooling="mean",
+    )
+
+    train(TRAIN, VALIDATION, still, tmp_path / "model")
+
+    biases = [
+        tensor
+        for tensor in load_file(tmp_path / "model" / "head.safetensors").values()
+        if tensor.shape == positives.shape
+    ]
+    expected = np.log((positives + 0.5) / (len(values) - positives + 0.5))
+    np.testing.assert_allclose(biases, [expected], atol=1e-5)
 
 
 def test_a_run_that_is_interrupted_after_the_fit_ends_with_the_same_bytes(
