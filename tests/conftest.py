@@ -125,3 +125,13 @@ def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     options = build_options(TrainOptions, {"encoder": str(tiny_encoder), **QUICK})
     train(training, validation, options, folder / "model")
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `tiny_model` in ONNX; read it, never change it."""
+    from multihot.workflows.export import export
+
+    folder = tmp_path_factory.mktemp("exported") / "emotions"
+    export(tiny_model, folder, to="onnx")
+    return folder

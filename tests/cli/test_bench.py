@@ -19,22 +19,13 @@ SCHEMA = json.loads((files("multihot") / "schemas" / "bench.schema.json").read_t
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from multihot.workflows.export import export
-
-    folder = tmp_path_factory.mktemp("bench") / "emotions"
-    export(tiny_model, folder, to="onnx")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def report(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(exported_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is printed for a file of three texts."""
     path = tmp_path_factory.mktemp("texts") / "texts.jsonl"
     texts = ("i am happy", "i am so sad about it", "all my fear")
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     output = path.with_suffix(".json")
-    command = ["bench", str(exported), str(path), "--seconds", "1", "--json", "--quiet"]
+    command = ["bench", str(exported_model), str(path), "--seconds", "1", "--json", "--quiet"]
     with pytest.MonkeyPatch.context() as patch, output.open("w") as handle:
         patch.setattr("sys.stdout", handle)
         assert main(command) == 0
@@ -100,9 +91,9 @@ def test_the_recommended_command_is_one_that_serve_understands(report: dict[str,
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_line(
-    words: list[str], reason: str, exported: Path, capfd: pytest.CaptureFixture[str]
+    words: list[str], reason: str, exported_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", str(exported), "--quiet", *words]) == 2
+    assert main(["bench", str(exported_model), "--quiet", *words]) == 2
 
     error = capfd.readouterr().err
     assert reason in error

@@ -12,11 +12,9 @@ from multihot.workflows.export import export
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(exported_model: Path) -> Path:
     """An export of `tiny_model`; read it, never change it."""
-    folder = tmp_path_factory.mktemp("exported") / "model"
-    export(tiny_model, folder, to="onnx")
-    return folder
+    return exported_model
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,6 @@ from served import Served, serving
 from shapes import LABELS, MAX_LENGTH, TEXTS, Told
 
 
-@pytest.fixture(scope="session")
-def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of `tiny_model` in ONNX; read it, never change it."""
-    from multihot.workflows.export import export
-
-    folder = tmp_path_factory.mktemp("served") / "emotions"
-    export(tiny_model, folder, to="onnx")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def server(exported_model: Path) -> Iterator[Served]:
     """A server of one model with the limits that users get; shared by the tests of a module."""
