@@ -16,6 +16,7 @@ from multihot.data.label_codes import (
     label_totals,
     label_values,
     positive_cells,
+    weighted_totals,
 )
 
 SPACE = LabelSpace(("joy", "fear", "love"))
@@ -60,6 +61,10 @@ def test_selected_rows_count_as_those_of_the_matrix(
     assert totals.known.tolist() == matrix.known.sum(axis=0).tolist()
     np.testing.assert_allclose(totals.sums, np.nansum(matrix.values, axis=0, dtype=np.float64))
     assert known.tolist() == matrix.known.any(axis=1).tolist()
+    weights = np.linspace(0.5, 2, len(indices), dtype=np.float32)
+    sums, counts = weighted_totals(codes, indices, weights, window_cells=window_cells)
+    np.testing.assert_allclose(sums, np.nansum(weights[:, None] * matrix.values, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(counts, weights @ matrix.known, rtol=1e-5)
     assert positive.tolist() == (matrix.values > 0.5).tolist()
 
 

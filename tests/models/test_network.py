@@ -290,3 +290,24 @@ def test_a_head_in_the_checkpoint_is_kept_only_for_the_same_labels(
     assert torch.equal(before["model.classifier.weight"], after["model.classifier.weight"]) == kept
     same = [key for key in before if "classifier" not in key]
     assert all(torch.equal(before[key], after[key]) for key in same)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("name", [*FAMILIES, "deberta-v2"])
+def test_offsets_are_those_of_the_labels_where_other_layers_are_as_wide(
+    family: Callable[[str], Path], name: str, pooling: str
+) -> None:
+    folder = family(name)
+    space = LabelSpace(tuple(f"label {number}" for number in range(16)))  # as wide as the encoder
+    network = build_network(folder, space, pooling, 0)
+    before = logits_of(network, folder, TEXTS)
+    assert network.label_offsets is not None
+    assert network.output_layer is not None
+    holder, layer = network.output_layer
+
+    with torch.no_grad():
+        network.label_offsets.add_(torch.arange(16.0))
+
+    after = logits_of(network, folder, TEXTS)
+    torch.testing.assert_close(after - before, torch.arange(16.0).expand_as(before))
+    assert getattr(holder, layer).bias is network.label_offsets

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from multihot.training.initial_head import choose_initial_head, fit_output_layer
+from factories import rows
+from multihot.data.dataset import encode
+from multihot.data.tokens import load_tokenizer
+from multihot.training.initial_head import (
+    choose_initial_head,
+    fit_output_layer,
+    fitted_by_the_first,
+)
+from multihot.training.ranks import Ranks
 
 
 def random_rows(
@@ -101,3 +113,29 @@ def test_vectors_that_are_all_equal_give_the_frequencies() -> None:
 
     logits = torch.nn.functional.linear(vectors, weight, bias)
     torch.testing.assert_close(torch.sigmoid(logits[0]), targets.mean(dim=0), atol=0.01, rtol=0)
+
+
+class Sums(Ranks):
+    """A process whose sums over all processes are one more than its own numbers."""
+
+    def sum_array(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        array += 1
+        return array
+
+
+def test_only_the_first_process_fits_and_all_take_its_layer(tiny_encoder: Path) -> None:
+    training = rows(30, 2)
+    vectors = torch.ones(30, 5)
+    assert training.labels is not None
+    given = encode(
+        training, training.labels.space, load_tokenizer(tiny_encoder / "tokenizer.json"), 16
+    )
+
+    first = fitted_by_the_first(vectors, given, Sums(0, 2))
+    second = fitted_by_the_first(vectors, given, Sums(1, 2))
+
+    own = fit_output_layer(vectors, torch.from_numpy(training.labels.values))
+    for found, expected in zip(first, own, strict=True):
+        torch.testing.assert_close(found, expected + 1)
+    for found in second:
+        assert (found == 1).all()

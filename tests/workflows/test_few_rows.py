@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from safetensors.numpy import load_file
 from factories import Recorder, Stop, rows
 from multihot.core.bundled import demo_data
 from multihot.core.files import sha256_of
-from multihot.core.options import TrainOptions
+from multihot.core.options import InitialHeadName, TrainOptions, WindowsName
+from multihot.data.examples import Examples
 from multihot.data.labelled_file import read_examples
 from multihot.errors import OptionError
 from multihot.inference.predictor import Predictor
@@ -38,6 +40,16 @@ def options(tiny_encoder: Path) -> TrainOptions:
         threads=1,
         checkpoint_steps=3,
     )
+
+
+def assert_starts_at_the_frequencies(
+    model: Path, texts: Sequence[str] = VALIDATION.texts, tolerance: float = 0.05
+) -> None:
+    """Check the mean scores of a model that learnt nothing after its start."""
+    assert TRAIN.labels is not None
+    scores = Predictor.load(model).scores(texts)
+    expected = TRAIN.labels.values.mean(axis=0)
+    np.testing.assert_allclose(scores.mean(axis=0), expected, atol=tolerance)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
@@ -112,12 +124,95 @@ def test_a_trained_head_is_not_fitted_again(options: TrainOptions, tmp_path: Pat
     assert not any("initial_head" in said for said in ears.sentences)
 
 
-def test_one_scorer_for_all_labels_stays_as_it_is(options: TrainOptions, tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", ["random", "prevalence", "fitted"])
+def test_a_start_that_is_asked_for_a_trained_head_is_said_to_be_without_effect(
+    options: TrainOptions, tmp_path: Path, asked: InitialHeadName
+) -> None:
+    train(TRAIN, VALIDATION, options, tmp_path / "first")
+    ears, wanted = Recorder(), replace(options, initial_head=asked)
+
+    train(
+        TRAIN, VALIDATION, wanted, tmp_path / "next", start_from=tmp_path / "first", listener=ears
+    )
+
+    assert f"initial_head={asked} has no effect: the head was trained before." in ears.sentences
+
+
+@pytest.mark.parametrize("asked", [None, "prevalence", "fitted"])
+def test_one_scorer_for_all_labels_starts_at_their_frequencies(
+    options: TrainOptions, tmp_path: Path, asked: InitialHeadName | None
+) -> None:
+    ears = Recorder()
+    wanted = replace(options, pooling="labels", initial_head=asked, head_learning_rate=1e-6)
+
+    train(TRAIN, VALIDATION, wanted, tmp_path, listener=ears)
+
+    assert_starts_at_the_frequencies(tmp_path)
+    remarks = [said for said in ears.sentences if "initial_head=fitted is not possible" in said]
+    assert len(remarks) == (asked == "fitted")
+
+
+def test_a_fit_that_was_asked_for_gives_no_other_reason(
+    options: TrainOptions, tmp_path: Path
+) -> None:
     ears = Recorder()
 
-    train(TRAIN, VALIDATION, replace(options, pooling="labels"), tmp_path, listener=ears)
+    train(TRAIN, VALIDATION, replace(options, initial_head="fitted"), tmp_path, listener=ears)
 
-    assert not any("initial_head" in said for said in ears.sentences)
+    (said,) = (said for said in ears.sentences if "The head was fitted" in said)
+    assert said.endswith("of the training rows (initial_head=fitted).")
+
+
+def test_rows_of_greater_weight_count_more_in_the_frequencies(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    assert TRAIN.labels is not None
+    first = TRAIN.labels.values[:, 0]
+    weighted = replace(TRAIN, weights=np.where(first == 1, 8, 1).astype(np.float32))
+    wanted = replace(options, initial_head="prevalence", head_learning_rate=1e-6, epochs=1)
+
+    train(weighted, VALIDATION, wanted, tmp_path)
+
+    frequency = 8 * first.mean() / (8 * first.mean() + 1 - first.mean())
+    scores = Predictor.load(tmp_path).scores(VALIDATION.texts)
+    np.testing.assert_allclose(scores.mean(axis=0)[0], frequency, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "start", "tolerance"),
+    [
+        ("max", "prevalence", 0.05),
+        ("mean", "prevalence", 0.05),
+        ("log_sum_exp", "prevalence", 0.05),
+        ("attention", "prevalence", 0.05),
+        ("log_sum_exp", "fitted", 0.2),  # windows differ; a sum over them would be beyond 0.8
+    ],
+)
+def test_texts_of_many_windows_start_at_the_frequencies_too(
+    options: TrainOptions,
+    tmp_path: Path,
+    pooling: WindowsName,
+    start: InitialHeadName,
+    tolerance: float,
+) -> None:
+    def long(examples: Examples) -> Examples:
+        return replace(examples, texts=[f"{text} " * 8 for text in examples.texts])
+
+    wanted = replace(
+        options,
+        initial_head=start,
+        pooling="mean",
+        windows=pooling,
+        max_length=8,
+        window_overlap=2,
+        max_windows=32,
+        head_learning_rate=1e-6,
+        epochs=1,
+    )
+
+    train(long(TRAIN), long(VALIDATION), wanted, tmp_path)
+
+    assert_starts_at_the_frequencies(tmp_path, long(VALIDATION).texts, tolerance)
 
 
 def test_the_frequencies_are_where_a_head_of_prevalence_starts(
@@ -127,9 +222,7 @@ def test_the_frequencies_are_where_a_head_of_prevalence_starts(
 
     train(TRAIN, VALIDATION, wanted, tmp_path)
 
-    scores = Predictor.load(tmp_path).scores(VALIDATION.texts)
-    assert TRAIN.labels is not None
-    np.testing.assert_allclose(scores.mean(axis=0), TRAIN.labels.values.mean(axis=0), atol=0.05)
+    assert_starts_at_the_frequencies(tmp_path)
 
 
 @pytest.mark.parametrize("folds", [None, 2])

@@ -29,6 +29,7 @@ from multihot.data.label_codes import (
     label_totals,
     label_values,
     positive_cells,
+    weighted_totals,
 )
 from multihot.data.labelled_file import LabelledFile
 from multihot.data.stratify import split_positives, split_units, units_of
@@ -152,6 +153,17 @@ class Subset:
     def label_totals(self) -> LabelTotals:
         """Count the known cells and the positives of each label."""
         return label_totals(self.dataset.rows.codes, self.indices)
+
+    def weighted_totals(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the positives and the known cells of each label, every row counted by its weight.
+
+        *Shapes:* (L,) each.
+        """
+        weights = self.weights()
+        if weights is None:
+            totals = self.label_totals()
+            return totals.sums, totals.known.astype(np.float64)
+        return weighted_totals(self.dataset.rows.codes, self.indices, weights)
 
     def weights(self) -> npt.NDArray[np.float32] | None:
         """Return the weight of each row in training, (N,); `None` = 1 each."""

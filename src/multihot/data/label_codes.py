@@ -28,6 +28,7 @@ __all__ = [
     "label_totals",
     "label_values",
     "positive_cells",
+    "weighted_totals",
 ]
 
 DenseCodes = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -88,6 +89,21 @@ def label_totals(
         if is_soft(part):
             sums += np.nansum(part, axis=0, dtype=np.float64)
     return LabelTotals(known, positives, sums if is_soft(codes) else positives.astype(np.float64))
+
+
+def weighted_totals(
+    codes: CodeArray, indices: IntArray, weights: FloatArray, *, window_cells: int = _WINDOW_CELLS
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the sums over the known cells of each label: of weight times value, and of the weights.
+
+    *Shapes:* of the weights (N,), of the sums (L,) each.
+    """
+    sums, known = np.zeros((2, codes.shape[1]))
+    for start, part in _windows(codes, indices, window_cells):
+        counted = weights[start : start + len(part)].astype(np.float64)
+        sums += counted @ np.nan_to_num(label_values(part))
+        known += counted @ _known(part)
+    return sums, known
 
 
 def has_known_label(

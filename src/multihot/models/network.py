@@ -126,6 +126,32 @@ class SequenceClassification(nn.Module):
         """The encoder inside the family's model."""
         return self.model.base_model
 
+    @property
+    def output_layer(self) -> tuple[nn.Module, str] | None:
+        """What holds the linear layer whose outputs are the logits, and the layer's name there.
+
+        Families call it differently. Layers inside the head may have as many outputs as there are labels,
+        so it is the one that is nested least, and of several the last.
+        """
+        holders = [self.model]
+        while holders:
+            found = [
+                (holder, name)
+                for holder in holders
+                for name, child in holder.named_children()
+                if isinstance(child, nn.Linear) and child.out_features == self.config.num_labels
+            ]
+            if found:
+                return found[-1]
+            inner = [child for holder in holders for child in holder.children()]
+            holders = [child for child in inner if child is not self.transformer]
+        return None
+
+    @property
+    def label_offsets(self) -> Tensor | None:
+        """What is added to the logit of each label, *shape* (L,); `None` when nothing is."""
+        return None if self.output_layer is None else getattr(*self.output_layer).bias
+
     def forward(
         self, input_ids: Tensor, layout: Tensor | Packing, windows: WindowMap | None = None
     ) -> Tensor:
@@ -182,6 +208,20 @@ class EncoderAndHead(nn.Module):
     def transformer(self) -> Any:
         """The encoder."""
         return self.encoder
+
+    @property
+    def output_layer(self) -> tuple[nn.Module, str] | None:
+        """What holds the linear layer whose outputs are the logits, and the layer's name there.
+
+        `None` when one layer scores all labels.
+        """
+        return None if isinstance(self.head, LabelsInTextHead) else (self.head, "classifier")
+
+    @property
+    def label_offsets(self) -> Tensor:
+        """What is added to the logit of each label. *Shape:* (L,)."""
+        head = self.head
+        return head.offset if isinstance(head, LabelsInTextHead) else head.classifier.bias
 
     def forward(
         self, input_ids: Tensor, layout: Tensor | Packing, windows: WindowMap | None = None

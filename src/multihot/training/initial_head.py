@@ -29,7 +29,7 @@ from multihot.models.devices import Precision
 from multihot.training.ranks import Ranks
 from multihot.training.shared_logits import shared_logits
 
-__all__ = ["choose_initial_head", "fit_output_layer", "initialize_head"]
+__all__ = ["choose_initial_head", "fit_output_layer", "fitted_by_the_first", "initialize_head"]
 
 _ENOUGH_UPDATES = 400
 _MOST_CELLS = 1 << 25
@@ -82,45 +82,83 @@ def initialize_head(
     """Give the new head of the backend's network the start that the options ask for, or that suits the run.
 
     The vectors of the rows are computed in the `precision` of training, by all processes together. A head that
-    scores all labels by one layer (`pooling=labels`) stays as it is.
+    scores all labels by one layer (`pooling=labels`) starts at the frequencies instead of being fitted.
     """
-    totals = train_set.label_totals()
-    chosen = options.initial_head or choose_initial_head(
+    totals, asked = train_set.label_totals(), options.initial_head
+    chosen = asked or choose_initial_head(
         totals.sums,
         totals.known,
         num_rows=len(train_set),
         epochs=options.epochs,
         num_steps=num_steps,
     )
-    place = None if chosen == "random" else _output_layer(backend.network, len(train_set.space))
-    if place is None:
+    if chosen == "random":
         return
-    holder, name, layer = place
+    network: Any = backend.network
+    offsets, place = network.label_offsets, network.output_layer
+    if offsets is None:
+        if asked:
+            listener.say(f"initial_head={asked} has no effect: this head has no offset per label.")
+        return
     # With logit adjustment the loss adds the labels' prior itself.
-    share = 1 - options.objective.prior_adjustment
-    log_odds = np.log((totals.sums + 0.5) / (totals.known - totals.sums + 0.5))
-    shift = torch.from_numpy(log_odds).float()
+    prior = options.objective.prior_adjustment * _log_odds(totals.sums, totals.known)
+    added = torch.from_numpy(prior + _added_by_windows(network, train_set)).float()
     with torch.no_grad():
-        if chosen == "prevalence":
-            layer.bias.copy_(share * shift)
+        if chosen == "prevalence" or place is None:
+            offsets.copy_(torch.from_numpy(_log_odds(*train_set.weighted_totals())) - added)
+            if asked == "fitted":
+                listener.say(
+                    "initial_head=fitted is not possible where one layer scores all labels: each starts at "
+                    "its frequency."
+                )
             return
-        inputs = _head_inputs(backend, train_set, (holder, name), precision, ranks)
-        vectors = torch.from_numpy(inputs)
+        vectors = torch.from_numpy(_head_inputs(backend, train_set, place, precision, ranks))
         if not torch.isfinite(vectors).all():
             return  # the first step that reads such a row names it
+        weight, bias = fitted_by_the_first(vectors, train_set, ranks)
+        getattr(*place).weight.copy_(weight)
+        offsets.copy_(bias - added)
+    rarer = np.minimum(totals.sums, totals.known - totals.sums)
+    why = (
+        ""
+        if asked
+        else f": {num_steps} steps with {np.median(rarer):g} positives of the median label would not take it "
+        "far"
+    )
+    listener.say(
+        "The head was fitted before training, on the encoder's vectors of the training rows"
+        f"{why} (initial_head=fitted)."
+    )
+
+
+def _log_odds(
+    positives: npt.NDArray[np.float64], known: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Return the log odds of each label's frequency, with half a text added on either side."""
+    return np.log((positives + 0.5) / (known - positives + 0.5))
+
+
+def _added_by_windows(network: Any, train_set: Subset) -> float:
+    """Return what pooling adds to a logit that is the same in all windows of a text, on average."""
+    windows, pooling = train_set.tokens.windows, network.window_pooling
+    if windows is None or pooling.settings().pooling != "log_sum_exp":
+        return 0.0
+    return float(np.log(windows.counts[train_set.indices]).mean())
+
+
+def fitted_by_the_first(vectors: Tensor, train_set: Subset, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Return weight and bias that the first process fits: elsewhere the last bits would differ."""
+    weight = torch.zeros(len(train_set.space), vectors.shape[1])
+    bias = torch.zeros(len(train_set.space))
+    if ranks.is_first:
         values = torch.from_numpy(train_set.labels().values)
         weights = train_set.weights()
         counted = None if weights is None else torch.from_numpy(weights)
-        for labels in _label_ranges(len(train_set), len(shift)):
-            weight, bias = fit_output_layer(vectors, values[:, labels], counted)
-            layer.weight[labels].copy_(weight)
-            layer.bias[labels].copy_(bias - (1 - share) * shift[labels])
-    rarer = np.minimum(totals.sums, totals.known - totals.sums)
-    listener.say(
-        f"The head was fitted before training, on the encoder's vectors of the training rows: "
-        f"{num_steps} steps with {np.median(rarer):g} positives of the median label would not take a random "
-        "one far (initial_head=fitted)."
-    )
+        for labels in _label_ranges(len(train_set), len(bias)):
+            weight[labels], bias[labels] = fit_output_layer(vectors, values[:, labels], counted)
+    for each in (weight, bias):
+        ranks.sum_array(each.numpy())
+    return weight, bias
 
 
 def fit_output_layer(
@@ -191,23 +229,10 @@ def _label_ranges(num_rows: int, num_labels: int) -> list[slice]:
     return [slice(start, min(start + each, num_labels)) for start in range(0, num_labels, each)]
 
 
-def _output_layer(network: Any, num_labels: int) -> tuple[nn.Module, str, nn.Linear] | None:
-    """Return the linear layer behind the encoder that gives the logits, where it is, and its name there."""
-    inside = {id(module) for module in network.transformer.modules()}
-    found = None
-    for module in network.modules():
-        if id(module) in inside:
-            continue
-        for name, child in module.named_children():
-            if isinstance(child, nn.Linear) and child.out_features == num_labels:
-                found = (module, name, child)
-    return None if found is None or found[2].bias is None else found
-
-
 def _head_inputs(
     backend: TorchBackend,
     train_set: Subset,
-    output: tuple[nn.Module, str],
+    place: tuple[Any, str],
     precision: Precision,
     ranks: Ranks,
 ) -> npt.NDArray[np.float32]:
@@ -215,7 +240,7 @@ def _head_inputs(
 
     Of a text in several windows: the mean of theirs.
     """
-    holder, name = output
+    holder, name = place
     layer = getattr(holder, name)
     setattr(holder, name, nn.Identity())
     try:

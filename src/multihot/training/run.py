@@ -167,7 +167,7 @@ def run_steps(
     totals = train_set.label_totals()
     objective = build_objective(options.objective, totals.sums, totals.known, device)
     state = _restored(directory, network, optimizer, total_steps, setup)
-    if setup.new_head and state.step == 0:
+    if state.step == 0:
         _start_head(setup, train_set, total_steps)
     average = WeightAverage(network, optimizer, options.weight_averaging)
     if ranks.is_first:
@@ -236,6 +236,11 @@ def _optimizer(setup: Setup) -> torch.optim.Optimizer:
 
 
 def _start_head(setup: Setup, train_set: Subset, num_steps: int) -> None:
+    asked = setup.options.initial_head
+    if not setup.new_head:
+        if asked:
+            setup.listener.say(f"initial_head={asked} has no effect: the head was trained before.")
+        return
     initialize_head(
         setup.backend,
         train_set,
