@@ -86,6 +86,7 @@ FIGURES = {
                 "trainer",
                 "learning_rate=2e-4 epochs=2 batch_size=16 warmup=0.1 prevalence=1",
             ),
+            "the tutorial": ("tutorial", ""),
             "SetFit": ("setfit", ""),
             **_TF_IDF,
         },
