@@ -80,16 +80,16 @@ def drawn(points: Sequence[Point], goal: str, target: float) -> str:
         parts.append(line((x, bottom), (x, top), colour=colour))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
         label = f"{each.name}, {each.minutes:.1f} min"
-        place, box = _free_place(label, (x, y, bottom, top), taken)
+        (left, middle, anchor), box = _free_place(label, (x, y, bottom, top), taken)
         taken.append(box)
         parts.append(
             text(
-                place[0],
-                place[1],
+                left,
+                middle,
                 label,
                 colour=ACCENT if each.is_ours else INK,
                 bold=each.is_ours,
-                anchor=place[2],
+                anchor=anchor,
             )
         )
     return page(_WIDTH, _HEIGHT, parts)
