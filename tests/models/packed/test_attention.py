@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multihot.models.packed import attention as packed_attention_module
-from multihot.models.packed.attention import packed_attention
+from multihot.models.packed.attention import attention_failure, packed_attention
 from multihot.models.packed.layout import Packing, lay_out
 
 
@@ -84,6 +84,7 @@ def test_values_and_gradients_are_those_of_the_formula(
         drawn.append((torch.rand(weights.shape) >= probability).to(weights.dtype))
         return drawn[-1]
 
+    assert attention_failure(torch.float32) is None  # tested with its own masks, before the next line
     monkeypatch.setattr(packed_attention_module, "keep_mask", draw)
     found = packed_attention(*row, packing, window=window, dropout=dropout, scale=scale)
     found = found[: sum(lengths)]
