@@ -25,6 +25,7 @@ import multihot.workflows.apply_corrections, multihot.workflows.audit
 from multihot.cli.main import main
 
 number, base, *words = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 def stop_before(step):
