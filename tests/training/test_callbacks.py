@@ -63,12 +63,14 @@ class Run:
         self.network = toy_network()
         self.optimizer = build_optimizer(self.network, 0.1, 0.0)
         remaining = iter(values)
+        self.best_epochs: list[int] = []
         self.callbacks = Callbacks(
             self.checkpoints,
             self.network,
             self.optimizer,
             TrainOptions(goal="micro_f1", epochs=len(values), **options),
             evaluate=lambda: {"micro_f1": next(remaining), "jaccard": 0.5},
+            on_best=lambda: self.best_epochs.append(self.state.best_epoch),
             total_steps=steps_per_epoch * len(values),
             log=MetricsLog(folder / "metrics.jsonl", last_step=0),
             listener=self.listener,
@@ -125,6 +127,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_value(tmp_path: Path) -> N
     run.go()
 
     assert (run.state.best_epoch, run.state.best_step, run.state.best_value) == (2, 4, 0.6)
+    assert run.best_epochs == [1, 2]
     assert run.state.epochs_without_improvement == 2
     assert run.saved() == [4, 6, 8]
     assert run.listener.sentences == [

@@ -19,7 +19,8 @@ from multihot.evaluation.evaluator import report
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
 from multihot.models.network import build_network
-from multihot.training.validation import ValidationSet
+from multihot.training import validation as validation_module
+from multihot.training.validation import ScoredEpochs, ValidationSet
 
 SPACE = LabelSpace(("joy", "fear"))
 CPU = torch.device("cpu")
@@ -42,10 +43,11 @@ def test_decision_and_report_are_those_of_texts_in_memory(
     backend = TorchBackend(network, 2, CPU, choose_precision("fp32", CPU), packed=False)
     options = TrainOptions(thresholds=thresholds)
 
-    decision, found = ValidationSet(rows, backend, options, most_rows=7).decide()
+    logits = backend.logits(rows.tokens, rows.indices)
+
+    decision, found = ValidationSet(rows, backend, options, most_rows=7).decide(logits)
 
     assert examples.labels is not None
-    logits = backend.logits(rows.tokens, rows.indices)
     fitted_rows = FittingRows.of_labels(SPACE, logits, examples.labels, examples.texts)
     chosen = DecisionOptions("micro_f1", thresholds)
     expected = fit(SPACE, fitted_rows, chosen, source="rows.csv").decision
@@ -72,12 +74,15 @@ def toy(tiny_encoder: Path, options: TrainOptions) -> ValidationSet:
 
 
 @pytest.mark.parametrize("goal", ["precision>=0.9", "cost=1:3", "top_k=1", "jaccard"])
-def test_every_goal_has_a_value_that_chooses_the_epoch(tiny_encoder: Path, goal: str) -> None:
+def test_every_goal_has_a_value_that_chooses_the_epoch(
+    tiny_encoder: Path, tmp_path: Path, goal: str
+) -> None:
     validation = toy(tiny_encoder, TrainOptions(goal=goal, thresholds="shrunk"))
+    logits = validation.saved_logits(tmp_path / "scoring")
 
-    metrics = validation.metrics()
+    metrics = validation.metrics(logits)
 
-    decision, report = validation.decide(final=True)
+    decision, report = validation.decide(logits, final=True)
     assert metrics[goal] == decision.fitted_on.goal_value
     assert {"jaccard", "lrap"} <= set(metrics) & set(report.metrics)
     assert decision.fit_report.goal == goal
@@ -94,7 +99,9 @@ def test_calibration_rule_and_costs_are_those_of_the_options(
         empty_set_rule="abstain",
     )
 
-    decision, _ = toy(tiny_encoder, options).decide()
+    validation = toy(tiny_encoder, options)
+
+    decision, _ = validation.decide(validation.saved_logits(tmp_path / "scoring"))
 
     assert decision.costs == ((1, 9), (1, 2))
     assert decision.calibration.method == "temperature"
@@ -106,3 +113,29 @@ def test_wrong_costs_are_refused_before_the_first_epoch(tiny_encoder: Path, tmp_
 
     with pytest.raises(OptionError, match="names labels that are not known here: anger"):
         toy(tiny_encoder, TrainOptions(goal="cost", costs=str(tmp_path / "costs.toml")))
+
+
+@pytest.mark.parametrize("most_cells", [1000, 47])
+def test_the_logits_of_the_best_epoch_are_kept_unless_there_are_very_many(
+    tiny_encoder: Path, tmp_path: Path, most_cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation_module, "_MOST_KEPT_CELLS", most_cells)
+    validation = toy(tiny_encoder, TrainOptions())
+    scratch = tmp_path / "scoring"
+    epochs = ScoredEpochs(validation, scratch)
+    best = validation.saved_logits(scratch)
+    weight = validation.backend.network.get_parameter(
+        next(name for name, _ in validation.backend.network.named_parameters())
+    )
+    stored = weight.detach().clone()
+
+    assert epochs.metrics() == validation.metrics(best)
+    epochs.keep()
+    weight.data.neg_()
+    epochs.metrics()  # of a later epoch, which is worse
+
+    weight.data.copy_(stored)
+    assert np.array_equal(epochs.best_logits(), best)
+    weight.data.neg_()
+    assert np.array_equal(epochs.best_logits(), best) == (most_cells == 1000)
+    assert not scratch.exists()

@@ -164,6 +164,7 @@ class Callbacks:
         options: TrainOptions,
         *,
         evaluate: Callable[[], Mapping[str, float | None]],
+        on_best: Callable[[], None] = lambda: None,
         total_steps: int,
         log: MetricsLog,
         listener: Listener,
@@ -176,6 +177,7 @@ class Callbacks:
         self.optimizer = optimizer
         self.options = options
         self.evaluate = evaluate
+        self.on_best = on_best
         self.log = log
         self.listener = listener
         self.state = state
@@ -212,6 +214,7 @@ class Callbacks:
         if better:
             state.best_step, state.best_epoch, state.best_value = state.step, epoch, value
             state.epochs_without_improvement = 0
+            self.on_best()
         else:
             state.epochs_without_improvement += 1
         shown = f"{goal} undefined" if value is None else self._goal.with_value(value, 4)

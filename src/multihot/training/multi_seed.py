@@ -33,7 +33,7 @@ from multihot.training.run import (
     run_steps,
 )
 from multihot.training.run_directory import RunDirectory
-from multihot.training.validation import ValidationSet
+from multihot.training.validation import ScoredEpochs, ValidationSet
 
 __all__ = ["mean_and_deviation", "mean_weights", "train_seeds"]
 
@@ -96,9 +96,12 @@ def _one_seed(
             return run
     seeded = replace(setup, options=replace(setup.options, seed=seed))
     name = f"{directory.root.parent.name}-seed-{seed}"
-    state = run_steps(seeded, train_set, own, evaluate=validation.metrics, name=name)
+    epochs = ScoredEpochs(validation, own.scoring)
+    state = run_steps(
+        seeded, train_set, own, evaluate=epochs.metrics, on_best=epochs.keep, name=name
+    )
     load_best_epoch(seeded, state, own)
-    metrics = validation.metrics(validation.saved_logits(own.scoring))
+    metrics = validation.metrics(epochs.best_logits())
     run = SeedRun(seed, state.best_epoch, dict(metrics))
     checkpoint.save_result(own.result, copied_weights(setup.network), asdict(run))
     shutil.rmtree(own.checkpoints, ignore_errors=True)

@@ -30,7 +30,7 @@ from multihot.training.objective import build_objective
 from multihot.training.optimizer import WeightAverage, build_optimizer, linear_schedule
 from multihot.training.ranks import ALONE, NOT_SHARED, Ranks
 from multihot.training.run_directory import RunDirectory
-from multihot.training.validation import ValidationSet
+from multihot.training.validation import ScoredEpochs, ValidationSet
 
 __all__ = [
     "SHOWN_METRICS",
@@ -128,10 +128,10 @@ def single_run(
     setup: Setup, train_set: Subset, validation: ValidationSet, directory: RunDirectory
 ) -> Trained:
     """Train once, and fit the decision of the best epoch."""
-    state = run_steps(setup, train_set, directory, evaluate=validation.metrics)
+    epochs = ScoredEpochs(validation, directory.scoring)
+    state = run_steps(setup, train_set, directory, evaluate=epochs.metrics, on_best=epochs.keep)
     load_best_epoch(setup, state, directory)
-    logits = validation.saved_logits(directory.scoring)
-    return Trained(*validation.decide(logits, final=True), state.best_epoch)
+    return Trained(*validation.decide(epochs.best_logits(), final=True), state.best_epoch)
 
 
 def run_steps(
@@ -140,6 +140,7 @@ def run_steps(
     directory: RunDirectory,
     *,
     evaluate: Callable[[], Metrics],
+    on_best: Callable[[], None] = lambda: None,
     name: str | None = None,
 ) -> RunState:
     """Run all remaining steps, and return the state, which names the best epoch.
@@ -155,6 +156,8 @@ def run_steps(
     evaluate
         Returns the metrics of the network in its present state; if empty, the last epoch counts as
         the best.
+    on_best
+        Called after an evaluation that is the best so far.
     name
         Of the run, for trackers; default: that of the model's folder.
     """
@@ -179,7 +182,8 @@ def run_steps(
         network,
         optimizer,
         options,
-        evaluate=lambda: _evaluate(evaluate, average),
+        evaluate=lambda: _evaluate(evaluate, network, average),
+        on_best=on_best,
         total_steps=total_steps,
         log=MetricsLog(metrics_path, last_step=state.step, trackers=trackers),
         listener=setup.listener,
@@ -206,7 +210,6 @@ def run_steps(
             ],
             ranks=ranks,
         )
-    network.zero_grad(set_to_none=True)  # the memory is needed for the validation rows
     return state
 
 
@@ -275,6 +278,9 @@ def _restored(
     return state
 
 
-def _evaluate(evaluate: Callable[[], Metrics], average: WeightAverage) -> Metrics:
+def _evaluate(
+    evaluate: Callable[[], Metrics], network: nn.Module, average: WeightAverage
+) -> Metrics:
+    network.zero_grad(set_to_none=True)  # the memory is needed for the validation rows
     with average.applied():
         return evaluate()

@@ -29,12 +29,14 @@ from multihot.inference.torch_backend import TorchBackend, saved_backend
 from multihot.training.ranks import ALONE, Ranks
 from multihot.training.shared_logits import shared_logits
 
-__all__ = ["ValidationSet"]
+__all__ = ["ScoredEpochs", "ValidationSet"]
+
+_MOST_KEPT_CELLS = 2**24  # of logits: 64 MB
 
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Validation rows and the network that scores them.
+    """Validation rows and the network that is scored on them.
 
     While a decision is fitted, logits, scores and labels of all N rows are in memory, 12 bytes for
     each of the N x L cells; tokens may lie in mapped files, and texts are not kept.
@@ -82,23 +84,18 @@ class ValidationSet:
         folds = self.options.folds
         return name if folds is None else f"{name}, out of {folds} folds"
 
-    def metrics(self, logits: npt.NDArray[np.float32] | None = None) -> Mapping[str, float | None]:
-        """Return the metrics of the network in its present state, with the value of the goal.
-
-        Or those of given logits, (N, L).
-        """
-        found = self._logits() if logits is None else logits
-        return self.ranks.from_first(lambda: self._decide(found)[2])
+    def metrics(self, logits: npt.NDArray[np.float32]) -> Mapping[str, float | None]:
+        """Return the metrics of logits, (N, L), with the value of the goal."""
+        return self.ranks.from_first(lambda: self._decide(logits)[2])
 
     def decide(
-        self, logits: npt.NDArray[np.float32] | None = None, *, final: bool = False
+        self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report]:
-        """Fit the decision of the network, or of given logits, and report it on the same rows.
+        """Fit the decision of logits, (N, L), and report it on the same rows.
 
         With `final` also intervals and the cross-fitted report, which takes a hundred times as long.
-        *Shape* of the logits: (N, L).
         """
-        return self._decide(self._logits() if logits is None else logits, final=final)[:2]
+        return self._decide(logits, final=final)[:2]
 
     def saved_logits(self, scratch: Path) -> npt.NDArray[np.float32]:
         """Return the logits of the network as a saved model computes them. *Shape:* (N, L).
@@ -133,9 +130,6 @@ class ValidationSet:
             facts += self.counter.count(some)
         return facts
 
-    def _logits(self) -> npt.NDArray[np.float32]:
-        return shared_logits(self.backend, self.data.tokens, self.data.indices, self.ranks)
-
     def _decide(
         self, logits: npt.NDArray[np.float32], *, final: bool = False
     ) -> tuple[Decision, Report, Mapping[str, float | None]]:
@@ -162,3 +156,40 @@ class ValidationSet:
             return decision, report, report.metrics
         value = decision.goal_value(decision.scores(logits), truth)
         return decision, report, {**report.metrics, options.goal: value}
+
+
+class ScoredEpochs:
+    """Scores the validation rows after each epoch, and keeps the logits of the best one.
+
+    An epoch is scored as its saved model scores, so the decision is fitted on what chose the epoch, and
+    the rows need not be run once more.
+
+    Parameters
+    ----------
+    scratch
+        A folder for weights while they are scored.
+    """
+
+    def __init__(self, validation: ValidationSet, scratch: Path) -> None:
+        self._validation, self._scratch = validation, scratch
+        self._newest: npt.NDArray[np.float32] | None = None
+        self._best: npt.NDArray[np.float32] | None = None
+
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return the metrics of the network in its present state, with the value of the goal."""
+        self._newest = self._validation.saved_logits(self._scratch)
+        return self._validation.metrics(self._newest)
+
+    def keep(self) -> None:
+        """Call the epoch that was scored last the best one so far."""
+        kept = self._newest is not None and self._newest.size <= _MOST_KEPT_CELLS
+        self._best = self._newest if kept else None
+
+    def best_logits(self) -> npt.NDArray[np.float32]:
+        """Return the logits of the best epoch, whose weights must be in the network. *Shape:* (N, L).
+
+        They are computed again where there are very many, or where the epoch ended before a resumed run.
+        """
+        if self._best is not None:
+            return self._best
+        return self._validation.saved_logits(self._scratch)

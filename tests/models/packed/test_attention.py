@@ -84,7 +84,7 @@ def test_values_and_gradients_are_those_of_the_formula(
         drawn.append((torch.rand(weights.shape) >= probability).to(weights.dtype))
         return drawn[-1]
 
-    assert attention_failure(torch.float32) is None  # tested with its own masks, before the next line
+    assert attention_failure(torch.float32) is None  # before the masks are replaced
     monkeypatch.setattr(packed_attention_module, "keep_mask", draw)
     found = packed_attention(*row, packing, window=window, dropout=dropout, scale=scale)
     found = found[: sum(lengths)]
