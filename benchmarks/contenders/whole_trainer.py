@@ -1,8 +1,9 @@
 """A whole run of `Trainer`: evaluation and a saved model after each epoch, the best reloaded.
 
 Settings: `batch_size`, `learning_rate`, `padding` (`max_length`, as in the tutorial, or `longest`, grouped by
-length), `precision`; optional: `warmup`, a share of the steps, and `prevalence`, 1 to start the head's biases at
-the log-odds of the labels, which no option of `Trainer` does. Writes the logits of each file of `score` to
+length), `precision`; optional: `warmup`, a share of the steps, and two that no option of `Trainer` does:
+`prevalence`, 1 to start the head's biases at the log-odds of the labels, and `frozen`, the encoder's layers that
+are not trained, nor its embeddings. Writes the logits of each file of `score` to
 `output`/NAME.npy.
 """
 
@@ -46,6 +47,7 @@ def main() -> None:
     if setting.get("prevalence"):
         _, rows = read_rows({**setting, "rows": setting["train"]})
         start_at_prevalence(model, torch.tensor(rows))
+    freeze(model.base_model, setting.get("frozen", 0))
     arguments = TrainingArguments(
         output_dir=str(output / "trainer"),
         eval_strategy="epoch",
@@ -86,6 +88,13 @@ def start_at_prevalence(model: Any, labels: torch.Tensor) -> None:
     positives = labels.sum(0)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.log((positives + 1) / (len(labels) - positives + 1)))
+
+
+def freeze(encoder: Any, num_layers: int) -> None:
+    """Exclude the embeddings and the lowest layers from training."""
+    if num_layers:
+        for module in (encoder.embeddings, *encoder.encoder.layer[:num_layers]):
+            module.requires_grad_(False)
 
 
 def encoded(tokenizer: Any, setting: dict[str, Any]) -> Any:

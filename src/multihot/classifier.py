@@ -124,6 +124,7 @@ class MultiLabelClassifier:
         head_learning_rate: float | None = None,
         initial_head: InitialHeadName | None = None,
         layer_decay: float = 1.0,
+        frozen_layers: int = 0,
         weight_averaging: float = 0.0,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from models.families import FAMILIES, write_family
 from multihot.core.labels import LabelSpace
+from multihot.errors import OptionError
 from multihot.models.network import build_network
-from multihot.training.optimizer import (
-    build_optimizer,
-    linear_schedule,
-)
+from multihot.training.optimizer import build_optimizer, freeze_layers, linear_schedule
 from training.toys import steps_of, toy_network, toy_rows, train_toy
 
 
@@ -70,6 +68,33 @@ def test_every_family_has_its_layers_found(tmp_path: Path, family: str) -> None:
     groups = build_optimizer(network, 1e-4, 0.1, layer_decay=0.5).param_groups
 
     assert {group["scale"] for group in groups} == {1.0, 0.5, 0.25}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("count", "trained"), [(0, {0, 1, 2}), (1, {2}), (2, set())])
+def test_the_lowest_layers_and_the_embeddings_can_be_frozen(
+    tmp_path: Path, family: str, count: int, trained: set[int]
+) -> None:
+    network = build_network(
+        write_family(family, tmp_path), LabelSpace(("joy", "love")), "mean", seed=0
+    )
+
+    freeze_layers(network.transformer, count)
+
+    groups = build_optimizer(
+        network, 1.0, 0.1, head_learning_rate=3.0, layer_decay=0.5
+    ).param_groups
+    assert {group["scale"] for group in groups} == {3.0, *(0.5 ** (2 - n) for n in trained)}
+
+
+def test_more_layers_than_there_are_cannot_be_frozen(tiny_encoder: Path) -> None:
+    network = build_network(tiny_encoder, LabelSpace(("joy", "love")), "mean", seed=0)
+
+    with pytest.raises(OptionError, match="frozen_layers=3, but this encoder has 2 layers; exp"):
+        freeze_layers(network.transformer, 3)
+    with pytest.raises(OptionError, match="frozen_layers=1 needs an encoder whose layers have"):
+        freeze_layers(network.head, 1)
+    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_updates_are_those_of_the_adamw_paper() -> None:

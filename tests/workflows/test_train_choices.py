@@ -76,6 +76,7 @@ def test_every_loss_learns(options: TrainOptions, tmp_path: Path, name: str) -> 
     [
         {"weight_averaging": 0.9},
         {"layer_decay": 0.8, "head_learning_rate": 3e-2},
+        {"frozen_layers": 1, "epochs": 15},
         {"objective": ObjectiveOptions(r_drop_weight=1.0)},
         {"objective": ObjectiveOptions(correlation_weight=0.2, label_smoothing=0.05)},
         {"objective": ObjectiveOptions(positive_weight="sqrt")},
@@ -112,6 +113,38 @@ def test_an_interrupted_run_with_all_choices_ends_with_the_same_bytes(
 
     for name in ("encoder/model.safetensors", "head.safetensors", "thresholds.json"):
         assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "cut" / name)
+
+
+def test_frozen_layers_keep_their_weights_also_over_an_interruption(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    wanted = replace(options, frozen_layers=1, epochs=2, checkpoint_steps=3, weight_averaging=0.9)
+    ears = Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        train(TRAIN, VALIDATION, wanted, tmp_path / "cut", listener=Stop(8))
+    train(TRAIN, VALIDATION, wanted, tmp_path / "cut", resume=True)
+    train(TRAIN, VALIDATION, wanted, tmp_path / "whole", listener=ears)
+
+    for name in ("encoder/model.safetensors", "head.safetensors", "thresholds.json"):
+        assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "cut" / name)
+    before = load_file(Path(options.encoder) / "model.safetensors")
+    after = load_file(tmp_path / "whole" / "encoder" / "model.safetensors")
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {name for name in after if ".layer.1." in name}
+    assert any(
+        "Frozen: the embeddings and the 1 layer above them; 0.0 of 0.0 million" in sentence
+        for sentence in ears.sentences
+    )
+
+
+def test_more_frozen_layers_than_the_encoder_has_write_nothing(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="frozen_layers=3, but this encoder has 2 layers"):
+        train(TRAIN, VALIDATION, replace(options, frozen_layers=3), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_averaged_weights_are_the_ones_that_are_saved(

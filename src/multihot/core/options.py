@@ -168,6 +168,8 @@ class TrainOptions:
     """A new head before the first step: `random`, `prevalence` (random, and each label at its frequency) or `fitted` (logistic regression on the vectors that the untrained encoder gives the training rows); default: `prevalence`, but `fitted` where the median label has a positive in fewer than 400 steps, unless rows times labels exceed 33 million or rows 262,144."""
     layer_decay: float = 1.0
     """Layer-wise learning-rate decay: each encoder layer's rate relative to the layer above. *Experimental*: +1.0 points of Jaccard (-0.1 to +2.2) at 0.9."""
+    frozen_layers: int = 0
+    """Encoder layers, counted from the lowest, that keep their weights, as do the embeddings below them: training takes less time and memory. 0 trains the whole encoder."""
     weight_averaging: float = 0.0
     """Decay of an exponential moving average of the weights, such as 0.99, which is then evaluated and saved; 0 turns it off."""
     weight_decay: float = 0.01
@@ -259,7 +261,7 @@ class TrainOptions:
         require(self.precision in known, "precision", self.precision, f"one of {', '.join(known)}")
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_steps", "seeds"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("weight_decay", "max_gradient_norm", "seed"):
+        for name in ("frozen_layers", "weight_decay", "max_gradient_norm", "seed"):
             value = getattr(self, name)
             require(0 <= value < float("inf"), name, value, "at least 0, and finite")
         decay = self.weight_averaging

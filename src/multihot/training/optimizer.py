@@ -14,7 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AVERAGE", "WeightAverage", "build_optimizer", "linear_schedule"]
+from multihot.errors import OptionError
+
+__all__ = [
+    "AVERAGE",
+    "WeightAverage",
+    "build_optimizer",
+    "freeze_layers",
+    "linear_schedule",
+]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 _NEW = ("pooler",)  # inside the encoder, but initialised for the head
@@ -63,29 +71,54 @@ def _scaled(
 ) -> Iterator[tuple[nn.Parameter, float]]:
     """Yield every trainable parameter with its factor on the learning rate."""
     encoder: Any = getattr(network, "transformer", None)
-    names = {} if encoder is None else {id(p): name for name, p in encoder.named_parameters()}
-    numbers = {key: _layer_of(name) for key, name in names.items()}
-    top = max((n for n in numbers.values() if n is not None), default=0)
+    numbers = {} if encoder is None else _layer_numbers(encoder)
+    top = max(numbers.values(), default=0)
     for parameter in network.parameters():
         if not parameter.requires_grad:
             continue
-        name = names.get(id(parameter))
-        if encoder is not None and (name is None or name.startswith(_NEW)):
-            yield parameter, head_scale
-        elif name is None:
+        if encoder is None:
             yield parameter, 1.0
+        elif parameter in numbers:
+            yield parameter, layer_decay ** (top - numbers[parameter])
         else:
-            number = numbers[id(parameter)]
-            # Outside all layers: embeddings before the first, a final normalisation with the last.
-            outside = 0 if "embed" in name else top
-            below = top - (outside if number is None else number)
-            yield parameter, layer_decay**below
+            yield parameter, head_scale
 
 
-def _layer_of(name: str) -> int | None:
-    """Return the 1-based layer that a parameter belongs to; `None` outside all layers."""
-    match = _LAYER.search(name)
-    return int(match.group(1)) + 1 if match else None
+def _layer_numbers(encoder: nn.Module) -> dict[nn.Parameter, int]:
+    """Return the layer of each of an encoder's parameters, without those that are new for a head.
+
+    Embeddings are 0, the layers 1, 2, ...; whatever else there is, such as a final normalisation,
+    belongs to the last layer.
+    """
+    kept = {name: p for name, p in encoder.named_parameters() if not name.startswith(_NEW)}
+    matches = {name: _LAYER.search(name) for name in kept}
+    own = {name: int(match.group(1)) + 1 for name, match in matches.items() if match}
+    top = max(own.values(), default=0)
+    return {p: own.get(name, 0 if "embed" in name else top) for name, p in kept.items()}
+
+
+def freeze_layers(encoder: nn.Module, count: int) -> None:
+    """Exclude an encoder's embeddings and its `count` lowest layers from training; 0 changes nothing.
+
+    The backward pass ends above them, and what they compute is not kept for it. Dropout goes on.
+    Raises `OptionError` where there are fewer layers.
+    """
+    if count == 0:
+        return
+    numbers = _layer_numbers(encoder)
+    top = max(numbers.values(), default=0)
+    if top == 0:
+        raise OptionError(
+            f"frozen_layers={count} needs an encoder whose layers have weights of their own; "
+            f"{type(encoder).__name__} has no such layers. Leave frozen_layers out."
+        )
+    if count > top:
+        raise OptionError(
+            f"frozen_layers={count}, but this encoder has {top} layers; expected at most {top}."
+        )
+    for parameter, number in numbers.items():
+        if number <= count:
+            parameter.requires_grad_(False)
 
 
 def linear_schedule(step: float, total_steps: int, warmup_steps: int) -> float:

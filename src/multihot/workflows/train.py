@@ -14,6 +14,7 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
+from multihot.core.text_tables import counted
 from multihot.data.dataset import (
     Labelled,
     Subset,
@@ -48,6 +49,7 @@ from multihot.training.initial_model import (
 from multihot.training.metrics_log import require_trackers
 from multihot.training.model_card import Provenance, model_card
 from multihot.training.multi_seed import train_seeds
+from multihot.training.optimizer import freeze_layers
 from multihot.training.ranks import ALONE, Ranks, joined
 from multihot.training.run import Setup, Trained, single_run
 from multihot.training.run_directory import RunDirectory, check_output, open_shared_run
@@ -165,6 +167,7 @@ def prepare(
     hardware = choose_hardware(options, output, resume=resume, listener=listener, ranks=ranks)
     model = with_windows(_initial_model(training, options, start_from), options)
     check_budget(options, model.max_length)
+    _freeze(model.network, options.frozen_layers, listener)
     train_set, validation_rows = _encoded(training, validation, options, model, listener)
     backend = _backend(model, options, hardware, listener)
     describe_rows(
@@ -351,6 +354,21 @@ def _backend(
     packed = choose_execution(options.execution, model.network, hardware, listener)
     full_precision = choose_precision("fp32", device)
     return TorchBackend(model.network, len(model.space), device, full_precision, packed=packed)
+
+
+def _freeze(network: Any, count: int, listener: Listener) -> None:
+    """Leave the embeddings and the `count` lowest layers out of training, and say so."""
+    freeze_layers(network.transformer, count)
+    if count:
+        weights = [(p.numel(), p.requires_grad) for p in network.parameters()]
+        trained, total = (
+            sum(n for n, is_trained in weights if is_trained),
+            sum(n for n, _ in weights),
+        )
+        listener.say(
+            f"Frozen: the embeddings and the {counted(count, 'layer')} above them; {trained / 1e6:.1f} of "
+            f"{total / 1e6:.1f} million weights are trained."
+        )
 
 
 def _run_strategy(
