@@ -10,7 +10,7 @@ from scipy.special import expit
 from scipy.special import logit as scipy_logit
 from scipy.stats import binomtest
 
-from multihot.core.numeric import holm, logit, sigmoid, wilson_interval
+from multihot.core.numeric import frequency_logit, holm, logit, sigmoid, wilson_interval
 
 P_VALUES = st.lists(st.none() | st.floats(0, 1), max_size=12)
 
@@ -81,3 +81,12 @@ def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(
     for value, corrected in pairs:
         assert value <= corrected <= min(1.0, len(pairs) * value)
     assert np.all(np.diff([corrected for _, corrected in sorted(pairs)]) >= 0)
+
+
+def test_the_logit_of_a_frequency_is_finite_and_antisymmetric() -> None:
+    positives, known = np.array([0, 3, 5, 8]), np.array([8, 8, 10, 8])
+
+    found = frequency_logit(positives, known)
+
+    np.testing.assert_allclose(found, np.log([0.5 / 8.5, 3.5 / 5.5, 1, 8.5 / 0.5]), rtol=1e-12)
+    np.testing.assert_allclose(found, -frequency_logit(known - positives, known), atol=1e-12)

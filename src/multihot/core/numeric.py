@@ -10,7 +10,15 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Z_95", "fisher_exact", "holm", "logit", "sigmoid", "wilson_interval"]
+__all__ = [
+    "Z_95",
+    "fisher_exact",
+    "frequency_logit",
+    "holm",
+    "logit",
+    "sigmoid",
+    "wilson_interval",
+]
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -37,6 +45,14 @@ def logit(probabilities: npt.NDArray[np.floating]) -> DoubleArray:
     """Return log(p / (1 - p)) in float64, finite for 0 and 1 too. *Shape:* any."""
     inside = np.clip(probabilities.astype(np.float64), 1e-300, 1 - 2.0**-53)
     return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def frequency_logit(positives: npt.NDArray[Any], known: npt.NDArray[Any]) -> DoubleArray:
+    """Return the logit of frequencies, with half a row more on either side. *Shape:* any.
+
+    So it is finite where nothing or everything is positive.
+    """
+    return np.asarray(np.log((positives + 0.5) / (known - positives + 0.5)))
 
 
 def wilson_interval(

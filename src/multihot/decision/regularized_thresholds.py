@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from multihot.core.blocks import row_blocks
 from multihot.core.goals import Goal
-from multihot.core.numeric import logit, sigmoid
+from multihot.core.numeric import frequency_logit, logit, sigmoid
 from multihot.decision.counts import Counts
 from multihot.decision.objective import counted_value, goal_value
 from multihot.decision.scored_cells import ScoredCells
@@ -128,7 +128,8 @@ def fit_by_frequency(
     """
     if not (truth == 1).any():
         return np.full(truth.shape[1], 0.5)
-    shift = fraction * _log_odds(truth)
+    positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
+    shift = fraction * frequency_logit(positives, positives + negatives)
     common = fit_global(_moved(scores, -shift), truth, goal)
     return _moved(np.array(common), shift).astype(np.float32).astype(np.float64)
 
@@ -141,9 +142,3 @@ def _moved(probabilities: FloatArray, shift: DoubleArray) -> DoubleArray:
     for rows in row_blocks(moved.shape):
         moved[rows] = sigmoid(np.clip(logit(probabilities[rows]) + shift, -30.0, 30.0), np.float64)
     return moved
-
-
-def _log_odds(truth: FloatArray) -> DoubleArray:
-    """Return log(positives / negatives) of each label, with half a row more of each. *Shape:* (L,)."""
-    positives, negatives = ((truth == value).sum(axis=0) + 0.5 for value in (1, 0))
-    return np.asarray(np.log(positives / negatives))

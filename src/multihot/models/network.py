@@ -150,7 +150,8 @@ class SequenceClassification(nn.Module):
     @property
     def label_offsets(self) -> Tensor | None:
         """What is added to the logit of each label, *shape* (L,); `None` when nothing is."""
-        return None if self.output_layer is None else getattr(*self.output_layer).bias
+        place = self.output_layer
+        return None if place is None else getattr(*place).bias
 
     def forward(
         self, input_ids: Tensor, layout: Tensor | Packing, windows: WindowMap | None = None

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from multihot.core.numeric import frequency_logit
 from multihot.core.options import InitialHeadName, TrainOptions
 from multihot.core.progress import Listener
 from multihot.data.dataset import Subset
@@ -101,11 +102,11 @@ def initialize_head(
             listener.say(f"initial_head={asked} has no effect: this head has no offset per label.")
         return
     # With logit adjustment the loss adds the labels' prior itself.
-    prior = options.objective.prior_adjustment * _log_odds(totals.sums, totals.known)
+    prior = options.objective.prior_adjustment * frequency_logit(totals.sums, totals.known)
     added = torch.from_numpy(prior + _added_by_windows(network, train_set)).float()
     with torch.no_grad():
         if chosen == "prevalence" or place is None:
-            offsets.copy_(torch.from_numpy(_log_odds(*train_set.weighted_totals())) - added)
+            offsets.copy_(torch.from_numpy(frequency_logit(*train_set.weighted_totals())) - added)
             if asked == "fitted":
                 listener.say(
                     "initial_head=fitted is not possible where one layer scores all labels: each starts at "
@@ -129,13 +130,6 @@ def initialize_head(
         "The head was fitted before training, on the encoder's vectors of the training rows"
         f"{why} (initial_head=fitted)."
     )
-
-
-def _log_odds(
-    positives: npt.NDArray[np.float64], known: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    """Return the log odds of each label's frequency, with half a text added on either side."""
-    return np.log((positives + 0.5) / (known - positives + 0.5))
 
 
 def _added_by_windows(network: Any, train_set: Subset) -> float:

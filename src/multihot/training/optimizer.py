@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from multihot.core.text_tables import counted
 from multihot.errors import OptionError
 
 __all__ = [
@@ -97,14 +98,25 @@ def _layer_numbers(encoder: nn.Module) -> dict[nn.Parameter, int]:
     return {p: own.get(name, 0 if "embed" in name else top) for name, p in kept.items()}
 
 
-def freeze_layers(encoder: nn.Module, count: int) -> None:
-    """Exclude an encoder's embeddings and its `count` lowest layers from training; 0 changes nothing.
+def freeze_layers(
+    network: nn.Module, count: int, say: Callable[[str], None] = lambda sentence: None
+) -> None:
+    """Exclude the embeddings and the `count` lowest layers of the encoder from training; 0 changes nothing.
 
     The backward pass ends above them, and what they compute is not kept for it. Dropout goes on.
-    Raises `OptionError` where there are fewer layers.
+
+    Parameters
+    ----------
+    network
+        A network with `transformer`.
+    say
+        Receives a sentence on what is trained.
+
+    Raises `OptionError` where the encoder has fewer layers with weights of their own.
     """
     if count == 0:
         return
+    encoder: Any = network.transformer
     numbers = _layer_numbers(encoder)
     top = max(numbers.values(), default=0)
     if top == 0:
@@ -114,11 +126,17 @@ def freeze_layers(encoder: nn.Module, count: int) -> None:
         )
     if count > top:
         raise OptionError(
-            f"frozen_layers={count}, but this encoder has {top} layers; expected at most {top}."
+            f"frozen_layers={count}, but this encoder has {counted(top, 'layer')}; expected at most {top}."
         )
     for parameter, number in numbers.items():
         if number <= count:
             parameter.requires_grad_(False)
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    trained = sum(size for size, is_trained in sizes if is_trained)
+    say(
+        f"Frozen: the embeddings and the {counted(count, 'layer')} above them; {trained / 1e6:.1f} of "
+        f"{sum(size for size, _ in sizes) / 1e6:.1f} million weights are trained."
+    )
 
 
 def linear_schedule(step: float, total_steps: int, warmup_steps: int) -> float:

@@ -14,7 +14,6 @@ from multihot.core.options import DataOptions, TrainOptions
 from multihot.core.progress import Listener
 from multihot.core.recipes import to_plain
 from multihot.core.seeding import named_seed
-from multihot.core.text_tables import counted
 from multihot.data.dataset import (
     Labelled,
     Subset,
@@ -165,9 +164,7 @@ def prepare(
     require_trackers(options.trackers)
     teachers = open_teachers(options.teacher, label_space(training), listener.say)
     hardware = choose_hardware(options, output, resume=resume, listener=listener, ranks=ranks)
-    model = with_windows(_initial_model(training, options, start_from), options)
-    check_budget(options, model.max_length)
-    _freeze(model.network, options.frozen_layers, listener)
+    model = _model(training, options, start_from, listener)
     train_set, validation_rows = _encoded(training, validation, options, model, listener)
     backend = _backend(model, options, hardware, listener)
     describe_rows(
@@ -287,6 +284,16 @@ def _only_alone(options: TrainOptions) -> dict[str, object]:
     return {**several, "teacher": options.teacher, "trackers": options.trackers}
 
 
+def _model(
+    training: Labelled, options: TrainOptions, start_from: Path | None, listener: Listener
+) -> InitialModel:
+    """Return the initial model as the options want it read and trained."""
+    model = with_windows(_initial_model(training, options, start_from), options)
+    check_budget(options, model.max_length)
+    freeze_layers(model.network, options.frozen_layers, listener.say)
+    return model
+
+
 def _initial_model(
     training: Labelled, options: TrainOptions, start_from: Path | None
 ) -> InitialModel:
@@ -354,21 +361,6 @@ def _backend(
     packed = choose_execution(options.execution, model.network, hardware, listener)
     full_precision = choose_precision("fp32", device)
     return TorchBackend(model.network, len(model.space), device, full_precision, packed=packed)
-
-
-def _freeze(network: Any, count: int, listener: Listener) -> None:
-    """Leave the embeddings and the `count` lowest layers out of training, and say so."""
-    freeze_layers(network.transformer, count)
-    if count:
-        weights = [(p.numel(), p.requires_grad) for p in network.parameters()]
-        trained, total = (
-            sum(n for n, is_trained in weights if is_trained),
-            sum(n for n, _ in weights),
-        )
-        listener.say(
-            f"Frozen: the embeddings and the {counted(count, 'layer')} above them; {trained / 1e6:.1f} of "
-            f"{total / 1e6:.1f} million weights are trained."
-        )
 
 
 def _run_strategy(
