@@ -182,11 +182,16 @@ class Cost:
 
 
 def run_contender(python: str, module: str, setting: Mapping[str, Any]) -> Cost:
-    """Run a module of `contenders` with its setting, which names the folder and the threads, too."""
+    """Run a module of `contenders` with its setting, which names the folder and the threads, too.
+
+    The cost is that of the finished model, without the scoring of texts behind it; the memory is that of both.
+    """
     path = Path(setting["output"]) / "setting.json"
     path.write_text(json.dumps(setting), "utf-8")
-    words = [python, "-m", f"contenders.{module}", str(path)]
-    return timed(words, path.parent, setting["threads"])
+    words, began = [python, "-m", f"contenders.{module}", str(path)], time.monotonic()
+    whole = timed(words, path.parent, setting["threads"])
+    noted = json.loads((path.parent / "finished.json").read_text("utf-8"))
+    return Cost(noted["clock"] - began, noted["cpu_seconds"], whole.peak_mb)
 
 
 def timed(

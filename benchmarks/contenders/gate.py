@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Gate", "read_rows"]
+__all__ = ["Gate", "note_finished", "read_rows"]
 
 
 class Gate:
@@ -111,3 +111,14 @@ def read_rows(setting: dict[str, Any]) -> tuple[list[str], list[list[float]]]:
             texts.append(row["text"])
             rows.append(values)
     return texts, rows
+
+
+def note_finished(setting: dict[str, Any]) -> None:
+    """Note in the output folder what the process has cost so far; what follows only scores texts.
+
+    The clock is one that all processes of a machine share.
+    """
+    used = os.times()
+    cpu_seconds = used.user + used.system + used.children_user + used.children_system
+    noted = {"clock": time.monotonic(), "cpu_seconds": cpu_seconds}
+    (Path(setting["output"]) / "finished.json").write_text(json.dumps(noted), "utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from contenders.gate import note_finished
 from multihot.core.labels import LabelSpace
 from multihot.data.labelled_file import read_examples
 from multihot.workflows.baseline import train_baseline
@@ -22,6 +23,7 @@ def main() -> None:
     setting: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     space = LabelSpace(tuple(setting["labels"]))
     fitted = train_baseline(read_examples(setting["train"], space=space), setting["seed"])
+    note_finished(setting)
     for name, path in setting["score"].items():
         logits = fitted.logits(read_examples(path, space=space).texts)
         np.save(Path(setting["output"]) / f"{name}.npy", logits)

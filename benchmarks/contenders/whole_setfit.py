@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from setfit import SetFitModel, Trainer, TrainingArguments
 
-from contenders.gate import read_rows
+from contenders.gate import note_finished, read_rows
 
 _LEAST = 1e-7  # probabilities are kept as far from 0 and 1
 
@@ -38,6 +38,7 @@ def main() -> None:
     )
     rows = Dataset.from_dict({"text": texts, "label": whole})
     Trainer(model=model, args=arguments, train_dataset=rows).train()
+    note_finished(setting)
     for name, path in setting["score"].items():
         scored, _ = read_rows({**setting, "rows": path})
         probability = np.asarray(model.predict_proba(scored, as_numpy=True), dtype=np.float64)

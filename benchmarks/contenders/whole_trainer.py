@@ -26,7 +26,7 @@ from transformers import (
     default_data_collator,
 )
 
-from contenders.gate import read_rows
+from contenders.gate import note_finished, read_rows
 
 
 def main() -> None:
@@ -77,6 +77,7 @@ def main() -> None:
         compute_metrics=micro_f1,
     )
     trainer.train()
+    note_finished(setting)
     trainer.args.train_sampling_strategy = "sequential"  # it orders what is predicted, too
     for name, rows in setting["score"].items():
         scored = encoded(tokenizer, {**setting, "rows": rows})
