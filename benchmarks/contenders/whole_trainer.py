@@ -92,7 +92,7 @@ def start_at_prevalence(model: Any, labels: torch.Tensor) -> None:
 
 
 def freeze(encoder: Any, num_layers: int) -> None:
-    """Exclude the embeddings and the lowest layers from training."""
+    """Exclude the embeddings and the lowest layers of an encoder like BERT from training."""
     if num_layers:
         for module in (encoder.embeddings, *encoder.encoder.layer[:num_layers]):
             module.requires_grad_(False)

@@ -87,13 +87,34 @@ def test_the_lowest_layers_and_the_embeddings_can_be_frozen(
     assert {group["scale"] for group in groups} == {3.0, *(0.5 ** (2 - n) for n in trained)}
 
 
+@pytest.mark.parametrize("family", [*FAMILIES, "deberta-v2"])
+def test_below_the_trained_layers_nothing_has_a_gradient(tmp_path: Path, family: str) -> None:
+    changes = {"norm_rel_ebd": "layer_norm"} if family == "deberta-v2" else {}
+    network = build_network(
+        write_family(family, tmp_path, **changes), LabelSpace(("joy", "love")), "mean", seed=0
+    )
+    freeze_layers(network, 1)
+    outputs = []
+    layers = next(m for m in network.transformer.modules() if isinstance(m, torch.nn.ModuleList))
+    for layer in layers:
+        layer.register_forward_hook(
+            lambda module, args, output: outputs.append(
+                output if isinstance(output, torch.Tensor) else output[0]
+            )
+        )
+
+    network(torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.int64))
+
+    assert [output.requires_grad for output in outputs] == [False, True]
+
+
 def test_more_layers_than_there_are_cannot_be_frozen(tiny_encoder: Path) -> None:
     network = build_network(tiny_encoder, LabelSpace(("joy", "love")), "mean", seed=0)
 
     with pytest.raises(OptionError, match="frozen_layers=3, but this encoder has 2 layers; exp"):
         freeze_layers(network, 3)
     network.encoder = network.encoder.embeddings  # as where layers share their weights
-    with pytest.raises(OptionError, match="frozen_layers=1 needs an encoder whose layers have"):
+    with pytest.raises(OptionError, match="frozen_layers=1 needs an encoder with layers that"):
         freeze_layers(network, 1)
     assert all(parameter.requires_grad for parameter in network.parameters())
 

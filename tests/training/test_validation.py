@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from multihot.data.tokens import load_tokenizer
 from multihot.decision.fitting import DecisionOptions, FittingRows, fit
 from multihot.errors import OptionError
 from multihot.evaluation.evaluator import report
+from multihot.inference import torch_backend
 from multihot.inference.torch_backend import TorchBackend
 from multihot.models.devices import choose_precision
 from multihot.models.network import build_network
@@ -139,3 +141,17 @@ def test_the_logits_of_the_best_epoch_are_kept_unless_there_are_very_many(
     weight.data.neg_()
     assert np.array_equal(epochs.best_logits(), best) == (most_cells == 1000)
     assert not scratch.exists()
+
+
+def test_a_network_that_was_scored_is_gone_before_the_next_step(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    validation = toy(tiny_encoder, TrainOptions())
+    gc.collect()
+    before = len(torch_backend._backends)
+    gc.disable()  # it may run long after
+    try:
+        validation.saved_logits(tmp_path / "scoring")
+        assert len(torch_backend._backends) == before
+    finally:
+        gc.enable()

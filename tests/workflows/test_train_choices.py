@@ -134,7 +134,7 @@ def test_frozen_layers_keep_their_weights_also_over_an_interruption(
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed == {name for name in after if ".layer.1." in name}
     assert any(
-        "Frozen: the embeddings and the 1 layer above them; 0.0 of 0.0 million" in sentence
+        "Frozen: the embeddings and the 1 layer above them; " in sentence
         for sentence in ears.sentences
     )
 

@@ -48,7 +48,7 @@ def logit(probabilities: npt.NDArray[np.floating]) -> DoubleArray:
 
 
 def frequency_logit(positives: npt.NDArray[Any], known: npt.NDArray[Any]) -> DoubleArray:
-    """Return the logit of frequencies, with half a row more on either side. *Shape:* any.
+    """Return the logit of frequencies, with half a positive and half a negative row added. *Shape:* any.
 
     So it is finite where nothing or everything is positive.
     """

@@ -169,7 +169,7 @@ class TrainOptions:
     layer_decay: float = 1.0
     """Layer-wise learning-rate decay: each encoder layer's rate relative to the layer above. *Experimental*: +1.0 points of Jaccard (-0.1 to +2.2) at 0.9."""
     frozen_layers: int = 0
-    """Encoder layers, counted from the lowest, that keep their weights, as do the embeddings below them: training takes less time and memory. 0 trains the whole encoder."""
+    """Encoder layers, counted from the lowest, that keep their weights, as does all of the encoder outside its layers, such as the embeddings: training takes less time and memory. 0 trains the whole encoder."""
     weight_averaging: float = 0.0
     """Decay of an exponential moving average of the weights, such as 0.99, which is then evaluated and saved; 0 turns it off."""
     weight_decay: float = 0.01

@@ -142,9 +142,17 @@ class TorchBackend:
 
     def _start_alone(self) -> None:
         """Forget other threads: there are none yet, or a fork left them behind."""
+        compute = weakref.WeakMethod(self._compute_together)
+
+        def compute_together(calls: Sequence[TokenizedTexts]) -> Sequence[FloatArray]:
+            """Call the backend without owning it, so that a network ends with its last user."""
+            bound = compute()
+            assert bound is not None  # who calls holds the backend
+            return bound(calls)
+
         self._turns = _Turns()
         self._calls = CombinedCalls(
-            self._compute_together, max_size=_CPU_TOKEN_BUDGET, num_passes=_num_passes
+            compute_together, max_size=_CPU_TOKEN_BUDGET, num_passes=_num_passes
         )
 
     def _after_fork(self) -> None:

@@ -92,18 +92,24 @@ def _layer_numbers(encoder: nn.Module) -> dict[nn.Parameter, int]:
     belongs to the last layer.
     """
     kept = {name: p for name, p in encoder.named_parameters() if not name.startswith(_NEW)}
-    matches = {name: _LAYER.search(name) for name in kept}
-    own = {name: int(match.group(1)) + 1 for name, match in matches.items() if match}
-    top = max(own.values(), default=0)
-    return {p: own.get(name, 0 if "embed" in name else top) for name, p in kept.items()}
+    top = max(map(_layer_of, kept), default=0)
+    return {p: _layer_of(name) or (0 if "embed" in name else top) for name, p in kept.items()}
+
+
+def _layer_of(name: str) -> int:
+    """Return the 1-based layer that a parameter of an encoder belongs to; 0 outside all layers."""
+    match = _LAYER.search(name)
+    return int(match.group(1)) + 1 if match else 0
 
 
 def freeze_layers(
     network: nn.Module, count: int, say: Callable[[str], None] = lambda sentence: None
 ) -> None:
-    """Exclude the embeddings and the `count` lowest layers of the encoder from training; 0 changes nothing.
+    """Train only the layers of the encoder above the `count` lowest, and the head; 0 changes nothing.
 
-    The backward pass ends above them, and what they compute is not kept for it. Dropout goes on.
+    The backward pass ends below these layers, and what lies there is not kept for it. Therefore all of the
+    encoder outside its layers is frozen, such as a table of relative positions that every layer uses. The
+    pooler is part of the head. Dropout goes on.
 
     Parameters
     ----------
@@ -112,30 +118,31 @@ def freeze_layers(
     say
         Receives a sentence on what is trained.
 
-    Raises `OptionError` where the encoder has fewer layers with weights of their own.
+    Raises `OptionError` where the encoder has fewer layers, or none that are known one by one.
     """
     if count == 0:
         return
     encoder: Any = network.transformer
-    numbers = _layer_numbers(encoder)
-    top = max(numbers.values(), default=0)
-    if top == 0:
+    kept = {name: p for name, p in encoder.named_parameters() if not name.startswith(_NEW)}
+    own = {name: number for name in kept if (number := _layer_of(name))}
+    if not own:
         raise OptionError(
-            f"frozen_layers={count} needs an encoder whose layers have weights of their own; "
-            f"{type(encoder).__name__} has no such layers. Leave frozen_layers out."
+            f"frozen_layers={count} needs an encoder with layers that are known one by one, and those of "
+            f"{type(encoder).__name__} are not, or share their weights. Leave frozen_layers out."
         )
+    top = max(own.values())
     if count > top:
         raise OptionError(
             f"frozen_layers={count}, but this encoder has {counted(top, 'layer')}; expected at most {top}."
         )
-    for parameter, number in numbers.items():
-        if number <= count:
+    for name, parameter in kept.items():
+        if own.get(name, 0) <= count:
             parameter.requires_grad_(False)
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     trained = sum(size for size, is_trained in sizes if is_trained)
     say(
-        f"Frozen: the embeddings and the {counted(count, 'layer')} above them; {trained / 1e6:.1f} of "
-        f"{sum(size for size, _ in sizes) / 1e6:.1f} million weights are trained."
+        f"Frozen: the embeddings and the {counted(count, 'layer')} above them; "
+        f"{100 * trained / sum(size for size, _ in sizes):.0f} % of the weights are trained."
     )
 
 

@@ -4,6 +4,7 @@ run/recipe.toml        every option, also those left at their default
 run/environment.json   data hashes and what affects the last bits of the result
 run/metrics.jsonl      the log
 run/checkpoints/       see training/checkpoint.py
+run/scoring/           while an epoch is scored: its network, saved as a finished model's is
 run/folds/fold-1/      with folds, until the model is written: log and checkpoints of each fold
 run/seeds/seed-0/      with several seeds: log of each, and until the model is written its weights
 run/seeds.json         with several seeds: the metrics of each
@@ -133,7 +134,7 @@ class RunDirectory:
         """
         _refuse_links(self.root)
         seeds = [RunDirectory(root) for root in self.seeds.glob("seed-*")]
-        parts = [part for one in seeds for part in (one.checkpoints, one.result)]
+        parts = [part for one in seeds for part in (one.checkpoints, one.result, one.scoring)]
         for path in (self.checkpoints, self.folds, self.scoring, *self.all_targets(), *parts):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -279,7 +280,8 @@ def open_run(
     import tomli_w
 
     folder.root.mkdir(parents=True, exist_ok=True)
-    for leftover in (folder.checkpoints, folder.folds, folder.seeds, *folder.all_targets()):
+    parts = (folder.checkpoints, folder.scoring, folder.folds, folder.seeds)
+    for leftover in (*parts, *folder.all_targets()):
         shutil.rmtree(leftover, ignore_errors=True)
     write_text(folder.recipe, tomli_w.dumps(dict(options)))
     write_json(folder.environment, dict(facts))

@@ -162,7 +162,7 @@ class ScoredEpochs:
     """Scores the validation rows after each epoch, and keeps the logits of the best one.
 
     An epoch is scored as its saved model scores, so the decision is fitted on what chose the epoch, and
-    the rows need not be run once more.
+    the rows need not be run once more. Of very many cells nothing is kept, and they are.
 
     Parameters
     ----------
@@ -177,19 +177,22 @@ class ScoredEpochs:
 
     def metrics(self) -> Mapping[str, float | None]:
         """Return the metrics of the network in its present state, with the value of the goal."""
-        self._newest = self._validation.saved_logits(self._scratch)
-        return self._validation.metrics(self._newest)
+        self._newest = None
+        logits = self._validation.saved_logits(self._scratch)
+        if logits.size <= _MOST_KEPT_CELLS:
+            self._newest = logits
+        return self._validation.metrics(logits)
 
     def keep(self) -> None:
-        """Call the epoch that was scored last the best one so far."""
-        kept = self._newest is not None and self._newest.size <= _MOST_KEPT_CELLS
-        self._best = self._newest if kept else None
+        """Keep the logits of the epoch that was scored last: it is the best so far."""
+        self._best = self._newest
 
     def best_logits(self) -> npt.NDArray[np.float32]:
         """Return the logits of the best epoch, whose weights must be in the network. *Shape:* (N, L).
 
         They are computed again where there are very many, or where the epoch ended before a resumed run.
         """
+        self._newest = None
         if self._best is not None:
             return self._best
         return self._validation.saved_logits(self._scratch)

@@ -354,7 +354,7 @@ def _encoded(
 def _backend(
     model: InitialModel, options: TrainOptions, hardware: Hardware, listener: Listener
 ) -> TorchBackend:
-    """Move the network to its device, prepared for training; it is evaluated in full precision."""
+    """Move the network to its device, prepared for training; what it scores is in full precision."""
     device = hardware.device
     for note in optimize_for_training(model.network.to(device), device):
         listener.say(note)
