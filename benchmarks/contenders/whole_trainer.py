@@ -3,8 +3,7 @@
 Settings: `batch_size`, `learning_rate`, `padding` (`max_length`, as in the tutorial, or `longest`, grouped by
 length), `precision`; optional: `warmup`, a share of the steps, and two that no option of `Trainer` does:
 `prevalence`, 1 to start the head's biases at the log-odds of the labels, and `frozen`, the encoder's layers that
-are not trained, nor its embeddings. Writes the logits of each file of `score` to
-`output`/NAME.npy.
+are not trained, nor its embeddings. Writes the logits of each file of `score` to `output`/NAME.npy.
 """
 
 from __future__ import annotations

@@ -510,6 +510,7 @@ def test_the_weights_of_the_best_epoch_are_kept(options: TrainOptions, tmp_path:
     entries = [entry for entry in log_of(tmp_path) if entry.get("validation")]
     values = [entry["jaccard"] for entry in entries]
     assert len(values) == 6
+    assert result.metrics["jaccard"] == max(values)
     epoch = values.index(max(values)) + 1
     assert epoch < 6
     assert f"epoch {epoch} of 6" in (tmp_path / "README.md").read_text()

@@ -91,15 +91,20 @@ def _layer_numbers(encoder: nn.Module) -> dict[nn.Parameter, int]:
     Embeddings are 0, the layers 1, 2, ...; whatever else there is, such as a final normalisation,
     belongs to the last layer.
     """
-    kept = {name: p for name, p in encoder.named_parameters() if not name.startswith(_NEW)}
-    top = max(map(_layer_of, kept), default=0)
-    return {p: _layer_of(name) or (0 if "embed" in name else top) for name, p in kept.items()}
+    found = list(_pretrained(encoder))
+    top = max((layer for _, _, layer in found), default=0)
+    return {p: layer or (0 if "embed" in name else top) for name, p, layer in found}
 
 
-def _layer_of(name: str) -> int:
-    """Return the 1-based layer that a parameter of an encoder belongs to; 0 outside all layers."""
-    match = _LAYER.search(name)
-    return int(match.group(1)) + 1 if match else 0
+def _pretrained(encoder: nn.Module) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Yield an encoder's parameters, without those that are new for a head: name, weights, 1-based layer.
+
+    The layer is 0 outside all layers.
+    """
+    for name, parameter in encoder.named_parameters():
+        if not name.startswith(_NEW):
+            match = _LAYER.search(name)
+            yield name, parameter, int(match.group(1)) + 1 if match else 0
 
 
 def freeze_layers(
@@ -123,20 +128,19 @@ def freeze_layers(
     if count == 0:
         return
     encoder: Any = network.transformer
-    kept = {name: p for name, p in encoder.named_parameters() if not name.startswith(_NEW)}
-    own = {name: number for name in kept if (number := _layer_of(name))}
-    if not own:
+    found = list(_pretrained(encoder))
+    top = max((layer for _, _, layer in found), default=0)
+    if top == 0:
         raise OptionError(
             f"frozen_layers={count} needs an encoder with layers that are known one by one, and those of "
             f"{type(encoder).__name__} are not, or share their weights. Leave frozen_layers out."
         )
-    top = max(own.values())
     if count > top:
         raise OptionError(
             f"frozen_layers={count}, but this encoder has {counted(top, 'layer')}; expected at most {top}."
         )
-    for name, parameter in kept.items():
-        if own.get(name, 0) <= count:
+    for _, parameter, layer in found:
+        if layer <= count:
             parameter.requires_grad_(False)
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     trained = sum(size for size, is_trained in sizes if is_trained)
